@@ -1,0 +1,361 @@
+//! What can be wrong with a response or a request.
+
+use std::error::Error;
+use std::fmt;
+
+/// Why a response can't be read.
+///
+/// The peer breaks the protocol, goes past a limit ([`is_limit`](Self::is_limit) tells which), or
+/// says nothing at all ([`EmptyResponse`](Self::EmptyResponse)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// The first bytes can't begin a status line: another protocol, or HTTP/0.9.
+    NotHttp,
+    /// A version of HTTP whose messages aren't those of HTTP/1, or that doesn't exist.
+    UnsupportedVersion,
+    /// The status line has no status code of three digits from 100 to 999.
+    InvalidStatusLine,
+    /// A line of the head or of the trailer section is broken.
+    InvalidLine {
+        /// Which of the two.
+        section: Section,
+        /// The line's number, from 1; the status line is the head's first.
+        line: usize,
+        /// What is wrong with it.
+        fault: LineFault,
+    },
+    /// Status 101 came, though nothing was asked for that the connection could be switched to.
+    SwitchingProtocols,
+    /// A `Content-Length` that isn't a number below 2^64, or a list with something else in it.
+    InvalidContentLength {
+        /// The field's value, escaped, its beginning if it is long.
+        value: String,
+    },
+    /// Two `Content-Length`s contradict each other.
+    ConflictingContentLengths {
+        /// The first.
+        first: u64,
+        /// The first that differs from it.
+        other: u64,
+    },
+    /// A `Transfer-Encoding` that was not asked for, and that isn't undone here.
+    UnsupportedTransferCoding {
+        /// The coding's name, escaped, its beginning if it is long.
+        coding: String,
+    },
+    /// A chunk doesn't begin with a size in hexadecimal digits, or something follows them on the
+    /// line that is neither white space nor an extension.
+    InvalidChunkSize,
+    /// A chunk's size is 2^64 bytes or more.
+    ChunkSizeOverflow,
+    /// A chunk's bytes are not followed by a line end: the chunk is longer than its size says.
+    InvalidChunkEnd,
+    /// The chunk size lines are out of all proportion to the chunks.
+    ChunkOverheadTooLarge {
+        /// The bound, in bytes.
+        limit: usize,
+    },
+    /// The heads of the response are too large together.
+    HeadTooLarge {
+        /// The bound, in bytes.
+        limit: usize,
+    },
+    /// A head has too many fields.
+    TooManyHeaders {
+        /// The bound, in fields.
+        limit: usize,
+    },
+    /// Too many interim responses came, and no response.
+    TooManyInterimResponses {
+        /// The bound, in responses.
+        limit: usize,
+    },
+    /// The trailer section is too large.
+    TrailersTooLarge {
+        /// The bound, in bytes.
+        limit: usize,
+    },
+    /// The trailer section has too many fields.
+    TooManyTrailers {
+        /// The bound, in fields.
+        limit: usize,
+    },
+    /// The peer closed the connection without a byte of its response, interim responses aside.
+    EmptyResponse,
+    /// The peer closed the connection inside the head.
+    IncompleteHead,
+}
+
+/// The two places where field lines are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// Status line and header fields.
+    Head,
+    /// The fields behind a chunked body.
+    Trailers,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LineFault {
+    /// A CR that no LF follows: others may take it for a line's end (RFC 9112 section 2.2).
+    BareCr,
+    /// A NUL, which ends a text for some readers (RFC 9110 section 5.5).
+    Nul,
+    /// It continues a field, and there is none before it (RFC 9112 section 2.2).
+    NothingToContinue,
+    /// No colon.
+    NoColon,
+    /// The name in front of the colon is empty or has a character that no name may have.
+    InvalidName,
+    /// White space between the name and the colon, and the field would say where the body ends:
+    /// some see the field, others don't (RFC 9112 section 5.1).
+    SpaceBeforeColon,
+}
+
+/// The connection was closed before the body's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incomplete {
+    /// How many bytes of the body had been passed on.
+    pub received: u64,
+    /// How many there should have been, if the head told.
+    pub expected: Option<u64>,
+}
+
+/// Why a request can't be sent as it stands. Texts are escaped, and cut if they are long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidRequest {
+    /// The method isn't a token, or it is `CONNECT`, whose answer would be a tunnel.
+    Method {
+        /// The method.
+        method: String,
+    },
+    /// The target doesn't begin with a slash, or has a character that no target may have.
+    Target {
+        /// The target.
+        target: String,
+    },
+    /// The value for `Host` is empty or has a character that no host and port may have.
+    Host {
+        /// The value.
+        host: String,
+    },
+    /// `Host` was given more than once.
+    DuplicateHost,
+    /// A field's name isn't a token.
+    HeaderName {
+        /// The name.
+        name: String,
+    },
+    /// A field's value has a control character in it other than a tab.
+    HeaderValue {
+        /// The field's name.
+        name: String,
+    },
+    /// The field steers the connection or the message's framing, which isn't the caller's to do.
+    ReservedHeader {
+        /// The field's name.
+        name: String,
+    },
+}
+
+impl ParseError {
+    /// Whether the response went past a bound of [`Limits`](super::Limits) that a larger one may
+    /// let pass, rather than broke the protocol.
+    ///
+    /// Out of all proportion isn't large: [`ChunkOverheadTooLarge`](Self::ChunkOverheadTooLarge)
+    /// is a breach of the protocol, which has servers keep extensions short.
+    pub fn is_limit(&self) -> bool {
+        matches!(
+            self,
+            Self::HeadTooLarge { .. }
+                | Self::TooManyHeaders { .. }
+                | Self::TooManyInterimResponses { .. }
+                | Self::TrailersTooLarge { .. }
+                | Self::TooManyTrailers { .. }
+        )
+    }
+}
+
+impl Error for ParseError {}
+impl Error for Incomplete {}
+impl Error for InvalidRequest {}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotHttp => f.write_str("the answer doesn't begin as HTTP/1 does"),
+            Self::UnsupportedVersion => f.write_str("the answer's version of HTTP isn't supported"),
+            Self::InvalidStatusLine => f.write_str("the status line has no valid status code"),
+            Self::InvalidLine {
+                section,
+                line,
+                fault,
+            } => write!(f, "line {line} of the {section} {fault}"),
+            Self::SwitchingProtocols => {
+                f.write_str("the server switched to another protocol without being asked")
+            }
+            Self::InvalidContentLength { value } => {
+                write!(f, "the Content-Length is no length: \"{value}\"")
+            }
+            Self::ConflictingContentLengths { first, other } => {
+                write!(f, "the Content-Length is both {first} and {other}")
+            }
+            Self::UnsupportedTransferCoding { coding } => {
+                write!(f, "the transfer coding isn't supported: \"{coding}\"")
+            }
+            Self::InvalidChunkSize => f.write_str("a chunk's size can't be read"),
+            Self::ChunkSizeOverflow => f.write_str("a chunk's size is too large to be true"),
+            Self::InvalidChunkEnd => f.write_str("a chunk doesn't end where its size says"),
+            Self::ChunkOverheadTooLarge { limit } => write!(
+                f,
+                "the chunks' extensions have more than {limit} bytes beyond the chunks"
+            ),
+            Self::HeadTooLarge { limit } => write!(f, "the head has more than {limit} bytes"),
+            Self::TooManyHeaders { limit } => {
+                write!(f, "the head has more than {limit} header fields")
+            }
+            Self::TooManyInterimResponses { limit } => {
+                write!(f, "more than {limit} interim responses came")
+            }
+            Self::TrailersTooLarge { limit } => {
+                write!(f, "the trailers have more than {limit} bytes")
+            }
+            Self::TooManyTrailers { limit } => {
+                write!(f, "there are more than {limit} trailer fields")
+            }
+            Self::EmptyResponse => {
+                f.write_str("the server closed the connection without an answer")
+            }
+            Self::IncompleteHead => {
+                f.write_str("the server closed the connection before the head's end")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Head => "head",
+            Self::Trailers => "trailers",
+        })
+    }
+}
+
+impl fmt::Display for LineFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BareCr => "has a CR without an LF",
+            Self::Nul => "has a NUL",
+            Self::NothingToContinue => "begins with white space and has no field to continue",
+            Self::NoColon => "has no colon",
+            Self::InvalidName => "has an invalid field name",
+            Self::SpaceBeforeColon => "has white space before the colon of a length or coding",
+        })
+    }
+}
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { received, expected } = self;
+        write!(
+            f,
+            "the connection was closed after {received} bytes of the body"
+        )?;
+        match expected {
+            Some(expected) => write!(f, ", of {expected}"),
+            None => f.write_str(", before its end"),
+        }
+    }
+}
+
+impl fmt::Display for InvalidRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Method { method } => write!(f, "the method can't be sent: \"{method}\""),
+            Self::Target { target } => write!(f, "the target can't be sent: \"{target}\""),
+            Self::Host { host } => write!(f, "this is no host to ask for: \"{host}\""),
+            Self::DuplicateHost => f.write_str("there may be one Host header only"),
+            Self::HeaderName { name } => write!(f, "this is no header name: \"{name}\""),
+            Self::HeaderValue { name } => write!(
+                f,
+                "the value of the header {name} has a control character in it"
+            ),
+            Self::ReservedHeader { name } => {
+                write!(f, "the header {name} is not the caller's to set")
+            }
+        }
+    }
+}
+
+/// The beginning of a text, fit for a message whatever bytes it is made of.
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    const MAX: usize = 60;
+    match bytes.get(..MAX) {
+        Some(beginning) if bytes.len() > MAX => format!("{}...", beginning.escape_ascii()),
+        _ => bytes.escape_ascii().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts_are_short_and_printable() {
+        let cases: [(&[u8], &str); 4] = [
+            (b"", ""),
+            (b"a\r\n\x1b[31m\xff\"", "a\\r\\n\\x1b[31m\\xff\\\""),
+            (&[b'x'; 60], &"x".repeat(60)),
+            (&[b'x'; 61], &("x".repeat(60) + "...")),
+        ];
+        for (input, expected) in cases {
+            assert_eq!(excerpt(input), expected, "{}", input.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn messages_read_well() {
+        let cases: [(&dyn fmt::Display, &str); 5] = [
+            (
+                &ParseError::InvalidLine {
+                    section: Section::Head,
+                    line: 3,
+                    fault: LineFault::NoColon,
+                },
+                "line 3 of the head has no colon",
+            ),
+            (
+                &ParseError::HeadTooLarge { limit: 262_144 },
+                "the head has more than 262144 bytes",
+            ),
+            (
+                &Incomplete {
+                    received: 5,
+                    expected: Some(6),
+                },
+                "the connection was closed after 5 bytes of the body, of 6",
+            ),
+            (
+                &Incomplete {
+                    received: 5,
+                    expected: None,
+                },
+                "the connection was closed after 5 bytes of the body, before its end",
+            ),
+            (
+                &InvalidRequest::ReservedHeader {
+                    name: "Connection".into(),
+                },
+                "the header Connection is not the caller's to set",
+            ),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The head of a request.
+
+use super::error::{InvalidRequest, excerpt};
+use super::field::{Header, is_token, trim_ows};
+
+/// What is sent as `Accept` if the caller sets none: any kind of page will do.
+pub const DEFAULT_ACCEPT: &str = "*/*";
+
+/// What the caller may not set: these are about the connection, which is ours, or say where the
+/// body ends (RFC 9110 section 7.6.1, RFC 9112 section 6).
+const RESERVED: [&str; 7] = [
+    "Connection",
+    "Content-Length",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Transfer-Encoding",
+    "Upgrade",
+];
+
+/// How the body behind a request's head is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestBody {
+    /// There is none.
+    None,
+    /// With this many bytes, which may be 0.
+    Length(u64),
+    /// In chunks: [`chunk_start`](super::chunk_start), the bytes and
+    /// [`CHUNK_END`](super::CHUNK_END) for each, then [`LAST_CHUNK`](super::LAST_CHUNK).
+    Chunked,
+}
+
+/// What is to be sent before the body. [`encode`](Self::encode) makes bytes of it.
+///
+/// ```
+/// use sockbox_guest::http1::{Header, RequestBody, RequestHead};
+///
+/// let head = RequestHead {
+///     method: "GET",
+///     target: "/page?q=1",
+///     host: "example.com:8080",
+///     user_agent: "sockbox/1.2.3",
+///     headers: &[Header { name: "Accept-Language".into(), value: b"eo".into() }],
+///     body: RequestBody::None,
+/// };
+/// assert_eq!(
+///     String::from_utf8_lossy(&head.encode()?),
+///     "GET /page?q=1 HTTP/1.1\r\n\
+///      Host: example.com:8080\r\n\
+///      User-Agent: sockbox/1.2.3\r\n\
+///      Accept: */*\r\n\
+///      Accept-Language: eo\r\n\
+///      Connection: close\r\n\
+///      \r\n"
+/// );
+/// # Ok::<(), sockbox_guest::http1::InvalidRequest>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// The method, a token; not `CONNECT`.
+    pub method: &'a str,
+    /// The target in origin form: the URL's path, which begins with a slash, and its query.
+    pub target: &'a str,
+    /// The value of `Host`, unless the caller sets it: the URL's host, and its port if it
+    /// isn't the scheme's own.
+    pub host: &'a str,
+    /// The value of `User-Agent`, unless the caller sets it.
+    pub user_agent: &'a str,
+    /// The caller's fields, sent in their order, but for `Host`, which comes first.
+    pub headers: &'a [Header],
+    /// How the body will be sent.
+    pub body: RequestBody,
+}
+
+impl RequestHead<'_> {
+    /// The bytes to send, from the request line to the blank line.
+    ///
+    /// Nothing in the request can add a line, a field or a request: whatever could is refused,
+    /// and so is what a sender must not generate. White space around values is not sent.
+    ///
+    /// # Errors
+    /// Each case of [`InvalidRequest`].
+    pub fn encode(&self) -> Result<Vec<u8>, InvalidRequest> {
+        self.check_request_line()?;
+        let host = self.host_value()?;
+        for header in self.headers {
+            check_header(header)?;
+        }
+        check_value("User-Agent", self.user_agent.as_bytes())?;
+
+        let mut out = Vec::with_capacity(self.size_hint());
+        // RFC 9112 section 3.
+        for part in [self.method, " ", self.target, " HTTP/1.1\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        // RFC 9110 section 7.2: first, so that nobody has to look far.
+        write_field(&mut out, "Host", host);
+        for (name, value) in [("User-Agent", self.user_agent), ("Accept", DEFAULT_ACCEPT)] {
+            if !self.sets(name) {
+                write_field(&mut out, name, value.as_bytes());
+            }
+        }
+        for header in self.headers.iter().filter(|header| !header.is("Host")) {
+            write_field(&mut out, &header.name, &header.value);
+        }
+        write_field(&mut out, "Connection", b"close");
+        match self.body {
+            RequestBody::None => {}
+            RequestBody::Length(length) => {
+                write_field(&mut out, "Content-Length", length.to_string().as_bytes());
+            }
+            RequestBody::Chunked => write_field(&mut out, "Transfer-Encoding", b"chunked"),
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(out)
+    }
+
+    fn check_request_line(&self) -> Result<(), InvalidRequest> {
+        if !is_token(self.method.as_bytes()) || self.method == "CONNECT" {
+            return Err(InvalidRequest::Method {
+                method: excerpt(self.method.as_bytes()),
+            });
+        }
+        // RFC 9112 section 3.2.1. The URL parser has encoded all else, so that a target with
+        // anything but visible ASCII in it was not made by it.
+        let visible = self
+            .target
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'#');
+        if !self.target.starts_with('/') || !visible {
+            return Err(InvalidRequest::Target {
+                target: excerpt(self.target.as_bytes()),
+            });
+        }
+        Ok(())
+    }
+
+    /// The caller's `Host`, or the URL's.
+    fn host_value(&self) -> Result<&[u8], InvalidRequest> {
+        let mut set = self.headers.iter().filter(|header| header.is("Host"));
+        let host = match set.next() {
+            Some(header) => trim_ows(&header.value),
+            None => self.host.as_bytes(),
+        };
+        if set.next().is_some() {
+            // RFC 9112 section 3.2: a server has to refuse it, and those that don't disagree.
+            return Err(InvalidRequest::DuplicateHost);
+        }
+        if host.is_empty() || !host.iter().copied().all(is_authority_byte) {
+            return Err(InvalidRequest::Host {
+                host: excerpt(host),
+            });
+        }
+        Ok(host)
+    }
+
+    /// Whether the caller sets the field `name`.
+    fn sets(&self, name: &str) -> bool {
+        self.headers.iter().any(|header| header.is(name))
+    }
+
+    /// The size of the head, near enough to allocate once.
+    fn size_hint(&self) -> usize {
+        const OURS: usize = 160;
+        let fields: usize = self
+            .headers
+            .iter()
+            .map(|header| header.name.len() + header.value.len() + ": \r\n".len())
+            .sum();
+        OURS + self.method.len() + self.target.len() + self.host.len() + fields
+    }
+}
+
+fn check_header(header: &Header) -> Result<(), InvalidRequest> {
+    // RFC 9110 section 5.1. A name that isn't a token could hold a colon, or a whole line.
+    if !is_token(header.name.as_bytes()) {
+        return Err(InvalidRequest::HeaderName {
+            name: excerpt(header.name.as_bytes()),
+        });
+    }
+    if RESERVED.iter().any(|name| header.is(name)) {
+        return Err(InvalidRequest::ReservedHeader {
+            name: header.name.clone(),
+        });
+    }
+    check_value(&header.name, &header.value)
+}
+
+/// RFC 9110 section 5.5: visible characters, spaces, tabs, and bytes beyond ASCII.
+fn check_value(name: &str, value: &[u8]) -> Result<(), InvalidRequest> {
+    if value.iter().any(|&b| b.is_ascii_control() && b != b'\t') {
+        return Err(InvalidRequest::HeaderValue {
+            name: excerpt(name.as_bytes()),
+        });
+    }
+    Ok(())
+}
+
+/// What a host and a port are written with (RFC 3986 section 3.2.2).
+fn is_authority_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%[]:".contains(&byte)
+}
+
+fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b":");
+    let value = trim_ows(value);
+    if !value.is_empty() {
+        out.extend_from_slice(b" ");
+        out.extend_from_slice(value);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! From a URL to what a request needs.
+
+use ::url::{ParseError, Position, Url};
+use percent_encoding::percent_decode_str;
+use std::error::Error;
+use std::fmt;
+
+pub use ::url::Host;
+
+/// The port that `http` means if a URL has none (RFC 9110 section 4.2.1).
+pub const DEFAULT_PORT: u16 = 80;
+
+/// Where a request goes, and what it asks for there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The host: a name in lower case ASCII (Punycode where the URL had other letters), or an
+    /// address, whatever way it was written in.
+    pub host: Host<String>,
+    /// The port, never 0.
+    pub port: u16,
+    /// The value for the `Host` field: the host, and the port unless it is [`DEFAULT_PORT`].
+    pub authority: String,
+    /// The request's target in origin form: path and query, percent-encoded.
+    pub path: String,
+    /// The URL as the URL standard writes it, without fragment and credentials.
+    pub url: String,
+    /// The user and the password that the URL had in it.
+    pub credentials: Option<Credentials>,
+}
+
+/// A user and a password, percent-decoded: any bytes, for these are what the server compares.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user, maybe empty. A colon in it can't be sent with the Basic scheme (RFC 7617 section 2).
+    pub username: Vec<u8>,
+    /// The password, empty if there is none.
+    pub password: Vec<u8>,
+}
+
+/// Why a URL can't be fetched. The URL isn't repeated, since it may have a password in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// It can't be read, or is of no use; the text says why.
+    Invalid(String),
+    /// It has this scheme, which isn't `http`.
+    UnsupportedScheme(String),
+}
+
+/// Read a URL as the URL standard (WHATWG) does: spaces around it and line ends in it don't count,
+/// letters that may not stand in a URL are encoded, a host is normalised.
+///
+/// # Errors
+/// - [`UrlError::Invalid`]: the standard has it refused, it has no scheme, or its port is 0.
+/// - [`UrlError::UnsupportedScheme`]: it isn't an `http` URL.
+///
+/// # Examples
+/// ```
+/// let target = sockbox_guest::url::parse("http://EXAMPLE.com:8080/a b?c#d")?;
+/// assert_eq!(target.authority, "example.com:8080");
+/// assert_eq!(target.path, "/a%20b?c");
+/// # Ok::<(), sockbox_guest::url::UrlError>(())
+/// ```
+pub fn parse(text: &str) -> Result<Target, UrlError> {
+    let mut url = Url::parse(text).map_err(|error| UrlError::Invalid(explain(error)))?;
+    if url.scheme() != "http" {
+        return Err(UrlError::UnsupportedScheme(url.scheme().to_owned()));
+    }
+    let port = match url.port() {
+        Some(0) => return Err(UrlError::Invalid("port 0 can't be connected to".into())),
+        port => port.unwrap_or(DEFAULT_PORT),
+    };
+    let credentials = credentials(&url);
+
+    // These fail for URLs without a host only, and an `http` URL has one.
+    let no_host = |()| UrlError::Invalid("no host".into());
+    url.set_password(None).map_err(no_host)?;
+    url.set_username("").map_err(no_host)?;
+    url.set_fragment(None);
+    let host = url.host().ok_or(()).map_err(no_host)?.to_owned();
+    Ok(Target {
+        host,
+        port,
+        authority: url[Position::BeforeHost..Position::AfterPort].to_owned(),
+        path: url[Position::BeforePath..Position::AfterQuery].to_owned(),
+        url: url.into(),
+        credentials,
+    })
+}
+
+fn credentials(url: &Url) -> Option<Credentials> {
+    let password = url.password().unwrap_or_default();
+    if url.username().is_empty() && password.is_empty() {
+        return None;
+    }
+    Some(Credentials {
+        username: percent_decode_str(url.username()).collect(),
+        password: percent_decode_str(password).collect(),
+    })
+}
+
+/// What is wrong, in words that don't take the standard to be known.
+fn explain(error: ParseError) -> String {
+    match error {
+        ParseError::RelativeUrlWithoutBase => "no scheme: it must begin with http://".into(),
+        ParseError::EmptyHost => "no host".into(),
+        ParseError::IdnaError | ParseError::InvalidDomainCharacter => {
+            "the host is no valid name".into()
+        }
+        other => other.to_string(),
+    }
+}
+
+impl fmt::Debug for Credentials {
+    /// Without the password: debug output ends up in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("username", &self.username.escape_ascii().to_string())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Error for UrlError {}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(reason) => f.write_str(reason),
+            Self::UnsupportedScheme(scheme) => write!(f, "the scheme {scheme} isn't supported"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
