@@ -1,0 +1,212 @@
+//! What was typed.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What `--help` says.
+pub const HELP: &str = "\
+Network programs in a sandbox, as a WebAssembly component.
+
+Usage:
+  fetch [-i] [-o FILE] [-s] [-v] [--max-time SECONDS] URL
+  serve [--listen ADDR:PORT]...
+
+fetch: get a page over HTTP/1.1. The page goes to standard output; with -o the
+page is saved and the response's head printed.
+  -i, --include           print the response's head before the page
+  -o, --output FILE       save the page in FILE, whole or not at all
+  -s, --silent            don't tell about errors
+  -v, --verbose           tell on standard error what is done, sent and received
+  -m, --max-time SECONDS  give up after this time (default: no bound)
+
+serve: answer every message MESSAGE with \"Hello, MESSAGE!\".
+  -l, --listen ADDR:PORT  listen here; may be repeated (default: 127.0.0.1:9999)
+
+What may be reached is for the runtime to say. With `wasmtime run`:
+  wasmtime run -S inherit-network -S allow-ip-name-lookup sockbox.wasm fetch http://example.com/
+  wasmtime run -S inherit-network --dir . sockbox.wasm fetch -o page.html http://127.0.0.1:8080/
+  wasmtime run -S inherit-network sockbox.wasm serve --listen 127.0.0.1:9999
+";
+
+/// The port of the tutorial, on loopback alone.
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9999);
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    Help,
+    Version,
+    Fetch(Fetch),
+    Serve(Serve),
+}
+
+/// How to fetch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetch {
+    pub url: String,
+    pub include: bool,
+    pub output: Option<String>,
+    pub silent: bool,
+    pub verbose: bool,
+    pub max_time: Option<Duration>,
+}
+
+/// How to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serve {
+    pub listen: Vec<SocketAddr>,
+}
+
+/// Reads the arguments, the program's name not among them. The error is for people.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let parsed = match parser.next() {
+        Ok(Some(lexopt::Arg::Value(name))) if name == "fetch" => parse_fetch(&mut parser),
+        Ok(Some(lexopt::Arg::Value(name))) if name == "serve" => parse_serve(&mut parser),
+        Ok(Some(lexopt::Arg::Value(name))) => {
+            Err(format!("no such program: {}", name.to_string_lossy()).into())
+        }
+        Ok(Some(argument)) => common(argument),
+        Ok(None) => Err("which program? fetch or serve".into()),
+        Err(error) => Err(error),
+    };
+    parsed.map_err(|error| format!("{error} (--help tells more)"))
+}
+
+fn common(argument: lexopt::Arg<'_>) -> Result<Command, lexopt::Error> {
+    match argument {
+        lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => Ok(Command::Help),
+        lexopt::Arg::Short('V') | lexopt::Arg::Long("version") => Ok(Command::Version),
+        other => Err(other.unexpected()),
+    }
+}
+
+fn parse_fetch(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    use lexopt::prelude::*;
+
+    let mut fetch = Fetch::default();
+    let mut url = None;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('i') | Long("include") => fetch.include = true,
+            Short('o') | Long("output") => fetch.output = Some(parser.value()?.string()?),
+            Short('s') | Long("silent") => fetch.silent = true,
+            Short('v') | Long("verbose") => fetch.verbose = true,
+            Short('m') | Long("max-time") => {
+                fetch.max_time = Some(parser.value()?.parse_with(seconds)?);
+            }
+            Value(value) if url.is_none() => url = Some(value.string()?),
+            other => return common(other),
+        }
+    }
+    fetch.url = url.ok_or("which page? a URL is missing")?;
+    Ok(Command::Fetch(fetch))
+}
+
+fn parse_serve(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    use lexopt::prelude::*;
+
+    let mut listen = Vec::new();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('l') | Long("listen") => listen.push(parser.value()?.parse_with(address)?),
+            other => return common(other),
+        }
+    }
+    if listen.is_empty() {
+        listen.push(DEFAULT_LISTEN);
+    }
+    Ok(Command::Serve(Serve { listen }))
+}
+
+/// Seconds, with a fraction if need be.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "a number of seconds, as in 30 or 2.5, is needed".to_owned();
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "an address and a port, as in 127.0.0.1:9999 or [::1]:9999, is needed".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn what_is_understood() {
+        let page = || Fetch {
+            url: "http://a/".to_owned(),
+            ..Fetch::default()
+        };
+        let serve = |listen: &[&str]| Serve {
+            listen: listen
+                .iter()
+                .map(|text| text.parse().expect("an address"))
+                .collect(),
+        };
+        let cases = [
+            ("--help", Command::Help),
+            ("fetch -h", Command::Help),
+            ("serve --version", Command::Version),
+            ("fetch http://a/", Command::Fetch(page())),
+            (
+                "fetch -o f http://a/ -siv -m 2.5",
+                Command::Fetch(Fetch {
+                    output: Some("f".to_owned()),
+                    silent: true,
+                    include: true,
+                    verbose: true,
+                    max_time: Some(Duration::from_millis(2500)),
+                    ..page()
+                }),
+            ),
+            ("fetch --output=f -- http://a/", {
+                Command::Fetch(Fetch {
+                    output: Some("f".to_owned()),
+                    ..page()
+                })
+            }),
+            ("serve", Command::Serve(serve(&["127.0.0.1:9999"]))),
+            (
+                "serve --listen [::1]:0 -l 127.0.0.1:80",
+                Command::Serve(serve(&["[::1]:0", "127.0.0.1:80"])),
+            ),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(parse(words(line)), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for line in [
+            "",
+            "get",
+            "-x",
+            "fetch",
+            "fetch -o",
+            "fetch a b",
+            "fetch --nope a",
+            "fetch -m soon a",
+            "fetch -m -1 a",
+            "fetch -m nan a",
+            "fetch -m inf a",
+            "fetch --silent=yes a",
+            "serve --listen",
+            "serve --listen 9999",
+            "serve --listen localhost:9999",
+            "serve here",
+        ] {
+            assert!(parse(words(line)).is_err(), "{line}");
+        }
+    }
+}

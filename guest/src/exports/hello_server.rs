@@ -1,0 +1,150 @@
+//! `sockbox:net/hello-server`.
+
+use super::{Component, nanos};
+use crate::bindings::exports::sockbox::net::hello_server as wit;
+use crate::bindings::wasi::io::poll::Pollable;
+use crate::hello::{CloseReason, Event, Options, Progress, Server, StartError, Statistics};
+use crate::net::NetError;
+use crate::net::wasi::{Interrupted, WasiNet, to_wasi};
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+impl wit::Guest for Component {
+    type Server = HelloServer;
+}
+
+/// A server and the network that it runs on.
+pub struct HelloServer {
+    net: WasiNet,
+    server: RefCell<Server<WasiNet>>,
+}
+
+impl wit::GuestServer for HelloServer {
+    fn start(options: wit::Options) -> Result<wit::Server, wit::ErrorCode> {
+        let defaults = Options::default();
+        let options = Options {
+            listen: options
+                .listen
+                .into_iter()
+                .map(crate::net::wasi::from_wasi)
+                .collect(),
+            max_message_size: options
+                .max_message_size
+                .unwrap_or(defaults.max_message_size),
+        };
+        let net = WasiNet::instance();
+        let server = net
+            .reactor()
+            .block_on(Server::start(net.clone(), &options))?;
+        Ok(wit::Server::new(HelloServer {
+            net,
+            server: RefCell::new(server),
+        }))
+    }
+
+    fn addresses(&self) -> Vec<wit::IpSocketAddress> {
+        self.server
+            .borrow()
+            .addresses()
+            .iter()
+            .copied()
+            .map(to_wasi)
+            .collect()
+    }
+
+    fn run(&self, interrupt: &Pollable) -> wit::Progress {
+        let mut server = self.server.borrow_mut();
+        let progress = pin!(server.progress());
+        match self.net.reactor().block_on_unless(progress, interrupt) {
+            Ok(Progress::Events(events)) => {
+                wit::Progress::Events(events.into_iter().map(Into::into).collect())
+            }
+            Ok(Progress::Stopped(statistics)) => wit::Progress::Stopped(statistics.into()),
+            Err(Interrupted) => wit::Progress::Interrupted,
+        }
+    }
+
+    fn stop(&self, drain_timeout: wit::Duration) {
+        self.server
+            .borrow_mut()
+            .stop(Duration::from_nanos(drain_timeout));
+    }
+
+    fn statistics(&self) -> wit::Statistics {
+        self.server.borrow().statistics().into()
+    }
+}
+
+impl From<StartError> for wit::ErrorCode {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::NoAddress => Self::InvalidOptions("no address to listen on".to_owned()),
+            StartError::Listen {
+                address,
+                reason: NetError::Denied,
+            } => Self::Denied(wit::Target::Listen(to_wasi(address))),
+            StartError::Listen { address, reason } => Self::ListenFailed(wit::ListenFailure {
+                address: to_wasi(address),
+                reason: reason.into(),
+            }),
+        }
+    }
+}
+
+impl From<Event> for wit::Event {
+    fn from(event: Event) -> Self {
+        match event {
+            Event::Opened(opened) => Self::Opened(wit::Opened {
+                id: opened.id,
+                addresses: four_tuple(opened.local, opened.remote),
+            }),
+            Event::Closed(closed) => Self::Closed(wit::Closed {
+                id: closed.id,
+                addresses: four_tuple(closed.local, closed.remote),
+                reason: closed.reason.into(),
+                bytes_received: closed.bytes_received,
+                bytes_sent: closed.bytes_sent,
+                messages: closed.messages,
+                duration: nanos(closed.duration),
+            }),
+            Event::AcceptFailed(failed) => Self::AcceptFailed(wit::AcceptFailed {
+                listen: to_wasi(failed.listen),
+                reason: failed.reason.into(),
+            }),
+        }
+    }
+}
+
+impl From<CloseReason> for wit::CloseReason {
+    fn from(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::EndOfInput => Self::EndOfInput,
+            CloseReason::Exit => Self::Exit,
+            CloseReason::MessageTooLong => Self::MessageTooLong,
+            CloseReason::Failed(error) => Self::Failed(error.into()),
+            CloseReason::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<Statistics> for wit::Statistics {
+    fn from(statistics: Statistics) -> Self {
+        Self {
+            accepted: statistics.accepted,
+            open: statistics.open,
+            messages: statistics.messages,
+            bytes_received: statistics.bytes_received,
+            bytes_sent: statistics.bytes_sent,
+            uptime: nanos(statistics.uptime),
+        }
+    }
+}
+
+fn four_tuple(local: SocketAddr, remote: SocketAddr) -> wit::FourTuple {
+    wit::FourTuple {
+        local: to_wasi(local),
+        remote: to_wasi(remote),
+    }
+}

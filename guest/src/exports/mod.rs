@@ -1,0 +1,41 @@
+//! The component's exports: WIT's types to ours and back, and nothing more.
+
+mod fetch;
+mod hello_server;
+mod run;
+
+use crate::bindings::sockbox::net::types::NetworkError;
+use crate::net::NetError;
+use std::time::Duration;
+
+pub use fetch::trace;
+
+struct Component;
+
+crate::bindings::export!(Component with_types_in crate::bindings);
+
+impl From<NetError> for NetworkError {
+    fn from(error: NetError) -> Self {
+        match error {
+            NetError::ConnectionRefused => Self::ConnectionRefused,
+            NetError::ConnectionReset => Self::ConnectionReset,
+            NetError::ConnectionAborted => Self::ConnectionAborted,
+            NetError::Unreachable => Self::Unreachable,
+            NetError::TimedOut => Self::TimedOut,
+            NetError::NameUnresolvable => Self::NameUnresolvable,
+            NetError::TemporaryResolverFailure => Self::TemporaryResolverFailure,
+            NetError::PermanentResolverFailure => Self::PermanentResolverFailure,
+            NetError::AddressInUse => Self::AddressInUse,
+            NetError::AddressNotBindable => Self::AddressNotBindable,
+            NetError::NoSocketsLeft => Self::NoSocketsLeft,
+            NetError::NotSupported => Self::NotSupported,
+            // A refusal has a case of its own wherever one can occur.
+            NetError::Denied | NetError::Other => Self::Other,
+        }
+    }
+}
+
+/// A duration in WIT's unit; one that is too long is as good as the longest there is.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

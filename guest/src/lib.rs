@@ -1,0 +1,24 @@
+//! The sockbox component: an HTTP/1.1 client and a TCP server, for any host that runs WASI 0.2.
+//!
+//! `wit/` says what it does for a host. In here the data goes
+//!
+//! ```text
+//! exports ─> fetch ─> http1 (bytes in, progress out)
+//!    │         └────> net ──> net::wasi ──> wasi:sockets, wasi:io, wasi:clocks
+//!    └─────> hello ─> net, rt
+//! ```
+//!
+//! Only [`net`]'s back-end and the export glue know WASI; the rest builds natively as well, and is
+//! tested so.
+
+#[cfg(target_family = "wasm")]
+mod bindings;
+pub mod cli;
+#[cfg(target_family = "wasm")]
+mod exports;
+pub mod fetch;
+pub mod hello;
+pub mod http1;
+pub mod net;
+pub mod rt;
+pub mod url;

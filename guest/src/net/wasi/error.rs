@@ -1,0 +1,54 @@
+//! The one table from WASI's error codes to ours.
+
+use crate::bindings::wasi::io::error::Error as IoError;
+use crate::bindings::wasi::sockets::network::ErrorCode;
+use crate::net::NetError;
+
+impl From<ErrorCode> for NetError {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::AccessDenied => Self::Denied,
+            ErrorCode::NotSupported => Self::NotSupported,
+            ErrorCode::Timeout => Self::TimedOut,
+            ErrorCode::NewSocketLimit | ErrorCode::OutOfMemory => Self::NoSocketsLeft,
+            ErrorCode::AddressNotBindable => Self::AddressNotBindable,
+            ErrorCode::AddressInUse => Self::AddressInUse,
+            ErrorCode::RemoteUnreachable => Self::Unreachable,
+            ErrorCode::ConnectionRefused => Self::ConnectionRefused,
+            ErrorCode::ConnectionReset => Self::ConnectionReset,
+            ErrorCode::ConnectionAborted => Self::ConnectionAborted,
+            ErrorCode::NameUnresolvable => Self::NameUnresolvable,
+            ErrorCode::TemporaryResolverFailure => Self::TemporaryResolverFailure,
+            ErrorCode::PermanentResolverFailure => Self::PermanentResolverFailure,
+            // An argument is invalid where the address itself can't be used: a multicast address
+            // to connect to, port 0, a name that isn't one.
+            ErrorCode::InvalidArgument => Self::AddressNotBindable,
+            ErrorCode::Unknown
+            | ErrorCode::InvalidState
+            | ErrorCode::ConcurrencyConflict
+            | ErrorCode::NotInProgress
+            | ErrorCode::WouldBlock
+            | ErrorCode::DatagramTooLarge => Self::Other,
+        }
+    }
+}
+
+/// What a stream's last operation failed of.
+///
+/// Stable WASI 0.2 has no way to ask a stream's error for its network code: all there is is a text
+/// for people. A reset is worth telling from the rest, and runtimes name it there; any text we don't
+/// know is simply [`NetError::Other`].
+pub fn from_stream_error(error: &IoError) -> NetError {
+    let text = error.to_debug_string();
+    if text.contains("ConnectionReset") {
+        NetError::ConnectionReset
+    } else if text.contains("ConnectionAborted") {
+        NetError::ConnectionAborted
+    } else if text.contains("Timeout") || text.contains("TimedOut") {
+        NetError::TimedOut
+    } else if text.contains("Unreachable") {
+        NetError::Unreachable
+    } else {
+        NetError::Other
+    }
+}

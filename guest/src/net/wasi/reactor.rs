@@ -1,0 +1,372 @@
+//! The one place that waits: a future is run until it can't go on, then `wasi:io/poll` is asked,
+//! once, for everything that somebody waits for.
+
+use super::timer::Timers;
+use crate::bindings::wasi::clocks::monotonic_clock;
+use crate::bindings::wasi::io::poll::{Pollable, poll};
+use crate::net::Instant;
+use crate::net::schedule::{Item, Schedule, Wait};
+use std::any::Any;
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// Knows who waits for what.
+#[derive(Default)]
+pub struct Reactor {
+    sources: RefCell<Sources>,
+    timers: RefCell<Timers>,
+}
+
+#[derive(Default)]
+struct Sources {
+    entries: Vec<Option<Entry>>,
+    free: Vec<usize>,
+    generations: u64,
+    /// Those that are asked about at every turn.
+    urgent: Vec<usize>,
+    schedule: Schedule,
+}
+
+struct Entry {
+    pollable: Pollable,
+    interest: Interest,
+    generation: u64,
+    urgency: Urgency,
+    /// Whether the schedule has it.
+    scheduled: bool,
+}
+
+/// How soon it has to be noticed that something is ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// As [`Schedule`] has it: at once while the wait is young, within tens of milliseconds later.
+    Scheduled,
+    /// At once, always. For the few that must not wait behind many others: a listening socket.
+    Always,
+}
+
+/// What happens when an entry's pollable is ready.
+enum Interest {
+    /// Nothing: nobody waits, and it isn't polled.
+    None,
+    /// A task is woken.
+    Task(Waker),
+    /// Something is dropped that couldn't be dropped before without blocking.
+    Release(Box<dyn Any>),
+}
+
+/// Why [`Reactor::block_on`] came back without the future's output.
+pub struct Interrupted;
+
+impl Reactor {
+    /// Runs `future` to its end.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        loop {
+            // With nothing to interrupt it, it only comes back done.
+            if let Ok(output) = self.drive(future.as_mut(), None) {
+                return output;
+            }
+        }
+    }
+
+    /// Runs `future` until it is done, or `interrupt` is ready.
+    pub fn block_on_unless<F: Future>(
+        &self,
+        future: Pin<&mut F>,
+        interrupt: &Pollable,
+    ) -> Result<F::Output, Interrupted> {
+        self.drive(future, Some(interrupt))
+    }
+
+    fn drive<F: Future>(
+        &self,
+        mut future: Pin<&mut F>,
+        interrupt: Option<&Pollable>,
+    ) -> Result<F::Output, Interrupted> {
+        let flag = Arc::new(Flag(AtomicBool::new(true)));
+        let waker = Waker::from(flag.clone());
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if flag.0.swap(false, Ordering::Relaxed)
+                && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
+            {
+                return Ok(output);
+            }
+            let idle = !flag.0.load(Ordering::Relaxed);
+            if self.turn(idle, interrupt) {
+                return Err(Interrupted);
+            }
+        }
+    }
+
+    /// Asks once what is ready, and wakes whoever waits for it. Waits for something to become
+    /// ready if `idle`. Tells whether `interrupt` is.
+    fn turn(&self, idle: bool, interrupt: Option<&Pollable>) -> bool {
+        let mut ready = Vec::new();
+        let mut interrupted = false;
+        {
+            let mut sources = self.sources.borrow_mut();
+            let mut timers = self.timers.borrow_mut();
+            let wait = sources.plan(monotonic_clock::now(), idle);
+            let limit = match wait {
+                Wait::Until(limit) => Some(Instant(limit)),
+                Wait::Look | Wait::Ready => None,
+            };
+            let timer = timers.pollable(limit);
+            // A pollable that is always ready turns the wait into a look.
+            let look = (wait == Wait::Look).then(|| monotonic_clock::subscribe_duration(0));
+
+            let keys: Vec<usize> = sources.asked().collect();
+            let mut pollables: Vec<&Pollable> = Vec::with_capacity(keys.len() + 3);
+            pollables.extend(keys.iter().filter_map(|key| sources.pollable(*key)));
+            let asked = pollables.len();
+            pollables.extend(interrupt);
+            pollables.extend(timer);
+            pollables.extend(&look);
+            if pollables.is_empty() {
+                // Nothing can ever wake the future. `poll` traps on an empty list; this says why.
+                unreachable!("a future waits for nothing");
+            }
+            let mut is_ready = vec![false; asked];
+            for index in poll(&pollables) {
+                match is_ready.get_mut(index as usize) {
+                    Some(is_ready) => *is_ready = true,
+                    None => interrupted |= interrupt.is_some() && index as usize == asked,
+                }
+            }
+            let now = monotonic_clock::now();
+            sources.done(now, &is_ready);
+            ready.extend(
+                keys.iter()
+                    .zip(is_ready)
+                    .filter(|(_, ready)| *ready)
+                    .map(|(key, _)| *key),
+            );
+            timers.fire(Instant(now));
+        }
+        for key in ready {
+            self.fire(key);
+        }
+        interrupted
+    }
+
+    fn fire(&self, key: usize) {
+        let mut sources = self.sources.borrow_mut();
+        let Some(entry) = sources.get_mut(key) else {
+            return;
+        };
+        match std::mem::replace(&mut entry.interest, Interest::None) {
+            Interest::None => {}
+            Interest::Task(waker) => {
+                drop(sources);
+                waker.wake();
+            }
+            Interest::Release(parked) => {
+                // The pollable is a child of what is parked and has to go first.
+                drop(sources.remove(key));
+                drop(sources);
+                drop(parked);
+            }
+        }
+    }
+
+    /// Takes a pollable in. It is polled only while somebody waits for it.
+    pub fn register(self: &Rc<Self>, pollable: Pollable, urgency: Urgency) -> Registration {
+        let key = self.sources.borrow_mut().insert(pollable, urgency);
+        Registration {
+            reactor: self.clone(),
+            key: Some(key),
+        }
+    }
+
+    pub(super) fn timers(&self) -> &RefCell<Timers> {
+        &self.timers
+    }
+}
+
+impl Sources {
+    fn insert(&mut self, pollable: Pollable, urgency: Urgency) -> usize {
+        self.generations += 1;
+        let entry = Some(Entry {
+            pollable,
+            interest: Interest::None,
+            generation: self.generations,
+            urgency,
+            scheduled: false,
+        });
+        let key = match self.free.pop() {
+            Some(key) => {
+                self.entries[key] = entry;
+                key
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() - 1
+            }
+        };
+        if urgency == Urgency::Always {
+            self.urgent.push(key);
+        }
+        key
+    }
+
+    fn get(&self, key: usize) -> Option<&Entry> {
+        self.entries.get(key)?.as_ref()
+    }
+
+    fn get_mut(&mut self, key: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(key)?.as_mut()
+    }
+
+    fn remove(&mut self, key: usize) -> Option<Entry> {
+        let entry = self.entries.get_mut(key)?.take()?;
+        self.free.push(key);
+        if entry.urgency == Urgency::Always {
+            self.urgent.retain(|urgent| *urgent != key);
+        }
+        Some(entry)
+    }
+
+    /// Lets somebody or something wait for an entry.
+    fn wait(&mut self, key: usize, interest: Interest) {
+        let Some(entry) = self.get_mut(key) else {
+            return;
+        };
+        entry.interest = interest;
+        if !entry.scheduled && entry.urgency == Urgency::Scheduled {
+            entry.scheduled = true;
+            let item = Item {
+                key,
+                generation: entry.generation,
+                since: monotonic_clock::now(),
+            };
+            self.schedule.add(item);
+        }
+    }
+
+    fn plan(&mut self, now: u64, idle: bool) -> Wait {
+        let entries = &mut self.entries;
+        self.schedule.plan(now, idle, |item| {
+            let Some(entry) = entries.get_mut(item.key).and_then(Option::as_mut) else {
+                return false;
+            };
+            if entry.generation != item.generation {
+                return false;
+            }
+            entry.scheduled = !matches!(entry.interest, Interest::None);
+            entry.scheduled
+        })
+    }
+
+    /// Who is asked about: the scheduled, then the urgent.
+    fn asked(&self) -> impl Iterator<Item = usize> {
+        let urgent = self.urgent.iter().copied().filter(|key| {
+            self.get(*key)
+                .is_some_and(|entry| !matches!(entry.interest, Interest::None))
+        });
+        self.schedule
+            .asked()
+            .iter()
+            .map(|item| item.key)
+            .chain(urgent)
+    }
+
+    fn pollable(&self, key: usize) -> Option<&Pollable> {
+        self.get(key).map(|entry| &entry.pollable)
+    }
+
+    fn done(&mut self, now: u64, ready: &[bool]) {
+        let entries = &mut self.entries;
+        for (item, _) in self
+            .schedule
+            .asked()
+            .iter()
+            .zip(ready)
+            .filter(|(_, ready)| **ready)
+        {
+            if let Some(entry) = entries.get_mut(item.key).and_then(Option::as_mut) {
+                entry.scheduled = false;
+            }
+        }
+        self.schedule
+            .done(now, |index| ready.get(index).copied().unwrap_or(false));
+    }
+}
+
+/// A pollable's place in the reactor. Dropping it drops the pollable.
+pub struct Registration {
+    reactor: Rc<Reactor>,
+    /// None once the place is the reactor's own.
+    key: Option<usize>,
+}
+
+impl Registration {
+    /// Waits until the pollable is ready. One task at a time may wait: the last one to ask is the
+    /// one that is woken.
+    pub async fn ready(&self) {
+        let _withdraw = Withdraw(self);
+        let mut asked = false;
+        poll_fn(|cx| {
+            let mut sources = self.reactor.sources.borrow_mut();
+            let Some((key, entry)) = self.key.and_then(|key| Some((key, sources.get_mut(key)?)))
+            else {
+                return Poll::Ready(());
+            };
+            match &mut entry.interest {
+                Interest::Task(waker) => waker.clone_from(cx.waker()),
+                Interest::None if asked => return Poll::Ready(()),
+                _ => sources.wait(key, Interest::Task(cx.waker().clone())),
+            }
+            asked = true;
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Keeps `parked` until the pollable is ready, then drops the pollable and what was parked,
+    /// with nobody waiting for it.
+    pub fn release_when_ready(mut self, parked: impl Any) {
+        if let Some(key) = self.key.take() {
+            let release = Interest::Release(Box::new(parked));
+            self.reactor.sources.borrow_mut().wait(key, release);
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let entry = self.reactor.sources.borrow_mut().remove(key);
+            drop(entry);
+        }
+    }
+}
+
+/// Takes the interest back when a wait ends or is given up, so that nothing is polled for nobody.
+struct Withdraw<'a>(&'a Registration);
+
+impl Drop for Withdraw<'_> {
+    fn drop(&mut self) {
+        let mut sources = self.0.reactor.sources.borrow_mut();
+        if let Some(entry) = self.0.key.and_then(|key| sources.get_mut(key))
+            && let Interest::Task(_) = entry.interest
+        {
+            entry.interest = Interest::None;
+        }
+    }
+}
+
+/// Wakes the future that is being driven.
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

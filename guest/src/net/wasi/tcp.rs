@@ -1,0 +1,278 @@
+//! TCP sockets as futures.
+
+use super::WasiNet;
+use super::address::{family, from_wasi, to_wasi};
+use super::error::from_stream_error;
+use super::reactor::{Reactor, Registration, Urgency};
+use super::sink::OutputSink;
+use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
+use crate::bindings::wasi::sockets::network::ErrorCode;
+use crate::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
+use crate::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
+use crate::net::{Listener, NetError, Splice, SpliceError, Stream, TryRead};
+use std::cell::OnceCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// How many clients the system may hold ready between two accepts. A burst of connections that
+/// finds the queue full waits a second or more for its packets to be repeated; the system lowers
+/// this to its own maximum (`net.core.somaxconn`).
+const BACKLOG: u64 = 4096;
+
+/// Connects to one address.
+pub async fn connect(net: WasiNet, remote: SocketAddr) -> Result<TcpStream, NetError> {
+    let socket = create_tcp_socket(family(remote))?;
+    socket.start_connect(net.network(), to_wasi(remote))?;
+    let ready = net
+        .reactor()
+        .register(socket.subscribe(), Urgency::Scheduled);
+    loop {
+        match socket.finish_connect() {
+            Err(ErrorCode::WouldBlock) => ready.ready().await,
+            Err(code) => {
+                drop(ready);
+                return Err(code.into());
+            }
+            Ok((input, output)) => {
+                drop(ready);
+                return TcpStream::new(net.reactor().clone(), socket, input, output);
+            }
+        }
+    }
+}
+
+/// Binds to an address and listens on it.
+pub async fn listen(net: &WasiNet, local: SocketAddr) -> Result<TcpListener, NetError> {
+    let socket = create_tcp_socket(family(local))?;
+    let ready = net.reactor().register(socket.subscribe(), Urgency::Always);
+    let mut listener = TcpListener {
+        ready,
+        socket,
+        local,
+        reactor: net.reactor().clone(),
+    };
+    // A runtime that doesn't let the queue be set still has one.
+    let _ = listener.socket.set_listen_backlog_size(BACKLOG);
+    listener.socket.start_bind(net.network(), to_wasi(local))?;
+    listener.until_done(TcpSocket::finish_bind).await?;
+    listener.socket.start_listen()?;
+    listener.until_done(TcpSocket::finish_listen).await?;
+    listener.local = from_wasi(listener.socket.local_address()?);
+    Ok(listener)
+}
+
+/// A socket that listens.
+pub struct TcpListener {
+    // Fields are dropped in this order, and the host wants children gone before their parents.
+    ready: Registration,
+    socket: TcpSocket,
+    local: SocketAddr,
+    reactor: Rc<Reactor>,
+}
+
+impl TcpListener {
+    async fn until_done<T>(
+        &self,
+        attempt: impl Fn(&TcpSocket) -> Result<T, ErrorCode>,
+    ) -> Result<T, NetError> {
+        loop {
+            match attempt(&self.socket) {
+                Err(ErrorCode::WouldBlock) => self.ready.ready().await,
+                result => return result.map_err(NetError::from),
+            }
+        }
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    async fn accept(&self) -> Result<TcpStream, NetError> {
+        let (socket, input, output) = self.until_done(TcpSocket::accept).await?;
+        TcpStream::new(self.reactor.clone(), socket, input, output)
+    }
+}
+
+/// A connection.
+pub struct TcpStream {
+    reactor: Rc<Reactor>,
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// Taken only by `drop`.
+    parts: Option<Parts>,
+}
+
+struct Parts {
+    // Fields are dropped in this order, and the host wants children gone before their parents.
+    // A registration is made when somebody first waits: few connections ever wait to write.
+    readable: OnceCell<Registration>,
+    writable: OnceCell<Registration>,
+    input: InputStream,
+    output: OutputStream,
+    socket: TcpSocket,
+}
+
+impl TcpStream {
+    fn new(
+        reactor: Rc<Reactor>,
+        socket: TcpSocket,
+        input: InputStream,
+        output: OutputStream,
+    ) -> Result<Self, NetError> {
+        let parts = Parts {
+            readable: OnceCell::new(),
+            writable: OnceCell::new(),
+            input,
+            output,
+            socket,
+        };
+        Ok(Self {
+            reactor,
+            local: from_wasi(parts.socket.local_address()?),
+            remote: from_wasi(parts.socket.remote_address()?),
+            parts: Some(parts),
+        })
+    }
+
+    /// Present until the stream is dropped, so never absent for a caller.
+    fn parts(&self) -> Result<&Parts, NetError> {
+        self.parts.as_ref().ok_or(NetError::Other)
+    }
+
+    async fn writable(&self, parts: &Parts) {
+        parts
+            .writable
+            .get_or_init(|| {
+                self.reactor
+                    .register(parts.output.subscribe(), Urgency::Scheduled)
+            })
+            .ready()
+            .await;
+    }
+
+    /// Waits until some bytes may be written, and tells how many.
+    async fn permit(&self, parts: &Parts) -> Result<u64, NetError> {
+        loop {
+            match parts.output.check_write().map_err(from_stream)? {
+                0 => self.writable(parts).await,
+                permit => return Ok(permit),
+            }
+        }
+    }
+}
+
+impl Stream for TcpStream {
+    fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    fn remote_addr(&self) -> SocketAddr {
+        self.remote
+    }
+
+    fn try_read(&self, max: usize) -> Result<TryRead, NetError> {
+        match self.parts()?.input.read(max as u64) {
+            Ok(bytes) if bytes.is_empty() => Ok(TryRead::Nothing),
+            Ok(bytes) => Ok(TryRead::Data(bytes)),
+            Err(StreamError::Closed) => Ok(TryRead::End),
+            Err(StreamError::LastOperationFailed(error)) => Err(from_stream_error(&error)),
+        }
+    }
+
+    async fn readable(&self) {
+        if let Ok(parts) = self.parts() {
+            parts
+                .readable
+                .get_or_init(|| {
+                    self.reactor
+                        .register(parts.input.subscribe(), Urgency::Scheduled)
+                })
+                .ready()
+                .await;
+        }
+    }
+
+    async fn write_all(&self, mut bytes: &[u8]) -> Result<(), NetError> {
+        let parts = self.parts()?;
+        while !bytes.is_empty() {
+            let permit = self.permit(parts).await?;
+            let length = usize::try_from(permit).map_or(bytes.len(), |max| max.min(bytes.len()));
+            let (now, later) = bytes.split_at(length);
+            parts.output.write(now).map_err(from_stream)?;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    async fn finish(&self) -> Result<(), NetError> {
+        let parts = self.parts()?;
+        self.permit(parts).await?;
+        Ok(parts.socket.shutdown(ShutdownType::Send)?)
+    }
+}
+
+impl Splice<OutputSink<'_>> for TcpStream {
+    async fn splice(
+        &self,
+        sink: &mut OutputSink<'_>,
+        max: u64,
+    ) -> Result<Option<u64>, SpliceError> {
+        let parts = self.parts().map_err(SpliceError::Source)?;
+        loop {
+            // Asked first, so that what fails after it is known to be the source.
+            let permit = sink.permit().await.map_err(|_| SpliceError::Sink)?;
+            match sink.output().splice(&parts.input, max.min(permit)) {
+                Ok(0) => self.readable().await,
+                Ok(moved) => return Ok(Some(moved)),
+                Err(_) if sink.output().check_write().is_err() => return Err(SpliceError::Sink),
+                Err(StreamError::Closed) => return Ok(None),
+                Err(StreamError::LastOperationFailed(error)) => {
+                    return Err(SpliceError::Source(from_stream_error(&error)));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for TcpStream {
+    /// Closes the connection without waiting.
+    ///
+    /// Dropping an output stream makes the host wait until what was written has left, and the whole
+    /// component with it: one peer that never reads would stop every other connection. So when a
+    /// write is under way the stream is left to the reactor, which drops it once that is done.
+    fn drop(&mut self) {
+        let Some(parts) = self.parts.take() else {
+            return;
+        };
+        if !matches!(parts.output.check_write(), Ok(0)) {
+            return;
+        }
+        let Parts {
+            readable,
+            writable,
+            input,
+            output,
+            socket,
+        } = parts;
+        drop(readable);
+        drop(input);
+        let pollable = writable.into_inner().unwrap_or_else(|| {
+            self.reactor
+                .register(output.subscribe(), Urgency::Scheduled)
+        });
+        // The output is the socket's child: a tuple is dropped in order.
+        pollable.release_when_ready((output, socket));
+    }
+}
+
+/// A stream that is closed for writing is one that the peer has reset.
+fn from_stream(error: StreamError) -> NetError {
+    match error {
+        StreamError::Closed => NetError::ConnectionReset,
+        StreamError::LastOperationFailed(error) => from_stream_error(&error),
+    }
+}
