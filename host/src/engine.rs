@@ -1,0 +1,47 @@
+//! The one configuration of wasmtime's engine.
+//!
+//! `build.rs` takes this file in as well: the component is compiled while sockbox is built, and
+//! code that was compiled under a different configuration is refused when it is loaded. For the
+//! same reason nothing here may depend on the machine, on the environment or on which of wasmtime's
+//! cargo features are on.
+
+use wasmtime::{Config, OptLevel, WasmBacktraceDetails, WasmFeatures};
+
+/// The configuration under which every component is compiled and run.
+pub fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_features(not_needed(), false)
+        // The async calls of WASI 0.3, and the bookkeeping for them.
+        .concurrency_support(false)
+        // Gives the host a way to stop a component that computes without end.
+        .epoch_interruption(true)
+        // A component is compiled once and started often.
+        .cranelift_opt_level(OptLevel::Speed)
+        // A trap names the functions it happened in, but no source lines. By default a variable of
+        // the environment decides, and what it says must be the same for building and for running.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    config
+}
+
+/// What wasmtime understands by default, in some set of its cargo features, and toolchains for
+/// WASI 0.2 do not put into a component. Each is more of the runtime that untrusted code can reach.
+///
+/// Left on is what compilers use, by default or behind a common flag: multiple results, bulk
+/// memory, tables of references, SIMD, extended constant expressions (libraries linked into a
+/// component), tail calls (interpreters). Multiple memories must stay on too, though no compiler
+/// makes them: wasmtime's own code between two components that were composed into one uses them,
+/// and wasmtime panics when that code is refused.
+fn not_needed() -> WasmFeatures {
+    // WASI 0.2 has no way to start a thread.
+    WasmFeatures::THREADS
+        // The component model has 32-bit memories only.
+        | WasmFeatures::MEMORY64
+        // These instructions give different results on different machines.
+        | WasmFeatures::RELAXED_SIMD
+        // These need a garbage collector in the host.
+        | WasmFeatures::GC_TYPES
+        | WasmFeatures::GC
+        | WasmFeatures::FUNCTION_REFERENCES
+        | WasmFeatures::EXCEPTIONS
+}
