@@ -241,7 +241,13 @@ fn build_component(
     cargo
         // Only the component: with the library for native tests beside it there would be no LTO.
         .args(["rustc", "--quiet", "--locked"])
-        .args(["--package", "sockbox-guest", "--lib", "--crate-type", "cdylib"])
+        .args([
+            "--package",
+            "sockbox-guest",
+            "--lib",
+            "--crate-type",
+            "cdylib",
+        ])
         .args(["--profile", "guest", "--target", GUEST_TARGET])
         .arg("--target-dir")
         .arg(&folder)

@@ -6,7 +6,7 @@ use crate::bindings::wasi::cli::stdout::get_stdout;
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::fetch::{FetchError, Options, Request, RequestBody, Response, Timeouts, fetch};
 use crate::net::wasi::{InputSource, OutputSink, WasiNet};
-use crate::net::{MAX_READ, Sink, SinkClosed};
+use crate::net::{MAX_READ, NetError, Sink, SinkClosed};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -34,7 +34,13 @@ impl From<SinkClosed> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fetch(error) => write!(f, "{error}"),
+            Self::Fetch(error) => {
+                write!(f, "{error}")?;
+                if may_be_the_runtime(error) {
+                    write!(f, " ({GRANT})")?;
+                }
+                Ok(())
+            }
             Self::Output => f.write_str("standard output takes no more"),
             Self::File(path, error) if error.kind() == io::ErrorKind::NotFound => {
                 write!(
@@ -46,6 +52,23 @@ impl fmt::Display for Error {
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
         }
     }
+}
+
+/// What to do about a refusal, by the runtimes that we know.
+const GRANT: &str = "does the runtime grant it? `wasmtime run` does with -S inherit-network and \
+                     -S allow-ip-name-lookup, `sockbox run` with --allow-net";
+
+/// Whether this may be the runtime's refusal rather than the network's failure. A runtime that
+/// permits no lookups may say just that its resolver can't answer.
+fn may_be_the_runtime(error: &FetchError) -> bool {
+    matches!(
+        error,
+        FetchError::Denied(_)
+            | FetchError::ResolveFailed {
+                reason: NetError::PermanentResolverFailure,
+                ..
+            }
+    )
 }
 
 /// Fetches a page and prints or saves it.

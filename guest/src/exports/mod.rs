@@ -4,7 +4,7 @@ mod fetch;
 mod hello_server;
 mod run;
 
-use crate::bindings::sockbox::net::types::NetworkError;
+use crate::bindings::exports::sockbox::net::types::NetworkError;
 use crate::net::NetError;
 use std::time::Duration;
 

@@ -1,0 +1,309 @@
+//! From what went wrong to a message and an exit code.
+
+use crate::signals::Signal;
+use sockbox::Error;
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+/// Why the command could not do its job.
+#[derive(Debug)]
+pub enum Failure {
+    /// The library says so.
+    Sandbox(Error),
+    /// The output can't be written.
+    Output {
+        /// What people call it.
+        name: String,
+        source: io::Error,
+    },
+    /// The machine won't let sockbox work.
+    System(io::Error),
+    /// The time that all of it may take is over.
+    MaxTime(Duration),
+    /// It was told to end.
+    Signal(Signal),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Sandbox(error)
+    }
+}
+
+impl Failure {
+    pub fn output(name: impl Into<String>, source: io::Error) -> Failure {
+        Failure::Output {
+            name: name.into(),
+            source,
+        }
+    }
+
+    pub fn system(source: io::Error) -> Failure {
+        Failure::System(source)
+    }
+
+    /// The process's exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Failure::Sandbox(error) => code(error),
+            Failure::Output { .. } => code::OUTPUT,
+            Failure::System(_) => code::OURS,
+            Failure::MaxTime(_) => code::TIMEOUT,
+            Failure::Signal(signal) => signal.code(),
+        }
+    }
+
+    /// What to tell people, unless they know: they sent the signal, or closed the pipe.
+    pub fn message(&self, backtrace: bool) -> Option<String> {
+        match self {
+            Failure::Sandbox(Error::Trapped {
+                reason,
+                backtrace: Some(frames),
+            }) => Some(if backtrace {
+                format!("the component trapped: {reason}\n{frames}")
+            } else {
+                format!("the component trapped: {reason} (-v tells where)")
+            }),
+            Failure::Sandbox(error) => {
+                let mut message = error.to_string();
+                let mut source = error.source();
+                while let Some(error) = source {
+                    message = format!("{message}: {error}");
+                    source = error.source();
+                }
+                Some(message)
+            }
+            Failure::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => None,
+            Failure::Output { name, source } => Some(format!("could not write {name}: {source}")),
+            Failure::System(source) => Some(format!("the system won't let it start: {source}")),
+            Failure::MaxTime(limit) => Some(format!("it took longer than {limit:?}")),
+            Failure::Signal(_) => None,
+        }
+    }
+}
+
+/// Whether the environment asks for backtraces.
+pub fn wants_backtrace() -> bool {
+    std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0")
+}
+
+/// The numbers: curl's where curl has one; `env`'s, `timeout`'s and the shell's for the rest.
+mod code {
+    pub const UNSUPPORTED_SCHEME: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const INVALID_URL: u8 = 3;
+    pub const RESOLVE: u8 = 6;
+    pub const CONNECT: u8 = 7;
+    pub const PROTOCOL: u8 = 8;
+    pub const INCOMPLETE: u8 = 18;
+    pub const OUTPUT: u8 = 23;
+    pub const TIMEOUT: u8 = 28;
+    /// curl's for a local address that can't be used.
+    pub const LISTEN: u8 = 45;
+    pub const EMPTY: u8 = 52;
+    pub const SEND: u8 = 55;
+    pub const RECEIVE: u8 = 56;
+    pub const LIMIT: u8 = 63;
+    pub const WALL_TIME: u8 = 124;
+    pub const OURS: u8 = 125;
+    pub const DENIED: u8 = 126;
+    /// What a shell gives a process that aborted.
+    pub const TRAPPED: u8 = 134;
+}
+
+/// The one table from the library's errors to exit codes.
+fn code(error: &Error) -> u8 {
+    match error {
+        Error::UnsupportedScheme { .. } => code::UNSUPPORTED_SCHEME,
+        Error::InvalidRequest { .. } | Error::InvalidOptions { .. } => code::USAGE,
+        Error::InvalidUrl { .. } => code::INVALID_URL,
+        Error::ResolveFailed { .. } => code::RESOLVE,
+        Error::ConnectFailed { .. } => code::CONNECT,
+        Error::Protocol { .. } => code::PROTOCOL,
+        Error::IncompleteBody { .. } => code::INCOMPLETE,
+        Error::Write { .. } => code::OUTPUT,
+        Error::Timeout { .. } => code::TIMEOUT,
+        Error::ListenFailed { .. } => code::LISTEN,
+        Error::EmptyResponse => code::EMPTY,
+        Error::SendFailed { .. } => code::SEND,
+        Error::ReceiveFailed { .. } => code::RECEIVE,
+        Error::LimitExceeded { .. } | Error::MemoryLimit { .. } => code::LIMIT,
+        Error::WallTime { .. } => code::WALL_TIME,
+        Error::Denied { .. } => code::DENIED,
+        Error::Trapped { .. } => code::TRAPPED,
+        // `NotRunnable`, `Read`, `Abandoned`, `Internal`, and whatever the library may add.
+        _ => code::OURS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockbox::policy::{DenialReason, Target};
+    use sockbox::{NetworkError, ResponseLimit, Stage};
+
+    #[test]
+    fn every_error_has_its_code() {
+        let text = String::new;
+        let reason = NetworkError::Other;
+        let address = "127.0.0.1:80".parse().unwrap();
+        let table = [
+            (Error::UnsupportedScheme { scheme: text() }, 1),
+            (Error::InvalidRequest { reason: text() }, 2),
+            (Error::InvalidOptions { reason: text() }, 2),
+            (
+                Error::InvalidUrl {
+                    url: text(),
+                    reason: text(),
+                },
+                3,
+            ),
+            (
+                Error::ResolveFailed {
+                    host: text(),
+                    reason,
+                },
+                6,
+            ),
+            (
+                Error::ConnectFailed {
+                    host: text(),
+                    attempts: Vec::new(),
+                },
+                7,
+            ),
+            (Error::Protocol { reason: text() }, 8),
+            (
+                Error::IncompleteBody {
+                    received: 0,
+                    expected: None,
+                },
+                18,
+            ),
+            (
+                Error::Write {
+                    source: io::ErrorKind::StorageFull.into(),
+                },
+                23,
+            ),
+            (
+                Error::Timeout {
+                    stage: Stage::Body,
+                    limit: Duration::ZERO,
+                    total: false,
+                    received: 0,
+                },
+                28,
+            ),
+            (Error::ListenFailed { address, reason }, 45),
+            (Error::EmptyResponse, 52),
+            (Error::SendFailed { reason }, 55),
+            (Error::ReceiveFailed { reason }, 56),
+            (
+                Error::LimitExceeded {
+                    limit: ResponseLimit::BodySize,
+                },
+                63,
+            ),
+            (Error::MemoryLimit { limit: 0 }, 63),
+            (
+                Error::WallTime {
+                    limit: Duration::ZERO,
+                },
+                124,
+            ),
+            (
+                Error::NotRunnable {
+                    file: None,
+                    problem: text(),
+                },
+                125,
+            ),
+            (
+                Error::Read {
+                    file: "a".into(),
+                    source: io::ErrorKind::NotFound.into(),
+                },
+                125,
+            ),
+            (Error::Abandoned, 125),
+            (Error::Internal { message: text() }, 125),
+            (
+                Error::Denied {
+                    target: Target::Connect(address),
+                    reason: DenialReason::NoRule,
+                },
+                126,
+            ),
+            (
+                Error::Trapped {
+                    reason: text(),
+                    backtrace: None,
+                },
+                134,
+            ),
+        ];
+        for (error, expected) in table {
+            assert_eq!(code(&error), expected, "{error:?}");
+            assert_eq!(Failure::from(error).code(), expected);
+        }
+        for (failure, expected) in [
+            (Failure::output("a", io::ErrorKind::BrokenPipe.into()), 23),
+            (Failure::system(io::ErrorKind::Other.into()), 125),
+            (Failure::MaxTime(Duration::ZERO), 28),
+            (Failure::Signal(Signal::Interrupt), 130),
+            (Failure::Signal(Signal::Terminate), 143),
+        ] {
+            assert_eq!(failure.code(), expected, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn messages_are_short_and_complete() {
+        let trapped = |backtrace: Option<&str>| {
+            Failure::from(Error::Trapped {
+                reason: "it aborted".to_owned(),
+                backtrace: backtrace.map(str::to_owned),
+            })
+        };
+        for (failure, verbose, expected) in [
+            (
+                Failure::from(Error::Read {
+                    file: "a.wasm".into(),
+                    source: io::ErrorKind::NotFound.into(),
+                }),
+                false,
+                Some("could not read a.wasm: entity not found"),
+            ),
+            (
+                Failure::output("page.html", io::ErrorKind::StorageFull.into()),
+                false,
+                Some("could not write page.html: no storage space"),
+            ),
+            (
+                Failure::output("standard output", io::ErrorKind::BrokenPipe.into()),
+                false,
+                None,
+            ),
+            (Failure::Signal(Signal::Interrupt), true, None),
+            (
+                trapped(Some("frames")),
+                false,
+                Some("the component trapped: it aborted (-v tells where)"),
+            ),
+            (
+                trapped(Some("frames")),
+                true,
+                Some("the component trapped: it aborted\nframes"),
+            ),
+            (
+                trapped(None),
+                false,
+                Some("the component trapped: it aborted"),
+            ),
+        ] {
+            assert_eq!(failure.message(verbose).as_deref(), expected, "{failure:?}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! `sockbox run`.
+
+use crate::args::Run;
+use crate::denials::Denials;
+use crate::exit::Failure;
+use crate::runtime::block_on;
+use crate::stderr;
+use sockbox::{AuditEvent, Error, Policy, Sandbox};
+use std::path::Path;
+
+/// Gives the component's own exit code.
+pub fn run(args: Run) -> Result<i32, Failure> {
+    let mut words = args.command.into_iter();
+    // There is one: the command line can't be parsed without.
+    let file = words.next().unwrap_or_default();
+    let file = Path::new(&file);
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    let mut given = vec![name.to_string_lossy().into_owned()];
+    for word in words {
+        given.push(word.into_string().map_err(|word| Error::InvalidOptions {
+            reason: format!("the argument {word:?} is not Unicode, as a component's have to be"),
+        })?);
+    }
+    let program = Sandbox::new()?.program_file(file)?;
+    let mut command = program.command().args(given).inherit_stdio();
+    if args.allow_net {
+        command = command.policy(Policy::everything());
+    }
+    let denials = Denials::default();
+    let (verbose, seen) = (args.verbose, denials.clone());
+    command = command.audit(move |event: &AuditEvent| {
+        if verbose {
+            stderr::line(format_args!("* {event}"));
+        } else {
+            seen.record(event);
+        }
+    });
+    let done = block_on(async { Ok(command.run().await?) });
+    if !matches!(done, Ok(0)) {
+        denials.tell();
+    }
+    done
+}

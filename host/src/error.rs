@@ -1,0 +1,449 @@
+//! What can go wrong, sorted by who can do something about it.
+
+use crate::policy::{DenialReason, RuleError, Target};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a run could not do its job.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller: the URL can't be read.
+    #[error("invalid URL `{url}`: {reason}")]
+    InvalidUrl {
+        /// The URL, without credentials.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The caller: the URL's scheme isn't `http`.
+    #[error("unsupported scheme `{scheme}`: only http:// URLs can be fetched")]
+    UnsupportedScheme {
+        /// The scheme.
+        scheme: String,
+    },
+    /// The caller: the request can't be sent as it stands.
+    #[error("invalid request: {reason}")]
+    InvalidRequest {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The caller: the server can't be started with these options.
+    #[error("invalid options: {reason}")]
+    InvalidOptions {
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// The policy: this was asked of the network and refused. Nothing was sent.
+    #[error("not allowed to {target}: {reason} ({} would)", target.flag())]
+    Denied {
+        /// What was asked for.
+        target: Target,
+        /// Why it was refused.
+        reason: DenialReason,
+    },
+    /// The network: the host's name has no address.
+    #[error("could not resolve host: {host}: {reason}")]
+    ResolveFailed {
+        /// The name.
+        host: String,
+        /// Why not.
+        reason: NetworkError,
+    },
+    /// The network: none of the host's addresses could be connected to.
+    #[error("could not connect to {host}: {}", Attempts(attempts))]
+    ConnectFailed {
+        /// The host, as the URL names it.
+        host: String,
+        /// Each address tried, in order.
+        attempts: Vec<ConnectFailure>,
+    },
+    /// The network: the connection broke while the request was sent.
+    #[error("could not send the request: {reason}")]
+    SendFailed {
+        /// How it broke.
+        reason: NetworkError,
+    },
+    /// The network: the connection broke while the response was received.
+    #[error("could not receive the response: {reason}")]
+    ReceiveFailed {
+        /// How it broke.
+        reason: NetworkError,
+    },
+    /// The network: this address can't be listened on.
+    #[error("could not listen on {address}: {reason}")]
+    ListenFailed {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        reason: NetworkError,
+    },
+    /// The peer: what it sent isn't HTTP, or breaks its rules.
+    #[error("the server's answer is not valid HTTP: {reason}")]
+    Protocol {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The peer: it closed the connection without a byte.
+    #[error("the server closed the connection without an answer")]
+    EmptyResponse,
+    /// The peer: it closed the connection before the body's end.
+    #[error("the server closed the connection too early: {}", Received { received: *received, expected: *expected })]
+    IncompleteBody {
+        /// How many bytes of the body were received.
+        received: u64,
+        /// How many there should have been, where the response told.
+        expected: Option<u64>,
+    },
+    /// Time: a stage of the request, or all of it, took longer than allowed.
+    #[error("{stage} took longer than {limit:?}{}, {received} bytes of the body received", if *total { " (for all of the request)" } else { "" })]
+    Timeout {
+        /// The stage that was under way.
+        stage: Stage,
+        /// The bound that ended it.
+        limit: Duration,
+        /// Whether it was the bound on the whole request, and not the stage's own.
+        total: bool,
+        /// How many bytes of the body had been received.
+        received: u64,
+    },
+    /// Time: the run went past its [`Limits::wall_time`](crate::limits::Limits::wall_time).
+    #[error("the run took longer than the {limit:?} it may take")]
+    WallTime {
+        /// The bound.
+        limit: Duration,
+    },
+    /// A limit: the response is larger than allowed.
+    #[error("the response has more than allowed: {limit}")]
+    LimitExceeded {
+        /// Which bound it went past.
+        limit: ResponseLimit,
+    },
+    /// A limit: the component wanted more memory than
+    /// [`Limits::memory_bytes`](crate::limits::Limits::memory_bytes), and could not go on without.
+    #[error("the component needs more than the {limit} bytes of memory it may have")]
+    MemoryLimit {
+        /// The bound, in bytes.
+        limit: u64,
+    },
+    /// The output: the page can't be written.
+    #[error("could not write the output")]
+    Write {
+        /// What the writer said.
+        #[source]
+        source: io::Error,
+    },
+    /// The caller: a call on this instance was dropped before it ended, so that nobody knows what
+    /// state the component is in. A new instance is needed.
+    #[error("the instance can't be used any more: an earlier call was abandoned half way")]
+    Abandoned,
+    /// The caller: the file isn't a component that can be run here.
+    #[error("{}{problem}", In(file))]
+    NotRunnable {
+        /// The file, where it came from one.
+        file: Option<PathBuf>,
+        /// What is wrong with it, and what to do about it.
+        problem: String,
+    },
+    /// The caller: a file can't be read.
+    #[error("could not read {}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The component's: it trapped. Its instance can't be used any more.
+    #[error("the component trapped: {reason}")]
+    Trapped {
+        /// What happened.
+        reason: String,
+        /// Where in the component, one frame a line, where that is known.
+        backtrace: Option<String>,
+    },
+    /// Ours: a mistake in sockbox, or the machine won't let it work; the text is for people.
+    #[error("{message}")]
+    Internal {
+        /// What happened.
+        message: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn internal(message: impl fmt::Display) -> Error {
+        Error::Internal {
+            message: message.to_string(),
+        }
+    }
+}
+
+impl From<RuleError> for Error {
+    /// A rule that was to be made of a URL.
+    fn from(error: RuleError) -> Error {
+        match error {
+            RuleError::Url { url, reason } => Error::InvalidUrl { url, reason },
+            RuleError::Host { ref text } => Error::InvalidUrl {
+                url: text.clone(),
+                reason: error.to_string(),
+            },
+            RuleError::NoHost { url } => Error::InvalidUrl {
+                url,
+                reason: "it names no host to connect to".to_owned(),
+            },
+        }
+    }
+}
+
+/// Why the network, rather than a policy, could not do what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// Nobody listens there, or the peer's system refused.
+    ConnectionRefused,
+    /// The peer broke an established connection off.
+    ConnectionReset,
+    /// The operating system ended an attempt to connect.
+    ConnectionAborted,
+    /// No route, or the network or the host is down.
+    Unreachable,
+    /// The operating system gave up waiting for the peer.
+    TimedOut,
+    /// The name is well formed and has no addresses, or isn't known.
+    NameUnresolvable,
+    /// The resolver could not answer now; asking again may help.
+    TemporaryResolverFailure,
+    /// The resolver can't answer, and asking again won't help.
+    PermanentResolverFailure,
+    /// Another socket is bound to the address.
+    AddressInUse,
+    /// The address isn't one of this machine's, or isn't of a kind that can be used so.
+    AddressNotBindable,
+    /// The runtime or the system has no socket left to give.
+    NoSocketsLeft,
+    /// The runtime doesn't offer this.
+    NotSupported,
+    /// The operating system doesn't permit it.
+    NotPermitted,
+    /// Nothing more is known.
+    Other,
+}
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NetworkError::ConnectionRefused => "connection refused",
+            NetworkError::ConnectionReset => "connection reset by the peer",
+            NetworkError::ConnectionAborted => "connection aborted",
+            NetworkError::Unreachable => "host or network unreachable",
+            NetworkError::TimedOut => "the peer does not answer",
+            NetworkError::NameUnresolvable => "the name is unknown or has no address",
+            NetworkError::TemporaryResolverFailure => "the resolver does not answer now",
+            NetworkError::PermanentResolverFailure => "the resolver can't answer",
+            NetworkError::AddressInUse => "the address is in use",
+            NetworkError::AddressNotBindable => "the address is not one of this machine's",
+            NetworkError::NoSocketsLeft => "no sockets left: too many files are open",
+            NetworkError::NotSupported => "not supported here",
+            NetworkError::NotPermitted => "the operating system does not permit it",
+            NetworkError::Other => "the system gave no reason",
+        })
+    }
+}
+
+/// One address that could not be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ConnectFailure {
+    /// The address, with the port.
+    pub address: SocketAddr,
+    /// Why not.
+    pub reason: NetworkError,
+}
+
+impl ConnectFailure {
+    pub(crate) fn new(address: SocketAddr, reason: NetworkError) -> ConnectFailure {
+        ConnectFailure { address, reason }
+    }
+}
+
+impl fmt::Display for ConnectFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.address, self.reason)
+    }
+}
+
+/// The stage that a request was in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Looking up the host's name.
+    Lookup,
+    /// Connecting to one of its addresses.
+    Connect,
+    /// Sending the request.
+    Send,
+    /// Waiting for the first byte of the answer.
+    FirstByte,
+    /// Receiving the head.
+    Head,
+    /// Receiving the body.
+    Body,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Lookup => "looking up the host's name",
+            Stage::Connect => "connecting",
+            Stage::Send => "sending the request",
+            Stage::FirstByte => "waiting for the answer",
+            Stage::Head => "receiving the answer's head",
+            Stage::Body => "receiving the body",
+        })
+    }
+}
+
+/// A bound that a response went past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ResponseLimit {
+    /// [`Request::max_head_size`](crate::Request::max_head_size).
+    HeadSize,
+    /// [`Request::max_body_size`](crate::Request::max_body_size).
+    BodySize,
+    /// More header fields than the component keeps.
+    HeaderCount,
+    /// More interim responses than any server has a reason to send.
+    InterimResponses,
+    /// More trailer fields, or longer ones, than the component keeps.
+    TrailerSize,
+}
+
+impl fmt::Display for ResponseLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ResponseLimit::HeadSize => "bytes in its head",
+            ResponseLimit::BodySize => "bytes in its body",
+            ResponseLimit::HeaderCount => "header fields",
+            ResponseLimit::InterimResponses => "interim responses",
+            ResponseLimit::TrailerSize => "bytes in its trailer fields",
+        })
+    }
+}
+
+struct Attempts<'a>(&'a [ConnectFailure]);
+
+impl fmt::Display for Attempts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, attempt) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            attempt.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+struct Received {
+    received: u64,
+    expected: Option<u64>,
+}
+
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.expected {
+            Some(expected) => write!(f, "{} of {expected} bytes received", self.received),
+            None => write!(f, "{} bytes received", self.received),
+        }
+    }
+}
+
+struct In<'a>(&'a Option<PathBuf>);
+
+impl fmt::Display for In<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(file) => write!(f, "{}: ", file.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_can_be_read_by_people() {
+        let refused = |address: &str| {
+            ConnectFailure::new(address.parse().unwrap(), NetworkError::ConnectionRefused)
+        };
+        let table = [
+            (
+                Error::ConnectFailed {
+                    host: "localhost".to_owned(),
+                    attempts: vec![refused("[::1]:81"), refused("127.0.0.1:81")],
+                },
+                "could not connect to localhost: [::1]:81: connection refused; \
+                 127.0.0.1:81: connection refused",
+            ),
+            (
+                Error::Denied {
+                    target: Target::Connect("192.0.2.1:80".parse().unwrap()),
+                    reason: DenialReason::NoRule,
+                },
+                "not allowed to connect to 192.0.2.1:80: no rule grants it (--allow-net would)",
+            ),
+            (
+                Error::IncompleteBody {
+                    received: 10,
+                    expected: Some(20),
+                },
+                "the server closed the connection too early: 10 of 20 bytes received",
+            ),
+            (
+                Error::IncompleteBody {
+                    received: 10,
+                    expected: None,
+                },
+                "the server closed the connection too early: 10 bytes received",
+            ),
+            (
+                Error::Timeout {
+                    stage: Stage::Connect,
+                    limit: Duration::from_millis(1500),
+                    total: false,
+                    received: 0,
+                },
+                "connecting took longer than 1.5s, 0 bytes of the body received",
+            ),
+            (
+                Error::Timeout {
+                    stage: Stage::Body,
+                    limit: Duration::from_secs(2),
+                    total: true,
+                    received: 7,
+                },
+                "receiving the body took longer than 2s (for all of the request), \
+                 7 bytes of the body received",
+            ),
+            (
+                Error::NotRunnable {
+                    file: Some("a.wasm".into()),
+                    problem: "it is empty".to_owned(),
+                },
+                "a.wasm: it is empty",
+            ),
+        ];
+        for (error, expected) in table {
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}

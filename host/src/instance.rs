@@ -1,0 +1,320 @@
+//! One run of the component.
+
+use crate::audit::{AuditSink, RunId};
+use crate::bindings::Programs;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::network::Network;
+use crate::policy::Policy;
+use crate::sandbox::Sandbox;
+use crate::state::State;
+use crate::ticker::TickerHandle;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::unconstrained;
+use tokio::time::Instant;
+use wasmtime::component::ResourceAny;
+use wasmtime::{Engine, Store, Trap, WasmBacktrace};
+use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
+
+/// Prepares an [`Instance`]. Nothing is granted, and the limits are the default ones, until said
+/// otherwise.
+#[must_use]
+pub struct InstanceBuilder {
+    sandbox: Sandbox,
+    grants: Grants,
+    inherit_stderr: bool,
+}
+
+/// What a run is given, whichever component it is.
+#[derive(Clone, Default)]
+pub(crate) struct Grants {
+    pub(crate) policy: Policy,
+    pub(crate) limits: Limits,
+    pub(crate) audit: Option<Arc<dyn AuditSink>>,
+}
+
+impl Grants {
+    /// A store for a run with these grants.
+    pub(crate) fn store(&self, engine: &Engine, run: RunId, wasi: WasiCtxBuilder) -> Store<State> {
+        let network = Network::new(run, self.policy.clone(), &self.limits, self.audit.clone());
+        State::store(
+            engine,
+            wasi,
+            network,
+            &self.limits,
+            self.policy.may_use_udp(),
+        )
+    }
+}
+
+impl InstanceBuilder {
+    pub(crate) fn new(sandbox: Sandbox) -> InstanceBuilder {
+        InstanceBuilder {
+            sandbox,
+            grants: Grants::default(),
+            inherit_stderr: false,
+        }
+    }
+
+    /// Grant what `policy` says, in place of what was granted before.
+    pub fn policy(mut self, policy: Policy) -> InstanceBuilder {
+        self.grants.policy = policy;
+        self
+    }
+
+    /// Set the limits.
+    pub fn limits(mut self, limits: Limits) -> InstanceBuilder {
+        self.grants.limits = limits;
+        self
+    }
+
+    /// Record every decision of the policy's in `sink`.
+    pub fn audit(mut self, sink: impl AuditSink) -> InstanceBuilder {
+        self.grants.audit = Some(Arc::new(sink));
+        self
+    }
+
+    /// Let the component write to this process's standard error, where [`Request::trace`] and the
+    /// message of a component that fails go. By default they go nowhere.
+    ///
+    /// [`Request::trace`]: crate::Request::trace
+    pub fn inherit_stderr(mut self) -> InstanceBuilder {
+        self.inherit_stderr = true;
+        self
+    }
+
+    /// Start the component.
+    ///
+    /// # Errors
+    /// - [`Error::WallTime`], [`Error::MemoryLimit`]: the limits are too tight for it to start.
+    /// - [`Error::Trapped`], [`Error::Internal`]: it can't start.
+    pub async fn build(self) -> Result<Instance> {
+        let mut wasi = WasiCtxBuilder::new();
+        if self.inherit_stderr {
+            wasi.inherit_stderr();
+        }
+        let run = self.sandbox.next_run();
+        let mut store = self.grants.store(self.sandbox.engine(), run, wasi);
+        let clock = Clock::start(&self.sandbox, &self.grants.limits)?;
+        let started = clock
+            .time(self.sandbox.programs().instantiate_async(&mut store))
+            .await?;
+        let programs = started.map_err(|error| failure(&store, error))?;
+        Ok(Instance {
+            run,
+            store,
+            programs,
+            clock,
+            life: Life::Ready,
+            discarded: Vec::new(),
+            _sandbox: self.sandbox,
+        })
+    }
+}
+
+impl fmt::Debug for InstanceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstanceBuilder")
+            .field("policy", &self.grants.policy)
+            .field("limits", &self.grants.limits)
+            .field("inherit_stderr", &self.inherit_stderr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One run of the component, with its own grants and limits.
+///
+/// Dropping it ends the run at once: nothing of it goes on, and its connections are closed.
+///
+/// # Cancel safety
+/// The future of a call can be dropped at any time. If the component was in the middle of the call
+/// then, it can't be used any more, and every further call is [`Error::Abandoned`]. The same is true
+/// after a trap ([`Error::Trapped`]) and after a limit that ended a call.
+pub struct Instance {
+    run: RunId,
+    store: Store<State>,
+    programs: Programs,
+    clock: Clock,
+    life: Life,
+    /// Resources of the component's to be dropped at the next occasion.
+    discarded: Vec<ResourceAny>,
+    /// Its ticker stops when the last one is gone.
+    _sandbox: Sandbox,
+}
+
+/// States of an instance: `Ready` <-> `Calling` while all is well; there is no way back from a call
+/// that was abandoned or that trapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    /// The component waits for a call.
+    Ready,
+    /// A call is under way, or was dropped half way.
+    Calling,
+    /// A call ended in a trap.
+    Trapped,
+}
+
+impl Instance {
+    /// Which run this is, as audit events name it.
+    pub fn run_id(&self) -> RunId {
+        self.run
+    }
+
+    /// Begin a call: to be followed by [`Call::run`] and [`Instance::end`].
+    ///
+    /// Resources that were discarded meanwhile are dropped first.
+    pub(crate) async fn begin(&mut self) -> Result<Call> {
+        while let Some(resource) = self.discarded.pop() {
+            let call = self.enter()?;
+            let dropped = call
+                .run(resource.resource_drop_async(&mut self.store))
+                .await?;
+            self.end(dropped)?;
+        }
+        self.enter()
+    }
+
+    fn enter(&mut self) -> Result<Call> {
+        match self.life {
+            Life::Ready => {
+                self.life = Life::Calling;
+                self.store.data_mut().limiter.forget_refusal();
+                Ok(Call {
+                    clock: self.clock.clone(),
+                })
+            }
+            Life::Calling => Err(Error::Abandoned),
+            Life::Trapped => Err(Error::Trapped {
+                reason: "in an earlier call".to_owned(),
+                backtrace: None,
+            }),
+        }
+    }
+
+    /// End a call: whatever it says, the component isn't running any more.
+    pub(crate) fn end<T>(&mut self, result: wasmtime::Result<T>) -> Result<T> {
+        match result {
+            Ok(value) => {
+                self.life = Life::Ready;
+                Ok(value)
+            }
+            Err(error) => {
+                self.life = Life::Trapped;
+                Err(failure(&self.store, error))
+            }
+        }
+    }
+
+    /// Drop a resource of the component's with the next call, or with the instance.
+    pub(crate) fn discard(&mut self, resource: ResourceAny) {
+        self.discarded.push(resource);
+    }
+
+    pub(crate) fn parts(&mut self) -> (&mut Store<State>, &Programs) {
+        (&mut self.store, &self.programs)
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        &self.store.data().network
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance")
+            .field("run", &self.run)
+            .field("life", &self.life)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call that has begun.
+pub(crate) struct Call {
+    clock: Clock,
+}
+
+impl Call {
+    /// Run the component's part of it.
+    ///
+    /// # Errors
+    /// [`Error::WallTime`]. The call is abandoned then.
+    pub(crate) async fn run<F: Future>(&self, call: F) -> Result<F::Output> {
+        self.clock.time(call).await
+    }
+}
+
+/// Bounds a run's time, and lets its futures be dropped however busy the component is.
+#[derive(Clone)]
+pub(crate) struct Clock {
+    ticker: TickerHandle,
+    /// When the run has to be over, and how long it had.
+    deadline: Option<(Instant, Duration)>,
+}
+
+impl Clock {
+    /// Start a run's time.
+    pub(crate) fn start(sandbox: &Sandbox, limits: &Limits) -> Result<Clock> {
+        let ticker = sandbox.ticker().handle().map_err(|error| {
+            Error::internal(format_args!("the system has no thread to give: {error}"))
+        })?;
+        // A time too long to be added up is no bound.
+        let deadline = limits
+            .wall_time
+            .and_then(|time| Some((Instant::now().checked_add(time)?, time)));
+        Ok(Clock { ticker, deadline })
+    }
+
+    /// Run a piece of it.
+    ///
+    /// # Errors
+    /// [`Error::WallTime`].
+    pub(crate) async fn time<F: Future>(&self, piece: F) -> Result<F::Output> {
+        // tokio lets a task learn of 128 ready sockets before it has to yield, and tells it of the
+        // others that they aren't ready. A component can't know that it should yield, and yields
+        // anyway when it waits or its tick is over.
+        let piece = unconstrained(self.ticker.drive(piece));
+        match self.deadline {
+            None => Ok(piece.await),
+            Some((deadline, limit)) => tokio::time::timeout_at(deadline, piece)
+                .await
+                .map_err(|_| Error::WallTime { limit }),
+        }
+    }
+}
+
+/// What it means that a call into a component failed.
+pub(crate) fn failure(store: &Store<State>, error: wasmtime::Error) -> Error {
+    if let Some(limit) = store.data().limiter.memory_refused() {
+        return Error::MemoryLimit { limit };
+    }
+    let backtrace = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(WasmBacktrace::to_string);
+    let reason = match (
+        error.downcast_ref::<Trap>(),
+        error.downcast_ref::<I32Exit>(),
+    ) {
+        (Some(trap), _) => trap_reason(*trap),
+        (None, Some(I32Exit(code))) => {
+            format!("it exited with code {code} in the middle of a call")
+        }
+        (None, None) => error.root_cause().to_string(),
+    };
+    Error::Trapped { reason, backtrace }
+}
+
+fn trap_reason(trap: Trap) -> String {
+    match trap {
+        // What a panic in Rust, and an abort in most languages, ends in.
+        Trap::UnreachableCodeReached => {
+            "it aborted (wasm `unreachable` instruction executed)".to_owned()
+        }
+        trap => {
+            let text = trap.to_string();
+            text.strip_prefix("wasm trap: ").unwrap_or(&text).to_owned()
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What a run may use of the machine.
+
+use std::time::Duration;
+
+/// Linear memory: 256 MiB.
+///
+/// A fetch streams its page and stays below 4 MiB. A server needs some KiB per connection: this
+/// holds 15,000 of them at 17 KiB each. It is a ceiling; memory that isn't touched isn't used.
+pub const DEFAULT_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Elements of all tables together: 1,000,000, at 8 bytes each.
+///
+/// A table holds the functions that are called through pointers: some hundred in our own
+/// component, some ten thousand in one that brings an interpreter along.
+pub const DEFAULT_TABLE_ELEMENTS: u64 = 1_000_000;
+
+/// Core instances, memories and tables, each: 1,000.
+///
+/// A component is made of a few instances; one that was composed of others, of some dozens.
+pub const DEFAULT_INSTANCES: usize = 1_000;
+
+/// Entries of the host's resource table (sockets, streams, pollables): 400,000.
+///
+/// A connection takes up to six, so that 15,000 of them need 90,000; every entry costs the host
+/// some hundred bytes.
+pub const DEFAULT_RESOURCES: usize = 400_000;
+
+/// Handles to resources that a component may hold: 400,000, as many as there can be resources.
+pub const DEFAULT_HANDLES: usize = DEFAULT_RESOURCES;
+
+/// Bytes that a component may hand over in one call of the host: 128 MiB.
+///
+/// The host allocates what it is handed. Reads and writes move 64 KiB at most, but a component in
+/// another language may write a file in one piece.
+pub const DEFAULT_HOSTCALL_BYTES: usize = 128 * 1024 * 1024;
+
+/// The longest that one lookup of a name may take: 10 seconds.
+///
+/// The system's resolver asks its servers several times, 5 seconds each, and has no bound itself.
+pub const DEFAULT_LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Lookups under way at once: 16. More of them wait for their turn.
+///
+/// Each keeps a thread of the host busy, even when nobody waits for its answer any more.
+pub const DEFAULT_LOOKUPS_AT_ONCE: usize = 16;
+
+/// What a run may use of the machine.
+///
+/// # Examples
+/// ```
+/// use sockbox::limits::Limits;
+/// use std::time::Duration;
+///
+/// let mut limits = Limits::default();
+/// limits.memory_bytes = 16 * 1024 * 1024;
+/// limits.wall_time = Some(Duration::from_secs(30));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The most bytes of linear memory, all memories together. Default: [`DEFAULT_MEMORY_BYTES`].
+    ///
+    /// Growing past it fails inside the component; what comes of it, if the component can't go on,
+    /// is [`Error::MemoryLimit`](crate::Error::MemoryLimit). With 0 no component starts that has a
+    /// memory.
+    pub memory_bytes: u64,
+    /// The most elements of all tables together. Default: [`DEFAULT_TABLE_ELEMENTS`].
+    pub table_elements: u64,
+    /// The most core instances, the most memories, and the most tables. Default:
+    /// [`DEFAULT_INSTANCES`].
+    pub instances: usize,
+    /// The most entries in the host's resource table. Default: [`DEFAULT_RESOURCES`]. Asking for
+    /// one more is a trap.
+    pub resources: usize,
+    /// The most handles that the component may hold. Default: [`DEFAULT_HANDLES`]. Asking for one
+    /// more is a trap.
+    pub handles: usize,
+    /// The most bytes that the component may hand over in one call of the host. Default:
+    /// [`DEFAULT_HOSTCALL_BYTES`]. Handing over more is a trap.
+    pub hostcall_bytes: usize,
+    /// The longest that the run may take, from the instance's start on, whether it computes or
+    /// waits. Default: none, no bound. With 0 it ends before it begins.
+    pub wall_time: Option<Duration>,
+    /// The longest that the lookup of one name may take, waiting for its turn included. Default:
+    /// [`DEFAULT_LOOKUP_TIMEOUT`]. The component is told of a temporary failure then. With 0 no
+    /// name is found that isn't an address.
+    pub lookup_timeout: Duration,
+    /// The most lookups under way at once. Default: [`DEFAULT_LOOKUPS_AT_ONCE`]. With 0 every
+    /// lookup ends in its timeout.
+    pub lookups_at_once: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            memory_bytes: DEFAULT_MEMORY_BYTES,
+            table_elements: DEFAULT_TABLE_ELEMENTS,
+            instances: DEFAULT_INSTANCES,
+            resources: DEFAULT_RESOURCES,
+            handles: DEFAULT_HANDLES,
+            hostcall_bytes: DEFAULT_HOSTCALL_BYTES,
+            wall_time: None,
+            lookup_timeout: DEFAULT_LOOKUP_TIMEOUT,
+            lookups_at_once: DEFAULT_LOOKUPS_AT_ONCE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_documented() {
+        let limits = Limits::default();
+        assert_eq!(limits.memory_bytes, 268_435_456);
+        assert_eq!(limits.table_elements, 1_000_000);
+        assert_eq!(limits.instances, 1_000);
+        assert_eq!(limits.resources, 400_000);
+        assert_eq!(limits.handles, 400_000);
+        assert_eq!(limits.hostcall_bytes, 134_217_728);
+        assert_eq!(limits.wall_time, None);
+        assert_eq!(limits.lookup_timeout, Duration::from_secs(10));
+        assert_eq!(limits.lookups_at_once, 16);
+    }
+
+    #[test]
+    fn fifteen_thousand_connections_fit() {
+        let limits = Limits::default();
+        let connections = 15_000;
+        assert!(limits.memory_bytes / connections >= 16 * 1024);
+        assert!(limits.resources as u64 >= connections * 6);
+        assert!(limits.handles as u64 >= connections * 6);
+    }
+}

@@ -1,0 +1,305 @@
+//! `wasi:sockets/ip-name-lookup` with a policy, a timeout and a memory.
+
+use crate::bindings::ip_name_lookup;
+use crate::network::Network;
+use crate::policy::{Host, Name, Target};
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::vec;
+use wasmtime::component::{HasData, Resource, ResourceTable};
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress};
+use wasmtime_wasi::p2::{DynPollable, Network as NetworkHandle, Pollable, subscribe};
+use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
+
+/// What the interface needs of a store.
+pub(crate) struct LookupView<'a> {
+    pub(crate) network: &'a Arc<Network>,
+    pub(crate) table: &'a mut ResourceTable,
+}
+
+/// Tells the linker of [`LookupView`].
+pub(crate) struct HasLookup;
+
+impl HasData for HasLookup {
+    type Data<'a> = LookupView<'a>;
+}
+
+/// A lookup, and then its answer: the host's side of `resolve-address-stream`.
+///
+/// Dropped while it is under way, nobody waits for it any more. The system's resolver can't be
+/// interrupted, so its thread stays busy until it has an answer; how many there are is bounded.
+pub struct Lookup(State);
+
+enum State {
+    UnderWay(AbortOnDropJoinHandle<Answer>),
+    Done(Result<vec::IntoIter<IpAddr>, ErrorCode>),
+}
+
+type Answer = Result<Vec<IpAddr>, ErrorCode>;
+
+impl Lookup {
+    fn done(answer: Answer) -> Lookup {
+        Lookup(State::Done(answer.map(Vec::into_iter)))
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<&mut Result<vec::IntoIter<IpAddr>, ErrorCode>> {
+        if let State::UnderWay(task) = &mut self.0 {
+            match Pin::new(task).poll(cx) {
+                Poll::Ready(answer) => *self = Lookup::done(answer),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        match &mut self.0 {
+            State::Done(answer) => Poll::Ready(answer),
+            State::UnderWay(_) => Poll::Pending,
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for Lookup {
+    async fn ready(&mut self) {
+        poll_fn(|cx| self.poll(cx).map(|_| ())).await;
+    }
+}
+
+impl ip_name_lookup::Host for LookupView<'_> {
+    fn resolve_addresses(
+        &mut self,
+        network: Resource<NetworkHandle>,
+        name: String,
+    ) -> wasmtime::Result<Result<Resource<Lookup>, ErrorCode>> {
+        // The handle stands for the permission to ask at all.
+        self.table.get(&network)?;
+        let lookup = match name.parse() {
+            Err(_) => return Ok(Err(ErrorCode::InvalidArgument)),
+            // To repeat an address reveals nothing and asks nobody; using it is asked about later.
+            Ok(Host::Address(address)) => Lookup::done(Ok(vec![address])),
+            Ok(Host::Name(name)) => {
+                if !self.network.allows(Target::Resolve(name.clone())) {
+                    return Ok(Err(ErrorCode::AccessDenied));
+                }
+                let network = self.network.clone();
+                Lookup(State::UnderWay(spawn(async move {
+                    let addresses = look_up(&network, &name).await?;
+                    network.resolved(&name, &addresses);
+                    Ok(addresses)
+                })))
+            }
+        };
+        Ok(Ok(self.table.push(lookup)?))
+    }
+}
+
+impl ip_name_lookup::HostResolveAddressStream for LookupView<'_> {
+    fn resolve_next_address(
+        &mut self,
+        stream: Resource<Lookup>,
+    ) -> wasmtime::Result<Result<Option<IpAddress>, ErrorCode>> {
+        let lookup = self.table.get_mut(&stream)?;
+        Ok(match lookup.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => Err(ErrorCode::WouldBlock),
+            Poll::Ready(Ok(addresses)) => Ok(addresses.next().map(IpAddress::from)),
+            Poll::Ready(Err(error)) => Err(*error),
+        })
+    }
+
+    fn subscribe(&mut self, stream: Resource<Lookup>) -> wasmtime::Result<Resource<DynPollable>> {
+        subscribe(self.table, stream)
+    }
+
+    fn drop(&mut self, stream: Resource<Lookup>) -> wasmtime::Result<()> {
+        self.table.delete(stream)?;
+        Ok(())
+    }
+}
+
+/// Ask the system's resolver.
+async fn look_up(network: &Network, name: &Name) -> Answer {
+    let question = (name.as_str().to_owned(), 0);
+    let asked = async {
+        let turn = network
+            .lookups
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)?;
+        tokio::task::spawn_blocking(move || {
+            // Kept by the thread, not by whoever waits for it: it is the threads that are counted.
+            let _turn = turn;
+            question.to_socket_addrs().map(Vec::from_iter)
+        })
+        .await
+        .map_err(io::Error::other)?
+    };
+    match tokio::time::timeout(network.lookup_timeout, asked).await {
+        Err(_) => Err(ErrorCode::TemporaryResolverFailure),
+        Ok(Err(error)) => Err(classify(&error)),
+        Ok(Ok(addresses)) if addresses.is_empty() => Err(ErrorCode::NameUnresolvable),
+        Ok(Ok(addresses)) => Ok(addresses
+            .into_iter()
+            .map(|address| address.ip().to_canonical())
+            .collect()),
+    }
+}
+
+/// What a failed lookup means.
+///
+/// The standard library keeps no code of `getaddrinfo`'s, only the text that the C library has for
+/// it. Texts that aren't known here mean the usual: there is no such name.
+fn classify(error: &io::Error) -> ErrorCode {
+    let text = error.to_string();
+    let says = |known: &[&str]| known.iter().any(|known| text.contains(known));
+    if says(&["Temporary failure", "Try again", "temporarily"]) {
+        ErrorCode::TemporaryResolverFailure
+    } else if says(&["Non-recoverable", "Unrecoverable", "non-recoverable"]) {
+        ErrorCode::PermanentResolverFailure
+    } else if error.raw_os_error().is_some() {
+        // The machine's trouble (no memory, no descriptors) rather than the name's.
+        ErrorCode::from(error)
+    } else {
+        ErrorCode::NameUnresolvable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ip_name_lookup::{Host as _, HostResolveAddressStream as _};
+    use super::*;
+    use crate::audit::RunId;
+    use crate::limits::Limits;
+    use crate::policy::Policy;
+    use std::time::Duration;
+
+    /// Look `name` up as a component does, and give what it would get.
+    async fn ask(policy: Policy, limits: &Limits, name: &str) -> Result<Vec<IpAddr>, ErrorCode> {
+        let network = Arc::new(Network::new(RunId(1), policy, limits, None));
+        let mut table = ResourceTable::new();
+        // wasmtime-wasi's handle can only be had from its own implementation.
+        let mut wasi = wasmtime_wasi::WasiCtxBuilder::new().build();
+        let handle = {
+            use wasmtime_wasi::p2::bindings::sockets::instance_network::Host as _;
+            use wasmtime_wasi::sockets::WasiSocketsView as _;
+            struct View<'a>(&'a mut wasmtime_wasi::WasiCtx, &'a mut ResourceTable);
+            impl wasmtime_wasi::WasiView for View<'_> {
+                fn ctx(&mut self) -> wasmtime_wasi::WasiCtxView<'_> {
+                    wasmtime_wasi::WasiCtxView {
+                        ctx: self.0,
+                        table: self.1,
+                    }
+                }
+            }
+            let mut view = View(&mut wasi, &mut table);
+            view.sockets().instance_network().unwrap()
+        };
+        let mut view = LookupView {
+            network: &network,
+            table: &mut table,
+        };
+        let stream = view.resolve_addresses(handle, name.to_owned()).unwrap()?;
+        let rep = stream.rep();
+        view.table.get_mut(&stream).unwrap().ready().await;
+        let mut found = Vec::new();
+        loop {
+            match view
+                .resolve_next_address(Resource::new_borrow(rep))
+                .unwrap()?
+            {
+                Some(IpAddress::Ipv4((a, b, c, d))) => found.push(IpAddr::from([a, b, c, d])),
+                Some(IpAddress::Ipv6((a, b, c, d, e, f, g, h))) => {
+                    found.push(IpAddr::from([a, b, c, d, e, f, g, h]));
+                }
+                None => break,
+            }
+        }
+        view.drop(stream).unwrap();
+        Ok(found)
+    }
+
+    #[tokio::test]
+    async fn addresses_need_no_lookup_and_no_grant() {
+        for (name, expected) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("2130706433", "127.0.0.1"),
+            ("0x7f.1", "127.0.0.1"),
+            ("::1", "::1"),
+            ("[::1]", "::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+        ] {
+            let answer = ask(Policy::new(), &Limits::default(), name).await;
+            assert_eq!(answer, Ok(vec![expected.parse().unwrap()]), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn names_that_are_not_granted_are_refused() {
+        let policy = Policy::new().allow_url("http://example.com/").unwrap();
+        for name in ["localhost", "www.example.com", "com"] {
+            let answer = ask(policy.clone(), &Limits::default(), name).await;
+            assert_eq!(answer, Err(ErrorCode::AccessDenied), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_granted_name_is_found() {
+        let policy = Policy::new().allow_url("http://localhost/").unwrap();
+        let found = ask(policy, &Limits::default(), "LOCALHOST.").await.unwrap();
+        assert!(!found.is_empty());
+        assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_name_is_an_invalid_argument() {
+        for name in ["", "a b", "http://example.com", "[::1"] {
+            let answer = ask(Policy::everything(), &Limits::default(), name).await;
+            assert_eq!(answer, Err(ErrorCode::InvalidArgument), "{name:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lookup_that_gets_no_turn_ends_in_its_timeout() {
+        let limits = Limits {
+            lookups_at_once: 0,
+            lookup_timeout: Duration::from_millis(5),
+            ..Limits::default()
+        };
+        let answer = ask(Policy::everything(), &limits, "localhost").await;
+        assert_eq!(answer, Err(ErrorCode::TemporaryResolverFailure));
+    }
+
+    #[test]
+    fn failures_are_told_apart() {
+        let text =
+            |text: &str| io::Error::other(format!("failed to lookup address information: {text}"));
+        for (error, expected) in [
+            (
+                text("Name or service not known"),
+                ErrorCode::NameUnresolvable,
+            ),
+            (
+                text("No address associated with hostname"),
+                ErrorCode::NameUnresolvable,
+            ),
+            (text("Name does not resolve"), ErrorCode::NameUnresolvable),
+            (
+                text("Temporary failure in name resolution"),
+                ErrorCode::TemporaryResolverFailure,
+            ),
+            (text("Try again"), ErrorCode::TemporaryResolverFailure),
+            (
+                text("Non-recoverable failure in name resolution"),
+                ErrorCode::PermanentResolverFailure,
+            ),
+        ] {
+            assert_eq!(classify(&error), expected, "{error}");
+        }
+    }
+}

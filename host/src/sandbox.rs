@@ -1,0 +1,199 @@
+//! The sandbox: everything that runs have in common, prepared once.
+
+use crate::audit::RunId;
+use crate::bindings::{ProgramsPre, ip_name_lookup};
+use crate::component;
+use crate::engine;
+use crate::error::{Error, Result};
+use crate::instance::InstanceBuilder;
+use crate::load::{first_line, link, load};
+use crate::lookup::HasLookup;
+use crate::state::State;
+use crate::ticker::Ticker;
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+/// The engine, the component and what it is linked with: prepared once, for any number of runs.
+///
+/// Cloning it is cheap, and gives the same sandbox. Runs share nothing but the machine.
+///
+/// # Examples
+/// ```
+/// use sockbox::Sandbox;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> sockbox::Result<()> {
+/// let sandbox = Sandbox::new()?;
+/// // Two runs with nothing granted: neither can reach anything.
+/// let one = sandbox.instance().build().await?;
+/// let two = sandbox.instance().build().await?;
+/// assert_ne!(one.run_id(), two.run_id());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    linker: Linker<State>,
+    programs: ProgramsPre<State>,
+    ticker: Ticker,
+    runs: AtomicU64,
+}
+
+impl Sandbox {
+    /// A sandbox with the component that comes with sockbox. It is compiled already: this takes
+    /// about a millisecond.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: the machine can't run it, for lack of memory for example.
+    pub fn new() -> Result<Sandbox> {
+        Sandbox::builder().build()
+    }
+
+    /// A sandbox with another build of the component.
+    pub fn builder() -> SandboxBuilder {
+        SandboxBuilder {
+            source: Source::Embedded,
+        }
+    }
+
+    /// The component that comes with sockbox, as a WebAssembly binary for any WASI 0.2 runtime.
+    pub fn component() -> &'static [u8] {
+        component::WASM
+    }
+
+    /// Prepare one run of the component, with nothing granted.
+    pub fn instance(&self) -> InstanceBuilder {
+        InstanceBuilder::new(self.clone())
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<State> {
+        &self.inner.linker
+    }
+
+    pub(crate) fn programs(&self) -> &ProgramsPre<State> {
+        &self.inner.programs
+    }
+
+    pub(crate) fn ticker(&self) -> &Ticker {
+        &self.inner.ticker
+    }
+
+    pub(crate) fn next_run(&self) -> RunId {
+        RunId(self.inner.runs.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`Sandbox`].
+#[derive(Clone)]
+#[must_use]
+pub struct SandboxBuilder {
+    source: Source,
+}
+
+#[derive(Clone)]
+enum Source {
+    Embedded,
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
+
+impl SandboxBuilder {
+    /// Take this build of the component, a WebAssembly binary or text. It is compiled when the
+    /// sandbox is built, which takes a second or so.
+    pub fn component_bytes(mut self, bytes: impl Into<Vec<u8>>) -> SandboxBuilder {
+        self.source = Source::Bytes(bytes.into());
+        self
+    }
+
+    /// Take the build of the component in this file. It is read and compiled when the sandbox is
+    /// built.
+    pub fn component_file(mut self, file: impl Into<PathBuf>) -> SandboxBuilder {
+        self.source = Source::File(file.into());
+        self
+    }
+
+    /// Prepare everything.
+    ///
+    /// # Errors
+    /// - [`Error::Read`]: the file can't be read.
+    /// - [`Error::NotRunnable`]: it isn't a component, or not a build of this one.
+    /// - [`Error::Internal`]: the machine can't run it, for lack of memory for example.
+    pub fn build(self) -> Result<Sandbox> {
+        let engine = Engine::new(&engine::config()).map_err(internal)?;
+        let linker = linker(&engine).map_err(internal)?;
+        let file = match &self.source {
+            Source::File(file) => Some(file.as_path()),
+            Source::Embedded | Source::Bytes(_) => None,
+        };
+        let instance_pre = match &self.source {
+            Source::Embedded => {
+                let component = component::load(&engine).map_err(internal)?;
+                link(&engine, &linker, &component).map_err(Error::internal)?
+            }
+            Source::Bytes(bytes) => load(&engine, &linker, bytes, None)?,
+            Source::File(file) => {
+                let bytes = fs::read(file).map_err(|source| Error::Read {
+                    file: file.clone(),
+                    source,
+                })?;
+                load(&engine, &linker, &bytes, Some(file))?
+            }
+        };
+        let programs = ProgramsPre::new(instance_pre).map_err(|error| Error::NotRunnable {
+            file: file.map(Into::into),
+            problem: format!(
+                "it is not a build of the sockbox component: {}",
+                first_line(&error)
+            ),
+        })?;
+        Ok(Sandbox {
+            inner: Arc::new(Inner {
+                ticker: Ticker::new(engine.clone()),
+                engine,
+                linker,
+                programs,
+                runs: AtomicU64::new(0),
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for SandboxBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SandboxBuilder").finish_non_exhaustive()
+    }
+}
+
+/// All of WASI 0.2, with the lookup of names replaced by our own.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    linker.allow_shadowing(true);
+    ip_name_lookup::add_to_linker::<State, HasLookup>(&mut linker, State::lookup)?;
+    linker.allow_shadowing(false);
+    Ok(linker)
+}
+
+fn internal(error: wasmtime::Error) -> Error {
+    Error::internal(format_args!("the sandbox can't be set up: {error:#}"))
+}

@@ -1,0 +1,264 @@
+//! What a store holds besides the component: its WASI, its resources, its limits.
+
+use crate::limits::Limits;
+use crate::lookup::LookupView;
+use crate::network::Network;
+use std::sync::Arc;
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, ResourceLimiter, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+/// One run's data in its store.
+pub(crate) struct State {
+    wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) network: Arc<Network>,
+    pub(crate) limiter: Limiter,
+}
+
+impl State {
+    /// A store for one run. `wasi` says what the component gets besides the network.
+    pub(crate) fn store(
+        engine: &Engine,
+        mut wasi: WasiCtxBuilder,
+        network: Network,
+        limits: &Limits,
+        udp: bool,
+    ) -> Store<State> {
+        let network = Arc::new(network);
+        let check = network.clone();
+        wasi.allow_tcp(true)
+            .allow_udp(udp)
+            .socket_addr_check(move |address, use_| {
+                let allowed = check.allows_address(address, use_);
+                Box::pin(async move { allowed })
+            });
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.resources);
+        let mut store = Store::new(
+            engine,
+            State {
+                wasi: wasi.build(),
+                table,
+                network,
+                limiter: Limiter::new(limits),
+            },
+        );
+        store.limiter(|state| &mut state.limiter);
+        store.set_max_component_handles(limits.handles);
+        store.set_hostcall_fuel(limits.hostcall_bytes);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        store
+    }
+
+    /// What our own `wasi:sockets/ip-name-lookup` works on.
+    pub(crate) fn lookup(&mut self) -> LookupView<'_> {
+        LookupView {
+            network: &self.network,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+/// Keeps a component within its memory and tables.
+pub(crate) struct Limiter {
+    memory: Quota,
+    table: Quota,
+    instances: usize,
+}
+
+impl Limiter {
+    fn new(limits: &Limits) -> Limiter {
+        Limiter {
+            memory: Quota::new(limits.memory_bytes),
+            table: Quota::new(limits.table_elements),
+            instances: limits.instances,
+        }
+    }
+
+    /// Forget that memory was refused: the component has coped with it.
+    pub(crate) fn forget_refusal(&mut self) {
+        self.memory.refused = false;
+    }
+
+    /// The bound on memory, if the component was refused memory for it since
+    /// [`Limiter::forget_refusal`].
+    pub(crate) fn memory_refused(&self) -> Option<u64> {
+        self.memory.refused.then_some(self.memory.limit)
+    }
+}
+
+/// An amount shared by all memories, or all tables, of a store.
+struct Quota {
+    limit: u64,
+    used: u64,
+    /// What the growth took that was granted last, to be given back should it fail.
+    latest: u64,
+    refused: bool,
+}
+
+impl Quota {
+    fn new(limit: u64) -> Quota {
+        Quota {
+            limit,
+            used: 0,
+            latest: 0,
+            refused: false,
+        }
+    }
+
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let more = desired.saturating_sub(current) as u64;
+        let used = self.used.saturating_add(more);
+        let granted = used <= self.limit;
+        if granted {
+            self.used = used;
+            self.latest = more;
+        } else {
+            self.refused = true;
+            self.latest = 0;
+        }
+        granted
+    }
+
+    fn failed(&mut self) {
+        self.used = self.used.saturating_sub(std::mem::take(&mut self.latest));
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // Past its own maximum it is the memory that can't grow, not the quota that is too small.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            self.memory.latest = 0;
+            return Ok(true);
+        }
+        Ok(self.memory.grow(current, desired))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory.failed();
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            self.table.latest = 0;
+            return Ok(true);
+        }
+        Ok(self.table.grow(current, desired))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.table.failed();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        self.instances
+    }
+
+    fn tables(&self) -> usize {
+        self.instances
+    }
+
+    fn memories(&self) -> usize {
+        self.instances
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 64 * 1024;
+
+    fn limiter(memory_bytes: u64) -> Limiter {
+        Limiter::new(&Limits {
+            memory_bytes,
+            ..Limits::default()
+        })
+    }
+
+    #[test]
+    fn memory_is_granted_up_to_the_limit() {
+        for (limit, expected) in [
+            (2 * PAGE as u64 - 1, false),
+            (2 * PAGE as u64, true),
+            (2 * PAGE as u64 + 1, true),
+        ] {
+            let mut limiter = limiter(limit);
+            assert!(limiter.memory_growing(0, PAGE, None).unwrap());
+            assert_eq!(
+                limiter.memory_growing(PAGE, 2 * PAGE, None).unwrap(),
+                expected
+            );
+            assert_eq!(limiter.memory_refused(), (!expected).then_some(limit));
+        }
+    }
+
+    #[test]
+    fn all_memories_count_together() {
+        let mut limiter = limiter(3 * PAGE as u64);
+        assert!(limiter.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert!(limiter.memory_growing(0, PAGE, None).unwrap());
+        assert!(!limiter.memory_growing(PAGE, 2 * PAGE, None).unwrap());
+    }
+
+    #[test]
+    fn a_growth_that_failed_is_given_back() {
+        let mut limiter = limiter(2 * PAGE as u64);
+        assert!(limiter.memory_growing(0, 2 * PAGE, None).unwrap());
+        limiter
+            .memory_grow_failed(wasmtime::format_err!("no memory"))
+            .unwrap();
+        assert!(limiter.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert_eq!(limiter.memory_refused(), None);
+    }
+
+    #[test]
+    fn a_memorys_own_maximum_is_not_our_limit() {
+        let mut limiter = limiter(2 * PAGE as u64);
+        assert!(
+            limiter
+                .memory_growing(PAGE, 4 * PAGE, Some(2 * PAGE))
+                .unwrap()
+        );
+        limiter
+            .memory_grow_failed(wasmtime::format_err!("past its maximum"))
+            .unwrap();
+        assert_eq!(limiter.memory_refused(), None);
+        assert!(limiter.memory_growing(0, 2 * PAGE, None).unwrap());
+    }
+
+    #[test]
+    fn table_elements_are_granted_up_to_the_limit() {
+        let mut limiter = Limiter::new(&Limits {
+            table_elements: 10,
+            ..Limits::default()
+        });
+        assert!(limiter.table_growing(0, 9, None).unwrap());
+        assert!(limiter.table_growing(9, 10, None).unwrap());
+        assert!(!limiter.table_growing(10, 11, None).unwrap());
+    }
+}

@@ -1,0 +1,53 @@
+//! The harness of sockbox's end-to-end tests; the tests themselves are in `tests/tests`.
+//!
+//! A test starts programs ([`Program`]) and gives them somebody to talk to: real servers ([`Nginx`],
+//! [`PythonHttp`]), a peer that sends exact bytes ([`RawPeer`]), a listener that must stay untouched
+//! ([`Tripwire`]), or clients of the hello server ([`HelloClient`], [`TutorialClient`]).
+//!
+//! Everything listens on loopback, on ports that the system chose, and ends when it is dropped. When
+//! a test fails, whatever it had started prints what it saw: both sides of the story are in the
+//! failure's output.
+
+#![forbid(unsafe_code)]
+
+mod capture;
+mod deadline;
+mod hello_client;
+mod nginx;
+mod paths;
+mod process;
+mod program;
+mod python;
+mod raw_peer;
+mod refuser;
+mod serving;
+mod text;
+mod tools;
+mod tripwire;
+
+pub use deadline::{Deadline, PATIENCE, eventually};
+pub use hello_client::HelloClient;
+pub use nginx::Nginx;
+pub use paths::component;
+pub use process::{Finished, Process, Signal};
+pub use program::Program;
+pub use python::{PythonHttp, TutorialClient};
+pub use raw_peer::{Peer, RawPeer};
+pub use refuser::Refuser;
+pub use serving::Serving;
+pub use text::pattern;
+pub use tripwire::Tripwire;
+
+/// Whether this machine's loopback speaks IPv6. Says so on standard error if it doesn't, since a test
+/// that asks is about to be skipped.
+pub fn has_ipv6() -> bool {
+    match std::net::TcpListener::bind("[::1]:0") {
+        Ok(_) => true,
+        Err(error) => {
+            text::announce(&format!(
+                "skipped: there is no IPv6 on this machine: {error}"
+            ));
+            false
+        }
+    }
+}

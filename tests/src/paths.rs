@@ -1,0 +1,95 @@
+//! Where the build has put things.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The folder of this build's programs: `target/debug`, or that of another profile.
+fn profile_dir() -> PathBuf {
+    // A test is target/PROFILE/deps/NAME, and so is everybody who uses this library.
+    let this = std::env::current_exe().expect("the path of the running test");
+    let deps = this.parent().expect("a test has a folder");
+    deps.parent()
+        .expect("target/PROFILE/deps has a parent")
+        .to_path_buf()
+}
+
+/// The build folder itself: `target`, unless cargo was told otherwise.
+pub(crate) fn target_dir() -> PathBuf {
+    profile_dir()
+        .parent()
+        .expect("target/PROFILE has a parent")
+        .to_path_buf()
+}
+
+/// The `sockbox` command, as current as the sources.
+pub(crate) fn sockbox() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build_sockbox)
+}
+
+/// The `wasmtime-run` program of this package, which cargo builds before its tests.
+pub(crate) fn wasmtime_run() -> PathBuf {
+    profile_dir().join(format!("wasmtime-run{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// The component, as the build leaves it for other runtimes.
+///
+/// # Panics
+/// When the build has left none.
+pub fn component() -> PathBuf {
+    sockbox();
+    let path = target_dir().join("sockbox.wasm");
+    assert!(
+        path.is_file(),
+        "the build has not left the component at {}",
+        path.display()
+    );
+    path
+}
+
+/// Build the command: cargo builds a package's programs for its own tests only, so that those of
+/// this package could meet an old one, or none.
+fn build_sockbox() -> PathBuf {
+    let profile_dir = profile_dir();
+    let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    // The whole workspace, so that features come out as in the tests' own build and nothing is built
+    // twice over.
+    command
+        .args([
+            "build",
+            "--quiet",
+            "--workspace",
+            "--bin",
+            "sockbox",
+            "--profile",
+            profile,
+            "--target-dir",
+        ])
+        .arg(target_dir())
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    // What cargo tells a running test is about this package, and is nothing that sockbox's build
+    // should see.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        }) {
+            command.env_remove(name);
+        }
+    }
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?} can't be run: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} failed, {}:\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    profile_dir.join(format!("sockbox{}", std::env::consts::EXE_SUFFIX))
+}

@@ -1,0 +1,340 @@
+//! A child process, watched while it runs, and what is left of it afterwards.
+
+use crate::capture::Capture;
+use crate::deadline::{Deadline, PATIENCE};
+use crate::text::readable;
+use rustix::process::{Pid, kill_process};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+pub use rustix::process::Signal;
+
+/// What no user may ever see: signs of a crash rather than of a mistake.
+const CRASH_SIGNS: &[&str] = &[
+    "panicked at",
+    "RUST_BACKTRACE",
+    "stack backtrace",
+    "wasm backtrace",
+    "internal error",
+];
+
+/// A running child process. Killed when dropped; when its test fails, it prints what it wrote.
+pub struct Process {
+    name: String,
+    child: Child,
+    stdout: Option<Capture>,
+    stderr: Option<Capture>,
+    started: Instant,
+    waited_for: bool,
+}
+
+impl Process {
+    /// Start `command`. Its streams are captured where they are pipes.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let name = shown(&command);
+        let started = Instant::now();
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} can't be started: {error}"));
+        Self {
+            stdout: child.stdout.take().map(Capture::of),
+            stderr: child.stderr.take().map(Capture::of),
+            name,
+            child,
+            started,
+            waited_for: false,
+        }
+    }
+
+    /// Start `command` and hand its standard output to the caller, who reads it as slowly as need be.
+    pub(crate) fn start_with_pipe(mut command: Command) -> (Self, std::io::PipeReader) {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        command.stdout(Stdio::from(writer));
+        // The command keeps its copy of the writing end until it is dropped, in `start`.
+        (Self::start(command), reader)
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The writing end of its standard input, where the program was told to have one.
+    pub fn stdin(&mut self) -> ChildStdin {
+        self.child
+            .stdin
+            .take()
+            .unwrap_or_else(|| panic!("{} has no standard input to write to", self.name))
+    }
+
+    /// What it has written on standard output so far.
+    pub fn stdout(&self) -> String {
+        captured(&self.stdout)
+    }
+
+    /// What it has written on standard error so far.
+    pub fn stderr(&self) -> String {
+        captured(&self.stderr)
+    }
+
+    /// Wait until `find` finds something in its standard output.
+    ///
+    /// # Panics
+    /// When the output ends without it, or it doesn't come within [`PATIENCE`].
+    pub fn wait_for_stdout<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        self.wait_for(what, "standard output", &self.stdout, find)
+    }
+
+    /// As [`Process::wait_for_stdout`], of its standard error.
+    pub fn wait_for_stderr<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        self.wait_for(what, "standard error", &self.stderr, find)
+    }
+
+    /// The most memory it has used so far, in KiB (`VmHWM`: pages that were resident).
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))
+            .expect("the process's status");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .expect("a VmHWM line");
+        let number = line.trim().trim_end_matches("kB").trim();
+        number
+            .parse()
+            .unwrap_or_else(|error| panic!("{line:?} is not a size: {error}"))
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child's status").is_some()
+    }
+
+    /// Send it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal)
+            .unwrap_or_else(|error| panic!("{} can't be sent {signal:?}: {error}", self.name));
+    }
+
+    /// Wait until it ends.
+    ///
+    /// # Panics
+    /// When it doesn't within [`PATIENCE`].
+    pub fn wait(self) -> Finished {
+        self.wait_at_most(PATIENCE)
+    }
+
+    /// Wait until it ends.
+    ///
+    /// # Panics
+    /// When it doesn't within `duration`.
+    pub fn wait_at_most(mut self, duration: Duration) -> Finished {
+        let deadline = Deadline::after(duration);
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child's status") {
+                break status;
+            }
+            assert!(
+                !deadline.passed(),
+                "{} was still running after {duration:?}",
+                self.name
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let elapsed = self.started.elapsed();
+        // A grandchild may hold the pipes open; what it writes is not waited for.
+        let deadline = Deadline::after(Duration::from_secs(5));
+        for capture in [&self.stdout, &self.stderr].into_iter().flatten() {
+            capture.wait_for_end(deadline);
+        }
+        self.waited_for = true;
+        Finished {
+            name: self.name.clone(),
+            status,
+            stdout: self.stdout.as_ref().map(Capture::bytes).unwrap_or_default(),
+            stderr: captured(&self.stderr),
+            elapsed,
+        }
+    }
+
+    fn wait_for<T>(
+        &self,
+        what: &str,
+        stream: &str,
+        capture: &Option<Capture>,
+        find: impl Fn(&str) -> Option<T>,
+    ) -> T {
+        let capture = capture
+            .as_ref()
+            .unwrap_or_else(|| panic!("the {stream} of {} isn't captured", self.name));
+        capture
+            .wait_for(Deadline::after(PATIENCE), |bytes| {
+                find(&String::from_utf8_lossy(bytes))
+            })
+            .unwrap_or_else(|| panic!("{} did not write {what} on its {stream}", self.name))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.waited_for {
+            return;
+        }
+        // It may have ended by itself; then there is nothing to kill, and waiting collects it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!(
+                "---- {} (killed by its test)\n---- its stdout:\n{}\n---- its stderr:\n{}\n----",
+                self.name,
+                readable(self.stdout().as_bytes()),
+                readable(self.stderr().as_bytes()),
+            );
+        }
+    }
+}
+
+/// What a process that has ended left behind. When its test fails, it prints that.
+pub struct Finished {
+    name: String,
+    status: ExitStatus,
+    stdout: Vec<u8>,
+    stderr: String,
+    elapsed: Duration,
+}
+
+impl Finished {
+    /// The exit code; of a process that a signal ended, 128 and the signal's number, as shells say it.
+    pub fn code(&self) -> i32 {
+        self.status
+            .code()
+            .or_else(|| self.status.signal().map(|signal| 128 + signal))
+            .unwrap_or(-1)
+    }
+
+    /// What it wrote on standard output, where that was captured.
+    pub fn stdout(&self) -> &[u8] {
+        &self.stdout
+    }
+
+    /// What it wrote on standard output, as text.
+    pub fn stdout_text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// What it wrote on standard error.
+    pub fn stderr(&self) -> &str {
+        &self.stderr
+    }
+
+    /// How long it ran.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// Assert that it ended with this code, by itself and without a sign of a crash.
+    #[track_caller]
+    pub fn assert_code(&self, expected: i32) -> &Self {
+        // What isn't text isn't for people: a component that is written out may well have such words.
+        let stdout = std::str::from_utf8(&self.stdout).unwrap_or_default();
+        for sign in CRASH_SIGNS {
+            for output in [stdout, &self.stderr] {
+                assert!(
+                    !output.contains(sign),
+                    "{} crashed: its output says {sign:?}",
+                    self.name
+                );
+            }
+        }
+        assert_eq!(
+            self.status.code(),
+            Some(expected),
+            "exit code of {} ({})",
+            self.name,
+            self.status
+        );
+        self
+    }
+
+    /// Assert that all went well and nothing was said about it.
+    #[track_caller]
+    pub fn assert_quiet_success(&self) -> &Self {
+        self.assert_code(0);
+        assert_eq!(self.stderr, "", "standard error of {}", self.name);
+        self
+    }
+
+    /// Assert that it ended with this code and one line for the user, which has all of these words.
+    #[track_caller]
+    pub fn assert_failure(&self, code: i32, words: &[&str]) -> &Self {
+        self.assert_code(code);
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        assert!(
+            lines.len() == 1,
+            "{} lines on standard error of {}, not one",
+            lines.len(),
+            self.name
+        );
+        assert!(
+            self.stderr.starts_with("sockbox: "),
+            "the message doesn't say whose it is"
+        );
+        assert!(
+            self.stderr.ends_with('\n'),
+            "the message's line doesn't end"
+        );
+        for word in words {
+            assert!(
+                self.stderr.contains(word),
+                "{word:?} is not in the message of {}",
+                self.name
+            );
+        }
+        self
+    }
+
+    /// Assert that standard output was exactly this.
+    #[track_caller]
+    pub fn assert_stdout(&self, expected: &[u8]) -> &Self {
+        assert!(
+            self.stdout == expected,
+            "standard output of {} is not the expected {} bytes:\n{}",
+            self.name,
+            expected.len(),
+            readable(expected)
+        );
+        self
+    }
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "---- {}\n---- {} after {:?}; its stdout, {} bytes:\n{}\n---- its stderr:\n{}\n----",
+                self.name,
+                self.status,
+                self.elapsed,
+                self.stdout.len(),
+                readable(&self.stdout),
+                readable(self.stderr.as_bytes()),
+            );
+        }
+    }
+}
+
+/// The program and its arguments, as one would type them.
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words
+        .map(|word| format!("{word:?}"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn captured(capture: &Option<Capture>) -> String {
+    capture
+        .as_ref()
+        .map(|capture| String::from_utf8_lossy(&capture.bytes()).into_owned())
+        .unwrap_or_default()
+}

@@ -1,0 +1,91 @@
+//! A hello server that is running.
+
+use crate::hello_client::HelloClient;
+use crate::process::{Finished, Process, Signal};
+use crate::program::Program;
+use std::net::SocketAddr;
+
+/// `serve`, started and ready: by sockbox or by another runtime.
+pub struct Serving {
+    process: Process,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Serving {
+    /// `sockbox serve` on these addresses, once it listens.
+    pub fn on(listen: &[&str]) -> Self {
+        let args = listen.iter().flat_map(|address| ["--listen", address]);
+        Self::started(Program::sockbox(["serve"]).args(args), listen.len())
+    }
+
+    /// `sockbox serve` on a free port of 127.0.0.1.
+    pub fn new() -> Self {
+        Self::on(&["127.0.0.1:0"])
+    }
+
+    /// Start a program and wait until it has said that it listens on so many addresses.
+    pub fn started(program: Program, addresses: usize) -> Self {
+        let process = program.start();
+        let addresses = process.wait_for_stdout("where it listens", |stdout| {
+            let whole_lines = stdout.rsplit_once('\n')?.0;
+            let found: Vec<SocketAddr> = whole_lines.lines().filter_map(listening_on).collect();
+            (found.len() == addresses).then_some(found)
+        });
+        Self { process, addresses }
+    }
+
+    /// The first address.
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// All addresses, in the order of the lines.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Connect a client to the first address.
+    #[track_caller]
+    pub fn client(&self) -> HelloClient {
+        HelloClient::connect(self.address())
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Wait until a line of its log has all of these words.
+    pub fn wait_for_log(&self, words: &[&str]) -> String {
+        self.process
+            .wait_for_stderr(&format!("a line with {words:?}"), |stderr| {
+                let whole_lines = stderr.rsplit_once('\n')?.0;
+                whole_lines
+                    .lines()
+                    .find(|line| words.iter().all(|word| line.contains(word)))
+                    .map(str::to_owned)
+            })
+    }
+
+    /// Send it SIGTERM and wait until it has ended.
+    pub fn terminate(self) -> Finished {
+        self.process.signal(Signal::TERM);
+        self.process.wait()
+    }
+
+    /// Give up the address list, keep the process.
+    pub fn into_process(self) -> Process {
+        self.process
+    }
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The address in a line `listening on ADDR:PORT`.
+fn listening_on(line: &str) -> Option<SocketAddr> {
+    line.strip_prefix("listening on ")?.trim().parse().ok()
+}

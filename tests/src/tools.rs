@@ -1,0 +1,255 @@
+//! Programs that the tests need and a machine may lack.
+//!
+//! What is missing is taken from the distribution's packages into the build folder, once: nothing is
+//! installed on the machine, and no privilege is needed.
+
+use crate::paths;
+use crate::text::announce;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// A program that can be run.
+pub(crate) struct Tool {
+    pub(crate) path: PathBuf,
+    /// Where its libraries are, if they came with it.
+    pub(crate) libraries: Option<PathBuf>,
+}
+
+/// Debian's name for a package, and where its program is inside.
+struct Package {
+    name: &'static str,
+    program: &'static str,
+}
+
+/// The real nginx.
+pub(crate) fn nginx() -> &'static Tool {
+    static NGINX: OnceLock<Tool> = OnceLock::new();
+    NGINX.get_or_init(|| {
+        find_or_fetch(&Package {
+            name: "nginx",
+            program: "usr/sbin/nginx",
+        })
+    })
+}
+
+/// The real curl.
+pub(crate) fn curl() -> &'static Tool {
+    static CURL: OnceLock<Tool> = OnceLock::new();
+    CURL.get_or_init(|| {
+        find_or_fetch(&Package {
+            name: "curl",
+            program: "usr/bin/curl",
+        })
+    })
+}
+
+fn find_or_fetch(package: &Package) -> Tool {
+    match on_path(package.name) {
+        Some(path) => Tool {
+            path,
+            libraries: None,
+        },
+        None => fetched(package).unwrap_or_else(|reason| {
+            panic!(
+                "the tests need {0}, and {reason}; please install {0}",
+                package.name
+            )
+        }),
+    }
+}
+
+/// Look for a program where a shell would, and where administrators' programs are.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let sbin = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(sbin)
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+}
+
+/// The package's program from the build folder, put there first if need be.
+fn fetched(package: &Package) -> Result<Tool, String> {
+    let tools = paths::target_dir().join("test-tools");
+    fs::create_dir_all(&tools)
+        .map_err(|error| format!("{} can't be made: {error}", tools.display()))?;
+    // Several tests, of several processes, may find it missing at the same time.
+    let lock = tools.join(format!("{}.lock", package.name));
+    let lock = File::create(&lock)
+        .map_err(|error| format!("{} can't be made: {error}", lock.display()))?;
+    lock.lock()
+        .map_err(|error| format!("a lock can't be taken: {error}"))?;
+
+    let root = tools.join(package.name);
+    if !root.is_dir() {
+        announce(&format!(
+            "{} is missing here: taking it from the distribution's packages into {}",
+            package.name,
+            root.display()
+        ));
+        let fresh = tempfile::tempdir_in(&tools)
+            .map_err(|error| format!("no folder can be made: {error}"))?;
+        unpack_with_libraries(package.name, fresh.path())?;
+        let rename = fs::rename(fresh.path().join("root"), &root);
+        rename.map_err(|error| format!("{} can't be made: {error}", root.display()))?;
+    }
+    let path = root.join(package.program);
+    match path.is_file() {
+        true => Ok(Tool {
+            path,
+            libraries: library_dir(&root),
+        }),
+        false => Err(format!("its package has no {}", package.program)),
+    }
+}
+
+/// Fetch a package and the libraries that it needs and the machine lacks, and unpack all of them into
+/// `dir/root`.
+fn unpack_with_libraries(package: &str, dir: &Path) -> Result<(), String> {
+    let root = dir.join("root");
+    let mut wanted = vec![package.to_owned()];
+    let mut seen = wanted.clone();
+    while let Some(package) = wanted.pop() {
+        let archive = fetch(&package, dir)?;
+        run(Command::new("dpkg").arg("-x").arg(&archive).arg(&root))?;
+        let depends = run(Command::new("dpkg").arg("-f").arg(&archive).arg("Depends"))?;
+        for library in libraries_named(&depends) {
+            if !seen.contains(&library) && !is_installed(&library) {
+                seen.push(library.clone());
+                wanted.push(library);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Download one package; returns its file.
+fn fetch(package: &str, dir: &Path) -> Result<PathBuf, String> {
+    let download = dir.join(package);
+    fs::create_dir(&download)
+        .map_err(|error| format!("{} can't be made: {error}", download.display()))?;
+    let get = |options: &[String]| {
+        run(Command::new("apt-get")
+            .args(options)
+            .args(["-q", "download", package])
+            .current_dir(&download))
+    };
+    // The machine's own lists of packages may be missing, or too old to be right. Then fresh ones are
+    // fetched to a place that needs no privilege; they serve the next package as well.
+    if get(&[]).is_err() {
+        let options = private_apt(dir)?;
+        if !dir.join("apt/updated").exists() {
+            announce("the lists of packages are missing or too old: fetching them");
+            run(Command::new("apt-get")
+                .args(&options)
+                .args(["-q", "update"]))?;
+            File::create(dir.join("apt/updated"))
+                .map_err(|error| format!("a file can't be made: {error}"))?;
+        }
+        get(&options)?;
+    }
+    let entries = fs::read_dir(&download)
+        .map_err(|error| format!("{} can't be read: {error}", download.display()))?;
+    let mut files = entries.flatten().map(|entry| entry.path());
+    files
+        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .ok_or_else(|| format!("apt-get has downloaded nothing for {package}"))
+}
+
+/// Options with which apt uses lists and a cache of our own.
+fn private_apt(dir: &Path) -> Result<Vec<String>, String> {
+    let state = dir.join("apt");
+    for part in ["lists/partial", "cache/archives/partial"] {
+        let part = state.join(part);
+        fs::create_dir_all(&part)
+            .map_err(|error| format!("{} can't be made: {error}", part.display()))?;
+    }
+    let state = state.display();
+    Ok(vec![
+        format!("-oDir::State::lists={state}/lists"),
+        format!("-oDir::Cache={state}/cache"),
+        // Root's apt fetches as another user, who can't write here.
+        "-oAPT::Sandbox::User=root".to_owned(),
+    ])
+}
+
+/// The libraries in a package's list of dependencies; of alternatives the first.
+fn libraries_named(depends: &str) -> Vec<String> {
+    let names = depends
+        .split(',')
+        .filter_map(|entry| entry.split(['|', '(', ':']).next());
+    names
+        .map(str::trim)
+        .filter(|name| name.starts_with("lib") || *name == "zlib1g")
+        .map(str::to_owned)
+        .collect()
+}
+
+fn is_installed(package: &str) -> bool {
+    run(Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]))
+        .is_ok_and(|status| status.starts_with("installed"))
+}
+
+/// The folder below an unpacked tree that has shared libraries.
+fn library_dir(root: &Path) -> Option<PathBuf> {
+    let lib = root.join("usr/lib");
+    let entries = fs::read_dir(lib).ok()?;
+    entries.flatten().map(|entry| entry.path()).find(|path| {
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.contains("-linux-gnu"))
+    })
+}
+
+/// Run a program to its end and return what it printed.
+fn run(command: &mut Command) -> Result<String, String> {
+    let shown = format!("{command:?}");
+    let output = command
+        .env("LC_ALL", "C")
+        .output()
+        .map_err(|error| format!("{shown} can't be run: {error}"))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(format!(
+            "{shown} failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_found_in_a_list_of_dependencies() {
+        let depends = "libc6 (>= 2.34), libssl3:any (>= 3.0.0) | libssl4, zlib1g (>= 1), iproute2, nginx-common";
+        assert_eq!(libraries_named(depends), ["libc6", "libssl3", "zlib1g"]);
+        assert_eq!(libraries_named(""), [""; 0]);
+    }
+
+    #[test]
+    fn a_missing_program_is_fetched_and_runs() {
+        // As good as any: small, and with libraries. It is not installed on the machine by this.
+        let tool = fetched(&Package {
+            name: "nginx",
+            program: "usr/sbin/nginx",
+        });
+        let tool = match tool {
+            Ok(tool) => tool,
+            Err(reason) if on_path("apt-get").is_none() => {
+                return announce(&format!("skipped: no apt-get here ({reason})"));
+            }
+            Err(reason) => panic!("{reason}"),
+        };
+        let mut command = Command::new(&tool.path);
+        if let Some(libraries) = &tool.libraries {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
+        let output = command.arg("-v").output().expect("nginx runs");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains("nginx version"), "{stderr}");
+    }
+}

@@ -1,0 +1,89 @@
+//! The `sockbox` command as such.
+
+use sockbox_tests::{Program, component};
+use std::fs;
+
+fn sockbox(args: &[&str]) -> sockbox_tests::Finished {
+    Program::sockbox(args).run()
+}
+
+#[test]
+fn help_has_examples() {
+    for (args, example) in [
+        (&["--help"][..], "sockbox fetch"),
+        (&["fetch", "--help"], "sockbox fetch -o"),
+        (&["serve", "--help"], "sockbox serve --listen"),
+        (&["run", "--help"], "sockbox run"),
+        (&["component", "--help"], "sockbox component -o"),
+    ] {
+        let help = sockbox(args);
+        help.assert_quiet_success();
+        let text = help.stdout_text();
+        let examples = text.split_once("Example").map(|(_, examples)| examples);
+        let examples = examples.unwrap_or_else(|| panic!("{args:?} shows no examples"));
+        assert!(
+            examples.contains(example),
+            "{example:?} is not among the examples of {args:?}"
+        );
+    }
+    assert!(
+        sockbox(&["serve", "--help"])
+            .stdout_text()
+            .contains("127.0.0.1:9999"),
+        "the default isn't told"
+    );
+}
+
+#[test]
+fn version() {
+    let expected = format!("sockbox {}\n", env!("CARGO_PKG_VERSION"));
+    sockbox(&["--version"])
+        .assert_quiet_success()
+        .assert_stdout(expected.as_bytes());
+}
+
+#[test]
+fn mistakes_in_usage() {
+    for args in [
+        &[][..],
+        &["nonsense"],
+        &["--nonsense"],
+        &["fetch"],
+        &["fetch", "--nonsense", "http://127.0.0.1/"],
+        &["fetch", "--max-time", "soon", "http://127.0.0.1/"],
+        &["fetch", "--max-time", "-1", "http://127.0.0.1/"],
+        &["fetch", "http://127.0.0.1/", "http://127.0.0.1/"],
+        &["serve", "127.0.0.1:9999"],
+        &["run"],
+        &["component"],
+    ] {
+        eprintln!("sockbox {args:?}");
+        let finished = sockbox(args);
+        finished.assert_code(2).assert_stdout(b"");
+        assert!(
+            finished.stderr().contains("--help"),
+            "nothing leads to the right usage"
+        );
+    }
+}
+
+#[test]
+fn the_component_is_written_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("out.wasm");
+    let built = fs::read(component()).unwrap();
+    sockbox(&["component", "-o", file.to_str().unwrap()])
+        .assert_code(0)
+        .assert_stdout(b"");
+    assert!(
+        fs::read(&file).unwrap() == built,
+        "not the file that the build left"
+    );
+    sockbox(&["component", "-o", "-"])
+        .assert_quiet_success()
+        .assert_stdout(&built);
+    sockbox(&["component", "-o", "/dev/full"]).assert_failure(23, &["/dev/full"]);
+    let missing = dir.path().join("missing/out.wasm");
+    sockbox(&["component", "-o", missing.to_str().unwrap()])
+        .assert_failure(23, &[missing.to_str().unwrap()]);
+}

@@ -1,0 +1,69 @@
+//! What the component asks of its host, and what it offers.
+
+use sockbox_tests::component;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// Everything that a host must have: WASI 0.2, and nothing else. An entry more is a host more that
+/// can't run it, so think twice before adding one.
+///
+/// Without the last number of the version, which the toolchain's standard library has a part in and
+/// which makes no difference to a host: WASI 0.2.x is compatible both ways, as semantic versions go.
+const IMPORTS: &[&str] = &[
+    "wasi:cli/environment@0.2",
+    "wasi:cli/exit@0.2",
+    "wasi:cli/stderr@0.2",
+    "wasi:cli/stdin@0.2",
+    "wasi:cli/stdout@0.2",
+    "wasi:clocks/monotonic-clock@0.2",
+    "wasi:clocks/wall-clock@0.2",
+    "wasi:filesystem/preopens@0.2",
+    "wasi:filesystem/types@0.2",
+    "wasi:io/error@0.2",
+    "wasi:io/poll@0.2",
+    "wasi:io/streams@0.2",
+    "wasi:sockets/instance-network@0.2",
+    "wasi:sockets/ip-name-lookup@0.2",
+    "wasi:sockets/network@0.2",
+    "wasi:sockets/tcp-create-socket@0.2",
+    "wasi:sockets/tcp@0.2",
+];
+
+/// What it offers, exactly.
+const EXPORTS: &[&str] = &[
+    "sockbox:net/fetch@0.1.0",
+    "sockbox:net/hello-server@0.1.0",
+    "wasi:cli/run@0.2.12",
+];
+
+#[test]
+fn it_imports_and_exports_what_is_written_down() {
+    let engine = Engine::default();
+    let component = Component::from_file(&engine, component()).unwrap();
+    let types = component.component_type();
+
+    let mut imports: Vec<String> = types
+        .imports(&engine)
+        .map(|(name, _)| minor_version(name))
+        .collect();
+    imports.sort();
+    imports.dedup();
+    assert_eq!(imports, IMPORTS, "the component's imports have changed");
+
+    let mut exports: Vec<&str> = types.exports(&engine).map(|(name, _)| name).collect();
+    exports.sort_unstable();
+    assert_eq!(exports, EXPORTS, "the component's exports have changed");
+}
+
+/// An import's name without the patch number of its version.
+fn minor_version(import: &str) -> String {
+    match import.rsplit_once('.') {
+        // As in `wasi:io/poll@0.2.12`: major, minor, and what is cut off.
+        Some((kept, patch))
+            if kept.contains('@') && patch.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            kept.to_owned()
+        }
+        _ => import.to_owned(),
+    }
+}
