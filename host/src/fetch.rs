@@ -9,7 +9,7 @@ use crate::policy::without_credentials;
 use crate::sink::{SinkEnd, sink};
 use bytes::Bytes;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -493,14 +493,9 @@ impl Response<'_> {
                 Ok(_) => Error::internal("the output was closed by the component"),
             }),
             Err(Failure::Other(error)) => {
-                // What had been received is worth having, but not worth waiting for.
-                let finished = tokio::time::timeout(PATIENCE_AFTER_FAILURE, end.finish()).await;
-                match finished {
-                    Ok(Err(source)) if source.kind() != io::ErrorKind::BrokenPipe => {
-                        tracing::debug!(%source, "output lost after a failure");
-                    }
-                    Ok(_) | Err(_) => {}
-                }
+                // What had been received is worth having, but neither worth waiting for nor worth
+                // an error of its own beside this one.
+                let _ = tokio::time::timeout(PATIENCE_AFTER_FAILURE, end.finish()).await;
                 Err(error)
             }
         }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, mpsc};
 const LARGE: usize = 64 << 20;
 
 /// How much more memory a large page may take than a small one, in KiB.
-const MEMORY_GROWTH: u64 = 8 << 10;
+const MEMORY_GROWTH: u64 = 16 << 10;
 
 fn fetch(args: &[&str]) -> Finished {
     Program::sockbox(["fetch"]).args(args).run()

@@ -32,7 +32,7 @@ pub enum Host {
 }
 
 impl Host {
-    /// Whether two ways to write a host mean the same address.
+    /// Whether it is `address`, by its number.
     fn is_address(&self, address: IpAddr) -> bool {
         matches!(self, Host::Address(own) if *own == address.to_canonical())
     }
@@ -97,6 +97,15 @@ impl Ports {
         Ports {
             first: port,
             last: port,
+        }
+    }
+
+    /// The ports from `first` to `last`, both included; none if `last` comes before `first`.
+    pub const fn range(first: u16, last: u16) -> Option<Ports> {
+        if first <= last {
+            Some(Ports { first, last })
+        } else {
+            None
         }
     }
 
@@ -321,10 +330,7 @@ mod tests {
 
     #[test]
     fn port_ranges_include_both_ends() {
-        let range = Ports {
-            first: 8000,
-            last: 8100,
-        };
+        let range = Ports::range(8000, 8100).unwrap();
         for (ports, port, expected) in [
             (Ports::one(80), 79, false),
             (Ports::one(80), 80, true),
@@ -339,6 +345,10 @@ mod tests {
         ] {
             assert_eq!(ports.contains(port), expected, "{port} in {ports}");
         }
+        assert_eq!(Ports::range(80, 80), Some(Ports::one(80)));
+        assert_eq!(Ports::range(0, u16::MAX), Some(Ports::ANY));
+        assert_eq!(Ports::range(81, 80), None);
+        assert_eq!(range.to_string(), "8000-8100");
     }
 
     #[test]
