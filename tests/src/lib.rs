@@ -2,7 +2,8 @@
 //!
 //! A test starts programs ([`Program`]) and gives them somebody to talk to: real servers ([`Nginx`],
 //! [`PythonHttp`]), a peer that sends exact bytes ([`RawPeer`]), a listener that must stay untouched
-//! ([`Tripwire`]), or clients of the hello server ([`HelloClient`], [`TutorialClient`]).
+//! ([`Tripwire`]), a name server that knows no name ([`NameTrap`]), or clients of the hello server
+//! ([`HelloClient`], [`TutorialClient`]).
 //!
 //! Everything listens on loopback, on ports that the system chose, and ends when it is dropped. When
 //! a test fails, whatever it had started prints what it saw: both sides of the story are in the
@@ -13,6 +14,7 @@
 mod capture;
 mod deadline;
 mod hello_client;
+mod name_trap;
 mod nginx;
 mod paths;
 mod process;
@@ -27,6 +29,7 @@ mod tripwire;
 
 pub use deadline::{Deadline, PATIENCE, eventually};
 pub use hello_client::HelloClient;
+pub use name_trap::NameTrap;
 pub use nginx::Nginx;
 pub use paths::component;
 pub use process::{Finished, Process, Signal};

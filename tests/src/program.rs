@@ -67,6 +67,11 @@ impl Program {
         self
     }
 
+    /// The program and its arguments.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &OsStr> {
+        std::iter::once(self.command.get_program()).chain(self.command.get_args())
+    }
+
     /// Set a variable of its environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);

@@ -8,23 +8,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Start Python with nothing but its own library: quicker, and the same on every machine.
-fn python() -> Program {
+/// Python itself.
+pub(crate) fn path() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    let python = PYTHON.get_or_init(|| {
+    PYTHON.get_or_init(|| {
         // `python3` may be a wrapper that takes longer to start than Python itself: ask for the real one.
-        let output = Command::new("python3")
-            .args(["-c", "import sys; print(sys.executable)"])
-            .output();
+        let ask = ["-c", "import sys; print(sys.executable)"];
+        let output = Command::new("python3").args(ask).output();
         let output = output
             .unwrap_or_else(|error| panic!("the tests need python3, please install it: {error}"));
-        PathBuf::from(
-            String::from_utf8_lossy(&output.stdout)
-                .trim_end()
-                .to_owned(),
-        )
-    });
-    Program::new(python, ["-I", "-S", "-u"])
+        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end())
+    })
+}
+
+/// Start Python with nothing but its own library: quicker, and the same on every machine.
+fn python() -> Program {
+    Program::new(path(), ["-I", "-S", "-u"])
 }
 
 /// Python's `http.server`: HTTP/1.0, one page per connection.

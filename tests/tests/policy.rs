@@ -1,7 +1,7 @@
 //! What isn't granted doesn't happen: not a packet.
 
 use sockbox::{Error, Policy, Request, Sandbox, ServeOptions};
-use sockbox_tests::{Finished, Program, RawPeer, Tripwire, component, has_ipv6};
+use sockbox_tests::{Finished, NameTrap, Program, RawPeer, Tripwire, component, has_ipv6};
 use std::net::{SocketAddr, TcpListener};
 
 /// `sockbox run` of sockbox's own component, as of anybody's, with these flags.
@@ -66,6 +66,32 @@ fn without_a_grant_no_name_is_looked_up() {
     let url = format!("http://localhost:{}/", tripwire.address().port());
     assert_refused(&run(&[], &["fetch", &url]).run(), "localhost");
     tripwire.assert_untouched();
+}
+
+#[test]
+fn without_a_grant_no_name_server_is_asked() {
+    let Some(trap) = NameTrap::new() else { return };
+    let url = "http://a-name.example/";
+    // The trap works, and a grant is one for this.
+    let (finished, asked) = trap.run(run(&["--allow-net"], &["fetch", url]));
+    finished.assert_failure(1, &["a-name.example"]);
+    assert!(asked.contains(&"a-name.example".to_owned()), "{asked:?}");
+
+    let (finished, asked) = trap.run(run(&[], &["fetch", url]));
+    assert_refused(&finished, "a-name.example");
+    assert_eq!(asked, [""; 0]);
+}
+
+#[test]
+fn a_fetch_asks_for_its_own_name_alone() {
+    let Some(trap) = NameTrap::new() else { return };
+    let (finished, asked) = trap.run(Program::sockbox(["fetch", "http://a-name.example/"]));
+    finished.assert_failure(6, &["a-name.example"]);
+    assert_eq!(asked, ["a-name.example"]);
+    // An address is no name.
+    let (finished, asked) = trap.run(Program::sockbox(["fetch", "http://127.0.0.1:1/"]));
+    finished.assert_failure(7, &["127.0.0.1:1"]);
+    assert_eq!(asked, [""; 0]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::signals::Signals;
 use crate::stderr;
 use sockbox::policy::RuleError;
 use sockbox::{AuditEvent, Error, Policy, Request, Response, Sandbox};
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -64,10 +65,23 @@ async fn fetch(args: &Fetch, max_time: Option<Duration>, output: Output) -> Resu
 
 fn print_head(response: &Response<'_>) -> Result<(), Failure> {
     let stdout = Output::stdout()?;
+    let head = shown(response.raw_head(), io::stdout().is_terminal());
     stdout
         .writer()?
-        .write_all(response.raw_head())
+        .write_all(&head)
         .map_err(|source| stdout.failed(source))
+}
+
+/// A head as it is printed: as it came, but on a terminal without what could steer one. A server
+/// may put any control character but NUL, CR and LF into a field.
+fn shown(head: &[u8], on_terminal: bool) -> Cow<'_, [u8]> {
+    let steers = |byte: &u8| byte.is_ascii_control() && !b"\r\n\t".contains(byte);
+    if on_terminal && head.iter().any(steers) {
+        let harmless = |byte: u8| if steers(&byte) { b'?' } else { byte };
+        head.iter().copied().map(harmless).collect()
+    } else {
+        head.into()
+    }
 }
 
 async fn save(
@@ -114,6 +128,14 @@ async fn out_of_time(max_time: Option<Duration>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_head_cannot_steer_a_terminal() {
+        let head = b"HTTP/1.1 200 OK\r\nX: \x1b[2J\x07\tcaf\xe9\x7f\r\n\r\n";
+        assert_eq!(*shown(head, false), head[..]);
+        let harmless = b"HTTP/1.1 200 OK\r\nX: ?[2J?\tcaf\xe9?\r\n\r\n";
+        assert_eq!(*shown(head, true), harmless[..]);
+    }
 
     #[test]
     fn a_missing_scheme_is_http() {

@@ -1,0 +1,242 @@
+//! Fetching a page.
+
+mod request;
+mod response;
+
+pub use request::{Header, Request};
+pub use response::Response;
+
+use crate::bindings::fetch as wit;
+use crate::convert::denied;
+use crate::error::{ConnectFailure, Error, ResponseLimit, Result, Stage};
+use crate::instance::Instance;
+use crate::network::Network;
+use crate::policy::without_credentials;
+use std::time::Duration;
+
+impl Instance {
+    /// Send a request, and receive the response's head.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidUrl`], [`Error::UnsupportedScheme`], [`Error::InvalidRequest`]: the
+    ///   request can't be sent.
+    /// - [`Error::Denied`]: the policy does not grant what it takes. Nothing was sent.
+    /// - [`Error::ResolveFailed`], [`Error::ConnectFailed`], [`Error::SendFailed`],
+    ///   [`Error::ReceiveFailed`]: the network.
+    /// - [`Error::Protocol`], [`Error::EmptyResponse`], [`Error::LimitExceeded`]: the server.
+    /// - [`Error::Timeout`]: it took too long.
+    /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::MemoryLimit`]: the
+    ///   instance can't be used any more.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before its end leaves an instance that can't be used any more.
+    pub async fn fetch(&mut self, request: Request) -> Result<Response<'_>> {
+        let host = host_of(&request.url);
+        let (store, _) = self.parts();
+        let request = request.into_wit(&mut store.data_mut().table)?;
+        let call = self.begin().await?;
+        let (store, programs) = self.parts();
+        let fetch = programs.sockbox_net_fetch();
+        let result = call.run(fetch.call_fetch(&mut *store, &request)).await?;
+        let response = self
+            .end(result)?
+            .map_err(|code| error(self.network(), &host, &request.url, code))?;
+
+        let call = self.begin().await?;
+        let (store, programs) = self.parts();
+        let guest = programs.sockbox_net_fetch().response();
+        let result = call.run(guest.call_head(&mut *store, response)).await?;
+        let head = self.end(result)?;
+        Ok(Response::new(self, response, head, host))
+    }
+}
+
+impl From<wit::Stage> for Stage {
+    fn from(stage: wit::Stage) -> Stage {
+        match stage {
+            wit::Stage::Lookup => Stage::Lookup,
+            wit::Stage::Connect => Stage::Connect,
+            wit::Stage::Send => Stage::Send,
+            wit::Stage::FirstByte => Stage::FirstByte,
+            wit::Stage::Head => Stage::Head,
+            wit::Stage::Body => Stage::Body,
+        }
+    }
+}
+
+impl From<wit::Limit> for ResponseLimit {
+    fn from(limit: wit::Limit) -> ResponseLimit {
+        match limit {
+            wit::Limit::HeadSize => ResponseLimit::HeadSize,
+            wit::Limit::BodySize => ResponseLimit::BodySize,
+            wit::Limit::HeaderCount => ResponseLimit::HeaderCount,
+            wit::Limit::InterimResponses => ResponseLimit::InterimResponses,
+            wit::Limit::TrailerSize => ResponseLimit::TrailerSize,
+        }
+    }
+}
+
+/// What the component's error means here: the one table from its codes to ours.
+fn error(network: &Network, host: &str, url: &str, code: wit::ErrorCode) -> Error {
+    match code {
+        wit::ErrorCode::InvalidUrl(reason) => Error::InvalidUrl {
+            url: without_credentials(url),
+            reason,
+        },
+        wit::ErrorCode::UnsupportedScheme(scheme) => Error::UnsupportedScheme { scheme },
+        wit::ErrorCode::InvalidRequest(reason) => Error::InvalidRequest { reason },
+        wit::ErrorCode::Denied(target) => denied(network, &target, Some(host)),
+        wit::ErrorCode::ResolveFailed(reason) => Error::ResolveFailed {
+            host: host.to_owned(),
+            reason: reason.into(),
+        },
+        wit::ErrorCode::ConnectFailed(attempts) => Error::ConnectFailed {
+            host: host.to_owned(),
+            attempts: attempts
+                .into_iter()
+                .map(|attempt| ConnectFailure::new(attempt.address.into(), attempt.reason.into()))
+                .collect(),
+        },
+        wit::ErrorCode::SendFailed(reason) => Error::SendFailed {
+            reason: reason.into(),
+        },
+        wit::ErrorCode::ReceiveFailed(reason) => Error::ReceiveFailed {
+            reason: reason.into(),
+        },
+        wit::ErrorCode::ProtocolError(reason) => Error::Protocol { reason },
+        wit::ErrorCode::EmptyResponse => Error::EmptyResponse,
+        wit::ErrorCode::IncompleteBody(wit::Incomplete { received, expected }) => {
+            Error::IncompleteBody { received, expected }
+        }
+        wit::ErrorCode::Timeout(timeout) => Error::Timeout {
+            stage: timeout.stage.into(),
+            limit: Duration::from_nanos(timeout.limit),
+            total: timeout.total,
+            received: timeout.received,
+        },
+        wit::ErrorCode::LimitExceeded(limit) => Error::LimitExceeded {
+            limit: limit.into(),
+        },
+        wit::ErrorCode::WriteFailed => Error::internal("the output was closed by the component"),
+        wit::ErrorCode::Internal(text) => {
+            Error::internal(format_args!("a mistake in the component: {text}"))
+        }
+    }
+}
+
+/// The host that a URL names, as far as a message needs it.
+fn host_of(url: &str) -> String {
+    url::Url::parse(url)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned))
+        .unwrap_or_else(|| without_credentials(url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::RunId;
+    use crate::bindings::types;
+    use crate::limits::Limits;
+    use crate::policy::{DenialReason, Policy, Target};
+    use std::net::SocketAddr;
+
+    #[test]
+    fn every_error_of_the_components_has_its_own() {
+        let network = Network::new(RunId(1), Policy::new(), &Limits::default(), None);
+        let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        network.allows(Target::Connect(address));
+        let text = String::from;
+        let table = [
+            (
+                wit::ErrorCode::InvalidUrl(text("why")),
+                "InvalidUrl { url: \"http://h/\", reason: \"why\" }",
+            ),
+            (
+                wit::ErrorCode::UnsupportedScheme(text("https")),
+                "UnsupportedScheme { scheme: \"https\" }",
+            ),
+            (
+                wit::ErrorCode::InvalidRequest(text("why")),
+                "InvalidRequest { reason: \"why\" }",
+            ),
+            (
+                wit::ErrorCode::Denied(types::Target::Connect(address.into())),
+                "Denied { target: Connect(192.0.2.1:80), reason: NoRule }",
+            ),
+            (
+                wit::ErrorCode::Denied(types::Target::Lookup(text("other.example"))),
+                "ResolveFailed { host: \"other.example\", reason: NotPermitted }",
+            ),
+            (
+                wit::ErrorCode::ResolveFailed(types::NetworkError::NameUnresolvable),
+                "ResolveFailed { host: \"h\", reason: NameUnresolvable }",
+            ),
+            (
+                wit::ErrorCode::ConnectFailed(vec![wit::ConnectFailure {
+                    address: address.into(),
+                    reason: types::NetworkError::ConnectionRefused,
+                }]),
+                "ConnectFailed { host: \"h\", attempts: [ConnectFailure { \
+                 address: 192.0.2.1:80, reason: ConnectionRefused }] }",
+            ),
+            (
+                wit::ErrorCode::SendFailed(types::NetworkError::ConnectionReset),
+                "SendFailed { reason: ConnectionReset }",
+            ),
+            (
+                wit::ErrorCode::ReceiveFailed(types::NetworkError::ConnectionReset),
+                "ReceiveFailed { reason: ConnectionReset }",
+            ),
+            (
+                wit::ErrorCode::ProtocolError(text("why")),
+                "Protocol { reason: \"why\" }",
+            ),
+            (wit::ErrorCode::EmptyResponse, "EmptyResponse"),
+            (
+                wit::ErrorCode::IncompleteBody(wit::Incomplete {
+                    received: 1,
+                    expected: Some(2),
+                }),
+                "IncompleteBody { received: 1, expected: Some(2) }",
+            ),
+            (
+                wit::ErrorCode::Timeout(wit::Timeout {
+                    stage: wit::Stage::FirstByte,
+                    limit: 1_500_000_000,
+                    total: true,
+                    received: 0,
+                }),
+                "Timeout { stage: FirstByte, limit: 1.5s, total: true, received: 0 }",
+            ),
+            (
+                wit::ErrorCode::LimitExceeded(wit::Limit::BodySize),
+                "LimitExceeded { limit: BodySize }",
+            ),
+            (
+                wit::ErrorCode::Internal(text("why")),
+                "Internal { message: \"a mistake in the component: why\" }",
+            ),
+        ];
+        for (code, expected) in table {
+            let found = error(&network, "h", "http://me:secret@h/", code);
+            assert_eq!(format!("{found:?}"), expected);
+        }
+        assert_eq!(
+            network.denial(&types::Target::Connect(address.into())),
+            Some((Target::Connect(address), DenialReason::NoRule))
+        );
+    }
+
+    #[test]
+    fn messages_name_the_host() {
+        for (url, expected) in [
+            ("http://example.com:80/a", "example.com"),
+            ("http://[::1]:81/", "[::1]"),
+            ("http://me:secret@EXAMPLE.com/", "example.com"),
+            ("http://me:secret@exa mple/", "http://exa mple/"),
+        ] {
+            assert_eq!(host_of(url), expected);
+        }
+    }
+}

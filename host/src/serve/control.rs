@@ -1,0 +1,181 @@
+//! How handles talk to a server's task.
+
+use super::Summary;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::p2::Pollable;
+
+/// Stops a [`Server`](crate::Server), and asks it for its counts.
+#[derive(Clone, Debug)]
+pub struct ServerHandle {
+    pub(super) control: Arc<Control>,
+}
+
+impl ServerHandle {
+    /// Stop accepting, let each connection finish the messages that it has sent, and close it.
+    ///
+    /// Connections that aren't done after `drain` are closed as they are; with 0 that is at once.
+    /// Called again, it only replaces the time left. After the end it does nothing.
+    pub fn stop(&self, drain: Duration) {
+        self.control.ask(|requests| requests.stop = Some(drain));
+    }
+
+    /// The counts as they are now, or as they were at the end. None when the server is gone: it was
+    /// dropped, or its instance has failed.
+    ///
+    /// # Cancel safety
+    /// The future can be dropped at any time.
+    pub async fn summary(&self) -> Option<Summary> {
+        let (answer, answered) = oneshot::channel();
+        let ended = self.control.ask(move |requests| {
+            if !requests.over {
+                requests.summaries.push(answer);
+            }
+        });
+        match ended {
+            Some(summary) => Some(summary),
+            None => answered.await.ok(),
+        }
+    }
+}
+
+/// What passes from handles to the task.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    requests: Mutex<Requests>,
+    /// Told when there is a request.
+    asked: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    pub(super) stop: Option<Duration>,
+    pub(super) summaries: Vec<oneshot::Sender<Summary>>,
+    /// The task has ended.
+    over: bool,
+    /// Its counts, if it ended well.
+    last: Option<Summary>,
+}
+
+impl Control {
+    pub(super) fn requests(&self) -> MutexGuard<'_, Requests> {
+        // What it holds is valid at every moment, so a panic elsewhere spoils nothing.
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ask for something; gives the last counts if the server has ended.
+    fn ask(&self, request: impl FnOnce(&mut Requests)) -> Option<Summary> {
+        let mut requests = self.requests();
+        request(&mut requests);
+        let last = requests.last;
+        drop(requests);
+        self.asked.notify_one();
+        last
+    }
+
+    fn has_requests(&self) -> bool {
+        let requests = self.requests();
+        requests.stop.is_some() || !requests.summaries.is_empty()
+    }
+
+    pub(super) fn end(&self, last: Option<Summary>) {
+        let mut requests = self.requests();
+        requests.over = true;
+        requests.last = last;
+        // Whoever waits for these sees that no answer comes.
+        for waiting in requests.summaries.drain(..) {
+            if let Some(last) = last {
+                let _ = waiting.send(last);
+            }
+        }
+    }
+}
+
+/// The pollable that the component waits on beside its sockets: ready while there are requests.
+pub(super) struct Interrupt {
+    pub(super) control: Arc<Control>,
+}
+
+#[async_trait]
+impl Pollable for Interrupt {
+    async fn ready(&mut self) {
+        loop {
+            let asked = self.control.asked.notified();
+            if self.control.has_requests() {
+                return;
+            }
+            asked.await;
+        }
+    }
+}
+
+/// Tells the handles that the task is gone, however it went.
+pub(super) struct EndOnDrop(pub(super) Arc<Control>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        let last = self.0.requests().last;
+        self.0.end(last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    #[tokio::test]
+    async fn the_interrupt_is_ready_while_there_is_a_request() {
+        let control = Arc::new(Control::default());
+        let mut interrupt = Interrupt {
+            control: control.clone(),
+        };
+        let is_ready = |interrupt: &mut Interrupt| {
+            pin!(interrupt.ready())
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_ready()
+        };
+        assert!(!is_ready(&mut interrupt));
+        control.ask(|requests| requests.stop = Some(Duration::ZERO));
+        assert!(is_ready(&mut interrupt));
+        assert!(is_ready(&mut interrupt));
+        control.requests().stop = None;
+        assert!(!is_ready(&mut interrupt));
+
+        // A request wakes whoever waits already.
+        let waiting = tokio::spawn(async move { interrupt.ready().await });
+        tokio::task::yield_now().await;
+        control.ask(|requests| requests.stop = Some(Duration::ZERO));
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn counts_can_be_had_after_the_end_and_not_after_a_failure() {
+        let summary = Summary {
+            accepted: 1,
+            open: 0,
+            messages: 2,
+            bytes_received: 3,
+            bytes_sent: 4,
+            uptime: Duration::from_secs(5),
+        };
+        for last in [Some(summary), None] {
+            let control = Arc::new(Control::default());
+            let handle = ServerHandle {
+                control: control.clone(),
+            };
+            let early = tokio::spawn({
+                let handle = handle.clone();
+                async move { handle.summary().await }
+            });
+            tokio::task::yield_now().await;
+            control.end(last);
+            assert_eq!(early.await.unwrap(), last);
+            assert_eq!(handle.summary().await, last);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Serving the hello protocol.
+
+mod control;
+mod event;
+mod worker;
+
+pub use control::ServerHandle;
+pub use event::{AcceptFailed, CloseReason, Closed, Event, Opened, Summary};
+
+use crate::bindings::hello_server as wit;
+use crate::convert::denied;
+use crate::error::{Error, Result};
+use crate::instance::Instance;
+use crate::network::Network;
+use control::Control;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use worker::{Told, Worker};
+
+/// How many events wait to be read before the server pauses: 1024, four full turns of it.
+const EVENT_QUEUE: usize = 1024;
+
+/// How to serve.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ServeOptions {
+    listen: Vec<SocketAddr>,
+    max_message_size: Option<u32>,
+}
+
+impl ServeOptions {
+    /// No address yet; at least one is needed.
+    pub fn new() -> ServeOptions {
+        ServeOptions::default()
+    }
+
+    /// Listen on `address` too. With port 0 the system chooses a free port, which
+    /// [`Server::addresses`] tells. An IPv6 address listens for IPv6 alone.
+    pub fn listen(mut self, address: SocketAddr) -> ServeOptions {
+        self.listen.push(address);
+        self
+    }
+
+    /// Set the most bytes that a message may have, without its newline. A longer one is answered
+    /// with one line that says so, and its connection closed. Default: 65536 (64 KiB).
+    pub fn max_message_size(mut self, bytes: u32) -> ServeOptions {
+        self.max_message_size = Some(bytes);
+        self
+    }
+}
+
+/// A server that listens and serves.
+///
+/// It serves on a task of its own in the tokio runtime that it was started in, and pauses when it
+/// is 1024 events ahead of who reads them with [`Server::next`]. Dropping it closes the listening
+/// sockets and every connection at once.
+///
+/// # Examples
+/// ```
+/// use sockbox::{Event, Policy, Sandbox, ServeOptions};
+/// use std::time::Duration;
+/// # use std::io::{Read, Write};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let sandbox = Sandbox::new()?;
+/// let address = "127.0.0.1:0".parse()?;
+/// let instance = sandbox
+///     .instance()
+///     .policy(Policy::new().allow_listen(address))
+///     .build()
+///     .await?;
+/// let mut server = instance.serve(ServeOptions::new().listen(address)).await?;
+///
+/// let real = server.addresses()[0];
+/// let client = std::thread::spawn(move || -> std::io::Result<String> {
+///     let mut stream = std::net::TcpStream::connect(real)?;
+///     stream.write_all(b"Michael\n")?;
+///     stream.shutdown(std::net::Shutdown::Write)?;
+///     let mut answer = String::new();
+///     stream.read_to_string(&mut answer)?;
+///     Ok(answer)
+/// });
+///
+/// while let Some(event) = server.next().await? {
+///     if let Event::Closed(closed) = event {
+///         assert_eq!(closed.messages, 1);
+///         server.handle().stop(Duration::from_secs(1));
+///     }
+/// }
+/// assert_eq!(client.join().unwrap()?, "Hello, Michael!\n");
+/// assert_eq!(server.finish().await?.accepted, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    events: mpsc::Receiver<Told>,
+    handle: ServerHandle,
+    task: JoinHandle<()>,
+    outcome: Option<Summary>,
+}
+
+impl Instance {
+    /// Listen on every address, or on none, and serve.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidOptions`]: no address is given.
+    /// - [`Error::Denied`]: an address isn't granted.
+    /// - [`Error::ListenFailed`]: an address is in use, or isn't this machine's.
+    /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::MemoryLimit`]: the
+    ///   instance can't be used any more.
+    pub async fn serve(mut self, options: ServeOptions) -> Result<Server> {
+        let wit_options = wit::Options {
+            listen: options.listen.into_iter().map(Into::into).collect(),
+            max_message_size: options.max_message_size,
+        };
+        let call = self.begin().await?;
+        let (store, programs) = self.parts();
+        let guest = programs.sockbox_net_hello_server().server();
+        let result = call
+            .run(guest.call_start(&mut *store, &wit_options))
+            .await?;
+        let server = self
+            .end(result)?
+            .map_err(|code| error(self.network(), code))?;
+
+        let call = self.begin().await?;
+        let (store, programs) = self.parts();
+        let guest = programs.sockbox_net_hello_server().server();
+        let result = call.run(guest.call_addresses(&mut *store, server)).await?;
+        let addresses = self.end(result)?.into_iter().map(Into::into).collect();
+
+        let control = Arc::new(Control::default());
+        let (tell, events) = mpsc::channel(EVENT_QUEUE);
+        let worker = Worker::new(self, server, control.clone()).map_err(Error::internal)?;
+        let task = tokio::spawn(worker.run(tell));
+        Ok(Server {
+            addresses,
+            events,
+            handle: ServerHandle { control },
+            task,
+            outcome: None,
+        })
+    }
+}
+
+impl Server {
+    /// The addresses listened on, in the order given, with the real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What to stop it with, and to ask it for its counts, from anywhere.
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    /// The next thing that happens; none once it was told to stop and every connection has ended.
+    ///
+    /// # Errors
+    /// [`Error::Trapped`], [`Error::WallTime`], [`Error::MemoryLimit`]: the instance has ended, and
+    /// every connection with it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: the event is there for the next call.
+    pub async fn next(&mut self) -> Result<Option<Event>> {
+        if self.outcome.is_some() {
+            return Ok(None);
+        }
+        match self.events.recv().await {
+            Some(Told::Event(event)) => Ok(Some(event)),
+            Some(Told::Ended(Ok(summary))) => {
+                self.outcome = Some(summary);
+                Ok(None)
+            }
+            Some(Told::Ended(Err(error))) => Err(error),
+            None => Err(Error::internal("the server's task has ended")),
+        }
+    }
+
+    /// Serve until it is told to stop and every connection has ended. Events that nobody reads are
+    /// dropped.
+    ///
+    /// # Errors
+    /// As [`Server::next`].
+    pub async fn finish(mut self) -> Result<Summary> {
+        loop {
+            if let Some(summary) = self.outcome {
+                return Ok(summary);
+            }
+            self.next().await?;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What the component's error means here: the one table from its codes to ours.
+fn error(network: &Network, code: wit::ErrorCode) -> Error {
+    match code {
+        wit::ErrorCode::InvalidOptions(reason) => Error::InvalidOptions { reason },
+        wit::ErrorCode::Denied(target) => denied(network, &target, None),
+        wit::ErrorCode::ListenFailed(failure) => Error::ListenFailed {
+            address: failure.address.into(),
+            reason: failure.reason.into(),
+        },
+        wit::ErrorCode::Internal(text) => {
+            Error::internal(format_args!("a mistake in the component: {text}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::RunId;
+    use crate::bindings::types;
+    use crate::limits::Limits;
+    use crate::policy::{Policy, Target};
+
+    #[test]
+    fn every_error_of_the_components_has_its_own() {
+        let network = Network::new(RunId(1), Policy::new(), &Limits::default(), None);
+        let address: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        let other: SocketAddr = "127.0.0.1:81".parse().unwrap();
+        network.allows(Target::Bind(address));
+        for (code, expected) in [
+            (
+                wit::ErrorCode::InvalidOptions("why".to_owned()),
+                "InvalidOptions { reason: \"why\" }",
+            ),
+            (
+                wit::ErrorCode::Denied(types::Target::Listen(address.into())),
+                "Denied { target: Listen(127.0.0.1:80), reason: NoRule }",
+            ),
+            (
+                wit::ErrorCode::Denied(types::Target::Listen(other.into())),
+                "ListenFailed { address: 127.0.0.1:81, reason: NotPermitted }",
+            ),
+            (
+                wit::ErrorCode::ListenFailed(wit::ListenFailure {
+                    address: address.into(),
+                    reason: types::NetworkError::AddressInUse,
+                }),
+                "ListenFailed { address: 127.0.0.1:80, reason: AddressInUse }",
+            ),
+            (
+                wit::ErrorCode::Internal("why".to_owned()),
+                "Internal { message: \"a mistake in the component: why\" }",
+            ),
+        ] {
+            assert_eq!(format!("{:?}", error(&network, code)), expected);
+        }
+    }
+}
