@@ -156,17 +156,19 @@ impl Schedule {
     }
 }
 
-/// Moves up to `count` of those that are alive.
+/// Moves up to `count` of those that are alive, however many in front of them aren't.
 fn take(
     from: &mut VecDeque<Item>,
-    count: usize,
+    mut count: usize,
     to: &mut Vec<Item>,
     alive: &mut impl FnMut(&Item) -> bool,
 ) {
-    for _ in 0..count {
-        let Some(item) = from.pop_front() else { break };
+    while count > 0
+        && let Some(item) = from.pop_front()
+    {
         if alive(&item) {
             to.push(item);
+            count -= 1;
         }
     }
 }
@@ -303,5 +305,10 @@ mod tests {
         schedule.done(HEAT, nobody);
         schedule.plan(HEAT, true, |item| item.key > 4);
         assert_eq!(keys(&schedule), [6, 8]);
+        // However many they are, they don't hide who waits behind them.
+        let last = 3 * LARGEST_SLICE;
+        let mut schedule = self::schedule(last + 1, 0);
+        assert_eq!(schedule.plan(0, true, |item| item.key == last), Wait::Ready);
+        assert_eq!(keys(&schedule), [last]);
     }
 }
