@@ -32,7 +32,7 @@ impl Program {
     /// The real `curl`, silent.
     pub fn curl<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         let curl = tools::curl();
-        Self::new(&curl.path, ["-s"]).libraries(&curl).args(args)
+        Self::new(&curl.path, ["-s"]).libraries(curl).args(args)
     }
 
     /// Any program.
