@@ -1,7 +1,7 @@
 //! The network and the clock as the programs above see them.
 //!
 //! [`Net`] is the seam between the programs and the system. The programs are generic over it and
-//! know neither WASI nor its version: [`wasi`] is the back-end over WASI 0.2, and tests put an
+//! know neither WASI nor its version: `wasi` is the back-end over WASI 0.2, and tests put an
 //! in-memory network with a clock of its own in its place.
 //!
 //! All methods of a [`Stream`] take `&self`, so that one task can send and receive at once. Every
