@@ -117,6 +117,16 @@ impl Quota {
         }
     }
 
+    /// Answers a memory or table with this maximum of its own, which wants to grow.
+    fn growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
+        // Past its own maximum it is itself that can't grow, not the quota that is too small.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            self.latest = 0;
+            return true;
+        }
+        self.grow(current, desired)
+    }
+
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         let more = desired.saturating_sub(current) as u64;
         let used = self.used.saturating_add(more);
@@ -143,12 +153,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        // Past its own maximum it is the memory that can't grow, not the quota that is too small.
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            self.memory.latest = 0;
-            return Ok(true);
-        }
-        Ok(self.memory.grow(current, desired))
+        Ok(self.memory.growing(current, desired, maximum))
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
@@ -162,11 +167,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            self.table.latest = 0;
-            return Ok(true);
-        }
-        Ok(self.table.grow(current, desired))
+        Ok(self.table.growing(current, desired, maximum))
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {

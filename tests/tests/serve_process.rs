@@ -1,6 +1,7 @@
 //! `sockbox serve` as a process: how it starts, what it logs, how it ends.
 
 use sockbox_tests::{HelloClient, Program, Serving, Signal, eventually};
+use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,16 @@ fn an_address_in_use() {
     finished
         .assert_failure(CANNOT_LISTEN, &words)
         .assert_stdout(b"");
+}
+
+#[test]
+fn a_start_that_cannot_be_told() {
+    // Somebody waits for `listening on`, and would wait for ever.
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    Program::sockbox(["serve", "--listen", "127.0.0.1:0"])
+        .stdout(full)
+        .run()
+        .assert_failure(23, &["standard output"]);
 }
 
 #[test]

@@ -23,7 +23,8 @@ async fn serve(args: Serve) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(Failure::system)?;
     let mut server = start(&args).await?;
     for address in server.addresses() {
-        print(format_args!("listening on {address}"));
+        // Whoever waits for this line must not wait for ever.
+        print(format_args!("listening on {address}"))?;
     }
     let mut stopping = false;
     loop {
@@ -46,8 +47,11 @@ async fn serve(args: Serve) -> Result<(), Failure> {
             },
         }
     }
-    let summary = server.finish().await?;
-    print(format_args!("{}", describe(&summary)));
+    let summary = describe(&server.finish().await?);
+    // It has stopped as it should, even if whoever waited for `listening on` reads no more.
+    if print(format_args!("{summary}")).is_err() {
+        stderr::line(format_args!("{summary}"));
+    }
     Ok(())
 }
 
@@ -68,11 +72,12 @@ async fn start(args: &Serve) -> Result<Server, Failure> {
 }
 
 /// Print a line on standard output, at once.
-fn print(line: std::fmt::Arguments<'_>) {
-    // A server whose output nobody reads any more goes on serving.
-    let _ = Output::stdout()
-        .and_then(|stdout| stdout.writer())
-        .map(|mut stdout| stdout.write_all(format!("{line}\n").as_bytes()));
+fn print(line: std::fmt::Arguments<'_>) -> Result<(), Failure> {
+    let stdout = Output::stdout()?;
+    stdout
+        .writer()?
+        .write_all(format!("{line}\n").as_bytes())
+        .map_err(|source| stdout.failed(source))
 }
 
 fn log(event: &Event) {
