@@ -4,9 +4,10 @@ use super::{Header, error};
 use crate::bindings::fetch as wit;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
-use crate::sink::{SinkEnd, sink};
+use crate::sink::{self, End};
 use bytes::Bytes;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -211,7 +212,7 @@ impl<'a> Response<'a> {
     where
         W: Write + Send + 'static,
     {
-        self.transfer(writer, None).await
+        self.transfer(sink::to_writer(writer), None).await
     }
 
     /// As [`Response::write_to`], and call `progress` with the number of bytes written so far ten
@@ -227,7 +228,24 @@ impl<'a> Response<'a> {
         W: Write + Send + 'static,
         P: FnMut(u64) + Send,
     {
-        self.transfer(writer, Some(&mut progress)).await
+        self.transfer(sink::to_writer(writer), Some(&mut progress))
+            .await
+    }
+
+    /// As [`Response::write_to_with_progress`], to a file: where that is a regular one it is written
+    /// to without the help of a thread, which takes half the time.
+    ///
+    /// # Errors
+    /// As [`Response::write_to`].
+    ///
+    /// # Cancel safety
+    /// As [`Response::write_to`].
+    pub async fn write_to_file<P>(&mut self, file: File, mut progress: P) -> Result<u64>
+    where
+        P: FnMut(u64) + Send,
+    {
+        self.transfer(sink::to_file(file), Some(&mut progress))
+            .await
     }
 
     /// The trailer fields that came behind a chunked body; empty until the body has ended.
@@ -275,16 +293,12 @@ impl<'a> Response<'a> {
 
     async fn transfer<W>(
         &mut self,
-        writer: W,
+        sink: io::Result<(DynOutputStream, End<W>)>,
         mut progress: Option<&mut (dyn FnMut(u64) + Send)>,
-    ) -> Result<u64>
-    where
-        W: Write + Send + 'static,
-    {
-        let (sink, end) = sink(writer).map_err(|error| {
+    ) -> Result<u64> {
+        let (sink, end) = sink.map_err(|error| {
             Error::internal(format_args!("the system has no thread to give: {error}"))
         })?;
-        let sink: DynOutputStream = Box::new(sink);
         let (store, _) = self.instance.parts();
         let output = store.data_mut().table.push(sink).map_err(Error::internal)?;
         let moved = self.pump(&output, &end, &mut progress).await;
@@ -305,7 +319,7 @@ impl<'a> Response<'a> {
             // The writer knows why.
             Err(Failure::Output) => Err(match end.finish().await {
                 Err(source) => Error::Write { source },
-                Ok(_) => Error::internal("the output was closed by the component"),
+                Ok(()) => Error::internal("the output was closed by the component"),
             }),
             Err(Failure::Other(error)) => {
                 // What had been received is worth having, but neither worth waiting for nor worth
@@ -320,7 +334,7 @@ impl<'a> Response<'a> {
     async fn pump<W>(
         &mut self,
         output: &Resource<DynOutputStream>,
-        end: &SinkEnd<W>,
+        end: &End<W>,
         progress: &mut Option<&mut (dyn FnMut(u64) + Send)>,
     ) -> Result<u64, Failure> {
         let response = self.resource()?;
@@ -360,7 +374,7 @@ impl Drop for Response<'_> {
 /// Wait for `step`, telling now and then how far the writer is.
 async fn with_progress<W, F: Future>(
     step: F,
-    end: &SinkEnd<W>,
+    end: &End<W>,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> F::Output {
     let mut step = pin!(step);

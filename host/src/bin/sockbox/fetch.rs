@@ -95,7 +95,7 @@ async fn save(
     let mut progress = Progress::new(seen && !args.silent, response.content_length());
     let writer = output.writer()?;
     let saved = response
-        .write_to_with_progress(writer, |bytes| progress.update(bytes))
+        .write_to_file(writer, |bytes| progress.update(bytes))
         .await;
     progress.end();
     match saved {
