@@ -1,14 +1,16 @@
 //! From a URL to what a request needs.
 
-use ::url::{ParseError, Position, Url};
-use percent_encoding::percent_decode_str;
+use ::url::{ParseError, Position};
+use percent_encoding::{AsciiSet, percent_decode_str, percent_encode};
 use std::error::Error;
 use std::fmt;
 
-pub use ::url::Host;
+pub use ::url::{Host, Url};
 
 /// The port that `http` means if a URL has none (RFC 9110 section 4.2.1).
 pub const DEFAULT_PORT: u16 = 80;
+
+const NO_NAME: &str = "the host is no valid name";
 
 /// Where a request goes, and what it asks for there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +53,8 @@ pub enum UrlError {
 /// letters that may not stand in a URL are encoded, a host is normalised.
 ///
 /// # Errors
-/// - [`UrlError::Invalid`]: the standard has it refused, it has no scheme, or its port is 0.
+/// - [`UrlError::Invalid`]: the standard has it refused, it has no scheme, its port is 0, or its host
+///   has a character that can't be sent.
 /// - [`UrlError::UnsupportedScheme`]: it isn't an `http` URL.
 ///
 /// # Examples
@@ -78,6 +81,10 @@ pub fn parse(text: &str) -> Result<Target, UrlError> {
     url.set_username("").map_err(no_host)?;
     url.set_fragment(None);
     let host = url.host().ok_or(()).map_err(no_host)?.to_owned();
+    // The standard lets these be in a name; in `Host` nobody may send them (RFC 9110 section 7.2).
+    if matches!(&host, Host::Domain(name) if name.contains(['"', '`', '{', '}'])) {
+        return Err(UrlError::Invalid(NO_NAME.into()));
+    }
     Ok(Target {
         host,
         port,
@@ -99,14 +106,48 @@ fn credentials(url: &Url) -> Option<Credentials> {
     })
 }
 
+/// Read a reference, as a server sends it, from the page at `base`, an `http` URL, as
+/// the URL standard does.
+///
+/// Servers send it as it came from somewhere: bytes beyond ASCII, of whatever encoding, are
+/// percent-encoded one by one. The fragment is left out; any scheme will do.
+///
+/// # Errors
+/// [`UrlError::Invalid`]: there is a control character in it, which the standard would pass over and
+/// others would not; or the standard has it refused; or it is an `http` URL that [`parse`] refuses.
+///
+/// # Examples
+/// ```
+/// let url = sockbox_guest::url::resolve("http://example.com/a/b?c", b"../d e")?;
+/// assert_eq!(url.as_str(), "http://example.com/d%20e");
+/// # Ok::<(), sockbox_guest::url::UrlError>(())
+/// ```
+pub fn resolve(base: &str, reference: &[u8]) -> Result<Url, UrlError> {
+    let invalid = |error| UrlError::Invalid(explain(error));
+    if reference.iter().any(u8::is_ascii_control) {
+        return Err(UrlError::Invalid("it has a control character in it".into()));
+    }
+    let base = Url::parse(base).map_err(invalid)?;
+    // More slashes than two in front of a host are passed over; the parser's join doesn't know.
+    let slashes = reference.iter().take_while(|&&b| b == b'/' || b == b'\\');
+    let extra = slashes.count().saturating_sub(2);
+    let reference = reference.get(extra..).unwrap_or_default();
+    // Nothing is in the set: what isn't ASCII is encoded whatever the set.
+    let reference = percent_encode(reference, &AsciiSet::EMPTY).to_string();
+    let mut url = base.join(&reference).map_err(invalid)?;
+    url.set_fragment(None);
+    match parse(url.as_str()) {
+        Ok(_) | Err(UrlError::UnsupportedScheme(_)) => Ok(url),
+        Err(error) => Err(error),
+    }
+}
+
 /// What is wrong, in words that don't take the standard to be known.
 fn explain(error: ParseError) -> String {
     match error {
         ParseError::RelativeUrlWithoutBase => "no scheme: it must begin with http://".into(),
         ParseError::EmptyHost => "no host".into(),
-        ParseError::IdnaError | ParseError::InvalidDomainCharacter => {
-            "the host is no valid name".into()
-        }
+        ParseError::IdnaError | ParseError::InvalidDomainCharacter => NO_NAME.into(),
         other => other.to_string(),
     }
 }

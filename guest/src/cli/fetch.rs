@@ -2,19 +2,22 @@
 
 use super::args::Fetch;
 use super::run::{Failed, complain};
+use super::{data, request};
 use crate::bindings::wasi::cli::stdout::get_stdout;
 use crate::bindings::wasi::clocks::monotonic_clock;
-use crate::fetch::{FetchError, Options, Request, RequestBody, Response, Timeouts, fetch};
+use crate::fetch::{Client, FetchError, RequestBody, Response};
 use crate::net::wasi::{InputSource, OutputSink, WasiNet};
 use crate::net::{MAX_READ, NetError, Sink, SinkClosed};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Why there is no page.
 enum Error {
+    Usage(String),
     Fetch(FetchError),
+    Status(u16),
     Output,
     File(PathBuf, io::Error),
 }
@@ -34,6 +37,7 @@ impl From<SinkClosed> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Usage(why) => f.write_str(why),
             Self::Fetch(error) => {
                 write!(f, "{error}")?;
                 if may_be_the_runtime(error) {
@@ -41,6 +45,7 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
+            Self::Status(status) => write!(f, "the server answered {status}"),
             Self::Output => f.write_str("standard output takes no more"),
             Self::File(path, error) if error.kind() == io::ErrorKind::NotFound => {
                 write!(
@@ -74,7 +79,7 @@ fn may_be_the_runtime(error: &FetchError) -> bool {
 /// Fetches a page and prints or saves it.
 pub fn run(arguments: Fetch) -> Result<(), Failed> {
     let net = WasiNet::instance();
-    let silent = arguments.silent;
+    let silent = arguments.silent && !arguments.show_error;
     net.reactor()
         .block_on(get(&net, arguments))
         .map_err(|error| {
@@ -86,30 +91,28 @@ pub fn run(arguments: Fetch) -> Result<(), Failed> {
 }
 
 async fn get(net: &WasiNet, arguments: Fetch) -> Result<(), Error> {
-    let request: Request<InputSource> = Request {
-        method: "GET".to_owned(),
-        url: arguments.url,
-        headers: Vec::new(),
-        body: RequestBody::Empty,
-        options: Options {
-            timeouts: Timeouts {
-                total: arguments.max_time,
-                ..Timeouts::default()
-            },
-            trace: arguments
-                .verbose
-                .then_some(crate::exports::trace as fn(&str)),
-            ..Options::default()
-        },
-    };
-    let mut response = fetch(net, request).await?;
     let stdout = get_stdout();
     let mut stdout = OutputSink::new(net.reactor().clone(), &stdout);
-    if arguments.include || arguments.output.is_some() {
-        stdout.write_all(&response.info().head.raw).await?;
+    let (mut response, heads) = ask(net, &arguments).await?;
+
+    // With the page, or instead of it, where the page goes; or else where the page doesn't go.
+    let with_page = arguments.include || arguments.head;
+    let failed = arguments.fail && response.info().head.status >= 400;
+    if with_page && (failed || arguments.output.is_none())
+        || !with_page && arguments.output.is_some() && !arguments.silent
+    {
+        stdout.write_all(&heads).await?;
     }
-    match arguments.output {
-        Some(path) => save(&mut response, Path::new(&path)).await?,
+    if failed {
+        stdout.flush().await?;
+        return Err(Error::Status(response.info().head.status));
+    }
+    match &arguments.output {
+        Some(path) => {
+            let heads = if with_page { &heads[..] } else { &[] };
+            save(&mut response, heads, arguments.head, Path::new(path)).await?;
+        }
+        None if arguments.head => {}
         None => {
             response.write_to(&mut stdout, u64::MAX).await?;
         }
@@ -117,8 +120,48 @@ async fn get(net: &WasiNet, arguments: Fetch) -> Result<(), Error> {
     Ok(stdout.flush().await?)
 }
 
+/// Sends the request, and those that it is redirected to if they are to be followed. Gives the last
+/// response, and the heads of all.
+async fn ask(net: &WasiNet, arguments: &Fetch) -> Result<(Response<WasiNet>, Vec<u8>), Error> {
+    let data = match &arguments.data[..] {
+        [] => None,
+        pieces => Some(
+            data::join(pieces, read)
+                .map_err(|(name, error)| Error::File(PathBuf::from(name), error))?,
+        ),
+    };
+    let body = || match &data {
+        Some(data) => RequestBody::Bytes(data.clone()),
+        None => RequestBody::<InputSource>::Empty,
+    };
+    let request = request::request::<InputSource>(arguments, data.clone(), crate::exports::trace)
+        .map_err(Error::Usage)?;
+    let mut response = Client::new(net.clone()).fetch(request).await?;
+    let mut heads = response.info().head.raw.clone();
+    while arguments.location && response.redirect()?.is_some() {
+        response = response.follow(body()).await?;
+        heads.extend_from_slice(&response.info().head.raw);
+    }
+    Ok((response, heads))
+}
+
+/// Reads a file, or standard input.
+fn read(name: &str) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    match name {
+        "-" => io::stdin().read_to_end(&mut content)?,
+        name => File::open(name)?.read_to_end(&mut content)?,
+    };
+    Ok(content)
+}
+
 /// Saves the page under a name of its own, and gives it the right one when it is whole.
-async fn save(response: &mut Response<WasiNet>, path: &Path) -> Result<(), Error> {
+async fn save(
+    response: &mut Response<WasiNet>,
+    heads: &[u8],
+    heads_alone: bool,
+    path: &Path,
+) -> Result<(), Error> {
     let part = part_name(path);
     let failed = |error| Error::File(path.to_owned(), error);
     let mut file = OpenOptions::new()
@@ -126,7 +169,12 @@ async fn save(response: &mut Response<WasiNet>, path: &Path) -> Result<(), Error
         .create_new(true)
         .open(&part)
         .map_err(failed)?;
-    let result = match receive(response, &mut file).await {
+    let received = match file.write_all(heads) {
+        Ok(()) if heads_alone => Ok(Ok(())),
+        Ok(()) => receive(response, &mut file).await,
+        Err(error) => Ok(Err(error)),
+    };
+    let result = match received {
         Ok(Ok(())) => fs::rename(&part, path).map_err(failed),
         Ok(Err(error)) => Err(failed(error)),
         Err(error) => Err(Error::Fetch(error)),

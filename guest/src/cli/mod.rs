@@ -1,8 +1,11 @@
 //! The programs as commands, for a runtime that knows no more than `wasi:cli/run`.
 
 pub mod args;
+pub mod data;
 #[cfg(target_family = "wasm")]
 mod fetch;
+pub mod headers;
+pub mod request;
 #[cfg(target_family = "wasm")]
 mod serve;
 
@@ -25,7 +28,7 @@ mod run {
         match args::parse(arguments) {
             Ok(Command::Help) => print(args::HELP),
             Ok(Command::Version) => print(concat!("sockbox ", env!("CARGO_PKG_VERSION"), "\n")),
-            Ok(Command::Fetch(fetch)) => fetch::run(fetch),
+            Ok(Command::Fetch(fetch)) => fetch::run(*fetch),
             Ok(Command::Serve(serve)) => serve::run(serve),
             Err(why) => {
                 complain(&why);

@@ -3,39 +3,48 @@
 use super::{Component, nanos};
 use crate::bindings::exports::sockbox::net::fetch as wit;
 use crate::bindings::wasi::io::streams::OutputStream;
+use crate::bindings::wasi::sockets::network::IpAddressFamily;
 use crate::fetch::{
-    ConnectFailure, Denied, FetchError, Limit, Options, Request, RequestBody, Response, Stage,
-    Timeouts, fetch,
+    Bound, Client, ConnectFailure, Denied, Family, FetchError, Limit, MinSpeed, Options, Pin,
+    Request, RequestBody, Response, Stage, Timeouts, Timings,
 };
 use crate::http1::{Header, Limits};
-use crate::net::wasi::{InputSource, OutputSink, WasiNet, to_wasi};
+use crate::net::wasi::{InputSource, OutputSink, WasiNet, ip_from_wasi, to_wasi};
 use std::cell::RefCell;
 use std::time::Duration;
+
+thread_local! {
+    /// One for the whole instance: a connection may be of use to any later request.
+    static CLIENT: Client<WasiNet> = Client::new(WasiNet::instance());
+}
 
 impl wit::Guest for Component {
     type Response = FetchResponse;
 
     fn fetch(request: wit::Request) -> Result<wit::Response, wit::ErrorCode> {
-        let net = WasiNet::instance();
+        let client = CLIENT.with(Client::clone);
+        let net = client.net().clone();
         let request = Request {
             method: request.method,
             url: request.url,
             headers: request.headers.into_iter().map(Into::into).collect(),
-            body: match request.body {
-                wit::RequestBody::None => RequestBody::Empty,
-                wit::RequestBody::Bytes(bytes) => RequestBody::Bytes(bytes),
-                wit::RequestBody::Stream(body) => RequestBody::Source {
-                    source: InputSource::new(net.reactor(), body.input),
-                    length: body.length,
-                },
-            },
+            omit: request.omit,
+            body: body(&net, request.body),
             options: request.options.into(),
         };
-        let response = net.reactor().block_on(fetch(&net, request))?;
-        Ok(wit::Response::new(FetchResponse {
-            net,
-            response: RefCell::new(response),
-        }))
+        let response = net.reactor().block_on(client.fetch(request))?;
+        Ok(FetchResponse::export(net, response))
+    }
+}
+
+fn body(net: &WasiNet, body: wit::RequestBody) -> RequestBody<InputSource> {
+    match body {
+        wit::RequestBody::None => RequestBody::Empty,
+        wit::RequestBody::Bytes(bytes) => RequestBody::Bytes(bytes),
+        wit::RequestBody::Stream(body) => RequestBody::Source {
+            source: InputSource::new(net.reactor(), body.input),
+            length: body.length,
+        },
     }
 }
 
@@ -43,6 +52,15 @@ impl wit::Guest for Component {
 pub struct FetchResponse {
     net: WasiNet,
     response: RefCell<Response<WasiNet>>,
+}
+
+impl FetchResponse {
+    fn export(net: WasiNet, response: Response<WasiNet>) -> wit::Response {
+        wit::Response::new(Self {
+            net,
+            response: RefCell::new(response),
+        })
+    }
 }
 
 impl wit::GuestResponse for FetchResponse {
@@ -59,6 +77,11 @@ impl wit::GuestResponse for FetchResponse {
             remote_address: to_wasi(info.remote),
             local_address: to_wasi(info.local),
             content_length: info.content_length,
+            reused: info.reused,
+            failures: info.failures.iter().copied().map(Into::into).collect(),
+            request_head_size: info.request_head_size,
+            uploaded: info.uploaded,
+            timings: info.timings.into(),
         }
     }
 
@@ -85,6 +108,35 @@ impl wit::GuestResponse for FetchResponse {
             .map(Into::into)
             .collect()
     }
+
+    fn redirect(&self) -> Result<Option<wit::Redirect>, wit::ErrorCode> {
+        let redirect = self.response.borrow().redirect()?;
+        Ok(redirect.map(|redirect| wit::Redirect {
+            url: redirect.url,
+            method: redirect.method,
+            sends_body: redirect.sends_body,
+            cross_origin: redirect.cross_origin,
+        }))
+    }
+
+    fn follow(&self, body: wit::RequestBody) -> Result<wit::Response, wit::ErrorCode> {
+        let body = self::body(&self.net, body);
+        let mut response = self.response.borrow_mut();
+        let next = self.net.reactor().block_on(response.follow(body))?;
+        Ok(Self::export(self.net.clone(), next))
+    }
+}
+
+impl From<Timings> for wit::Timings {
+    fn from(timings: Timings) -> Self {
+        Self {
+            lookup: nanos(timings.lookup),
+            connect: nanos(timings.connect),
+            sent: nanos(timings.sent),
+            first_byte: nanos(timings.first_byte),
+            head: nanos(timings.head),
+        }
+    }
 }
 
 impl From<wit::Header> for Header {
@@ -107,25 +159,51 @@ impl From<&Header> for wit::Header {
 
 impl From<wit::Options> for Options {
     fn from(options: wit::Options) -> Self {
-        let timeouts = Timeouts::default();
-        let limits = Limits::default();
+        let defaults = Self::default();
         let or = |given: Option<u64>, default| given.map_or(default, Duration::from_nanos);
         Self {
             timeouts: Timeouts {
-                lookup: or(options.lookup_timeout, timeouts.lookup),
-                connect: or(options.connect_timeout, timeouts.connect),
-                first_byte: or(options.first_byte_timeout, timeouts.first_byte),
-                idle: or(options.idle_timeout, timeouts.idle),
+                lookup: or(options.lookup_timeout, defaults.timeouts.lookup),
+                connect: or(options.connect_timeout, defaults.timeouts.connect),
+                first_byte: or(options.first_byte_timeout, defaults.timeouts.first_byte),
+                idle: or(options.idle_timeout, defaults.timeouts.idle),
                 total: options.total_timeout.map(Duration::from_nanos),
             },
+            attempt_delay: or(options.attempt_delay, defaults.attempt_delay),
+            expect_timeout: or(options.expect_timeout, defaults.expect_timeout),
+            min_speed: options.min_speed.map(|min| MinSpeed {
+                bytes_per_second: min.bytes_per_second,
+                period: Duration::from_nanos(min.period),
+            }),
+            max_speed: options.max_speed,
             limits: Limits {
-                max_head_size: options.max_head_size.map_or(limits.max_head_size, |size| {
-                    usize::try_from(size).unwrap_or(usize::MAX)
-                }),
-                ..limits
+                max_head_size: options
+                    .max_head_size
+                    .map_or(defaults.limits.max_head_size, |size| {
+                        usize::try_from(size).unwrap_or(usize::MAX)
+                    }),
+                ..defaults.limits
             },
             max_body_size: options.max_body_size,
+            max_redirects: options.max_redirects.unwrap_or(defaults.max_redirects),
+            family: options.family.map(|family| match family {
+                IpAddressFamily::Ipv4 => Family::Ipv4,
+                IpAddressFamily::Ipv6 => Family::Ipv6,
+            }),
+            pins: options.pins.into_iter().map(Into::into).collect(),
+            decode: options.decode,
+            close: options.close,
             trace: options.trace.then_some(trace as fn(&str)),
+        }
+    }
+}
+
+impl From<wit::Pin> for Pin {
+    fn from(pin: wit::Pin) -> Self {
+        Self {
+            host: pin.host,
+            port: pin.port,
+            addresses: pin.addresses.into_iter().map(ip_from_wasi).collect(),
         }
     }
 }
@@ -157,10 +235,12 @@ impl From<FetchError> for wit::ErrorCode {
             FetchError::IncompleteBody { received, expected } => {
                 Self::IncompleteBody(wit::Incomplete { received, expected })
             }
+            FetchError::TooManyRedirects(limit) => Self::TooManyRedirects(limit),
+            FetchError::ContentEncoding(how) => Self::ContentEncoding(how),
             FetchError::Timeout(timeout) => Self::Timeout(wit::Timeout {
                 stage: timeout.stage.into(),
+                bound: timeout.bound.into(),
                 limit: nanos(timeout.limit),
-                total: timeout.total,
                 received: timeout.received,
             }),
             FetchError::LimitExceeded(limit) => Self::LimitExceeded(limit.into()),
@@ -187,6 +267,16 @@ impl From<Stage> for wit::Stage {
             Stage::FirstByte => Self::FirstByte,
             Stage::Head => Self::Head,
             Stage::Body => Self::Body,
+        }
+    }
+}
+
+impl From<Bound> for wit::Bound {
+    fn from(bound: Bound) -> Self {
+        match bound {
+            Bound::Stage => Self::Stage,
+            Bound::Total => Self::Total,
+            Bound::Speed => Self::Speed,
         }
     }
 }

@@ -1,22 +1,36 @@
 //! The response's body, as the caller asks for it.
 
+mod coded;
+mod follow;
+
 use super::ResponseInfo;
+use super::client::{Answer, Client, Question};
 use super::clock::Clock;
-use super::error::{FetchError, Limit, Stage};
+use super::connection::Connection;
+use super::error::{FetchError, Limit};
 use crate::http1::{BodyDecoder, Decoded, Header};
-use crate::net::{MAX_READ, Net, Sink, Splice, SpliceError, Stream};
+use crate::net::{MAX_READ, Net, NetError, Sink, Splice};
+use coded::Coded;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// How much is read at once where the framing has to be looked at. Most chunks of most servers fit;
 /// what is left of a larger one is moved without being looked at.
 const READ_SIZE: usize = 16 * 1024;
 
-/// A response whose body is still to come. Dropping it closes the connection.
+/// A response whose body is still to come. Dropping it closes the connection, unless the body has been
+/// received to its end.
 pub struct Response<N: Net> {
+    client: Client<N>,
+    question: Question,
+    redirects: u32,
     info: ResponseInfo,
-    stream: N::Stream,
-    clock: Clock<N>,
+    /// Gone once the body has ended: the next request may have it.
+    connection: Option<Connection<N>>,
+    clock: Rc<Clock<N>>,
     decoder: BodyDecoder,
+    /// Where the page is coded, and is to be decoded.
+    coded: Option<Coded>,
     /// What was received and not yet decoded is what lies from `next` on.
     buffer: Vec<u8>,
     next: usize,
@@ -36,24 +50,42 @@ enum Next {
 }
 
 impl<N: Net> Response<N> {
-    pub(super) fn new(
-        info: ResponseInfo,
-        stream: N::Stream,
-        clock: Clock<N>,
-        decoder: BodyDecoder,
-        buffer: Vec<u8>,
-        max_size: Option<u64>,
-    ) -> Self {
-        Self {
+    /// The response that an answer is the head of.
+    pub(super) fn new(answer: Answer<N>) -> Result<Self, FetchError> {
+        let options = &answer.question.options;
+        let decoder = BodyDecoder::new(answer.framing, &options.limits);
+        let max_size = options.max_body_size;
+        let mut info = answer.info;
+        let coded = match options.decode {
+            true => Coded::of(&info.head, max_size),
+            false => None,
+        };
+        // That there is no page is true of it decoded as well.
+        if coded.is_some() && info.content_length != Some(0) {
+            info.content_length = None;
+        }
+        let max_received = coded.as_ref().map_or(max_size, Coded::max_received);
+        if let (Some(length), Some(max)) = (decoder.content_length(), max_received)
+            && length > max
+        {
+            return Err(FetchError::LimitExceeded(Limit::BodySize));
+        }
+        let mut response = Self {
+            client: answer.client,
+            question: answer.question,
+            redirects: answer.redirects,
             info,
-            stream,
-            clock,
+            connection: Some(answer.connection),
+            clock: answer.clock,
             decoder,
-            buffer,
+            coded,
+            buffer: answer.rest,
             next: 0,
             max_size,
             failed: None,
-        }
+        };
+        response.release();
+        Ok(response)
     }
 
     /// What is known besides the body.
@@ -81,6 +113,9 @@ impl<N: Net> Response<N> {
     }
 
     async fn try_read(&mut self, max: usize) -> Result<Option<Vec<u8>>, FetchError> {
+        if self.coded.is_some() {
+            return self.decode_some(max as u64).await;
+        }
         match self.next(max as u64).await? {
             Next::End => Ok(None),
             Next::Buffered(range) => {
@@ -92,11 +127,12 @@ impl<N: Net> Response<N> {
                 let max = usize::try_from(available).map_or(max, |available| available.min(max));
                 match self.receive(max).await? {
                     Some(bytes) => {
-                        self.decoder.passed(bytes.len() as u64);
+                        self.passed(bytes.len() as u64);
                         Ok(Some(bytes))
                     }
                     None => {
                         self.decoder.end_of_input()?;
+                        self.end().await?;
                         Ok(None)
                     }
                 }
@@ -134,31 +170,35 @@ impl<N: Net> Response<N> {
     where
         N::Stream: Splice<S>,
     {
+        if self.coded.is_some() {
+            let Some(bytes) = self.decode_some(max).await? else {
+                return Ok(None);
+            };
+            write(sink, &bytes).await?;
+            return Ok(Some(bytes.len() as u64));
+        }
         match self.next(max).await? {
             Next::End => Ok(None),
             Next::Buffered(range) => {
                 let bytes = self.buffer.get(range).unwrap_or_default();
                 let length = bytes.len();
-                sink.write_all(bytes)
-                    .await
-                    .map_err(|_| FetchError::WriteFailed)?;
+                write(sink, bytes).await?;
                 self.take_buffered(length);
                 Ok(Some(length as u64))
             }
             Next::Unread(available) => {
-                let limit = self.clock.timeouts.idle;
-                let moving = self.stream.splice(sink, available.min(max));
-                let moved = self
-                    .clock
-                    .within(Stage::Body, limit, self.decoder.received(), moving)
-                    .await?;
-                match moved.map_err(from_splice)? {
+                let received = self.decoder.received();
+                self.clock.pace(received).await?;
+                let step = self.clock.step(available.min(max));
+                let moving = self.connection()?.splice(sink, step);
+                match self.clock.receiving(received, moving).await?? {
                     Some(bytes) => {
-                        self.decoder.passed(bytes);
+                        self.passed(bytes);
                         Ok(Some(bytes))
                     }
                     None => {
                         self.decoder.end_of_input()?;
+                        self.end().await?;
                         Ok(None)
                     }
                 }
@@ -177,7 +217,11 @@ impl<N: Net> Response<N> {
                     let len = usize::try_from(max).map_or(len, |max| max.min(len));
                     return Ok(Next::Buffered(self.next..self.next + len));
                 }
-                Decoded::End { .. } => return Ok(Next::End),
+                Decoded::End { consumed } => {
+                    self.next += consumed;
+                    self.end().await?;
+                    return Ok(Next::End);
+                }
                 // All of the buffer: it was framing, or there was nothing in it.
                 Decoded::NeedMore { .. } => {
                     self.buffer = Vec::new();
@@ -195,6 +239,7 @@ impl<N: Net> Response<N> {
                 Some(bytes) => self.buffer = bytes,
                 None => {
                     self.decoder.end_of_input()?;
+                    self.end().await?;
                     return Ok(Next::End);
                 }
             }
@@ -202,18 +247,47 @@ impl<N: Net> Response<N> {
     }
 
     async fn receive(&self, max: usize) -> Result<Option<Vec<u8>>, FetchError> {
-        let limit = self.clock.timeouts.idle;
-        let read = self.stream.read(max);
-        let read = self
-            .clock
-            .within(Stage::Body, limit, self.decoder.received(), read)
-            .await?;
-        read.map_err(FetchError::ReceiveFailed)
+        let received = self.decoder.received();
+        self.clock.pace(received).await?;
+        let step = usize::try_from(self.clock.step(max as u64)).unwrap_or(max);
+        let reading = self.connection()?.read(step);
+        self.clock.receiving(received, reading).await?
+    }
+
+    /// There as long as there is something to be received.
+    fn connection(&self) -> Result<&Connection<N>, FetchError> {
+        let gone = FetchError::ReceiveFailed(NetError::Other);
+        self.connection.as_ref().ok_or(gone)
     }
 
     fn take_buffered(&mut self, count: usize) {
         self.next += count;
-        self.decoder.passed(count as u64);
+        self.passed(count as u64);
+    }
+
+    fn passed(&mut self, count: u64) {
+        self.decoder.passed(count);
+        self.release();
+    }
+
+    /// The body has ended: the request has to be out as well before the caller is told.
+    async fn end(&mut self) -> Result<(), FetchError> {
+        if let Some(connection) = &self.connection {
+            connection.finish_sending().await?;
+        }
+        self.release();
+        Ok(())
+    }
+
+    /// Gives the connection back once nothing is under way on it any more.
+    fn release(&mut self) {
+        let idle = |connection: &mut Connection<N>| connection.is_sent();
+        if self.decoder.is_done()
+            && let Some(connection) = self.connection.take_if(idle)
+        {
+            let extra = self.buffer.len().saturating_sub(self.next);
+            connection.release(self.client.net(), extra);
+        }
     }
 
     /// How many more bytes of body are allowed, at least one.
@@ -236,9 +310,7 @@ impl<N: Net> Response<N> {
     }
 }
 
-fn from_splice(error: SpliceError) -> FetchError {
-    match error {
-        SpliceError::Source(reason) => FetchError::ReceiveFailed(reason),
-        SpliceError::Sink => FetchError::WriteFailed,
-    }
+async fn write<S: Sink>(sink: &mut S, bytes: &[u8]) -> Result<(), FetchError> {
+    let written = sink.write_all(bytes).await;
+    written.map_err(|_| FetchError::WriteFailed)
 }

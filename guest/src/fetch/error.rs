@@ -1,6 +1,7 @@
 //! Why there is no response, or no more of its body.
 
-use super::connect::ConnectFailure;
+use super::coding::CodingError;
+use super::connect::{ConnectFailure, Family};
 use crate::http1::{Incomplete, InvalidRequest, ParseError};
 use crate::net::NetError;
 use crate::url::UrlError;
@@ -19,8 +20,12 @@ pub enum FetchError {
     InvalidRequest(String),
     /// This was asked of the network and refused.
     Denied(Denied),
-    /// The host's name has no address.
-    ResolveFailed { name: String, reason: NetError },
+    /// The host has no address, or none of the family that was asked for.
+    ResolveFailed {
+        name: String,
+        family: Option<Family>,
+        reason: NetError,
+    },
     /// None of the host's addresses could be connected to.
     ConnectFailed(Vec<ConnectFailure>),
     /// The connection broke while the request was sent.
@@ -31,11 +36,16 @@ pub enum FetchError {
     Protocol(String),
     /// The server closed the connection without a byte.
     EmptyResponse,
-    /// The server closed the connection before the body's end.
+    /// The server closed the connection before the body's end. Bytes are counted as they come, coded or
+    /// not.
     IncompleteBody {
         received: u64,
         expected: Option<u64>,
     },
+    /// The server redirects more often than this.
+    TooManyRedirects(u32),
+    /// The body's content coding isn't known, or is broken.
+    ContentEncoding(String),
     /// Something took longer than allowed.
     Timeout(Timeout),
     /// The response is larger than allowed.
@@ -67,11 +77,22 @@ pub enum Stage {
 pub struct Timeout {
     pub stage: Stage,
     /// The bound that ended it.
+    pub bound: Bound,
+    /// Its length.
     pub limit: Duration,
-    /// Whether that was the bound on the whole request.
-    pub total: bool,
     /// How many bytes of the body had been received.
     pub received: u64,
+}
+
+/// Which bound on a request's time ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The stage's own.
+    Stage,
+    /// The one on the whole request.
+    Total,
+    /// The slowest speed allowed.
+    Speed,
 }
 
 /// A limit that the response went past.
@@ -96,7 +117,21 @@ impl fmt::Display for FetchError {
             Self::Denied(Denied::Connect(address)) => {
                 write!(f, "not permitted to connect to {address}")
             }
-            Self::ResolveFailed { name, reason } => {
+            Self::ResolveFailed {
+                name,
+                family: Some(family),
+                ..
+            } => {
+                write!(
+                    f,
+                    "could not resolve host {name}: it has no {family} address"
+                )
+            }
+            Self::ResolveFailed {
+                name,
+                family: None,
+                reason,
+            } => {
                 write!(f, "could not resolve host {name}: {reason}")
             }
             Self::ConnectFailed(failures) => {
@@ -126,6 +161,10 @@ impl fmt::Display for FetchError {
             } => {
                 write!(f, "the page was cut short after {received} bytes")
             }
+            Self::TooManyRedirects(limit) => {
+                write!(f, "the server redirects more than {limit} times")
+            }
+            Self::ContentEncoding(how) => write!(f, "the page can't be decoded: {how}"),
             Self::Timeout(timeout) => write!(f, "{timeout}"),
             Self::LimitExceeded(limit) => write!(f, "{limit}"),
             Self::WriteFailed => f.write_str("the output takes no more"),
@@ -144,7 +183,12 @@ impl fmt::Display for Timeout {
             Stage::Body => "receiving the page",
         };
         let seconds = self.limit.as_secs_f64();
-        write!(f, "timed out after {seconds} seconds while {doing}")?;
+        match self.bound {
+            Bound::Stage | Bound::Total => {
+                write!(f, "timed out after {seconds} seconds while {doing}")?;
+            }
+            Bound::Speed => write!(f, "slower than allowed for {seconds} seconds while {doing}")?,
+        }
         if self.stage == Stage::Body {
             write!(f, ", with {} bytes received", self.received)?;
         }
@@ -192,6 +236,12 @@ impl From<ParseError> for FetchError {
     }
 }
 
+impl From<CodingError> for FetchError {
+    fn from(error: CodingError) -> Self {
+        Self::ContentEncoding(error.to_string())
+    }
+}
+
 impl From<Incomplete> for FetchError {
     fn from(Incomplete { received, expected }: Incomplete) -> Self {
         Self::IncompleteBody { received, expected }
@@ -201,5 +251,71 @@ impl From<Incomplete> for FetchError {
 impl From<InvalidRequest> for FetchError {
     fn from(error: InvalidRequest) -> Self {
         Self::InvalidRequest(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_read_well() {
+        let timeout = |stage, bound, millis| {
+            FetchError::Timeout(Timeout {
+                stage,
+                bound,
+                limit: Duration::from_millis(millis),
+                received: 7,
+            })
+        };
+        let unresolved = |family| FetchError::ResolveFailed {
+            name: "a.test".to_owned(),
+            family,
+            reason: NetError::NameUnresolvable,
+        };
+        let failure = |address: &str, reason| ConnectFailure {
+            address: address.parse().expect("an address"),
+            reason,
+        };
+        let cases = [
+            (
+                unresolved(None),
+                "could not resolve host a.test: no such name, or no address for it",
+            ),
+            (
+                unresolved(Some(Family::Ipv6)),
+                "could not resolve host a.test: it has no IPv6 address",
+            ),
+            (
+                FetchError::ConnectFailed(vec![
+                    failure("[::1]:80", NetError::TimedOut),
+                    failure("127.0.0.1:80", NetError::ConnectionRefused),
+                ]),
+                "could not connect to [::1]:80: timed out, 127.0.0.1:80: connection refused",
+            ),
+            (
+                timeout(Stage::Connect, Bound::Stage, 30_000),
+                "timed out after 30 seconds while connecting",
+            ),
+            (
+                timeout(Stage::Body, Bound::Total, 2500),
+                "timed out after 2.5 seconds while receiving the page, with 7 bytes received",
+            ),
+            (
+                timeout(Stage::Send, Bound::Speed, 30_000),
+                "slower than allowed for 30 seconds while sending the request",
+            ),
+            (
+                timeout(Stage::Body, Bound::Speed, 30_000),
+                "slower than allowed for 30 seconds while receiving the page, with 7 bytes received",
+            ),
+            (
+                FetchError::TooManyRedirects(30),
+                "the server redirects more than 30 times",
+            ),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(error.to_string(), expected);
+        }
     }
 }

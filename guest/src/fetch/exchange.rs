@@ -1,15 +1,16 @@
 //! The request out and the response's head in, at the same time.
 
 use super::clock::Clock;
+use super::connection::Connection;
 use super::error::{FetchError, Stage};
-use super::send::{RequestBody, SendError, send};
 use super::trace::Trace;
 use crate::http1::{HeadParser, Limits, ResponseHead};
-use crate::net::{Net, Source, Stream};
+use crate::net::{Net, NetError, Stream, TryRead};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 /// How much is read at once while a head is received. What comes behind the head is the body's
 /// beginning, and has to be copied out of the guest's memory.
@@ -19,88 +20,130 @@ const READ_SIZE: usize = 16 * 1024;
 pub struct Received {
     pub head: ResponseHead,
     pub rest: Vec<u8>,
+    /// When its first byte was there.
+    pub first_byte: Duration,
 }
 
-/// Sends a request and receives the head of the final response.
+/// Why there is no head.
+pub struct Failed {
+    pub error: FetchError,
+    /// Whether the server has said anything.
+    pub answered: bool,
+}
+
+/// Sends the request that was begun on `connection` and receives the head of the final response.
 ///
 /// A server may answer before it has taken the whole request, and close: so both ways are served at
-/// once, and a request that could not be sent is forgiven where there is an answer.
-pub async fn exchange<N: Net, B: Source>(
-    stream: &N::Stream,
+/// once, and a request that could not be sent is forgiven where there is an answer. What is left of
+/// the request goes on beside the response's body, unless the server doesn't want it.
+pub async fn exchange<N: Net>(
+    connection: &Connection<N>,
     clock: &Clock<N>,
     limits: &Limits,
-    head: Vec<u8>,
-    body: RequestBody<B>,
     trace: &Trace,
-) -> Result<Received, FetchError> {
-    trace.sent(&head);
-    let sent = Cell::new(false);
-    let mut sending = pin!(send::<N, B>(stream, clock, head, body));
-    let mut receiving = pin!(receive(stream, clock, limits, &sent, trace));
-    let mut broken = None;
-    poll_fn(|cx| {
-        if !sent.get()
-            && let Poll::Ready(result) = sending.as_mut().poll(cx)
-        {
-            sent.set(true);
-            match result {
-                Ok(()) => {}
-                Err(SendError::Broken(reason)) => broken = Some(reason),
-                Err(SendError::Fatal(error)) => return Poll::Ready(Err(error)),
+) -> Result<Received, Failed> {
+    let answered = Cell::new(false);
+    let receiving = receive(connection, clock, limits, &answered, trace);
+    let received = connection.while_sending(receiving).await;
+    let received = received.and_then(|received| received);
+    let received = received.map_err(|error| Failed {
+        error: match (error, connection.broken()) {
+            (FetchError::EmptyResponse | FetchError::ReceiveFailed(_), Some(reason)) => {
+                FetchError::SendFailed(reason)
             }
-        }
-        receiving
-            .as_mut()
-            .poll(cx)
-            .map(|received| match (received, broken) {
-                (Err(FetchError::EmptyResponse | FetchError::ReceiveFailed(_)), Some(reason)) => {
-                    Err(FetchError::SendFailed(reason))
-                }
-                (received, _) => received,
-            })
-    })
-    .await
+            (error, _) => error,
+        },
+        answered: answered.get(),
+    })?;
+    connection.answered();
+    let progress = connection.progress();
+    if received.head.status < 300 {
+        // A server that begins its page before it has seen the body may need the body to go on.
+        progress.go_on();
+    } else if progress.is_holding() {
+        connection.stop_sending("the body was not asked for");
+    } else {
+        connection.stop_sending("the server answered before it had the whole request");
+    }
+    Ok(received)
 }
 
 async fn receive<N: Net>(
-    stream: &N::Stream,
+    connection: &Connection<N>,
     clock: &Clock<N>,
     limits: &Limits,
-    sent: &Cell<bool>,
+    answered: &Cell<bool>,
     trace: &Trace,
 ) -> Result<Received, FetchError> {
-    sent_or_readable(stream, sent).await;
     let mut parser = HeadParser::new(limits);
     let mut buffer = Vec::new();
+    let mut first_byte = None;
     loop {
         if let Some((head, size)) = parser.parse(&buffer)? {
             trace.received(&head.raw);
             buffer.drain(..size);
             if head.is_interim() {
+                if head.status == 100 {
+                    connection.progress().go_on();
+                }
+                first_byte = (!buffer.is_empty()).then(|| clock.elapsed());
                 continue;
             }
-            return Ok(Received { head, rest: buffer });
+            let first_byte = first_byte.unwrap_or_else(|| clock.elapsed());
+            return Ok(Received {
+                head,
+                rest: buffer,
+                first_byte,
+            });
         }
-        let (stage, limit) = match buffer.is_empty() {
-            true => (Stage::FirstByte, clock.timeouts.first_byte),
-            false => (Stage::Head, clock.timeouts.idle),
+        let early = match buffer.is_empty() {
+            true => read_early(connection).await,
+            false => None,
         };
-        let read = clock
-            .within(stage, limit, 0, stream.read(READ_SIZE))
-            .await?;
+        let read = match early {
+            Some(read) => read,
+            None => {
+                let (stage, limit) = match buffer.is_empty() {
+                    true => (Stage::FirstByte, clock.timeouts.first_byte),
+                    false => (Stage::Head, clock.timeouts.idle),
+                };
+                let reading = connection.stream().read(READ_SIZE);
+                clock.within(stage, limit, 0, reading).await?
+            }
+        };
         match read.map_err(FetchError::ReceiveFailed)? {
-            Some(bytes) => buffer.extend_from_slice(&bytes),
+            Some(bytes) => {
+                answered.set(true);
+                first_byte.get_or_insert_with(|| clock.elapsed());
+                buffer.extend_from_slice(&bytes);
+            }
             None => return Err(parser.end_of_input(&buffer).into()),
         }
     }
 }
 
+/// What the server says before the request is out; none if that comes first. There is no bound on this
+/// but the request's own.
+async fn read_early<N: Net>(
+    connection: &Connection<N>,
+) -> Option<Result<Option<Vec<u8>>, NetError>> {
+    while !connection.is_sent() {
+        match connection.stream().try_read(READ_SIZE) {
+            Ok(TryRead::Data(bytes)) => return Some(Ok(Some(bytes))),
+            Ok(TryRead::End) => return Some(Ok(None)),
+            Ok(TryRead::Nothing) => sent_or_readable(connection).await,
+            Err(reason) => return Some(Err(reason)),
+        }
+    }
+    None
+}
+
 /// Waits until the request is out, or the server has something to say before that.
-async fn sent_or_readable<S: Stream>(stream: &S, sent: &Cell<bool>) {
-    let mut readable = pin!(stream.readable());
+async fn sent_or_readable<N: Net>(connection: &Connection<N>) {
+    let mut readable = pin!(connection.stream().readable());
     // Whoever polls this has polled the sending just before.
     poll_fn(|cx| {
-        if sent.get() {
+        if connection.is_sent() {
             return Poll::Ready(());
         }
         readable.as_mut().poll(cx)

@@ -1,29 +1,34 @@
-//! One request and its response.
+//! Requests and their responses.
 
 mod body;
+mod client;
 mod clock;
+mod coding;
 mod connect;
+mod connection;
 mod error;
 mod exchange;
+mod pool;
+mod redirect;
 mod send;
+mod speed;
 #[cfg(test)]
 mod tests;
 mod trace;
 
 pub use body::Response;
+pub use client::Client;
 pub use clock::Timeouts;
-pub use connect::ConnectFailure;
-pub use error::{Denied, FetchError, Limit, Stage, Timeout};
+pub use coding::{CodingError, ContentDecoder, Step};
+pub use connect::{ATTEMPT_DELAY, ConnectFailure, Family, Pin};
+pub use error::{Bound, Denied, FetchError, Limit, Stage, Timeout};
+pub use redirect::Redirect;
 pub use send::RequestBody;
+pub use speed::MinSpeed;
 
-use crate::http1::{BodyDecoder, BodyFraming, Header, Limits, RequestHead, ResponseHead};
-use crate::net::{Net, Source, Stream};
-use crate::url::{self, Credentials};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use clock::Clock;
+use crate::http1::{Header, Limits, ResponseHead};
 use std::net::SocketAddr;
-use trace::Trace;
+use std::time::Duration;
 
 /// What servers are told that we are, unless the caller says otherwise.
 const USER_AGENT: &str = concat!("sockbox/", env!("CARGO_PKG_VERSION"));
@@ -36,23 +41,103 @@ pub struct Request<B> {
     pub url: String,
     /// Header fields to add, or to put in the place of our own.
     pub headers: Vec<Header>,
+    /// The names of fields of our own to leave out.
+    pub omit: Vec<String>,
     /// What follows the head.
     pub body: RequestBody<B>,
     /// Bounds, and whether to tell what happens.
     pub options: Options,
 }
 
-/// Bounds on one request, and whether to tell what happens.
-#[derive(Debug, Clone, Default)]
+/// How long the server has to ask for a body, unless the caller says otherwise.
+pub const EXPECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many redirects are followed, unless the caller says otherwise.
+pub const MAX_REDIRECTS: u32 = 30;
+
+/// How one request is made, and its bounds.
+#[derive(Debug, Clone)]
 pub struct Options {
     /// How long each stage, and all of it, may take.
     pub timeouts: Timeouts,
-    /// How large the response may be.
+    /// How long an attempt to connect has for itself before the next address is tried beside it.
+    /// Default: [`ATTEMPT_DELAY`].
+    pub attempt_delay: Duration,
+    /// How long a large body waits for the server to ask for it; nothing for not asking. Default:
+    /// [`EXPECT_TIMEOUT`].
+    pub expect_timeout: Duration,
+    /// The slowest that a body may be, either way.
+    pub min_speed: Option<MinSpeed>,
+    /// The most bytes of a body in a second, either way; more than none.
+    pub max_speed: Option<u64>,
+    /// How large the response's head and trailers may be.
     pub limits: Limits,
-    /// The most bytes of body; none for no bound.
+    /// The most bytes of body, decoded; none for no bound.
     pub max_body_size: Option<u64>,
+    /// How many redirects in a row may be followed. Default: [`MAX_REDIRECTS`].
+    pub max_redirects: u32,
+    /// The only family of addresses to use.
+    pub family: Option<Family>,
+    /// What isn't looked up.
+    pub pins: Vec<Pin>,
+    /// Whether to ask for a coded body and decode it.
+    pub decode: bool,
+    /// Whether to use a new connection, and have it closed.
+    pub close: bool,
     /// Where to tell what is done, sent and received, a line per fact.
     pub trace: Option<fn(&str)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            timeouts: Timeouts::default(),
+            attempt_delay: ATTEMPT_DELAY,
+            expect_timeout: EXPECT_TIMEOUT,
+            min_speed: None,
+            max_speed: None,
+            limits: Limits::default(),
+            max_body_size: None,
+            max_redirects: MAX_REDIRECTS,
+            family: None,
+            pins: Vec::new(),
+            decode: false,
+            close: false,
+            trace: None,
+        }
+    }
+}
+
+impl Options {
+    /// Refuses what can't be meant.
+    fn check(&self) -> Result<(), FetchError> {
+        let why = if self.max_speed == Some(0) {
+            "with a speed of 0 nothing could be sent"
+        } else if self.min_speed.is_some_and(|min| min.period.is_zero()) {
+            "a speed takes a time to be measured over"
+        } else if self.pins.iter().any(|pin| pin.addresses.is_empty()) {
+            "a name was given no addresses"
+        } else {
+            return Ok(());
+        };
+        Err(FetchError::InvalidRequest(why.to_owned()))
+    }
+}
+
+/// When each stage of a request was over, from its beginning. A stage that did not take place was
+/// over when the one before it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timings {
+    /// The addresses were known.
+    pub lookup: Duration,
+    /// The connection was there.
+    pub connect: Duration,
+    /// The request's head was on its way.
+    pub sent: Duration,
+    /// The first byte of the answer was there.
+    pub first_byte: Duration,
+    /// The response's head was there.
+    pub head: Duration,
 }
 
 /// What is known of a response when its head has arrived.
@@ -66,80 +151,15 @@ pub struct ResponseInfo {
     pub remote: SocketAddr,
     /// Our end of the connection.
     pub local: SocketAddr,
-    /// The body's size where the head tells it.
+    /// The body's size where the head tells it, and it isn't decoded.
     pub content_length: Option<u64>,
-}
-
-/// Sends a request and receives the response's head. The body is received when the response is
-/// asked for it.
-pub async fn fetch<N: Net, B: Source>(
-    net: &N,
-    request: Request<B>,
-) -> Result<Response<N>, FetchError> {
-    let Request {
-        method,
-        url,
-        mut headers,
-        body,
-        options,
-    } = request;
-    let trace = Trace(options.trace);
-    let target = url::parse(&url)?;
-    if let Some(credentials) = &target.credentials
-        && !headers.iter().any(|header| header.is("Authorization"))
-    {
-        headers.push(basic(credentials)?);
-    }
-    let head = RequestHead {
-        method: &method,
-        target: &target.path,
-        host: &target.authority,
-        user_agent: USER_AGENT,
-        headers: &headers,
-        body: body.framing(),
-    }
-    .encode()?;
-    let clock = Clock::start(net.clone(), options.timeouts);
-
-    let stream = connect::connect(&clock, &target, &trace).await?;
-    let head = exchange::exchange(&stream, &clock, &options.limits, head, body, &trace).await?;
-    let framing = BodyFraming::of(&method, &head.head)?;
-    let decoder = BodyDecoder::new(framing, &options.limits);
-    if let (Some(length), Some(max)) = (decoder.content_length(), options.max_body_size)
-        && length > max
-    {
-        return Err(FetchError::LimitExceeded(Limit::BodySize));
-    }
-    let info = ResponseInfo {
-        content_length: match method.as_str() {
-            "HEAD" => head.head.content_length()?,
-            _ => decoder.content_length(),
-        },
-        head: head.head,
-        url: target.url,
-        remote: stream.remote_addr(),
-        local: stream.local_addr(),
-    };
-    Ok(Response::new(
-        info,
-        stream,
-        clock,
-        decoder,
-        head.rest,
-        options.max_body_size,
-    ))
-}
-
-/// The credentials of a URL as RFC 7617 sends them.
-fn basic(credentials: &Credentials) -> Result<Header, FetchError> {
-    // Section 2: the first colon ends the name, so none can be in it.
-    if credentials.username.contains(&b':') {
-        let why = "a user name for Basic authentication can't have a colon in it";
-        return Err(FetchError::InvalidRequest(why.to_owned()));
-    }
-    let pair = [&credentials.username, &b":"[..], &credentials.password].concat();
-    Ok(Header {
-        name: "Authorization".to_owned(),
-        value: format!("Basic {}", BASE64_STANDARD.encode(pair)).into_bytes(),
-    })
+    /// Whether the connection had been used before.
+    pub reused: bool,
+    /// What could not be connected to before.
+    pub failures: Vec<ConnectFailure>,
+    /// The size of the request's head in bytes.
+    pub request_head_size: u64,
+    /// How many bytes of the request's body had been sent.
+    pub uploaded: u64,
+    pub timings: Timings,
 }

@@ -8,5 +8,5 @@ mod server;
 mod tests;
 
 pub use connection::{CloseReason, Closed, Opened};
-pub use framing::DEFAULT_MAX_MESSAGE_SIZE;
+pub use framing::{DEFAULT_MAX_MESSAGE_SIZE, Flow, Framer};
 pub use server::{AcceptFailed, Event, Options, Progress, Server, StartError, Statistics};

@@ -145,6 +145,8 @@ pub enum InvalidRequest {
     },
     /// `Host` was given more than once.
     DuplicateHost,
+    /// `Host` was to be left out.
+    NoHost,
     /// A field's name isn't a token.
     HeaderName {
         /// The name.
@@ -279,6 +281,7 @@ impl fmt::Display for InvalidRequest {
             Self::Method { method } => write!(f, "the method can't be sent: \"{method}\""),
             Self::Target { target } => write!(f, "the target can't be sent: \"{target}\""),
             Self::Host { host } => write!(f, "this is no host to ask for: \"{host}\""),
+            Self::NoHost => f.write_str("the Host header can't be left out"),
             Self::DuplicateHost => f.write_str("there may be one Host header only"),
             Self::HeaderName { name } => write!(f, "this is no header name: \"{name}\""),
             Self::HeaderValue { name } => write!(
@@ -293,7 +296,7 @@ impl fmt::Display for InvalidRequest {
 }
 
 /// The beginning of a text, fit for a message whatever bytes it is made of.
-pub(super) fn excerpt(bytes: &[u8]) -> String {
+pub(crate) fn excerpt(bytes: &[u8]) -> String {
     const MAX: usize = 60;
     match bytes.get(..MAX) {
         Some(beginning) if bytes.len() > MAX => format!("{}...", beginning.escape_ascii()),

@@ -189,7 +189,7 @@ fn is_token_byte(byte: u8) -> bool {
 }
 
 /// RFC 9110 section 5.6.3: optional white space is made of spaces and tabs, of nothing else.
-pub(super) fn trim_ows(mut text: &[u8]) -> &[u8] {
+pub(crate) fn trim_ows(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
     }

@@ -18,14 +18,16 @@ mod head;
 mod limits;
 mod request;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use body::{BodyDecoder, Decoded};
 pub use chunked::{CHUNK_END, LAST_CHUNK, chunk_start};
+pub(crate) use error::excerpt;
 pub use error::{Incomplete, InvalidRequest, LineFault, ParseError, Section};
 pub use field::Header;
+pub(crate) use field::trim_ows;
 pub use framing::BodyFraming;
 pub use head::{HeadParser, ResponseHead};
 pub use limits::{

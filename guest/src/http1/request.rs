@@ -6,11 +6,12 @@ use super::field::{Header, is_token, trim_ows};
 /// What is sent as `Accept` if the caller sets none: any kind of page will do.
 pub const DEFAULT_ACCEPT: &str = "*/*";
 
-/// What the caller may not set: these are about the connection, which is ours, or say where the
-/// body ends (RFC 9110 section 7.6.1, RFC 9112 section 6).
-const RESERVED: [&str; 7] = [
+/// What the caller may not set: these are about the connection, which is ours, say where the body
+/// ends, or whether it is sent (RFC 9110 sections 7.6.1 and 10.1.1, RFC 9112 section 6).
+const RESERVED: [&str; 8] = [
     "Connection",
     "Content-Length",
+    "Expect",
     "Keep-Alive",
     "Proxy-Connection",
     "TE",
@@ -40,8 +41,12 @@ pub enum RequestBody {
 ///     target: "/page?q=1",
 ///     host: "example.com:8080",
 ///     user_agent: "sockbox/1.2.3",
+///     accept_encoding: Some("gzip"),
 ///     headers: &[Header { name: "Accept-Language".into(), value: b"eo".into() }],
-///     body: RequestBody::None,
+///     omit: &[],
+///     body: RequestBody::Length(5),
+///     expect_continue: false,
+///     close: true,
 /// };
 /// assert_eq!(
 ///     String::from_utf8_lossy(&head.encode()?),
@@ -49,8 +54,10 @@ pub enum RequestBody {
 ///      Host: example.com:8080\r\n\
 ///      User-Agent: sockbox/1.2.3\r\n\
 ///      Accept: */*\r\n\
+///      Accept-Encoding: gzip\r\n\
 ///      Accept-Language: eo\r\n\
 ///      Connection: close\r\n\
+///      Content-Length: 5\r\n\
 ///      \r\n"
 /// );
 /// # Ok::<(), sockbox_guest::http1::InvalidRequest>(())
@@ -66,10 +73,19 @@ pub struct RequestHead<'a> {
     pub host: &'a str,
     /// The value of `User-Agent`, unless the caller sets it.
     pub user_agent: &'a str,
+    /// The value of `Accept-Encoding`, unless the caller sets it; none for not sending it.
+    pub accept_encoding: Option<&'a str>,
     /// The caller's fields, sent in their order, but for `Host`, which comes first.
     pub headers: &'a [Header],
+    /// Names of fields that aren't sent unless the caller sets them: those above, but for `Host`.
+    pub omit: &'a [String],
     /// How the body will be sent.
     pub body: RequestBody,
+    /// Whether the body will wait until the server asks for it.
+    pub expect_continue: bool,
+    /// Whether the server is told to close the connection, which it may keep open otherwise (RFC 9112
+    /// section 9.3).
+    pub close: bool,
 }
 
 impl RequestHead<'_> {
@@ -87,6 +103,10 @@ impl RequestHead<'_> {
             check_header(header)?;
         }
         check_value("User-Agent", self.user_agent.as_bytes())?;
+        check_value(
+            "Accept-Encoding",
+            self.accept_encoding.unwrap_or_default().as_bytes(),
+        )?;
 
         let mut out = Vec::with_capacity(self.size_hint());
         // RFC 9112 section 3.
@@ -95,21 +115,33 @@ impl RequestHead<'_> {
         }
         // RFC 9110 section 7.2: first, so that nobody has to look far.
         write_field(&mut out, "Host", host);
-        for (name, value) in [("User-Agent", self.user_agent), ("Accept", DEFAULT_ACCEPT)] {
-            if !self.sets(name) {
+        for (name, value) in [
+            ("User-Agent", Some(self.user_agent)),
+            ("Accept", Some(DEFAULT_ACCEPT)),
+            ("Accept-Encoding", self.accept_encoding),
+        ] {
+            if let Some(value) = value
+                && !self.sets(name)
+                && !self.omits(name)
+            {
                 write_field(&mut out, name, value.as_bytes());
             }
         }
         for header in self.headers.iter().filter(|header| !header.is("Host")) {
             write_field(&mut out, &header.name, &header.value);
         }
-        write_field(&mut out, "Connection", b"close");
+        if self.close {
+            write_field(&mut out, "Connection", b"close");
+        }
         match self.body {
             RequestBody::None => {}
             RequestBody::Length(length) => {
                 write_field(&mut out, "Content-Length", length.to_string().as_bytes());
             }
             RequestBody::Chunked => write_field(&mut out, "Transfer-Encoding", b"chunked"),
+        }
+        if self.expect_continue {
+            write_field(&mut out, "Expect", b"100-continue");
         }
         out.extend_from_slice(b"\r\n");
         Ok(out)
@@ -137,6 +169,10 @@ impl RequestHead<'_> {
 
     /// The caller's `Host`, or the URL's.
     fn host_value(&self) -> Result<&[u8], InvalidRequest> {
+        if self.omits("Host") {
+            // RFC 9112 section 3.2: a request has one.
+            return Err(InvalidRequest::NoHost);
+        }
         let mut set = self.headers.iter().filter(|header| header.is("Host"));
         let host = match set.next() {
             Some(header) => trim_ows(&header.value),
@@ -157,6 +193,13 @@ impl RequestHead<'_> {
     /// Whether the caller sets the field `name`.
     fn sets(&self, name: &str) -> bool {
         self.headers.iter().any(|header| header.is(name))
+    }
+
+    /// Whether the field `name` is left out.
+    fn omits(&self, name: &str) -> bool {
+        self.omit
+            .iter()
+            .any(|omitted| omitted.eq_ignore_ascii_case(name))
     }
 
     /// The size of the head, near enough to allocate once.

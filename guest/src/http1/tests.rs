@@ -189,8 +189,12 @@ fn targets_of_urls_can_be_sent() {
             target: &target.path,
             host: &target.authority,
             user_agent: "x",
+            accept_encoding: None,
             headers: &[],
+            omit: &[],
             body: RequestBody::None,
+            expect_continue: false,
+            close: false,
         };
         assert!(head.encode().is_ok(), "{text:?}");
     }

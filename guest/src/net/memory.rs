@@ -28,7 +28,13 @@ struct World {
     timers: RefCell<BTreeMap<(u64, u64), Waker>>,
     next_timer: Cell<u64>,
     names: RefCell<HashMap<String, Result<Vec<IpAddr>, NetError>>>,
+    slow_names: RefCell<HashMap<String, Duration>>,
+    lookups: RefCell<Vec<String>>,
     routes: RefCell<HashMap<SocketAddr, Route>>,
+    distances: RefCell<HashMap<SocketAddr, Duration>>,
+    attempts: RefCell<Vec<(Duration, SocketAddr)>>,
+    connecting: Cell<usize>,
+    capacity: Cell<Option<usize>>,
     tasks: RefCell<TaskSet>,
     spawned: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>,
 }
@@ -59,6 +65,37 @@ impl MemoryNet {
     /// Lets a name have these addresses, or fail so.
     pub fn name(&self, name: &str, answer: Result<Vec<IpAddr>, NetError>) {
         self.0.names.borrow_mut().insert(name.to_owned(), answer);
+    }
+
+    /// Lets the lookup of a name take so long.
+    pub fn slow_name(&self, name: &str, time: Duration) {
+        let mut names = self.0.slow_names.borrow_mut();
+        names.insert(name.to_owned(), time);
+    }
+
+    /// The names that were looked up.
+    pub fn lookups(&self) -> Vec<String> {
+        self.0.lookups.borrow().clone()
+    }
+
+    /// Lets every attempt to connect to an address take so long, however it ends.
+    pub fn distance(&self, address: SocketAddr, time: Duration) {
+        self.0.distances.borrow_mut().insert(address, time);
+    }
+
+    /// The attempts to connect, each with the time of its beginning.
+    pub fn attempts(&self) -> Vec<(Duration, SocketAddr)> {
+        self.0.attempts.borrow().clone()
+    }
+
+    /// How many attempts to connect are under way.
+    pub fn connecting(&self) -> usize {
+        self.0.connecting.get()
+    }
+
+    /// Bounds what either end of a connection to come may send before the other has read it.
+    pub fn capacity(&self, bytes: usize) {
+        self.0.capacity.set(Some(bytes));
     }
 
     /// Lets every attempt to connect to an address fail so.
@@ -148,6 +185,11 @@ impl Net for MemoryNet {
     }
 
     async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
+        self.0.lookups.borrow_mut().push(name.to_owned());
+        let time = self.0.slow_names.borrow().get(name).copied();
+        if let Some(time) = time {
+            self.sleep_until(self.now().after(time)).await;
+        }
         let names = self.0.names.borrow();
         names
             .get(name)
@@ -159,18 +201,32 @@ impl Net for MemoryNet {
         &self,
         remote: SocketAddr,
     ) -> impl Future<Output = Result<MemoryStream, NetError>> + 'static {
-        let world = self.0.clone();
-        poll_fn(move |_| match world.routes.borrow().get(&remote) {
-            None => Poll::Ready(Err(NetError::ConnectionRefused)),
-            Some(Route::Fails(reason)) => Poll::Ready(Err(*reason)),
-            Some(Route::BlackHole) => Poll::Pending,
-            Some(Route::Listening(queue)) => {
-                let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), world.port());
-                let (ours, theirs) = MemoryStream::pair(local, remote);
-                queue.push(Ok(theirs));
-                Poll::Ready(Ok(ours))
+        let net = self.clone();
+        async move {
+            let world = &net.0;
+            let _connecting = Connecting::begin(world.clone());
+            world.attempts.borrow_mut().push((net.elapsed(), remote));
+            let distance = world.distances.borrow().get(&remote).copied();
+            if let Some(time) = distance {
+                net.sleep_until(net.now().after(time)).await;
             }
-        })
+            poll_fn(|_| match world.routes.borrow().get(&remote) {
+                None => Poll::Ready(Err(NetError::ConnectionRefused)),
+                Some(Route::Fails(reason)) => Poll::Ready(Err(*reason)),
+                Some(Route::BlackHole) => Poll::Pending,
+                Some(Route::Listening(queue)) => {
+                    let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), world.port());
+                    let (ours, theirs) = MemoryStream::pair(local, remote);
+                    if let Some(bytes) = world.capacity.get() {
+                        ours.receive_capacity(bytes);
+                        theirs.receive_capacity(bytes);
+                    }
+                    queue.push(Ok(theirs));
+                    Poll::Ready(Ok(ours))
+                }
+            })
+            .await
+        }
     }
 
     async fn listen(&self, mut local: SocketAddr) -> Result<MemoryListener, NetError> {
@@ -190,6 +246,22 @@ impl Net for MemoryNet {
             local,
             queue,
         })
+    }
+}
+
+/// Counts an attempt as long as it is under way.
+struct Connecting(Rc<World>);
+
+impl Connecting {
+    fn begin(world: Rc<World>) -> Self {
+        world.connecting.set(world.connecting.get() + 1);
+        Self(world)
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.0.connecting.set(self.0.connecting.get() - 1);
     }
 }
 

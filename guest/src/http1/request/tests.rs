@@ -7,8 +7,12 @@ const GET: RequestHead<'_> = RequestHead {
     target: "/",
     host: "h",
     user_agent: "sockbox/0",
+    accept_encoding: None,
     headers: &[],
+    omit: &[],
     body: RequestBody::None,
+    expect_continue: false,
+    close: false,
 };
 
 fn header(name: &str, value: impl Into<Vec<u8>>) -> Header {
@@ -43,8 +47,7 @@ fn request_lines() {
             ..GET
         });
         let expected = format!(
-            "{method} {target} HTTP/1.1\r\nHost: h\r\nUser-Agent: sockbox/0\r\nAccept: */*\r\n\
-             Connection: close\r\n\r\n"
+            "{method} {target} HTTP/1.1\r\nHost: h\r\nUser-Agent: sockbox/0\r\nAccept: */*\r\n\r\n"
         );
         assert_eq!(head, Ok(expected), "{method} {target}");
     }
@@ -68,7 +71,7 @@ fn bodies() {
         });
         let expected = format!(
             "POST / HTTP/1.1\r\nHost: h\r\nUser-Agent: sockbox/0\r\nAccept: */*\r\n\
-             Connection: close\r\n{field}\r\n"
+             {field}\r\n"
         );
         assert_eq!(head, Ok(expected), "{body:?}");
     }
@@ -114,8 +117,88 @@ fn the_callers_fields_replace_ours_and_follow_them() {
     ];
     for (fields, expected) in cases {
         let headers: Vec<_> = fields.iter().map(|(n, v)| header(n, *v)).collect();
-        let expected = format!("GET / HTTP/1.1\r\n{expected}Connection: close\r\n\r\n");
+        let expected = format!("GET / HTTP/1.1\r\n{expected}\r\n");
         assert_eq!(with_headers(&headers), Ok(expected), "{fields:?}");
+    }
+}
+
+#[test]
+fn fields_of_our_own_can_be_left_out() {
+    let ours = "User-Agent: sockbox/0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n";
+    let cases: &[(&[&str], &[&str], &str)] = &[
+        (&[], &[], ours),
+        (&["X", "Content-Length", ""], &[], ours),
+        (
+            &["user-AGENT"],
+            &[],
+            "Accept: */*\r\nAccept-Encoding: gzip\r\n",
+        ),
+        (&["Accept", "Accept-Encoding", "User-Agent"], &[], ""),
+        (
+            &["Accept"],
+            &["accept"],
+            "User-Agent: sockbox/0\r\nAccept-Encoding: gzip\r\naccept: v\r\n",
+        ),
+        (
+            &[],
+            &["ACCEPT-ENCODING"],
+            "User-Agent: sockbox/0\r\nAccept: */*\r\nACCEPT-ENCODING: v\r\n",
+        ),
+        (&["X"], &["X"], &format!("{ours}X: v\r\n")),
+    ];
+    for (omit, set, expected) in cases {
+        let omit: Vec<_> = omit.iter().map(|name| (*name).to_owned()).collect();
+        let headers: Vec<_> = set.iter().map(|name| header(name, "v")).collect();
+        let head = encode(&RequestHead {
+            accept_encoding: Some("gzip"),
+            headers: &headers,
+            omit: &omit,
+            ..GET
+        });
+        let expected = format!("GET / HTTP/1.1\r\nHost: h\r\n{expected}\r\n");
+        assert_eq!(head, Ok(expected), "{omit:?} {set:?}");
+    }
+    for omit in ["Host", "hOST"] {
+        for headers in [&[][..], &[header("Host", "h")]] {
+            let head = encode(&RequestHead {
+                headers,
+                omit: &[omit.to_owned()],
+                ..GET
+            });
+            assert_eq!(head, Err(NoHost), "{omit} {headers:?}");
+        }
+    }
+}
+
+#[test]
+fn the_connection_and_the_body_are_told_about() {
+    let cases = [
+        (false, false, RequestBody::None, ""),
+        (true, false, RequestBody::None, "Connection: close\r\n"),
+        (
+            true,
+            true,
+            RequestBody::Length(7),
+            "Connection: close\r\nContent-Length: 7\r\nExpect: 100-continue\r\n",
+        ),
+        (
+            false,
+            true,
+            RequestBody::Chunked,
+            "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n",
+        ),
+    ];
+    for (close, expect_continue, body, expected) in cases {
+        let head = encode(&RequestHead {
+            body,
+            expect_continue,
+            close,
+            ..GET
+        });
+        let expected = format!(
+            "GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: sockbox/0\r\nAccept: */*\r\n{expected}\r\n"
+        );
+        assert_eq!(head, Ok(expected), "{close} {expect_continue} {body:?}");
     }
 }
 
@@ -298,6 +381,14 @@ fn refuses_header_values() {
             name: "User-Agent".into(),
         };
         assert_eq!(encode(&head), Err(expected), "{value:?}");
+        let head = RequestHead {
+            accept_encoding: Some(value),
+            ..GET
+        };
+        let expected = HeaderValue {
+            name: "Accept-Encoding".into(),
+        };
+        assert_eq!(encode(&head), Err(expected), "{value:?}");
     }
 }
 
@@ -311,6 +402,7 @@ fn refuses_what_is_not_the_callers_to_set() {
         "Transfer-Encoding",
         "TE",
         "te",
+        "Expect",
         "Upgrade",
         "Keep-Alive",
         "Proxy-Connection",
@@ -343,16 +435,20 @@ fn nothing_adds_a_line() {
             target: &target,
             host: &host,
             user_agent: &user_agent,
+            accept_encoding: Some(&user_agent),
             headers: &headers,
+            omit: &[],
             body: RequestBody::Length(5),
+            expect_continue: true,
+            close: true,
         };
         let Ok(bytes) = head.encode() else { continue };
         accepted += 1;
         let shown = bytes.escape_ascii();
         let lines: Vec<_> = bytes.split(|&byte| byte == b'\n').collect();
-        // The request line, seven fields, the blank line, and nothing behind the last LF.
-        assert_eq!(lines.len(), 1 + 7 + 1 + 1, "{round}: {shown}");
-        for line in lines.iter().take(9) {
+        // The request line, nine fields, the blank line, and nothing behind the last LF.
+        assert_eq!(lines.len(), 1 + 9 + 1 + 1, "{round}: {shown}");
+        for line in lines.iter().take(11) {
             let (last, rest) = line.split_last().expect("a CR");
             assert_eq!(*last, b'\r', "{round}: {shown}");
             assert!(

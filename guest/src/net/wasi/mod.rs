@@ -8,7 +8,7 @@ mod sink;
 mod tcp;
 mod timer;
 
-pub use address::{from_wasi, to_wasi};
+pub use address::{from_wasi, ip_from_wasi, to_wasi};
 pub use reactor::{Interrupted, Reactor};
 pub use sink::{InputSource, OutputSink};
 pub use tcp::{TcpListener, TcpStream};

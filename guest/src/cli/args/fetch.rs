@@ -1,0 +1,345 @@
+//! What was typed behind `fetch`.
+
+use crate::fetch::Family;
+use std::time::Duration;
+
+/// How to fetch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetch {
+    pub url: String,
+    pub output: Option<String>,
+    pub include: bool,
+    pub head: bool,
+    pub fail: bool,
+    pub silent: bool,
+    pub show_error: bool,
+    pub verbose: bool,
+    pub request: Option<String>,
+    pub data: Vec<String>,
+    pub headers: Vec<String>,
+    pub user_agent: Option<String>,
+    pub referer: Option<String>,
+    pub user: Option<String>,
+    pub compressed: bool,
+    pub location: bool,
+    /// None for as many as there are by default.
+    pub max_redirs: Option<u32>,
+    pub family: Option<Family>,
+    /// None for no bound.
+    pub max_time: Option<Duration>,
+    /// None for the defaults.
+    pub connect_timeout: Option<Duration>,
+}
+
+/// The options' long names.
+#[cfg(test)]
+pub const OPTIONS: [&str; 20] = [
+    "--output",
+    "--include",
+    "--head",
+    "--fail",
+    "--silent",
+    "--show-error",
+    "--verbose",
+    "--request",
+    "--data",
+    "--header",
+    "--user-agent",
+    "--referer",
+    "--user",
+    "--compressed",
+    "--location",
+    "--max-redirs",
+    "--ipv4",
+    "--ipv6",
+    "--max-time",
+    "--connect-timeout",
+];
+
+/// A time that is as good as none.
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// Reads the arguments behind the program's name.
+pub fn parse(parser: &mut lexopt::Parser) -> Result<super::Command, lexopt::Error> {
+    use lexopt::prelude::*;
+
+    let mut fetch = Fetch::default();
+    let mut url = None;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('o') | Long("output") => fetch.output = Some(parser.value()?.string()?),
+            Short('i') | Long("include") => fetch.include = true,
+            Short('I') | Long("head") => fetch.head = true,
+            Short('f') | Long("fail") => fetch.fail = true,
+            Short('s') | Long("silent") => fetch.silent = true,
+            Short('S') | Long("show-error") => fetch.show_error = true,
+            Short('v') | Long("verbose") => fetch.verbose = true,
+            Short('X') | Long("request") => fetch.request = Some(parser.value()?.string()?),
+            Short('d') | Long("data" | "data-ascii") => {
+                fetch.data.push(parser.value()?.string()?);
+            }
+            Short('H') | Long("header") => fetch.headers.push(parser.value()?.string()?),
+            Short('A') | Long("user-agent") => {
+                fetch.user_agent = Some(parser.value()?.string()?);
+            }
+            Short('e') | Long("referer") => fetch.referer = Some(parser.value()?.string()?),
+            Short('u') | Long("user") => {
+                fetch.user = Some(parser.value()?.parse_with(credentials)?);
+            }
+            Long("compressed") => fetch.compressed = true,
+            Short('L') | Long("location") => fetch.location = true,
+            Long("max-redirs") => {
+                fetch.max_redirs = Some(parser.value()?.parse_with(redirects)?);
+            }
+            Short('4') | Long("ipv4") => fetch.family = Some(Family::Ipv4),
+            Short('6') | Long("ipv6") => fetch.family = Some(Family::Ipv6),
+            Short('m') | Long("max-time") => {
+                let time = parser.value()?.parse_with(seconds)?;
+                fetch.max_time = Some(time).filter(|time| !time.is_zero());
+            }
+            Long("connect-timeout") => {
+                let time = parser.value()?.parse_with(seconds)?;
+                fetch.connect_timeout = Some(if time.is_zero() { FOR_EVER } else { time });
+            }
+            Long("url") if url.is_none() => url = Some(parser.value()?.string()?),
+            Value(value) if url.is_none() => url = Some(value.string()?),
+            Value(_) | Long("url") => return Err("one page at a time".into()),
+            other => return super::common(other),
+        }
+    }
+    fetch.url = with_scheme(url.ok_or("which page? a URL is missing")?);
+    if fetch.head && !fetch.data.is_empty() {
+        return Err("a request has one method: give only one of -I and -d".into());
+    }
+    Ok(super::Command::Fetch(Box::new(fetch)))
+}
+
+/// People leave the scheme out, and mean `http`.
+fn with_scheme(url: String) -> String {
+    match url.contains("://") {
+        true => url,
+        false => format!("http://{url}"),
+    }
+}
+
+/// Seconds, with a fraction if need be.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "a number of seconds, as in 30 or 2.5, is needed".to_owned();
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+}
+
+/// A number of redirects; -1 is any.
+fn redirects(text: &str) -> Result<u32, String> {
+    match text {
+        "-1" => Ok(u32::MAX),
+        text => text
+            .parse()
+            .map_err(|_| "a number of redirects, or -1 for any, is needed".into()),
+    }
+}
+
+/// There is nobody who could be asked for the password.
+fn credentials(text: &str) -> Result<String, String> {
+    match text.contains(':') {
+        true => Ok(text.to_owned()),
+        false => Err("USER:PASSWORD is needed, with an empty password if need be".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Command, parse};
+    use super::*;
+    use std::ffi::OsString;
+
+    fn words(line: &str) -> Vec<OsString> {
+        let words = ["fetch"].into_iter().chain(line.split_whitespace());
+        words.map(OsString::from).collect()
+    }
+
+    fn page() -> Fetch {
+        Fetch {
+            url: "http://a/".to_owned(),
+            ..Fetch::default()
+        }
+    }
+
+    #[test]
+    fn what_is_understood() {
+        let some = |text: &str| Some(text.to_owned());
+        let all = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let cases = [
+            ("http://a/", page()),
+            (
+                "a",
+                Fetch {
+                    url: "http://a".into(),
+                    ..page()
+                },
+            ),
+            (
+                "a:8080/x",
+                Fetch {
+                    url: "http://a:8080/x".into(),
+                    ..page()
+                },
+            ),
+            (
+                "https://a/",
+                Fetch {
+                    url: "https://a/".into(),
+                    ..page()
+                },
+            ),
+            ("--url http://a/", page()),
+            (
+                "-o f http://a/",
+                Fetch {
+                    output: some("f"),
+                    ..page()
+                },
+            ),
+            (
+                "-of http://a/",
+                Fetch {
+                    output: some("f"),
+                    ..page()
+                },
+            ),
+            (
+                "-o=f http://a/",
+                Fetch {
+                    output: some("f"),
+                    ..page()
+                },
+            ),
+            (
+                "--output=f -- http://a/",
+                Fetch {
+                    output: some("f"),
+                    ..page()
+                },
+            ),
+            (
+                "http://a/ -siv -m 2.5",
+                Fetch {
+                    silent: true,
+                    include: true,
+                    verbose: true,
+                    max_time: Some(Duration::from_millis(2500)),
+                    ..page()
+                },
+            ),
+            (
+                "-sSfLofile http://a/",
+                Fetch {
+                    silent: true,
+                    show_error: true,
+                    fail: true,
+                    location: true,
+                    output: some("file"),
+                    ..page()
+                },
+            ),
+            (
+                "-da=b -d @f --data=c http://a/ -XPUT",
+                Fetch {
+                    data: all(&["a=b", "@f", "c"]),
+                    request: some("PUT"),
+                    ..page()
+                },
+            ),
+            (
+                "-H A:b -HC; --header=-d http://a/",
+                Fetch {
+                    headers: all(&["A:b", "C;", "-d"]),
+                    ..page()
+                },
+            ),
+            (
+                "-A me -e http://b/ -u me: http://a/",
+                Fetch {
+                    user_agent: some("me"),
+                    referer: some("http://b/"),
+                    user: some("me:"),
+                    ..page()
+                },
+            ),
+            (
+                "--compressed -I --max-redirs 0 http://a/",
+                Fetch {
+                    compressed: true,
+                    head: true,
+                    max_redirs: Some(0),
+                    ..page()
+                },
+            ),
+            (
+                "--max-redirs -1 http://a/",
+                Fetch {
+                    max_redirs: Some(u32::MAX),
+                    ..page()
+                },
+            ),
+            (
+                "-4 -6 http://a/",
+                Fetch {
+                    family: Some(Family::Ipv6),
+                    ..page()
+                },
+            ),
+            (
+                "-64 http://a/",
+                Fetch {
+                    family: Some(Family::Ipv4),
+                    ..page()
+                },
+            ),
+            ("-m 1 -m 0 http://a/", page()),
+            (
+                "--connect-timeout 0.5 http://a/",
+                Fetch {
+                    connect_timeout: Some(Duration::from_millis(500)),
+                    ..page()
+                },
+            ),
+            (
+                "--connect-timeout 0 http://a/",
+                Fetch {
+                    connect_timeout: Some(FOR_EVER),
+                    ..page()
+                },
+            ),
+        ];
+        for (line, expected) in cases {
+            let expected = Command::Fetch(Box::new(expected));
+            assert_eq!(parse(words(line)), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for line in [
+            "",
+            "-o",
+            "-s",
+            "a b",
+            "a --url b",
+            "--nope a",
+            "-q a",
+            "-m soon a",
+            "-m -1 a",
+            "-m nan a",
+            "-m inf a",
+            "--connect-timeout x a",
+            "--max-redirs -2 a",
+            "--max-redirs many a",
+            "-u me a",
+            "-I -d x a",
+            "--silent=yes a",
+        ] {
+            assert!(parse(words(line)).is_err(), "{line}");
+        }
+    }
+}
