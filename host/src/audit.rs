@@ -58,7 +58,7 @@ impl fmt::Display for AuditEvent {
                 name: Some(name),
             } => write!(f, "allowed: {target} ({name}), by: {rule}"),
             Verdict::Denied { reason } => {
-                write!(f, "denied: {target}: {reason} ({} would)", target.flag())
+                write!(f, "denied: {target}: {}", reason.told(target))
             }
         }
     }

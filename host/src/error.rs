@@ -34,14 +34,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The caller: the server can't be started with these options.
+    /// The caller: the server can't be started with these options, or a rule can't be made of a text.
     #[error("invalid options: {reason}")]
     InvalidOptions {
         /// What is wrong with them.
         reason: String,
     },
     /// The policy: this was asked of the network and refused. Nothing was sent.
-    #[error("not allowed to {target}: {reason} ({} would)", target.flag())]
+    #[error("not allowed to {target}: {}", reason.told(target))]
     Denied {
         /// What was asked for.
         target: Target,
@@ -101,15 +101,28 @@ pub enum Error {
         /// How many there should have been, where the response told.
         expected: Option<u64>,
     },
+    /// The peer: it redirects more often than
+    /// [`Request::max_redirects`](crate::Request::max_redirects) allows.
+    #[error("the server redirects more than {limit} times")]
+    TooManyRedirects {
+        /// The bound.
+        limit: u32,
+    },
+    /// The peer: the body has a content coding that isn't known, or one that is broken.
+    #[error("the body can't be decoded: {reason}")]
+    ContentEncoding {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Time: a stage of the request, or all of it, took longer than allowed.
-    #[error("{stage} took longer than {limit:?}{}, {received} bytes of the body received", if *total { " (for all of the request)" } else { "" })]
+    #[error("{}, {received} bytes of the body received", TooLong { stage: *stage, bound: *bound, limit: *limit })]
     Timeout {
         /// The stage that was under way.
         stage: Stage,
         /// The bound that ended it.
+        bound: TimeBound,
+        /// Its length.
         limit: Duration,
-        /// Whether it was the bound on the whole request, and not the stage's own.
-        total: bool,
         /// How many bytes of the body had been received.
         received: u64,
     },
@@ -185,7 +198,7 @@ impl Error {
 }
 
 impl From<RuleError> for Error {
-    /// A rule that was to be made of a URL.
+    /// A rule that was to be made of a URL, or of a text.
     fn from(error: RuleError) -> Error {
         match error {
             RuleError::Url { url, reason } => Error::InvalidUrl { url, reason },
@@ -196,6 +209,9 @@ impl From<RuleError> for Error {
             RuleError::NoHost { url } => Error::InvalidUrl {
                 url,
                 reason: "it names no host to connect to".to_owned(),
+            },
+            error => Error::InvalidOptions {
+                reason: error.to_string(),
             },
         }
     }
@@ -309,6 +325,18 @@ impl fmt::Display for Stage {
     }
 }
 
+/// Which bound on a request's time ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TimeBound {
+    /// The stage's own.
+    Stage,
+    /// [`Request::total_timeout`](crate::Request::total_timeout).
+    Total,
+    /// [`Request::min_speed`](crate::Request::min_speed), and its time.
+    Speed,
+}
+
 /// A bound that a response went past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -348,6 +376,26 @@ impl fmt::Display for Attempts<'_> {
             attempt.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+struct TooLong {
+    stage: Stage,
+    bound: TimeBound,
+    limit: Duration,
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TooLong { stage, limit, .. } = self;
+        match self.bound {
+            TimeBound::Stage => write!(f, "{stage} took longer than {limit:?}"),
+            TimeBound::Total => write!(
+                f,
+                "{stage} took longer than {limit:?} (for all of the request)"
+            ),
+            TimeBound::Speed => write!(f, "{stage} was too slow for {limit:?}"),
+        }
     }
 }
 
@@ -418,8 +466,8 @@ mod tests {
             (
                 Error::Timeout {
                     stage: Stage::Connect,
+                    bound: TimeBound::Stage,
                     limit: Duration::from_millis(1500),
-                    total: false,
                     received: 0,
                 },
                 "connecting took longer than 1.5s, 0 bytes of the body received",
@@ -427,12 +475,31 @@ mod tests {
             (
                 Error::Timeout {
                     stage: Stage::Body,
+                    bound: TimeBound::Total,
                     limit: Duration::from_secs(2),
-                    total: true,
                     received: 7,
                 },
                 "receiving the body took longer than 2s (for all of the request), \
                  7 bytes of the body received",
+            ),
+            (
+                Error::Timeout {
+                    stage: Stage::Send,
+                    bound: TimeBound::Speed,
+                    limit: Duration::from_secs(30),
+                    received: 0,
+                },
+                "sending the request was too slow for 30s, 0 bytes of the body received",
+            ),
+            (
+                Error::TooManyRedirects { limit: 30 },
+                "the server redirects more than 30 times",
+            ),
+            (
+                Error::ContentEncoding {
+                    reason: "`zstd` is not known".to_owned(),
+                },
+                "the body can't be decoded: `zstd` is not known",
             ),
             (
                 Error::NotRunnable {

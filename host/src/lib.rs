@@ -12,7 +12,8 @@
 //!    was built. Make one, and keep it.
 //! 2. [`Sandbox::instance`] prepares one run: its [`Policy`], its [`Limits`], and where its
 //!    decisions are recorded ([`audit`]). The result is an [`Instance`].
-//! 3. [`Instance::fetch`] sends a [`Request`] and gives a [`Response`] whose body is streamed;
+//! 3. [`Instance::fetch`] sends a [`Request`] and gives a [`Response`] whose body is streamed, and
+//!    [`Response::follow`] goes where it redirects to, if that is granted;
 //!    [`Instance::serve`] gives a [`Server`] that tells of each connection. Both run in the tokio
 //!    runtime that they are called in.
 //! 4. [`Sandbox::program_file`] loads any command component, and [`Program::command`] runs it.
@@ -78,8 +79,8 @@ mod state;
 mod ticker;
 
 pub use audit::{AuditEvent, AuditSink, RunId};
-pub use error::{ConnectFailure, Error, NetworkError, ResponseLimit, Result, Stage};
-pub use fetch::{Header, Request, Response};
+pub use error::{ConnectFailure, Error, NetworkError, ResponseLimit, Result, Stage, TimeBound};
+pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};
 pub use instance::{Instance, InstanceBuilder};
 pub use limits::Limits;
 pub use policy::Policy;

@@ -90,8 +90,9 @@ impl ip_name_lookup::Host for LookupView<'_> {
                 let network = self.network.clone();
                 Lookup(State::UnderWay(spawn(async move {
                     let addresses = look_up(&network, &name).await?;
-                    network.resolved(&name, &addresses);
-                    Ok(addresses)
+                    network
+                        .resolved(&name, addresses)
+                        .ok_or(ErrorCode::AccessDenied)
                 })))
             }
         };
@@ -175,13 +176,22 @@ mod tests {
     use super::ip_name_lookup::{Host as _, HostResolveAddressStream as _};
     use super::*;
     use crate::audit::RunId;
+    use crate::bindings::types;
     use crate::limits::Limits;
     use crate::policy::Policy;
+    use std::net::SocketAddr;
     use std::time::Duration;
 
     /// Look `name` up as a component does, and give what it would get.
     async fn ask(policy: Policy, limits: &Limits, name: &str) -> Result<Vec<IpAddr>, ErrorCode> {
-        let network = Arc::new(Network::new(RunId(1), policy, limits, None));
+        ask_of(&network(policy, limits), name).await
+    }
+
+    fn network(policy: Policy, limits: &Limits) -> Arc<Network> {
+        Arc::new(Network::new(RunId(1), policy, limits, None))
+    }
+
+    async fn ask_of(network: &Arc<Network>, name: &str) -> Result<Vec<IpAddr>, ErrorCode> {
         let mut table = ResourceTable::new();
         // wasmtime-wasi's handle can only be had from its own implementation.
         let mut wasi = wasmtime_wasi::WasiCtxBuilder::new().build();
@@ -201,7 +211,7 @@ mod tests {
             view.sockets().instance_network().unwrap()
         };
         let mut view = LookupView {
-            network: &network,
+            network,
             table: &mut table,
         };
         let stream = view.resolve_addresses(handle, name.to_owned()).unwrap()?;
@@ -209,10 +219,8 @@ mod tests {
         view.table.get_mut(&stream).unwrap().ready().await;
         let mut found = Vec::new();
         loop {
-            match view
-                .resolve_next_address(Resource::new_borrow(rep))
-                .unwrap()?
-            {
+            let next = view.resolve_next_address(Resource::new_borrow(rep));
+            match next.unwrap()? {
                 Some(IpAddress::Ipv4((a, b, c, d))) => found.push(IpAddr::from([a, b, c, d])),
                 Some(IpAddress::Ipv6((a, b, c, d, e, f, g, h))) => {
                     found.push(IpAddr::from([a, b, c, d, e, f, g, h]));
@@ -254,6 +262,35 @@ mod tests {
         let found = ask(policy, &Limits::default(), "LOCALHOST.").await.unwrap();
         assert!(!found.is_empty());
         assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn a_name_of_the_servers_is_not_told_what_is_not_public() {
+        let policy = Policy::new()
+            .allow_url("http://example.com/")
+            .unwrap()
+            .allow_redirects();
+        let network = network(policy, &Limits::default());
+        network.redirected("http://localhost:81/").unwrap();
+        let answer = ask_of(&network, "localhost").await;
+        assert_eq!(answer, Err(ErrorCode::AccessDenied));
+        let reported = types::Target::Lookup("localhost".to_owned());
+        let (target, reason) = network.denial(&reported).unwrap();
+        assert_eq!(target.to_string(), "look up localhost");
+        assert_eq!(reason.flag(&target), "--allow-connect localhost:81");
+
+        // The same name, where the user named it.
+        let policy = Policy::new()
+            .allow_url("http://localhost/")
+            .unwrap()
+            .allow_redirects();
+        let network = self::network(policy, &Limits::default());
+        network.redirected("http://localhost:81/").unwrap();
+        let found = ask_of(&network, "localhost").await.unwrap();
+        assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
+        assert!(network.allows(Target::Connect(SocketAddr::new(found[0], 81))));
+        assert!(network.allows(Target::Connect(SocketAddr::new(found[0], 80))));
+        assert!(!network.allows(Target::Connect(SocketAddr::new(found[0], 82))));
     }
 
     #[tokio::test]

@@ -18,12 +18,21 @@ const REMEMBERED_DENIALS: usize = 64;
 /// Decides what a run may do with the network.
 pub(crate) struct Network {
     run: RunId,
+    /// What was granted at the start.
     policy: Policy,
+    granted: Mutex<Granted>,
     audit: Option<Arc<dyn AuditSink>>,
-    answers: Mutex<Answers>,
     denials: Mutex<VecDeque<(Target, DenialReason)>>,
     pub(crate) lookups: Arc<Semaphore>,
     pub(crate) lookup_timeout: Duration,
+}
+
+/// What is granted now.
+struct Granted {
+    /// What was granted at the start, and what the redirect takes that is being followed.
+    policy: Policy,
+    /// What the names resolved to that it grants.
+    answers: Answers,
 }
 
 impl Network {
@@ -35,9 +44,12 @@ impl Network {
     ) -> Network {
         Network {
             run,
+            granted: Mutex::new(Granted {
+                policy: policy.clone(),
+                answers: Answers::new(),
+            }),
             policy,
             audit,
-            answers: Mutex::default(),
             denials: Mutex::default(),
             lookups: Arc::new(Semaphore::new(
                 limits.lookups_at_once.min(Semaphore::MAX_PERMITS),
@@ -48,7 +60,16 @@ impl Network {
 
     /// Ask the policy, and record what it says.
     pub(crate) fn allows(&self, target: Target) -> bool {
-        let verdict = self.policy.judge(&target, &locked(&self.answers));
+        let verdict = {
+            let granted = locked(&self.granted);
+            granted.policy.judge(&target, &granted.answers)
+        };
+        let allowed = verdict.is_allowed();
+        self.record(target, verdict);
+        allowed
+    }
+
+    fn record(&self, target: Target, verdict: Verdict) {
         let allowed = verdict.is_allowed();
         tracing::debug!(run = %self.run, %target, allowed, "network");
         if let Verdict::Denied { reason } = verdict {
@@ -61,7 +82,46 @@ impl Network {
         if let Some(audit) = &self.audit {
             audit.record(&AuditEvent::now(self.run, target, verdict));
         }
-        allowed
+    }
+
+    /// Grant what following a redirect to `url` takes, as far as the policy says, in place of what
+    /// the redirect before it took.
+    ///
+    /// # Errors
+    /// It leads to an address that a redirect may not lead to.
+    pub(crate) fn redirected(&self, url: &str) -> Result<(), (Target, DenialReason)> {
+        self.replace(self.policy.redirected_to(url));
+        let Some(address) = address_of(url) else {
+            return Ok(());
+        };
+        // Refused here, since not every way to write such an address gets as far as a socket.
+        let target = Target::Connect(address);
+        let verdict = {
+            let granted = locked(&self.granted);
+            granted.policy.judge(&target, &granted.answers)
+        };
+        match verdict {
+            Verdict::Denied {
+                reason: reason @ DenialReason::NotPublic { .. },
+            } => {
+                self.record(target.clone(), verdict);
+                Err((target, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Take back what a redirect was granted: nobody follows it any more.
+    pub(crate) fn not_redirected(&self) {
+        self.replace(self.policy.clone());
+    }
+
+    fn replace(&self, policy: Policy) {
+        let mut granted = locked(&self.granted);
+        if granted.policy != policy {
+            granted.answers.retain(|name| policy.grants_lookup(name));
+            granted.policy = policy;
+        }
     }
 
     /// Whether a component may use an address in this way.
@@ -81,10 +141,26 @@ impl Network {
         })
     }
 
-    /// Remember what `name`, whose lookup was allowed, resolved to.
-    pub(crate) fn resolved(&self, name: &Name, addresses: &[IpAddr]) {
-        if self.policy.needs_answers() {
-            locked(&self.answers).insert(name, addresses.iter().copied());
+    /// Remember what `name`, whose lookup was allowed, resolved to, and say which of it may be told.
+    ///
+    /// None: nothing of it, which is recorded as a refusal.
+    pub(crate) fn resolved(&self, name: &Name, addresses: Vec<IpAddr>) -> Option<Vec<IpAddr>> {
+        let usable = {
+            let mut granted = locked(&self.granted);
+            let usable = granted.policy.usable(name, addresses);
+            if let Ok(usable) = &usable
+                && granted.policy.needs_answers()
+            {
+                granted.answers.insert(name, usable.iter().copied());
+            }
+            usable
+        };
+        match usable {
+            Ok(usable) => Some(usable),
+            Err(reason) => {
+                self.record(Target::Resolve(name.clone()), Verdict::Denied { reason });
+                None
+            }
         }
     }
 
@@ -124,6 +200,15 @@ impl Network {
             types::Target::Listen(address) => (Target::Listen((*address).into()), *reason),
             types::Target::Lookup(_) | types::Target::Connect(_) => (target.clone(), *reason),
         })
+    }
+}
+
+/// The address that a URL names, where it names one and not a name.
+fn address_of(url: &str) -> Option<SocketAddr> {
+    let url = url::Url::parse(url).ok()?;
+    match url.host_str()?.parse() {
+        Ok(Host::Address(ip)) => Some(SocketAddr::new(ip, url.port_or_known_default()?)),
+        _ => None,
     }
 }
 
@@ -193,6 +278,119 @@ mod tests {
         assert!(network.allows(Target::Bind(address("127.0.0.1:80"))));
         let reported = types::Target::Listen(address("127.0.0.1:80").into());
         assert_eq!(network.denial(&reported), None);
+    }
+
+    #[test]
+    fn a_redirect_is_granted_until_the_next_one() {
+        let name = |text: &str| match text.parse() {
+            Ok(Host::Name(name)) => name,
+            other => panic!("{text:?} is {other:?}"),
+        };
+        let (one, two) = (name("one.example"), name("two.example"));
+        let network = network(
+            Policy::new()
+                .allow_url("http://typed.example/")
+                .unwrap()
+                .allow_redirects(),
+        );
+        let connects = |text| network.allows(Target::Connect(address(text)));
+        let resolves = |name: &Name| network.allows(Target::Resolve(name.clone()));
+        let typed = name("typed.example");
+        let found = |text: &str| vec![text.parse::<IpAddr>().unwrap()];
+        assert!(resolves(&typed));
+        network.resolved(&typed, found("10.0.0.1")).unwrap();
+        assert!(!resolves(&one));
+
+        network.redirected("http://one.example:81/").unwrap();
+        assert!(resolves(&one) && !resolves(&two));
+        assert_eq!(network.resolved(&one, found("10.0.0.1")), None);
+        assert_eq!(network.resolved(&two, found("1.1.1.2")), None);
+        network.resolved(&one, found("1.1.1.1")).unwrap();
+        for (asked, expected) in [
+            ("1.1.1.1:81", true),
+            ("1.1.1.1:80", false),
+            ("1.1.1.2:81", false),
+            ("10.0.0.1:81", false),
+            ("10.0.0.1:80", true),
+        ] {
+            assert_eq!(connects(asked), expected, "{asked}");
+        }
+
+        // Another redirect takes its place, and what it resolved to is forgotten.
+        network.redirected("http://two.example:81/").unwrap();
+        assert!(resolves(&two) && !resolves(&one));
+        assert!(!connects("1.1.1.1:81"));
+        network.redirected("http://one.example:81/").unwrap();
+        assert!(!connects("1.1.1.1:81"));
+        // What was resolved for the user's own host is not.
+        assert!(connects("10.0.0.1:80"));
+        // The same one again is no other.
+        network.resolved(&one, found("1.1.1.1")).unwrap();
+        network.redirected("http://one.example:81/other").unwrap();
+        assert!(connects("1.1.1.1:81"));
+
+        network.not_redirected();
+        assert!(!resolves(&one) && resolves(&typed));
+        assert!(!connects("1.1.1.1:81"));
+        assert_eq!(network.resolved(&one, found("1.1.1.1")), None);
+    }
+
+    #[test]
+    fn an_answer_that_changes_opens_no_other_door() {
+        let network = network(Policy::new().allow_redirects());
+        network.redirected("http://turning.example/").unwrap();
+        let Ok(Host::Name(name)) = "turning.example".parse() else {
+            panic!("a name")
+        };
+        let parsed = |texts: &[&str]| -> Vec<IpAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        for (answer, told) in [
+            (&["1.1.1.1"][..], Some(&["1.1.1.1"][..])),
+            (&["127.0.0.1"], None),
+            (&["127.0.0.1", "1.1.1.2"], Some(&["1.1.1.2"])),
+            (&["::ffff:169.254.169.254", "fd00:ec2::254"], None),
+        ] {
+            network.redirected("http://turning.example/again").unwrap();
+            assert!(network.allows(Target::Resolve(name.clone())));
+            let found = network.resolved(&name, parsed(answer));
+            assert_eq!(found, told.map(parsed), "{answer:?}");
+            for address in parsed(answer) {
+                let allowed = network.allows(Target::Connect(SocketAddr::new(address, 80)));
+                let expected = told.is_some_and(|told| parsed(told).contains(&address));
+                assert_eq!(allowed, expected, "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_redirect_to_an_address_is_refused_at_once() {
+        let typed = Policy::new().allow_url("http://typed.example/").unwrap();
+        let network = network(typed.clone().allow_redirects());
+        let Ok(Host::Name(name)) = "typed.example".parse() else {
+            panic!("a name")
+        };
+        let found = vec!["10.0.0.1".parse().unwrap()];
+        network.resolved(&name, found).unwrap();
+        for (url, expected) in [
+            ("http://1.1.1.1/", None),
+            ("http://127.0.0.1:81/", Some("127.0.0.1:81")),
+            ("http://0x7f000001/", Some("127.0.0.1:80")),
+            ("http://[::ffff:127.0.0.1]/", Some("127.0.0.1:80")),
+            ("https://[fe80::1]/", Some("[fe80::1]:443")),
+            ("http://0/", Some("0.0.0.0:80")),
+            ("http://localhost/", None),
+            // What the user's host is at is granted already, and nothing more of it.
+            ("http://10.0.0.1/", None),
+            ("http://10.0.0.1:81/", Some("10.0.0.1:81")),
+        ] {
+            let refused = network.redirected(url).err().map(|(target, _)| target);
+            let expected = expected.map(|text| Target::Connect(address(text)));
+            assert_eq!(refused, expected, "{url}");
+        }
+        // Without redirects it is for the component to try, and for the policy to refuse then.
+        let network = self::network(typed);
+        assert_eq!(network.redirected("http://127.0.0.1/"), Ok(()));
     }
 
     #[test]

@@ -1,18 +1,25 @@
 //! Fetching a page.
 
+mod body;
+mod redirect;
 mod request;
 mod response;
+mod timings;
 
-pub use request::{Header, Request};
+pub use body::Body;
+pub use redirect::Redirect;
+pub use request::{Family, Header, Request};
 pub use response::Response;
+pub use timings::Timings;
 
 use crate::bindings::fetch as wit;
 use crate::convert::denied;
-use crate::error::{ConnectFailure, Error, ResponseLimit, Result, Stage};
+use crate::error::{ConnectFailure, Error, ResponseLimit, Result, Stage, TimeBound};
 use crate::instance::Instance;
 use crate::network::Network;
 use crate::policy::without_credentials;
 use std::time::Duration;
+use wasmtime::component::ResourceAny;
 
 impl Instance {
     /// Send a request, and receive the response's head.
@@ -23,7 +30,8 @@ impl Instance {
     /// - [`Error::Denied`]: the policy does not grant what it takes. Nothing was sent.
     /// - [`Error::ResolveFailed`], [`Error::ConnectFailed`], [`Error::SendFailed`],
     ///   [`Error::ReceiveFailed`]: the network.
-    /// - [`Error::Protocol`], [`Error::EmptyResponse`], [`Error::LimitExceeded`]: the server.
+    /// - [`Error::Protocol`], [`Error::EmptyResponse`], [`Error::ContentEncoding`],
+    ///   [`Error::LimitExceeded`]: the server.
     /// - [`Error::Timeout`]: it took too long.
     /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::MemoryLimit`]: the
     ///   instance can't be used any more.
@@ -42,12 +50,17 @@ impl Instance {
             .end(result)?
             .map_err(|code| error(self.network(), &host, &request.url, code))?;
 
+        let head = self.head_of(response).await?;
+        Ok(Response::new(self, response, head, host))
+    }
+
+    /// Ask the component for the head of a response.
+    async fn head_of(&mut self, response: ResourceAny) -> Result<wit::ResponseHead> {
         let call = self.begin().await?;
         let (store, programs) = self.parts();
         let guest = programs.sockbox_net_fetch().response();
         let result = call.run(guest.call_head(&mut *store, response)).await?;
-        let head = self.end(result)?;
-        Ok(Response::new(self, response, head, host))
+        self.end(result)
     }
 }
 
@@ -61,6 +74,22 @@ impl From<wit::Stage> for Stage {
             wit::Stage::Head => Stage::Head,
             wit::Stage::Body => Stage::Body,
         }
+    }
+}
+
+impl From<wit::Bound> for TimeBound {
+    fn from(bound: wit::Bound) -> TimeBound {
+        match bound {
+            wit::Bound::Stage => TimeBound::Stage,
+            wit::Bound::Total => TimeBound::Total,
+            wit::Bound::Speed => TimeBound::Speed,
+        }
+    }
+}
+
+impl From<wit::ConnectFailure> for ConnectFailure {
+    fn from(failure: wit::ConnectFailure) -> ConnectFailure {
+        ConnectFailure::new(failure.address.into(), failure.reason.into())
     }
 }
 
@@ -92,10 +121,7 @@ fn error(network: &Network, host: &str, url: &str, code: wit::ErrorCode) -> Erro
         },
         wit::ErrorCode::ConnectFailed(attempts) => Error::ConnectFailed {
             host: host.to_owned(),
-            attempts: attempts
-                .into_iter()
-                .map(|attempt| ConnectFailure::new(attempt.address.into(), attempt.reason.into()))
-                .collect(),
+            attempts: attempts.into_iter().map(ConnectFailure::from).collect(),
         },
         wit::ErrorCode::SendFailed(reason) => Error::SendFailed {
             reason: reason.into(),
@@ -108,10 +134,12 @@ fn error(network: &Network, host: &str, url: &str, code: wit::ErrorCode) -> Erro
         wit::ErrorCode::IncompleteBody(wit::Incomplete { received, expected }) => {
             Error::IncompleteBody { received, expected }
         }
+        wit::ErrorCode::TooManyRedirects(limit) => Error::TooManyRedirects { limit },
+        wit::ErrorCode::ContentEncoding(reason) => Error::ContentEncoding { reason },
         wit::ErrorCode::Timeout(timeout) => Error::Timeout {
             stage: timeout.stage.into(),
+            bound: timeout.bound.into(),
             limit: Duration::from_nanos(timeout.limit),
-            total: timeout.total,
             received: timeout.received,
         },
         wit::ErrorCode::LimitExceeded(limit) => Error::LimitExceeded {
@@ -203,11 +231,19 @@ mod tests {
             (
                 wit::ErrorCode::Timeout(wit::Timeout {
                     stage: wit::Stage::FirstByte,
+                    bound: wit::Bound::Total,
                     limit: 1_500_000_000,
-                    total: true,
                     received: 0,
                 }),
-                "Timeout { stage: FirstByte, limit: 1.5s, total: true, received: 0 }",
+                "Timeout { stage: FirstByte, bound: Total, limit: 1.5s, received: 0 }",
+            ),
+            (
+                wit::ErrorCode::TooManyRedirects(30),
+                "TooManyRedirects { limit: 30 }",
+            ),
+            (
+                wit::ErrorCode::ContentEncoding(text("why")),
+                "ContentEncoding { reason: \"why\" }",
             ),
             (
                 wit::ErrorCode::LimitExceeded(wit::Limit::BodySize),

@@ -1,8 +1,8 @@
 //! A response, and the way of its body to whoever wants it.
 
-use super::{Header, error};
+use super::{Header, Timings, error};
 use crate::bindings::fetch as wit;
-use crate::error::{Error, Result};
+use crate::error::{ConnectFailure, Error, Result};
 use crate::instance::Instance;
 use crate::sink::{self, End};
 use bytes::Bytes;
@@ -30,7 +30,7 @@ const CHUNK_SIZE: u64 = 64 * 1024;
 
 /// The head of a response.
 #[derive(Clone, Debug)]
-struct Head {
+pub(super) struct Head {
     minor_version: u8,
     status: u16,
     reason: String,
@@ -40,12 +40,19 @@ struct Head {
     remote: SocketAddr,
     local: SocketAddr,
     content_length: Option<u64>,
+    reused: bool,
+    failures: Vec<ConnectFailure>,
+    request_head_size: u64,
+    uploaded: u64,
+    timings: Timings,
 }
 
 /// A response whose body is still to come.
 ///
-/// Dropping it gives the rest of the body up. The connection is closed then with the next call of
-/// the instance or with the instance itself, and by [`Response::close`] at once.
+/// Dropping it gives the rest of the body up. Unless the body had been received to its end, the
+/// connection is closed then: with the next call of the instance or with the instance itself, and by
+/// [`Response::close`] at once. After a whole body it is kept for the next request to the same host
+/// and port, where the server agrees.
 ///
 /// # Examples
 /// ```
@@ -83,11 +90,11 @@ struct Head {
 /// ```
 #[derive(Debug)]
 pub struct Response<'a> {
-    instance: &'a mut Instance,
+    pub(super) instance: &'a mut Instance,
     /// None once it was closed.
-    response: Option<ResourceAny>,
-    head: Head,
-    host: String,
+    pub(super) response: Option<ResourceAny>,
+    pub(super) head: Head,
+    pub(super) host: String,
 }
 
 impl<'a> Response<'a> {
@@ -153,9 +160,35 @@ impl<'a> Response<'a> {
         self.head.local
     }
 
-    /// The body's size in bytes, where the head tells it.
+    /// The body's size in bytes, where the head tells it and the body isn't decoded. For the answer
+    /// to `HEAD`, which has no body, what it says of the body that `GET` would give.
     pub fn content_length(&self) -> Option<u64> {
         self.head.content_length
+    }
+
+    /// Whether the connection had been used before.
+    pub fn reused(&self) -> bool {
+        self.head.reused
+    }
+
+    /// The addresses that could not be connected to before one could, in the order tried.
+    pub fn connect_failures(&self) -> &[ConnectFailure] {
+        &self.head.failures
+    }
+
+    /// The size of the request's head in bytes.
+    pub fn request_head_size(&self) -> u64 {
+        self.head.request_head_size
+    }
+
+    /// How many bytes of the request's body were sent, its framing left out.
+    pub fn uploaded(&self) -> u64 {
+        self.head.uploaded
+    }
+
+    /// When each stage of the request was over.
+    pub fn timings(&self) -> Timings {
+        self.head.timings
     }
 
     /// Receive the body's next bytes: at least one, at most 64 KiB, as soon as there are any. None
@@ -163,8 +196,8 @@ impl<'a> Response<'a> {
     ///
     /// # Errors
     /// [`Error::IncompleteBody`], [`Error::ReceiveFailed`], [`Error::Protocol`],
-    /// [`Error::Timeout`], [`Error::LimitExceeded`], and what ends the instance: see
-    /// [`Instance::fetch`].
+    /// [`Error::ContentEncoding`], [`Error::Timeout`], [`Error::LimitExceeded`], and what ends the
+    /// instance: see [`Instance::fetch`].
     ///
     /// # Cancel safety
     /// A future that is dropped before its end leaves an instance that can't be used any more.
@@ -265,7 +298,7 @@ impl<'a> Response<'a> {
         Ok(trailers.into_iter().map(Header::from).collect())
     }
 
-    /// Close the connection, whether or not the body has ended.
+    /// Give the rest of the body up now. Unless it had ended, its connection is closed.
     ///
     /// # Errors
     /// What ends the instance: see [`Instance::fetch`].
@@ -282,12 +315,12 @@ impl<'a> Response<'a> {
         Ok(())
     }
 
-    fn resource(&self) -> Result<ResourceAny> {
+    pub(super) fn resource(&self) -> Result<ResourceAny> {
         self.response
             .ok_or_else(|| Error::internal("the response is closed"))
     }
 
-    fn error(&self, code: wit::ErrorCode) -> Error {
+    pub(super) fn error(&self, code: wit::ErrorCode) -> Error {
         error(self.instance.network(), &self.host, &self.head.url, code)
     }
 
@@ -365,6 +398,7 @@ impl<'a> Response<'a> {
 
 impl Drop for Response<'_> {
     fn drop(&mut self) {
+        self.instance.network().not_redirected();
         if let Some(response) = self.response.take() {
             self.instance.discard(response);
         }
@@ -411,6 +445,15 @@ impl From<wit::ResponseHead> for Head {
             remote: head.remote_address.into(),
             local: head.local_address.into(),
             content_length: head.content_length,
+            reused: head.reused,
+            failures: head
+                .failures
+                .into_iter()
+                .map(ConnectFailure::from)
+                .collect(),
+            request_head_size: head.request_head_size,
+            uploaded: head.uploaded,
+            timings: head.timings.into(),
         }
     }
 }

@@ -39,6 +39,11 @@ impl Answers {
         }
     }
 
+    /// Forget the names that `keep` says no to.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Name) -> bool) {
+        self.by_name.retain(|name, _| keep(name));
+    }
+
     /// The names that resolved to `address`.
     pub fn names_of(&self, address: IpAddr) -> impl Iterator<Item = &Name> {
         let address = address.to_canonical();
@@ -87,6 +92,17 @@ mod tests {
             let found: Vec<_> = answers.names_of(text.parse().unwrap()).collect();
             assert_eq!(found, [&one], "{text}");
         }
+    }
+
+    #[test]
+    fn names_are_forgotten() {
+        let (one, two) = (name("one.example"), name("two.example"));
+        let shared: IpAddr = "192.0.2.1".parse().unwrap();
+        let mut answers = Answers::new();
+        answers.insert(&one, [shared]);
+        answers.insert(&two, [shared]);
+        answers.retain(|name| *name == two);
+        assert_eq!(answers.names_of(shared).collect::<Vec<_>>(), [&two]);
     }
 
     #[test]

@@ -3,16 +3,21 @@
 //! Everything here is plain data: a [`Policy`] is a list of [`Rule`]s, and [`Policy::judge`] says
 //! what they make of a [`Target`]. Nothing here opens a socket, and nothing knows of WebAssembly.
 //!
-//! With no rule nothing is granted.
+//! With no rule nothing is granted. What a *server* names, by redirecting to it, is granted less than
+//! what the user names: [`Policy::allow_redirects`].
 
 mod answers;
+mod destination;
 mod rule;
+mod special;
 
 pub use answers::{Answers, MAX_ADDRESSES_PER_NAME};
+pub use destination::{Destination, Hosts, Range};
 pub use rule::{Host, Name, Ports, Rule, RuleError};
+pub use special::SpecialPurpose;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What is asked of the network: the question that a policy answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,13 +39,6 @@ pub enum Target {
     UdpSend(SocketAddr),
     /// Receiving a datagram from this address.
     UdpReceive(SocketAddr),
-}
-
-impl Target {
-    /// The command-line flag that would allow it.
-    pub fn flag(&self) -> &'static str {
-        "--allow-net"
-    }
 }
 
 impl fmt::Display for Target {
@@ -88,12 +86,46 @@ impl Verdict {
 pub enum DenialReason {
     /// No rule grants it.
     NoRule,
+    /// A server's redirect led there, which is granted at public addresses only, and this isn't one.
+    NotPublic {
+        /// The address, with the port that the redirect names.
+        address: SocketAddr,
+        /// What it is instead.
+        special: SpecialPurpose,
+    },
+}
+
+impl DenialReason {
+    /// The command-line flag that would allow `target`, which was denied for this reason.
+    pub fn flag(&self, target: &Target) -> String {
+        match (self, target) {
+            (DenialReason::NoRule, _) => "--allow-net".to_owned(),
+            (DenialReason::NotPublic { address, .. }, Target::Resolve(name)) => {
+                format!("--allow-connect {name}:{}", address.port())
+            }
+            (DenialReason::NotPublic { address, .. }, _) => format!("--allow-connect {address}"),
+        }
+    }
+
+    /// The reason, and what would allow `target`: `no rule grants it (--allow-net would)`.
+    pub(crate) fn told(&self, target: &Target) -> String {
+        let flag = self.flag(target);
+        match self {
+            DenialReason::NoRule => format!("{self} ({flag} would)"),
+            DenialReason::NotPublic { .. } => format!("{self} ({flag} would allow it)"),
+        }
+    }
 }
 
 impl fmt::Display for DenialReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DenialReason::NoRule => f.write_str("no rule grants it"),
+            DenialReason::NotPublic { address, special } => write!(
+                f,
+                "a redirect may lead to public addresses only, and {} is {special}",
+                address.ip()
+            ),
         }
     }
 }
@@ -115,6 +147,9 @@ impl fmt::Display for DenialReason {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     rules: Vec<Rule>,
+    redirects: bool,
+    /// The hosts of the URLs that were granted.
+    typed: Vec<Host>,
 }
 
 impl Policy {
@@ -151,21 +186,72 @@ impl Policy {
         let no_host = || RuleError::NoHost {
             url: without_credentials(url),
         };
-        let host = parsed.host_str().ok_or_else(no_host)?.parse()?;
+        let host: Host = parsed.host_str().ok_or_else(no_host)?.parse()?;
         let port = parsed.port_or_known_default().ok_or_else(no_host)?;
-        Ok(self.grant(Rule::Connect {
-            host,
-            ports: Ports::one(port),
-        }))
+        let mut policy = self.grant(Rule::Connect {
+            to: Destination::one(host.clone(), port),
+        });
+        if !policy.typed.contains(&host) {
+            policy.typed.push(host);
+        }
+        Ok(policy)
+    }
+
+    /// Grant what it takes to follow redirects, one at a time:
+    /// [`Response::follow`](crate::Response::follow).
+    ///
+    /// Where a redirect leads to another port of a host that [`Policy::allow_url`] was given, it is
+    /// granted wherever that host is. Any other host is one that the *server* named, and is granted at
+    /// public addresses only: a name is told those of its addresses that have no [`SpecialPurpose`].
+    /// Either grant ends with the next redirect, and with the [`Response`](crate::Response).
+    ///
+    /// What is granted anyway is not narrowed by it.
+    ///
+    /// # Examples
+    /// ```
+    /// use sockbox::Policy;
+    ///
+    /// let policy = Policy::new()
+    ///     .allow_url("http://example.com/")?
+    ///     .allow_redirects()
+    ///     // A server may send us to this one too, which is not at a public address.
+    ///     .allow_connect_to("intranet.example:80")?;
+    /// # Ok::<(), sockbox::policy::RuleError>(())
+    /// ```
+    #[must_use]
+    pub fn allow_redirects(mut self) -> Policy {
+        self.redirects = true;
+        self
     }
 
     /// Grant connecting to `address`.
     #[must_use]
     pub fn allow_connect(self, address: SocketAddr) -> Policy {
+        let host = Host::Address(address.ip().to_canonical());
         self.grant(Rule::Connect {
-            host: Host::Address(address.ip().to_canonical()),
-            ports: Ports::one(address.port()),
+            to: Destination::one(host, address.port()),
         })
+    }
+
+    /// Grant connecting to what `destination` says, in the form that [`Destination`] is read from:
+    /// `HOST[:PORTS]`. A name may be looked up too.
+    ///
+    /// # Errors
+    /// [`RuleError`], with the right form in its message where one can be told.
+    ///
+    /// # Examples
+    /// ```
+    /// use sockbox::Policy;
+    ///
+    /// let policy = Policy::new()
+    ///     .allow_connect_to("example.com:443")?
+    ///     .allow_connect_to("10.0.0.0/8:8000-8100")?;
+    /// assert!(Policy::new().allow_connect_to("http://example.com/").is_err());
+    /// # Ok::<(), sockbox::policy::RuleError>(())
+    /// ```
+    pub fn allow_connect_to(self, destination: &str) -> Result<Policy, RuleError> {
+        let to = destination.parse()?;
+        Ok(self.grant(Rule::Connect { to }))
     }
 
     /// Grant listening on `address`, and accepting whoever connects. [`Rule::Listen`] says what
@@ -206,8 +292,103 @@ impl Policy {
                 self.first(|rule| *rule == Rule::Everything)
             }
         };
-        found.unwrap_or(Verdict::Denied {
-            reason: DenialReason::NoRule,
+        found.unwrap_or_else(|| Verdict::Denied {
+            reason: match target {
+                Target::Connect(address) => self.why_not(*address, answers),
+                _ => DenialReason::NoRule,
+            },
+        })
+    }
+
+    /// Why connecting to `address` is denied.
+    fn why_not(&self, address: SocketAddr, answers: &Answers) -> DenialReason {
+        let led_there = self.redirects_to(address.port()).any(|host| match host {
+            Host::Address(_) => host.is_address(address.ip()),
+            Host::Name(name) => answers.names_of(address.ip()).any(|it| it == name),
+        });
+        match SpecialPurpose::of(address.ip()) {
+            Some(special) if led_there => DenialReason::NotPublic { address, special },
+            _ => DenialReason::NoRule,
+        }
+    }
+
+    /// The hosts that a redirect leads to, at this port.
+    fn redirects_to(&self, port: u16) -> impl Iterator<Item = &Host> {
+        self.rules.iter().filter_map(move |rule| match rule {
+            Rule::Redirect {
+                host, port: own, ..
+            } if *own == port => Some(host),
+            _ => None,
+        })
+    }
+
+    /// Whether some rule grants looking `name` up.
+    pub(crate) fn grants_lookup(&self, name: &Name) -> bool {
+        self.rules.iter().any(|rule| rule.covers_lookup(name))
+    }
+
+    /// Tell which of the addresses of `name`, whose lookup was asked for, may be told.
+    ///
+    /// While a redirect to that name is followed it is looked up for that redirect, so what it can't
+    /// reach is left out, whatever else grants the lookup: a server that names an address of its
+    /// choice gets no closer to a neighbour that the address is granted for.
+    ///
+    /// # Errors
+    /// Why none of them is.
+    pub(crate) fn usable(
+        &self,
+        name: &Name,
+        addresses: Vec<IpAddr>,
+    ) -> Result<Vec<IpAddr>, DenialReason> {
+        if !self.grants_lookup(name) {
+            return Err(DenialReason::NoRule);
+        }
+        let Some(port) = self.rules.iter().find_map(|rule| rule.public_port_of(name)) else {
+            return Ok(addresses);
+        };
+        let mut refused = None;
+        let mut public = addresses;
+        public.retain(|address| match SpecialPurpose::of(*address) {
+            None => true,
+            Some(special) => {
+                refused.get_or_insert(DenialReason::NotPublic {
+                    address: SocketAddr::new(*address, port),
+                    special,
+                });
+                false
+            }
+        });
+        match refused {
+            Some(reason) if public.is_empty() => Err(reason),
+            _ => Ok(public),
+        }
+    }
+
+    /// This policy, and what it grants for following a redirect to `url`.
+    pub(crate) fn redirected_to(&self, url: &str) -> Policy {
+        match self.redirect_rule(url) {
+            Some(rule) => self.clone().grant(rule),
+            None => self.clone(),
+        }
+    }
+
+    /// The rule that a redirect to `url` adds. None where there is nothing to add: it is granted
+    /// already, or redirects aren't.
+    fn redirect_rule(&self, url: &str) -> Option<Rule> {
+        if !self.redirects {
+            return None;
+        }
+        let url = url::Url::parse(url).ok()?;
+        let host: Host = url.host_str()?.parse().ok()?;
+        let port = url.port_or_known_default()?;
+        let granted = |rule: &Rule| match &host {
+            Host::Address(address) => rule.covers_address(SocketAddr::new(*address, port)),
+            Host::Name(name) => rule.covers_port_of(name, port),
+        };
+        (!self.rules.iter().any(granted)).then(|| Rule::Redirect {
+            public_only: !self.typed.contains(&host),
+            host,
+            port,
         })
     }
 
@@ -224,7 +405,7 @@ impl Policy {
             let rule = self
                 .rules
                 .iter()
-                .find(|rule| rule.covers_named(name, address.port()))?;
+                .find(|rule| rule.covers_named(name, address))?;
             Some(Verdict::Allowed {
                 rule: rule.clone(),
                 name: Some(name.clone()),
@@ -408,6 +589,286 @@ mod tests {
                 .judge(&target("connect 192.0.2.1:80"), &answers)
                 .is_allowed()
         );
+    }
+
+    #[test]
+    fn destinations_grant_what_they_say() {
+        let mut answers = Answers::new();
+        answers.insert(&name("example.com"), ["192.0.2.1".parse().unwrap()]);
+        for (granted, asked, expected) in [
+            ("example.com", "resolve example.com", true),
+            ("example.com", "resolve www.example.com", false),
+            ("example.com", "connect 192.0.2.1:1", true),
+            ("example.com:80-81", "connect 192.0.2.1:81", true),
+            ("example.com:80-81", "connect 192.0.2.1:82", false),
+            ("example.com", "connect 192.0.2.2:80", false),
+            ("192.0.2.1", "resolve example.com", false),
+            ("192.0.2.1:80", "connect 192.0.2.1:80", true),
+            ("192.0.2.0/24:80", "connect 192.0.2.255:80", true),
+            ("192.0.2.0/24:80", "connect 192.0.3.0:80", false),
+            ("192.0.2.0/24:80", "connect 192.0.2.1:81", false),
+            ("192.0.2.0/24", "listen 192.0.2.1:80", false),
+            ("192.0.2.0/24", "bind 192.0.2.1:80", false),
+            ("192.0.2.0/24", "udp-send 192.0.2.1:80", false),
+            ("[2001:db8::/32]", "connect [2001:db8::1]:80", true),
+            ("[2001:db8::/32]", "connect 192.0.2.1:80", false),
+        ] {
+            let policy = Policy::new().allow_connect_to(granted).unwrap();
+            assert_eq!(
+                policy.judge(&target(asked), &answers).is_allowed(),
+                expected,
+                "{granted} asked to {asked}"
+            );
+        }
+    }
+
+    /// What is granted at the start of the tests about redirects.
+    fn typed() -> Policy {
+        Policy::new()
+            .allow_url("http://typed.example/")
+            .unwrap()
+            .allow_url("http://10.0.0.1/")
+            .unwrap()
+            .allow_connect_to("flagged.example:81")
+            .unwrap()
+            .allow_connect_to("192.168.0.0/16:80")
+            .unwrap()
+            .allow_redirects()
+    }
+
+    #[test]
+    fn a_redirect_is_granted_by_who_named_its_host() {
+        for (url, expected) in [
+            // Granted as it is.
+            ("http://typed.example/other", None),
+            ("http://TYPED.example.:80/", None),
+            ("http://10.0.0.1/other", None),
+            ("http://flagged.example:81/", None),
+            ("http://192.168.1.1/", None),
+            // The user's host, at another port.
+            (
+                "http://typed.example:81/",
+                Some("redirect to typed.example:81"),
+            ),
+            (
+                "https://typed.example/",
+                Some("redirect to typed.example:443"),
+            ),
+            ("http://10.0.0.1:81/", Some("redirect to 10.0.0.1:81")),
+            ("http://0xa000001:81/", Some("redirect to 10.0.0.1:81")),
+            (
+                "http://[::ffff:10.0.0.1]:81/",
+                Some("redirect to 10.0.0.1:81"),
+            ),
+            // The server's.
+            (
+                "http://named.example/",
+                Some("redirect to named.example:80 (public addresses)"),
+            ),
+            (
+                "http://www.typed.example/",
+                Some("redirect to www.typed.example:80 (public addresses)"),
+            ),
+            (
+                "http://flagged.example/",
+                Some("redirect to flagged.example:80 (public addresses)"),
+            ),
+            (
+                "http://192.168.1.1:81/",
+                Some("redirect to 192.168.1.1:81 (public addresses)"),
+            ),
+            (
+                "http://localhost/",
+                Some("redirect to localhost:80 (public addresses)"),
+            ),
+            // No host, no port, no URL.
+            ("file:///etc/passwd", None),
+            ("mailto:someone@named.example", None),
+            ("gopher://named.example/", None),
+            ("//named.example/", None),
+            ("", None),
+        ] {
+            let rule = typed().redirect_rule(url).map(|rule| rule.to_string());
+            assert_eq!(rule.as_deref(), expected, "{url}");
+        }
+        let url = "http://named.example/";
+        assert_eq!(Policy::new().redirect_rule(url), None);
+        assert_eq!(Policy::new().redirected_to(url), Policy::new());
+        let everything = Policy::everything().allow_redirects();
+        assert_eq!(everything.redirect_rule(url), None);
+    }
+
+    #[test]
+    fn a_host_that_the_server_named_is_reached_at_public_addresses() {
+        let mut answers = Answers::new();
+        for (known, addresses) in [
+            ("typed.example", ["10.1.1.1", "8.8.8.8"]),
+            ("named.example", ["10.2.2.2", "1.1.1.1"]),
+        ] {
+            answers.insert(
+                &name(known),
+                addresses.map(|address| address.parse().unwrap()),
+            );
+        }
+        let not_public = |address: &str| {
+            let address: SocketAddr = address.parse().unwrap();
+            Some(DenialReason::NotPublic {
+                address,
+                special: SpecialPurpose::of(address.ip()).unwrap(),
+            })
+        };
+        let no_rule = Some(DenialReason::NoRule);
+        let named = "http://named.example:8080/";
+        for (url, asked, denied) in [
+            (named, "resolve named.example", None),
+            (named, "resolve other.example", no_rule),
+            (named, "connect 1.1.1.1:8080", None),
+            (named, "connect [::ffff:1.1.1.1]:8080", None),
+            (named, "connect 1.1.1.1:80", no_rule),
+            (named, "connect 8.8.8.8:8080", no_rule),
+            (named, "connect 10.2.2.2:8080", not_public("10.2.2.2:8080")),
+            (named, "connect 10.2.2.2:80", no_rule),
+            (named, "connect 10.1.1.1:8080", no_rule),
+            (named, "listen 1.1.1.1:8080", no_rule),
+            (named, "udp-send 1.1.1.1:8080", no_rule),
+            // What the user typed stays granted.
+            (named, "resolve typed.example", None),
+            (named, "connect 10.1.1.1:80", None),
+            // The user's own host, wherever it is.
+            ("http://typed.example:81/", "connect 10.1.1.1:81", None),
+            ("http://typed.example:81/", "connect 8.8.8.8:81", None),
+            ("http://typed.example:81/", "connect 10.2.2.2:81", no_rule),
+            // Addresses, in every way to write them.
+            ("http://1.0.0.1/", "connect 1.0.0.1:80", None),
+            (
+                "http://127.0.0.1/",
+                "connect 127.0.0.1:80",
+                not_public("127.0.0.1:80"),
+            ),
+            (
+                "http://2130706433/",
+                "connect 127.0.0.1:80",
+                not_public("127.0.0.1:80"),
+            ),
+            (
+                "http://0x7f.1/",
+                "connect 127.0.0.1:80",
+                not_public("127.0.0.1:80"),
+            ),
+            (
+                "http://[::ffff:7f00:1]/",
+                "connect 127.0.0.1:80",
+                not_public("127.0.0.1:80"),
+            ),
+            (
+                "http://[::1]:81/",
+                "connect [::1]:81",
+                not_public("[::1]:81"),
+            ),
+            (
+                "http://[64:ff9b::169.254.169.254]/",
+                "connect [64:ff9b::a9fe:a9fe]:80",
+                not_public("[64:ff9b::a9fe:a9fe]:80"),
+            ),
+            (
+                "http://[64:ff9b::8.8.8.8]/",
+                "connect [64:ff9b::808:808]:80",
+                None,
+            ),
+            (
+                "http://[2002:7f00:1::]/",
+                "connect [2002:7f00:1::]:80",
+                not_public("[2002:7f00:1::]:80"),
+            ),
+            ("http://0/", "connect 0.0.0.0:80", not_public("0.0.0.0:80")),
+            // Addresses that are granted already.
+            ("http://10.0.0.1/", "connect 10.0.0.1:80", None),
+            ("http://10.0.0.1:81/", "connect 10.0.0.1:81", None),
+            ("http://192.168.1.1/", "connect 192.168.1.1:80", None),
+            (
+                "http://192.168.1.1:81/",
+                "connect 192.168.1.1:81",
+                not_public("192.168.1.1:81"),
+            ),
+        ] {
+            let policy = typed().redirected_to(url);
+            let found = match policy.judge(&target(asked), &answers) {
+                Verdict::Allowed { .. } => None,
+                Verdict::Denied { reason } => Some(reason),
+            };
+            assert_eq!(found, denied, "{url} asked to {asked}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_told_what_its_redirect_reaches() {
+        let addresses = |texts: &[&str]| -> Vec<IpAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let all = &["10.0.0.9", "1.1.1.1", "fe80::1", "2606:4700::1111"][..];
+        let public = &["1.1.1.1", "2606:4700::1111"][..];
+        let resolve = Rule::Resolve {
+            name: name("known.example"),
+        };
+        let policy = typed().grant(resolve);
+        for (url, asked, expected) in [
+            ("http://named.example/", "named.example", public),
+            ("http://named.example/", "typed.example", all),
+            ("http://named.example/", "flagged.example", all),
+            ("http://named.example/", "known.example", all),
+            ("http://typed.example:81/", "typed.example", all),
+            ("http://flagged.example/", "flagged.example", public),
+            ("http://flagged.example:81/", "flagged.example", all),
+            ("http://known.example/", "known.example", public),
+        ] {
+            let policy = policy.redirected_to(url);
+            assert_eq!(
+                policy.usable(&name(asked), addresses(all)),
+                Ok(addresses(expected)),
+                "{url} asked for {asked}"
+            );
+        }
+
+        let policy = policy.redirected_to("http://named.example:81/");
+        let denied = policy.usable(&name("named.example"), addresses(&["fe80::1", "10.0.0.9"]));
+        let reason = denied.unwrap_err();
+        let asked = Target::Resolve(name("named.example"));
+        assert_eq!(
+            reason.told(&asked),
+            "a redirect may lead to public addresses only, and fe80::1 is link-local (fe80::/10) \
+             (--allow-connect named.example:81 would allow it)"
+        );
+        assert_eq!(
+            policy.usable(&name("other.example"), addresses(all)),
+            Err(DenialReason::NoRule)
+        );
+    }
+
+    #[test]
+    fn refusals_name_the_flag_that_would_allow_it() {
+        let not_public = |text: &str| DenialReason::NotPublic {
+            address: address(text),
+            special: SpecialPurpose::of(address(text).ip()).unwrap(),
+        };
+        for (reason, asked, expected) in [
+            (
+                DenialReason::NoRule,
+                "connect 10.0.0.1:80",
+                "no rule grants it (--allow-net would)",
+            ),
+            (
+                not_public("[::1]:80"),
+                "connect [::1]:80",
+                "a redirect may lead to public addresses only, and ::1 is loopback (::1/128) \
+                 (--allow-connect [::1]:80 would allow it)",
+            ),
+        ] {
+            assert_eq!(reason.told(&target(asked)), expected);
+        }
+        // The flag's value is one that is understood.
+        let flag = not_public("[::1]:80").flag(&target("connect [::1]:80"));
+        let value = flag.strip_prefix("--allow-connect ").unwrap();
+        Policy::new().allow_connect_to(value).unwrap();
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What can be granted: rules, and the names and port ranges that they are made of.
 
+use super::{Destination, SpecialPurpose};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -32,8 +33,13 @@ pub enum Host {
 }
 
 impl Host {
+    /// Whether it is this name.
+    fn is_name(&self, name: &Name) -> bool {
+        matches!(self, Host::Name(own) if own == name)
+    }
+
     /// Whether it is `address`, by its number.
-    fn is_address(&self, address: IpAddr) -> bool {
+    pub(super) fn is_address(&self, address: IpAddr) -> bool {
         matches!(self, Host::Address(own) if *own == address.to_canonical())
     }
 }
@@ -134,13 +140,22 @@ impl fmt::Display for Ports {
 pub enum Rule {
     /// Everything that a network can be asked, UDP included.
     Everything,
-    /// Connecting to a host over TCP. A host that is a name may be looked up too, and the addresses
-    /// that it resolves to during the run are the ones that may be connected to.
+    /// Connecting over TCP. A host that is a name may be looked up too, and the addresses that it
+    /// resolves to during the run are the ones that may be connected to.
     Connect {
+        /// Where to.
+        to: Destination,
+    },
+    /// Going where a response redirected to: as `Connect`, for as long as that redirect is the one
+    /// being followed. [`Policy::allow_redirects`](super::Policy::allow_redirects) has it granted.
+    Redirect {
         /// The host.
         host: Host,
-        /// The ports there.
-        ports: Ports,
+        /// The port there.
+        port: u16,
+        /// Whether it may be connected to at public addresses only, those without a
+        /// [`SpecialPurpose`].
+        public_only: bool,
     },
     /// Looking a name up, and nothing more.
     Resolve {
@@ -163,22 +178,30 @@ impl Rule {
     pub(super) fn covers_address(&self, address: SocketAddr) -> bool {
         match self {
             Rule::Everything => true,
-            Rule::Connect { host, ports } => {
-                host.is_address(address.ip()) && ports.contains(address.port())
+            Rule::Connect { to } => to.covers_address(address),
+            Rule::Redirect { host, port, .. } => {
+                host.is_address(address.ip())
+                    && *port == address.port()
+                    && self.reaches(address.ip())
             }
             Rule::Resolve { .. } | Rule::Listen { .. } => false,
         }
     }
 
-    /// Whether connecting to `port` of an address is granted because `name` resolved to it.
-    pub(super) fn covers_named(&self, name: &Name, port: u16) -> bool {
+    /// Whether connecting to `address` is granted because `name` resolved to it.
+    pub(super) fn covers_named(&self, name: &Name, address: SocketAddr) -> bool {
+        self.covers_port_of(name, address.port()) && self.reaches(address.ip())
+    }
+
+    /// Whether connecting to `port` of some address that `name` resolves to is granted.
+    pub(super) fn covers_port_of(&self, name: &Name, port: u16) -> bool {
         match self {
             Rule::Everything => true,
-            Rule::Connect {
-                host: Host::Name(own),
-                ports,
-            } => own == name && ports.contains(port),
-            Rule::Connect { .. } | Rule::Resolve { .. } | Rule::Listen { .. } => false,
+            Rule::Connect { to } => to.covers_name(name) && to.ports.contains(port),
+            Rule::Redirect {
+                host, port: own, ..
+            } => host.is_name(name) && *own == port,
+            Rule::Resolve { .. } | Rule::Listen { .. } => false,
         }
     }
 
@@ -186,9 +209,33 @@ impl Rule {
     pub(super) fn covers_lookup(&self, name: &Name) -> bool {
         match self {
             Rule::Everything => true,
-            Rule::Connect { host, .. } => matches!(host, Host::Name(own) if own == name),
+            Rule::Connect { to } => to.covers_name(name),
+            Rule::Redirect { host, .. } => host.is_name(name),
             Rule::Resolve { name: own } => own == name,
             Rule::Listen { .. } => false,
+        }
+    }
+
+    /// The port of `name` that may be connected to at public addresses only, where it is this rule
+    /// that says so.
+    pub(super) fn public_port_of(&self, name: &Name) -> Option<u16> {
+        match self {
+            Rule::Redirect {
+                host,
+                port,
+                public_only: true,
+            } if host.is_name(name) => Some(*port),
+            _ => None,
+        }
+    }
+
+    /// Whether `address` is of the kind that the rule is about, whoever has it.
+    fn reaches(&self, address: IpAddr) -> bool {
+        match self {
+            Rule::Redirect {
+                public_only: true, ..
+            } => SpecialPurpose::of(address).is_none(),
+            _ => true,
         }
     }
 
@@ -199,7 +246,7 @@ impl Rule {
             Rule::Listen { address: own } => {
                 covers_ip(own.ip(), address.ip()) && own.port() == address.port()
             }
-            Rule::Connect { .. } | Rule::Resolve { .. } => false,
+            Rule::Connect { .. } | Rule::Redirect { .. } | Rule::Resolve { .. } => false,
         }
     }
 
@@ -214,7 +261,7 @@ impl Rule {
                 covers_ip(own.ip(), address.ip())
                     && (own.port() == 0 || own.port() == address.port())
             }
-            Rule::Connect { .. } | Rule::Resolve { .. } => false,
+            Rule::Connect { .. } | Rule::Redirect { .. } | Rule::Resolve { .. } => false,
         }
     }
 
@@ -228,7 +275,19 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Rule::Everything => f.write_str("everything"),
-            Rule::Connect { host, ports } => write!(f, "connect {host}:{ports}"),
+            Rule::Connect { to } => write!(f, "connect {to}"),
+            Rule::Redirect {
+                host,
+                port,
+                public_only,
+            } => {
+                let public = if *public_only {
+                    " (public addresses)"
+                } else {
+                    ""
+                };
+                write!(f, "redirect to {host}:{port}{public}")
+            }
             Rule::Resolve { name } => write!(f, "resolve {name}"),
             Rule::Listen { address } => write!(f, "listen {address}"),
         }
@@ -250,6 +309,55 @@ pub enum RuleError {
     Host {
         /// What was given.
         text: String,
+    },
+    /// It is an IPv6 address, whose colons can't be told from the one before a port.
+    #[error("an IPv6 address is written in brackets: `{instead}`")]
+    NoBrackets {
+        /// The right form.
+        instead: String,
+    },
+    /// It is not a range of addresses.
+    #[error("`{text}` is not a range of addresses: they are written `10.0.0.0/8` and `[fd00::/8]`")]
+    Range {
+        /// What was given.
+        text: String,
+    },
+    /// It is a range of addresses with bits that the range leaves open.
+    #[error("`{text}` has bits set behind its prefix: the range is `{instead}`")]
+    HostBits {
+        /// What was given.
+        text: String,
+        /// The right form.
+        instead: String,
+    },
+    /// It is a pattern.
+    #[error("`{text}` is a pattern: a rule names one host, or a range of addresses")]
+    Wildcard {
+        /// What was given.
+        text: String,
+    },
+    /// They aren't ports.
+    #[error(
+        "`{text}` is neither a port from 1 to 65535 nor a range of them: they are written `443` and \
+         `8000-8100`"
+    )]
+    Ports {
+        /// What was given.
+        text: String,
+    },
+    /// It is a range of ports with its last one first.
+    #[error("the ports `{text}` are upside down: the range is `{instead}`")]
+    UpsideDown {
+        /// What was given.
+        text: String,
+        /// The right form.
+        instead: String,
+    },
+    /// It is a URL where a host is wanted.
+    #[error("a URL is not a host: write `{instead}`")]
+    NotAUrl {
+        /// The right form.
+        instead: String,
     },
     /// It isn't a URL.
     #[error("`{url}` is not a URL: {reason}")]
@@ -356,17 +464,25 @@ mod tests {
         let listen = |text: &str| Rule::Listen {
             address: text.parse().unwrap(),
         };
-        let connect = |host: &str, ports| Rule::Connect {
+        let connect = |text: &str| Rule::Connect {
+            to: text.parse().unwrap(),
+        };
+        let redirect = |host: &str, public_only| Rule::Redirect {
             host: host.parse().unwrap(),
-            ports,
+            port: 80,
+            public_only,
         };
         for (rule, expected) in [
             (Rule::Everything, "everything"),
+            (connect("Example.com:80"), "connect example.com:80"),
+            (connect("[::1]"), "connect [::1]:*"),
+            (connect("10.0.0.0/8:1-2"), "connect 10.0.0.0/8:1-2"),
+            (connect("[fd00::/8]"), "connect [fd00::/8]:*"),
+            (redirect("::1", false), "redirect to [::1]:80"),
             (
-                connect("Example.com", Ports::one(80)),
-                "connect example.com:80",
+                redirect("Example.com", true),
+                "redirect to example.com:80 (public addresses)",
             ),
-            (connect("::1", Ports::ANY), "connect [::1]:*"),
             (listen("127.0.0.1:9999"), "listen 127.0.0.1:9999"),
             (listen("[::1]:0"), "listen [::1]:0"),
         ] {
