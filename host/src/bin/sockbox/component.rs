@@ -12,5 +12,5 @@ pub fn run(args: Component) -> Result<(), Failure> {
         .writer()?
         .write_all(Sandbox::component())
         .map_err(|source| output.failed(source))?;
-    output.commit()
+    output.commit().map(|_| ())
 }

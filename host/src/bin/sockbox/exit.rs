@@ -3,6 +3,7 @@
 use crate::signals::Signal;
 use sockbox::Error;
 use std::error::Error as _;
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -17,6 +18,22 @@ pub enum Failure {
         name: String,
         source: io::Error,
     },
+    /// What is to be sent, or was named otherwise, can't be read.
+    Input {
+        /// What people call it.
+        name: String,
+        source: io::Error,
+    },
+    /// What was typed can't be done.
+    Usage { problem: String },
+    /// The page's URL has no name to save it under.
+    NoName { url: String },
+    /// With `--fail`: the server says that it failed.
+    Status { status: u16, reason: String },
+    /// With `--continue-at`: what the server answered is neither the page nor a part of it.
+    NoRange { status: u16, reason: String },
+    /// The request is to be sent once more, and what it sends came from standard input.
+    InputIsGone,
     /// The machine won't let sockbox work.
     System(io::Error),
     /// The time that all of it may take is over.
@@ -47,7 +64,12 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Failure::Sandbox(error) => code(error),
-            Failure::Output { .. } => code::OUTPUT,
+            Failure::Output { .. } | Failure::NoName { .. } => code::OUTPUT,
+            Failure::Input { .. } => code::INPUT,
+            Failure::Usage { .. } => code::USAGE,
+            Failure::Status { .. } => code::STATUS,
+            Failure::NoRange { .. } => code::RANGE,
+            Failure::InputIsGone => code::REWIND,
             Failure::System(_) => code::OURS,
             Failure::MaxTime(_) => code::TIMEOUT,
             Failure::Signal(signal) => signal.code(),
@@ -76,9 +98,40 @@ impl Failure {
             }
             Failure::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => None,
             Failure::Output { name, source } => Some(format!("could not write {name}: {source}")),
+            Failure::Input { name, source } => Some(format!("could not read {name}: {source}")),
+            Failure::Usage { problem } => Some(problem.clone()),
+            Failure::NoName { url } => Some(format!(
+                "the path of {url} has no name at its end to save the page under: give one with -o"
+            )),
+            Failure::Status { status, reason } => {
+                Some(format!("the server answered {}", Answer(*status, reason)))
+            }
+            Failure::NoRange { status, reason } => Some(format!(
+                "can't go on with the file: the server answered {}",
+                Answer(*status, reason)
+            )),
+            Failure::InputIsGone => Some(
+                "the request has to be sent once more, but standard input can't be read again"
+                    .to_owned(),
+            ),
             Failure::System(source) => Some(format!("the system won't let it start: {source}")),
             Failure::MaxTime(limit) => Some(format!("it took longer than {limit:?}")),
             Failure::Signal(_) => None,
+        }
+    }
+}
+
+/// A status code with its reason phrase, without what could steer a terminal.
+struct Answer<'a>(u16, &'a str);
+
+impl fmt::Display for Answer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Answer(status, reason) = self;
+        write!(f, "{status}")?;
+        let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
+        match reason.trim() {
+            "" => Ok(()),
+            reason => write!(f, " {reason}"),
         }
     }
 }
@@ -97,14 +150,20 @@ mod code {
     pub const CONNECT: u8 = 7;
     pub const PROTOCOL: u8 = 8;
     pub const INCOMPLETE: u8 = 18;
+    pub const STATUS: u8 = 22;
     pub const OUTPUT: u8 = 23;
+    pub const INPUT: u8 = 26;
     pub const TIMEOUT: u8 = 28;
+    pub const RANGE: u8 = 33;
     /// curl's for a local address that can't be used.
     pub const LISTEN: u8 = 45;
+    pub const REDIRECTS: u8 = 47;
     pub const EMPTY: u8 = 52;
     pub const SEND: u8 = 55;
     pub const RECEIVE: u8 = 56;
+    pub const CODING: u8 = 61;
     pub const LIMIT: u8 = 63;
+    pub const REWIND: u8 = 65;
     pub const WALL_TIME: u8 = 124;
     pub const OURS: u8 = 125;
     pub const DENIED: u8 = 126;
@@ -125,9 +184,11 @@ fn code(error: &Error) -> u8 {
         Error::Write { .. } => code::OUTPUT,
         Error::Timeout { .. } => code::TIMEOUT,
         Error::ListenFailed { .. } => code::LISTEN,
+        Error::TooManyRedirects { .. } => code::REDIRECTS,
         Error::EmptyResponse => code::EMPTY,
         Error::SendFailed { .. } => code::SEND,
         Error::ReceiveFailed { .. } => code::RECEIVE,
+        Error::ContentEncoding { .. } => code::CODING,
         Error::LimitExceeded { .. } | Error::MemoryLimit { .. } => code::LIMIT,
         Error::WallTime { .. } => code::WALL_TIME,
         Error::Denied { .. } => code::DENIED,
@@ -141,7 +202,7 @@ fn code(error: &Error) -> u8 {
 mod tests {
     use super::*;
     use sockbox::policy::{DenialReason, Target};
-    use sockbox::{NetworkError, ResponseLimit, Stage};
+    use sockbox::{NetworkError, ResponseLimit, Stage, TimeBound};
 
     #[test]
     fn every_error_has_its_code() {
@@ -191,15 +252,17 @@ mod tests {
                 Error::Timeout {
                     stage: Stage::Body,
                     limit: Duration::ZERO,
-                    total: false,
+                    bound: TimeBound::Total,
                     received: 0,
                 },
                 28,
             ),
             (Error::ListenFailed { address, reason }, 45),
+            (Error::TooManyRedirects { limit: 30 }, 47),
             (Error::EmptyResponse, 52),
             (Error::SendFailed { reason }, 55),
             (Error::ReceiveFailed { reason }, 56),
+            (Error::ContentEncoding { reason: text() }, 61),
             (
                 Error::LimitExceeded {
                     limit: ResponseLimit::BodySize,
@@ -250,6 +313,30 @@ mod tests {
         }
         for (failure, expected) in [
             (Failure::output("a", io::ErrorKind::BrokenPipe.into()), 23),
+            (
+                Failure::Input {
+                    name: text(),
+                    source: io::ErrorKind::NotFound.into(),
+                },
+                26,
+            ),
+            (Failure::Usage { problem: text() }, 2),
+            (Failure::NoName { url: text() }, 23),
+            (
+                Failure::Status {
+                    status: 404,
+                    reason: text(),
+                },
+                22,
+            ),
+            (
+                Failure::NoRange {
+                    status: 404,
+                    reason: text(),
+                },
+                33,
+            ),
+            (Failure::InputIsGone, 65),
             (Failure::system(io::ErrorKind::Other.into()), 125),
             (Failure::MaxTime(Duration::ZERO), 28),
             (Failure::Signal(Signal::Interrupt), 130),
@@ -285,6 +372,22 @@ mod tests {
                 Failure::output("standard output", io::ErrorKind::BrokenPipe.into()),
                 false,
                 None,
+            ),
+            (
+                Failure::Status {
+                    status: 404,
+                    reason: "Not \u{1b}[2JFound\t".to_owned(),
+                },
+                false,
+                Some("the server answered 404 Not [2JFound"),
+            ),
+            (
+                Failure::NoRange {
+                    status: 500,
+                    reason: String::new(),
+                },
+                false,
+                Some("can't go on with the file: the server answered 500"),
             ),
             (Failure::Signal(Signal::Interrupt), true, None),
             (

@@ -14,13 +14,21 @@ mod signals;
 mod stderr;
 
 use args::{Args, Command};
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 fn main() {
     let args = Args::parse();
+    if let Err((command, problem)) = args.command.check() {
+        let mut usage = Args::command();
+        // Built, so that it knows under which name it is called.
+        usage.build();
+        let mut usage = usage.find_subcommand(command).cloned().unwrap_or(usage);
+        usage.error(ErrorKind::ArgumentConflict, problem).exit();
+    }
     let (silent, verbose) = (args.command.silent(), args.command.verbose());
     let done = match args.command {
-        Command::Fetch(fetch) => fetch::run(fetch).map(|()| 0),
+        Command::Fetch(fetch) => fetch::run(*fetch),
         Command::Serve(serve) => serve::run(serve).map(|()| 0),
         Command::Run(run) => run::run(run),
         Command::Component(component) => component::run(component).map(|()| 0),

@@ -1,62 +1,147 @@
-//! The progress bar.
+//! Progress bars.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::stderr;
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use std::fmt::{self, Arguments};
 use std::time::{Duration, Instant};
 
 /// How long a transfer must have taken before a bar is worth looking at.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// A bar on standard error, which appears when the transfer takes its time.
+/// How a transfer's bar looks when its size is known.
+const WITH_SIZE: &str =
+    "{prefix}{percent:>3} % [{bar:30}] {bytes} of {total_bytes}, {speed}, {eta} left";
+
+/// How it looks when it isn't.
+const WITHOUT_SIZE: &str = "{prefix}{bytes}, {speed}, {elapsed}";
+
+/// The most characters that a bar's name takes.
+const NAME_WIDTH: usize = 20;
+
+/// The bars of all transfers, on standard error, and the lines that are told between them.
+pub struct Bars {
+    /// None if no bars are wanted.
+    all: Option<MultiProgress>,
+}
+
+impl Bars {
+    pub fn new(wanted: bool) -> Bars {
+        Bars {
+            all: wanted.then(MultiProgress::new),
+        }
+    }
+
+    /// Tell a line on standard error. No bar is spoiled by it.
+    pub fn line(&self, text: Arguments<'_>) {
+        self.suspend(|| stderr::line(text));
+    }
+
+    /// Do something without bars on the terminal.
+    pub fn suspend<T>(&self, what: impl FnOnce() -> T) -> T {
+        match &self.all {
+            Some(all) => all.suspend(what),
+            None => what(),
+        }
+    }
+
+    /// The bar of a transfer that begins now, if it is wanted: of `total` bytes, if that is known,
+    /// `before` of which were there before.
+    pub fn transfer(&self, wanted: bool, name: &str, before: u64, total: Option<u64>) -> Progress {
+        Progress {
+            all: self.all.clone().filter(|_| wanted),
+            name: shortened(name),
+            before,
+            total,
+            started: Instant::now(),
+            bar: None,
+        }
+    }
+}
+
+/// The bar of one transfer, which appears when the transfer takes its time.
 pub struct Progress {
-    wanted: bool,
+    all: Option<MultiProgress>,
+    name: String,
+    before: u64,
     total: Option<u64>,
     started: Instant,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// For a transfer of `total` bytes, if that is known, that starts now. With `wanted` false there
-    /// will be no bar.
-    pub fn new(wanted: bool, total: Option<u64>) -> Progress {
-        Progress {
-            wanted,
-            total,
-            started: Instant::now(),
-            bar: None,
-        }
-    }
-
     /// `bytes` have been moved so far.
     pub fn update(&mut self, bytes: u64) {
-        if self.wanted && self.started.elapsed() >= PATIENCE {
-            let bar = self.bar.get_or_insert_with(|| bar(self.total));
-            bar.set_position(bytes);
+        let Some(all) = &self.all else {
+            return;
+        };
+        let position = self.before.saturating_add(bytes);
+        let elapsed = self.started.elapsed();
+        if elapsed >= PATIENCE {
+            let bar = self.bar.get_or_insert_with(|| {
+                let bar = bar(self.before, self.total);
+                bar.set_prefix(self.name.clone());
+                let bar = all.add(bar.with_position(position).with_elapsed(elapsed));
+                // What came before it was seen says nothing of the speed: the estimate begins at
+                // the position that it is told of first.
+                bar.tick();
+                bar.reset_eta();
+                bar
+            });
+            bar.set_position(position);
         }
     }
+}
 
+impl Drop for Progress {
     /// The transfer has ended. A bar that is seen stays, as it is.
-    pub fn end(self) {
-        if let Some(bar) = self.bar {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.take() {
             bar.abandon();
         }
     }
 }
 
-fn bar(total: Option<u64>) -> ProgressBar {
+fn bar(before: u64, total: Option<u64>) -> ProgressBar {
     let (bar, template) = match total {
-        Some(total) => (
-            ProgressBar::new(total),
-            "{percent:>3} % [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        ),
-        None => (
-            ProgressBar::no_length(),
-            "{bytes}, {bytes_per_sec}, {elapsed}",
-        ),
+        Some(total) => (ProgressBar::new(total), WITH_SIZE),
+        None => (ProgressBar::no_length(), WITHOUT_SIZE),
     };
     // A template that can't be read would fail the test below; without one the default is used.
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        Ok(style) => bar.with_style(style.progress_chars("=> ").with_key(
+            "speed",
+            move |state: &ProgressState, out: &mut dyn fmt::Write| {
+                // A bar that can't be drawn is no reason to stop.
+                let _ = write!(out, "{}/s", HumanBytes(speed(state, before)));
+            },
+        )),
         Err(_) => bar,
+    }
+}
+
+/// Bytes in a second: now, or of all of it when it has ended.
+fn speed(state: &ProgressState, before: u64) -> u64 {
+    let speed = if state.is_finished() {
+        state.pos().saturating_sub(before) as f64 / state.elapsed().as_secs_f64()
+    } else {
+        state.per_sec()
+    };
+    speed as u64
+}
+
+/// A name as it stands before its bar: its end, without what could steer a terminal.
+fn shortened(name: &str) -> String {
+    let shown: Vec<char> = name.chars().filter(|c| !c.is_control()).collect();
+    match shown.len() {
+        0 => String::new(),
+        length if length <= NAME_WIDTH => {
+            let name: String = shown.into_iter().collect();
+            format!("{name:NAME_WIDTH$} ")
+        }
+        length => {
+            let end: String = shown[length - (NAME_WIDTH - 1)..].iter().collect();
+            format!("\u{2026}{end} ")
+        }
     }
 }
 
@@ -67,31 +152,47 @@ mod tests {
     #[test]
     fn the_bars_can_be_drawn() {
         for total in [None, Some(0), Some(100)] {
-            let bar = bar(total);
+            let bar = bar(0, total);
             bar.set_position(50);
             assert_eq!(bar.length(), total);
         }
-        for template in [
-            "{percent:>3} % [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-            "{bytes}, {bytes_per_sec}, {elapsed}",
-        ] {
+        for template in [WITH_SIZE, WITHOUT_SIZE] {
             ProgressStyle::with_template(template).unwrap();
         }
     }
 
     #[test]
     fn a_short_transfer_has_no_bar() {
-        let mut progress = Progress::new(true, Some(10));
+        let mut progress = Bars::new(true).transfer(true, "", 0, Some(10));
         progress.update(5);
         assert!(progress.bar.is_none());
-        progress.end();
     }
 
     #[test]
-    fn an_unwanted_bar_never_appears() {
-        let mut progress = Progress::new(false, Some(10));
-        progress.started -= PATIENCE;
-        progress.update(5);
-        assert!(progress.bar.is_none());
+    fn a_long_one_has_one_if_it_is_wanted() {
+        for (all, this, expected) in [
+            (true, true, true),
+            (true, false, false),
+            (false, true, false),
+        ] {
+            let mut progress = Bars::new(all).transfer(this, "name", 3, Some(10));
+            progress.started -= PATIENCE;
+            progress.update(5);
+            let position = progress.bar.as_ref().map(ProgressBar::position);
+            assert_eq!(position, expected.then_some(8), "{all} {this}");
+        }
+    }
+
+    #[test]
+    fn names_are_short() {
+        for (name, expected) in [
+            ("", ""),
+            ("page", "page                 "),
+            ("12345678901234567890", "12345678901234567890 "),
+            ("x12345678901234567890", "…2345678901234567890 "),
+            ("a\u{1b}[2Jb", "a[2Jb                "),
+        ] {
+            assert_eq!(shortened(name), expected);
+        }
     }
 }

@@ -1,0 +1,116 @@
+//! `sockbox fetch`: fetching pages as curl does.
+//!
+//! A [`plan`] has a task for each URL; a [`transfer`] does one of them in one or more [`attempt`]s,
+//! and each of those is a request, the redirects that follow, and a page that goes to its [`place`].
+//! What can be decided without doing anything is decided in the other files.
+
+mod attempt;
+mod conditional;
+mod console;
+mod counted;
+mod data;
+mod facts;
+mod headers;
+mod headers_file;
+mod input;
+mod names;
+mod place;
+mod plan;
+mod request;
+mod resume;
+mod retry;
+mod session;
+mod transfer;
+mod upload;
+mod variables;
+mod write_out;
+
+use crate::args::Fetch;
+use crate::exit::Failure;
+use crate::runtime::block_on;
+use crate::signals::Signals;
+use console::blocking;
+use plan::{Plan, Task};
+use session::Session;
+use std::rc::Rc;
+use std::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, LocalSet};
+use transfer::Transfer;
+
+/// Gives the exit code, where what has failed was told already.
+pub fn run(args: Fetch) -> Result<i32, Failure> {
+    block_on(async move {
+        let mut signals = Signals::new().map_err(Failure::system)?;
+        tokio::select! {
+            biased;
+            signal = signals.next() => Err(Failure::Signal(signal)),
+            code = all(args) => Ok(code?.into()),
+        }
+    })
+}
+
+/// Do all of it, and give the exit code of the last transfer that has failed.
+async fn all(args: Fetch) -> Result<u8, Failure> {
+    let ready = blocking(move || Ok(prepare(args))).await;
+    let (plan, tasks) = ready.map_err(Failure::system)??;
+    if plan.args.parallel {
+        in_parallel(plan.into(), tasks).await
+    } else {
+        one_by_one(&plan, &tasks).await
+    }
+}
+
+/// Read what the options name: that may be standard input, and take its time.
+fn prepare(args: Fetch) -> Result<(Plan, Vec<Task>), Failure> {
+    let plan = Plan::new(args)?;
+    let tasks = plan.tasks()?;
+    Ok((plan, tasks))
+}
+
+/// One instance fetches all, and may use connections again.
+async fn one_by_one(plan: &Plan, tasks: &[Task]) -> Result<u8, Failure> {
+    let urls = tasks.iter().map(|task| task.url.as_str());
+    let mut session = Session::new(&plan.sandbox, &plan.args, urls)?;
+    let mut code = 0;
+    for task in tasks {
+        let transfer = Transfer::new(plan, task, Instant::now());
+        code = failed_last(code, transfer.run(&mut session).await);
+    }
+    Ok(code)
+}
+
+/// Each has an instance of its own, which may do nothing for the others.
+async fn in_parallel(plan: Rc<Plan>, tasks: Vec<Task>) -> Result<u8, Failure> {
+    let queued = Instant::now();
+    let turns = Rc::new(Semaphore::new(plan.args.parallel_max.into()));
+    let mut running = JoinSet::new();
+    let local = LocalSet::new();
+    for task in tasks {
+        let mut session = Session::new(&plan.sandbox, &plan.args, [task.url.as_str()])?;
+        let (plan, turns) = (plan.clone(), turns.clone());
+        running.spawn_local_on(
+            async move {
+                // Nobody closes it; if somebody did, nobody would have to wait any more.
+                let _turn = turns.acquire().await;
+                Transfer::new(&plan, &task, queued).run(&mut session).await
+            },
+            &local,
+        );
+    }
+    local
+        .run_until(async {
+            let mut code = 0;
+            while let Some(done) = running.join_next().await {
+                let done = done.map_err(|failed| Failure::system(failed.into()))?;
+                code = failed_last(code, done);
+            }
+            Ok(code)
+        })
+        .await
+}
+
+/// A failure isn't made good by what comes after it.
+fn failed_last(before: u8, code: u8) -> u8 {
+    if code == 0 { before } else { code }
+}

@@ -1,0 +1,126 @@
+//! The sandbox that transfers run in.
+
+use super::console::Console;
+use crate::args::Fetch;
+use crate::exit::Failure;
+use crate::stderr;
+use sockbox::policy::RuleError;
+use sockbox::{AuditEvent, Error, Instance, Policy, Sandbox};
+
+/// An instance, made when it is needed, and again when it can't be used any more.
+pub struct Session {
+    sandbox: Sandbox,
+    policy: Policy,
+    verbose: bool,
+    instance: Option<Instance>,
+}
+
+impl Session {
+    /// One that may fetch `urls`, and what else was granted.
+    pub fn new<'a>(
+        sandbox: &Sandbox,
+        args: &Fetch,
+        urls: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Session, Failure> {
+        let mut policy = granted(args)?;
+        for url in urls {
+            // Whoever fetches it learns what is wrong with it.
+            if let Ok(wider) = policy.clone().allow_url(url) {
+                policy = wider;
+            }
+        }
+        Ok(Session {
+            sandbox: sandbox.clone(),
+            policy,
+            verbose: args.verbose,
+            instance: None,
+        })
+    }
+
+    /// The instance, which keeps its connections from one transfer to the next.
+    pub async fn instance(&mut self) -> Result<&mut Instance, Failure> {
+        let instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => self.build().await?,
+        };
+        Ok(self.instance.insert(instance))
+    }
+
+    async fn build(&self) -> Result<Instance, Failure> {
+        let mut builder = self.sandbox.instance().policy(self.policy.clone());
+        if self.verbose {
+            builder = builder
+                .inherit_stderr()
+                .audit(|event: &AuditEvent| stderr::line(format_args!("* {event}")));
+        }
+        Ok(builder.build().await?)
+    }
+
+    /// Take note of how a transfer ended: not every failure leaves an instance that can go on.
+    pub fn survived(&mut self, failure: &Failure, console: &Console) {
+        let spoiled = match failure {
+            Failure::MaxTime(_) => true,
+            Failure::Sandbox(error) => matches!(
+                error,
+                Error::Abandoned
+                    | Error::Trapped { .. }
+                    | Error::WallTime { .. }
+                    | Error::MemoryLimit { .. }
+                    | Error::Internal { .. }
+            ),
+            _ => false,
+        };
+        if spoiled && self.instance.take().is_some() {
+            console.note(format_args!("the sandbox is given up"));
+        }
+    }
+}
+
+/// What the options grant, whatever is fetched.
+fn granted(args: &Fetch) -> Result<Policy, Failure> {
+    let mut policy = Policy::new();
+    if args.location {
+        policy = policy.allow_redirects();
+    }
+    for target in args.resolve.iter().flat_map(|pin| pin.targets()) {
+        policy = policy.allow_connect(target);
+    }
+    for rule in &args.allow_connect {
+        policy = policy.allow_connect_to(rule).map_err(Error::from)?;
+    }
+    Ok(policy)
+}
+
+/// Whether anything can be granted for a URL.
+///
+/// # Errors
+/// It can't be read.
+pub fn check(url: &str) -> Result<(), Failure> {
+    match Policy::new().allow_url(url) {
+        // One without a host is not of a kind that can be fetched: the component says so.
+        Ok(_) | Err(RuleError::NoHost { .. }) => Ok(()),
+        Err(error) => Err(Error::from(error).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_cannot_be_read_are_refused() {
+        for (url, expected) in [
+            ("http://a/", None),
+            ("http://[::1]:81/a b", None),
+            ("mailto:a", None),
+            ("https://a/", None),
+            ("http://", Some(3)),
+            ("http://a b/", Some(3)),
+            ("http://a:65536/", Some(3)),
+            ("nonsense", Some(3)),
+        ] {
+            let code = check(url).err().map(|failure| failure.code());
+            assert_eq!(code, expected, "{url}");
+        }
+    }
+}

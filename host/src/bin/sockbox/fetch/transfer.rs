@@ -1,0 +1,274 @@
+//! One URL, from the first attempt to what is told of it.
+
+use super::attempt::{Attempt, End};
+use super::console::Turn;
+use super::facts::Facts;
+use super::names;
+use super::place::Place;
+use super::plan::{Heads, Plan, Task};
+use super::request::max_time;
+use super::retry::{Pause, Retry};
+use super::session::{self, Session};
+use super::upload::Upload;
+use super::write_out;
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::progress::Progress;
+use sockbox::Body;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// How much later than the component the host looks at the clock: it keeps `--max-time` by itself,
+/// but not while the host waits for somebody to read the output.
+const SECOND_CLOCK: Duration = Duration::from_millis(250);
+
+/// What lasts longer than one attempt.
+pub struct Transfer<'a> {
+    pub plan: &'a Plan,
+    pub task: &'a Task,
+    pub upload: Upload,
+    pub facts: Facts,
+    pub retry: Retry,
+    /// When the first attempt began.
+    pub begun: Instant,
+    /// The heads that were received and aren't printed yet.
+    pub heads: Vec<u8>,
+    /// Whether something went to where it can't be taken back from.
+    pub spent: bool,
+    /// The strong entity tag of what is in a file that is gone on with, if that came in this run.
+    pub tag: Option<Vec<u8>>,
+    /// The right to write to standard output, once it is needed.
+    pub turn: Option<Turn<'a>>,
+}
+
+impl<'a> Transfer<'a> {
+    /// For a transfer that has waited for its turn since `queued`.
+    pub fn new(plan: &'a Plan, task: &'a Task, queued: Instant) -> Transfer<'a> {
+        let upload = Upload::of(task.upload.as_deref(), &plan.template);
+        let mut facts = Facts {
+            url: task.url.clone(),
+            effective_url: task.url.clone(),
+            number: task.number,
+            referer: plan.template.referer(),
+            file: task.target.clone().unwrap_or_default(),
+            ..Facts::default()
+        };
+        facts.times.queue = queued.elapsed();
+        Transfer {
+            plan,
+            task,
+            upload,
+            facts,
+            retry: Retry::new(&plan.args),
+            begun: Instant::now(),
+            heads: Vec::new(),
+            spent: false,
+            tag: None,
+            turn: None,
+        }
+    }
+
+    /// Do it, tell what came of it, and give the exit code.
+    pub async fn run(mut self, session: &mut Session) -> u8 {
+        let plan = self.plan;
+        let mut ended = self.attempts(session).await;
+        if ended.is_err() {
+            // Heads that came before it failed are worth being seen. If they can't be, that is not
+            // worth more than what has failed.
+            let _ = self.print_heads(None).await;
+        } else {
+            ended = self.save_tag();
+        }
+        self.facts.ended(ended.as_ref().err());
+        let told = self.tell().await;
+        let failures: Vec<_> = [ended.err(), told.err()].into_iter().flatten().collect();
+        let several = plan.args.urls.0.len() > 1;
+        let url = several.then(|| names::shown(&self.task.url));
+        for failure in &failures {
+            plan.console.failed(failure, url.as_deref());
+        }
+        failures.first().map_or(0, Failure::code)
+    }
+
+    async fn attempts(&mut self, session: &mut Session) -> Result<(), Failure> {
+        session::check(&self.task.url)?;
+        let mut fresh = false;
+        loop {
+            let begun = Instant::now();
+            self.heads.clear();
+            self.facts.restart();
+            self.facts.method = self.upload.method(&self.plan.args);
+            let ended = self.attempt(session, fresh, begun).await;
+            self.facts.times.total = begun.elapsed();
+            if let Err(failure) = &ended {
+                session.survived(failure, &self.plan.console);
+            }
+            match ended {
+                Ok(End::Done) => return Ok(()),
+                Ok(End::StartOver(reason)) => {
+                    self.plan
+                        .console
+                        .note(format_args!("starting over: {reason}"));
+                    fresh = true;
+                }
+                Ok(End::Again(pause)) => {
+                    self.wait(pause).await;
+                    fresh = false;
+                }
+                Err(failure) => {
+                    let pause = match self.may_try_again() {
+                        true => self.retry.after_failure(&failure, self.begun.elapsed()),
+                        false => None,
+                    };
+                    let Some(pause) = pause else {
+                        return Err(failure);
+                    };
+                    self.wait(pause).await;
+                    fresh = false;
+                }
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        session: &mut Session,
+        fresh: bool,
+        begun: Instant,
+    ) -> Result<End, Failure> {
+        let max_time = max_time(&self.plan.args);
+        let attempt = async {
+            let instance = session.instance().await?;
+            Attempt::new(self, fresh, begun).run(instance).await
+        };
+        match max_time {
+            None => attempt.await,
+            Some(time) => tokio::time::timeout(time.saturating_add(SECOND_CLOCK), attempt)
+                .await
+                .unwrap_or(Err(Failure::MaxTime(time))),
+        }
+    }
+
+    /// Whether another attempt would begin where this one did.
+    pub fn may_try_again(&self) -> bool {
+        !self.spent && self.upload.can_be_repeated()
+    }
+
+    async fn wait(&mut self, pause: Pause) {
+        let Pause {
+            reason,
+            delay,
+            left,
+        } = pause;
+        self.plan.console.warn(format_args!(
+            "{reason}: trying again in {} s ({left} left after that)",
+            delay.as_secs_f64().ceil()
+        ));
+        self.facts.retries = self.retry.count();
+        self.turn = None;
+        tokio::time::sleep(delay).await;
+    }
+
+    /// Keep the page's entity tag for `--etag-compare`. One that isn't there any more is forgotten.
+    fn save_tag(&self) -> Result<(), Failure> {
+        let Some(path) = &self.plan.args.etag_save else {
+            return Ok(());
+        };
+        let new = matches!(self.facts.status(), Some(200..=299));
+        if !new {
+            return Ok(());
+        }
+        let mut line = self.facts.header("etag").unwrap_or(b"").to_vec();
+        if !line.is_empty() {
+            line.push(b'\n');
+        }
+        let output = Output::open(Some(path))?;
+        let written = output.writer()?.write_all(&line);
+        written.map_err(|source| output.failed(source))?;
+        output.commit().map(|_| ())
+    }
+
+    /// Print what `-w` and `--json` want to be told.
+    async fn tell(&mut self) -> Result<(), Failure> {
+        let mut texts = Vec::new();
+        if let Some(format) = &self.plan.format {
+            texts = format.fill(&self.facts, write_out::Place::is_terminal);
+        }
+        if self.plan.args.json {
+            texts.push((write_out::Place::Stdout, write_out::json(&self.facts)));
+        }
+        if texts.is_empty() {
+            return Ok(());
+        }
+        let console = &self.plan.console;
+        console.print_facts(self.take_turn().await, texts).await
+    }
+
+    /// Print the heads that were received: before the page, where that goes. A page that goes to a
+    /// file that isn't written is none.
+    pub async fn print_heads(&mut self, page: Option<&mut Place>) -> Result<(), Failure> {
+        let heads = std::mem::take(&mut self.heads);
+        if heads.is_empty() {
+            return Ok(());
+        }
+        let plan = self.plan;
+        if let Some(file) = &plan.headers_file {
+            if file.is_stdout {
+                self.take_turn().await;
+                self.spent = true;
+            }
+            file.add(heads.clone()).await?;
+        }
+        match (plan.heads, page) {
+            (Heads::Nowhere, _) => Ok(()),
+            (Heads::Stdout, _) => {
+                let turn = self.take_turn().await;
+                plan.console.print_head(turn, &heads).await
+            }
+            (Heads::WithPage, _) if self.goes_to_stdout() => {
+                self.spent = true;
+                let turn = self.take_turn().await;
+                plan.console.print_head(turn, &heads).await
+            }
+            (Heads::WithPage, Some(page)) => page.write(heads).await,
+            (Heads::WithPage, None) => Ok(()),
+        }
+    }
+
+    /// Whether the page goes to standard output.
+    pub fn goes_to_stdout(&self) -> bool {
+        matches!(self.task.target, Ok(None))
+    }
+
+    /// Wait until no other transfer writes to standard output. That lasts until the end.
+    pub async fn take_turn(&mut self) -> &Turn<'a> {
+        let turn = match self.turn.take() {
+            Some(turn) => turn,
+            None => self.plan.console.turn().await,
+        };
+        self.turn.insert(turn)
+    }
+
+    /// The body to send, from its beginning.
+    pub async fn body(&mut self) -> Result<Body, Failure> {
+        let mut upload = self.upload.clone();
+        let body = upload
+            .body(&self.plan.template, |size| self.progress(0, size))
+            .await;
+        self.upload = upload;
+        body
+    }
+
+    /// A bar for what is to be moved now.
+    pub fn progress(&self, before: u64, total: Option<u64>) -> Progress {
+        let name = match self.facts.file() {
+            // There is only one.
+            _ if self.plan.args.urls.0.len() == 1 => String::new(),
+            Some(path) => path.display().to_string(),
+            None => names::shown(&self.task.url),
+        };
+        // A bar and a page on the same terminal would spoil each other.
+        let seen = !(self.goes_to_stdout() && io::stdout().is_terminal());
+        self.plan.console.bars.transfer(seen, &name, before, total)
+    }
+}
