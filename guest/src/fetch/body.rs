@@ -7,10 +7,11 @@ use super::ResponseInfo;
 use super::client::{Answer, Client, Question};
 use super::clock::Clock;
 use super::connection::Connection;
-use super::error::{FetchError, Limit};
+use super::error::{FetchError, Limit, Stage};
 use crate::http1::{BodyDecoder, Decoded, Header};
-use crate::net::{MAX_READ, Net, NetError, Sink, Splice};
+use crate::net::{MAX_READ, Net, NetError, Sink, SinkClosed, Splice};
 use coded::Coded;
+use std::future::Future;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -174,7 +175,7 @@ impl<N: Net> Response<N> {
             let Some(bytes) = self.decode_some(max).await? else {
                 return Ok(None);
             };
-            write(sink, &bytes).await?;
+            self.write(sink, &bytes).await?;
             return Ok(Some(bytes.len() as u64));
         }
         match self.next(max).await? {
@@ -182,13 +183,15 @@ impl<N: Net> Response<N> {
             Next::Buffered(range) => {
                 let bytes = self.buffer.get(range).unwrap_or_default();
                 let length = bytes.len();
-                write(sink, bytes).await?;
+                self.write(sink, bytes).await?;
                 self.take_buffered(length);
                 Ok(Some(length as u64))
             }
             Next::Unread(available) => {
                 let received = self.decoder.received();
                 self.clock.pace(received).await?;
+                // A caller who takes their time is not a server that is silent.
+                self.within_total(sink.ready()).await?;
                 let step = self.clock.step(available.min(max));
                 let moving = self.connection()?.splice(sink, step);
                 match self.clock.receiving(received, moving).await?? {
@@ -254,6 +257,20 @@ impl<N: Net> Response<N> {
         self.clock.receiving(received, reading).await?
     }
 
+    async fn write<S: Sink>(&self, sink: &mut S, bytes: &[u8]) -> Result<(), FetchError> {
+        self.within_total(sink.write_all(bytes)).await
+    }
+
+    /// Waits for the caller's output, which only the bound on the whole time bounds.
+    async fn within_total(
+        &self,
+        output: impl Future<Output = Result<(), SinkClosed>>,
+    ) -> Result<(), FetchError> {
+        let received = self.decoder.received();
+        let written = self.clock.within_total(Stage::Body, received, output);
+        written.await?.map_err(|_| FetchError::WriteFailed)
+    }
+
     /// There as long as there is something to be received.
     fn connection(&self) -> Result<&Connection<N>, FetchError> {
         let gone = FetchError::ReceiveFailed(NetError::Other);
@@ -308,9 +325,4 @@ impl<N: Net> Response<N> {
         }
         result
     }
-}
-
-async fn write<S: Sink>(sink: &mut S, bytes: &[u8]) -> Result<(), FetchError> {
-    let written = sink.write_all(bytes).await;
-    written.map_err(|_| FetchError::WriteFailed)
 }

@@ -517,6 +517,10 @@ impl Drop for MemoryStream {
 }
 
 impl Sink for Vec<u8> {
+    async fn ready(&mut self) -> Result<(), SinkClosed> {
+        Ok(())
+    }
+
     async fn write_all(&mut self, bytes: &[u8]) -> Result<(), SinkClosed> {
         self.extend_from_slice(bytes);
         Ok(())

@@ -137,6 +137,9 @@ pub struct SinkClosed;
 
 /// Where a body goes.
 pub trait Sink {
+    /// Waits until the other side takes some bytes.
+    fn ready(&mut self) -> impl Future<Output = Result<(), SinkClosed>>;
+
     /// Hands all of `bytes` over, waiting while the other side doesn't take them.
     fn write_all(&mut self, bytes: &[u8]) -> impl Future<Output = Result<(), SinkClosed>>;
 }

@@ -1,7 +1,7 @@
 //! Timeouts, speeds and timings.
 
 use super::*;
-use crate::net::Instant;
+use crate::net::{Instant, Sink, SinkClosed, Splice, SpliceError};
 
 #[test]
 fn each_stage_ends_when_its_time_is_up() {
@@ -470,5 +470,78 @@ fn a_server_that_always_has_more_ends_with_the_whole_time() {
         });
         assert_eq!(error, expected, "chunked: {chunked}");
         assert_eq!(net.elapsed(), 5 * SECOND, "chunked: {chunked}");
+    }
+}
+
+/// An output of a caller's who takes 100 seconds for each step.
+struct SlowSink {
+    net: MemoryNet,
+    bytes: Vec<u8>,
+}
+
+impl Sink for SlowSink {
+    async fn ready(&mut self) -> Result<(), SinkClosed> {
+        let later = self.net.now().after(Duration::from_secs(100));
+        self.net.sleep_until(later).await;
+        Ok(())
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> Result<(), SinkClosed> {
+        self.ready().await?;
+        self.bytes.write_all(bytes).await
+    }
+}
+
+impl Splice<SlowSink> for MemoryStream {
+    async fn splice(&self, sink: &mut SlowSink, max: u64) -> Result<Option<u64>, SpliceError> {
+        self.splice(&mut sink.bytes, max).await
+    }
+}
+
+#[test]
+fn an_output_that_is_slow_is_bounded_by_the_whole_time_alone() {
+    let seconds = Duration::from_secs;
+    let timeout = |received| {
+        FetchError::Timeout(Timeout {
+            stage: Stage::Body,
+            bound: Bound::Total,
+            limit: seconds(150),
+            received,
+        })
+    };
+    // What comes with the head, what comes behind it, the bound, and what comes of it.
+    let cases = [
+        ("ab", "cd", None, Ok(4)),
+        ("", "abcd", None, Ok(4)),
+        ("ab", "cd", Some(seconds(150)), Err(timeout(2))),
+        ("", "abcd", Some(seconds(150)), Ok(4)),
+    ];
+    for (with_head, behind, total, expected) in cases {
+        let net = MemoryNet::default();
+        serve(&net, ADDRESS, async move |stream| {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{with_head}");
+            stream.write_all(head.as_bytes()).await.expect("open");
+            stream.write_all(behind.as_bytes()).await.expect("open");
+        });
+        let options = Options {
+            timeouts: Timeouts {
+                total,
+                ..Timeouts::default()
+            },
+            ..Options::default()
+        };
+        let written = net.run(async {
+            let request = Request {
+                options,
+                ..request("http://127.0.0.1/")
+            };
+            let mut response = fetch(&net, request).await.expect("a head");
+            let mut sink = SlowSink {
+                net: net.clone(),
+                bytes: Vec::new(),
+            };
+            response.write_to(&mut sink, u64::MAX).await
+        });
+        assert_eq!(written, expected, "{with_head:?} {behind:?} {total:?}");
     }
 }

@@ -53,6 +53,10 @@ impl<'a> OutputSink<'a> {
 }
 
 impl Sink for OutputSink<'_> {
+    async fn ready(&mut self) -> Result<(), SinkClosed> {
+        self.permit().await.map(drop)
+    }
+
     async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), SinkClosed> {
         while !bytes.is_empty() {
             let permit = self.permit().await?;
