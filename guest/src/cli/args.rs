@@ -1,7 +1,7 @@
 //! What was typed.
 
+use super::serve_args::{self, Serve};
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// What `--help` says.
@@ -10,7 +10,7 @@ Network programs in a sandbox, as a WebAssembly component.
 
 Usage:
   fetch [-i] [-o FILE] [-s] [-v] [--max-time SECONDS] URL
-  serve [--listen ADDR:PORT]...
+  serve [--listen ADDR:PORT]... [OPTIONS]
 
 fetch: get a page over HTTP/1.1. The page goes to standard output; with -o the
 page is saved and the response's head printed.
@@ -21,17 +21,34 @@ page is saved and the response's head printed.
   -m, --max-time SECONDS  give up after this time (default: no bound)
 
 serve: answer every message MESSAGE with \"Hello, MESSAGE!\".
-  -l, --listen ADDR:PORT  listen here; may be repeated (default: 127.0.0.1:9999)
+  -l, --listen ADDR:PORT   listen here; may be repeated (default: 127.0.0.1:9999)
+      --framing KIND       what ends a message: auto (a newline or a pause), line
+                           (a newline alone), chunk (the end of what one receive
+                           returned); default: auto
+      --greeting TEXT      what to say instead of Hello
+      --welcome TEXT       what to send as soon as a client is connected
+      --max-message BYTES  the longest message that is answered (default: 65536)
+      --write-timeout SECONDS
+                           close a client that takes none of its answers for so
+                           long; 0: never (default: 30)
+      --idle-timeout SECONDS
+                           close a client that is silent for so long; 0: never
+                           (default: 0)
+      --max-connections N  how many may be open at once (default: no bound)
+      --refuse-when-full   turn away whoever is too much, with one line; without
+                           it, let them wait until others have gone
+      --max-per-peer N     how many may be open from one address (default: no bound)
+      --drain-timeout SECONDS
+                           how long connections have to finish when the server
+                           stops (default: 10)
+      --stop-on-eof        stop at the end of standard input
+  -q, --quiet              don't log who comes and goes
 
 What may be reached is for the runtime to say. With `wasmtime run`:
   wasmtime run -S inherit-network -S allow-ip-name-lookup sockbox.wasm fetch http://example.com/
   wasmtime run -S inherit-network --dir . sockbox.wasm fetch -o page.html http://127.0.0.1:8080/
   wasmtime run -S inherit-network sockbox.wasm serve --listen 127.0.0.1:9999
 ";
-
-/// The port of the tutorial, on loopback alone.
-const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9999);
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,18 +70,12 @@ pub struct Fetch {
     pub max_time: Option<Duration>,
 }
 
-/// How to serve.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Serve {
-    pub listen: Vec<SocketAddr>,
-}
-
 /// Reads the arguments, the program's name not among them. The error is for people.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let parsed = match parser.next() {
         Ok(Some(lexopt::Arg::Value(name))) if name == "fetch" => parse_fetch(&mut parser),
-        Ok(Some(lexopt::Arg::Value(name))) if name == "serve" => parse_serve(&mut parser),
+        Ok(Some(lexopt::Arg::Value(name))) if name == "serve" => serve_args::parse(&mut parser),
         Ok(Some(lexopt::Arg::Value(name))) => {
             Err(format!("no such program: {}", name.to_string_lossy()).into())
         }
@@ -75,7 +86,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
     parsed.map_err(|error| format!("{error} (--help tells more)"))
 }
 
-fn common(argument: lexopt::Arg<'_>) -> Result<Command, lexopt::Error> {
+pub(super) fn common(argument: lexopt::Arg<'_>) -> Result<Command, lexopt::Error> {
     match argument {
         lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => Ok(Command::Help),
         lexopt::Arg::Short('V') | lexopt::Arg::Long("version") => Ok(Command::Version),
@@ -105,32 +116,11 @@ fn parse_fetch(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     Ok(Command::Fetch(fetch))
 }
 
-fn parse_serve(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
-    use lexopt::prelude::*;
-
-    let mut listen = Vec::new();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Short('l') | Long("listen") => listen.push(parser.value()?.parse_with(address)?),
-            other => return common(other),
-        }
-    }
-    if listen.is_empty() {
-        listen.push(DEFAULT_LISTEN);
-    }
-    Ok(Command::Serve(Serve { listen }))
-}
-
 /// Seconds, with a fraction if need be.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || "a number of seconds, as in 30 or 2.5, is needed".to_owned();
     let seconds: f64 = text.parse().map_err(|_| wrong())?;
     Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "an address and a port, as in 127.0.0.1:9999 or [::1]:9999, is needed".into())
 }
 
 #[cfg(test)]
@@ -146,12 +136,6 @@ mod tests {
         let page = || Fetch {
             url: "http://a/".to_owned(),
             ..Fetch::default()
-        };
-        let serve = |listen: &[&str]| Serve {
-            listen: listen
-                .iter()
-                .map(|text| text.parse().expect("an address"))
-                .collect(),
         };
         let cases = [
             ("--help", Command::Help),
@@ -175,11 +159,6 @@ mod tests {
                     ..page()
                 })
             }),
-            ("serve", Command::Serve(serve(&["127.0.0.1:9999"]))),
-            (
-                "serve --listen [::1]:0 -l 127.0.0.1:80",
-                Command::Serve(serve(&["[::1]:0", "127.0.0.1:80"])),
-            ),
         ];
         for (line, expected) in cases {
             assert_eq!(parse(words(line)), Ok(expected), "{line}");
@@ -201,10 +180,6 @@ mod tests {
             "fetch -m nan a",
             "fetch -m inf a",
             "fetch --silent=yes a",
-            "serve --listen",
-            "serve --listen 9999",
-            "serve --listen localhost:9999",
-            "serve here",
         ] {
             assert!(parse(words(line)).is_err(), "{line}");
         }

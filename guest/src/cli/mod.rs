@@ -5,6 +5,7 @@ pub mod args;
 mod fetch;
 #[cfg(target_family = "wasm")]
 mod serve;
+pub mod serve_args;
 
 #[cfg(target_family = "wasm")]
 pub use run::run;
