@@ -78,6 +78,24 @@ impl Program {
         self
     }
 
+    /// Let it have so many files open, and no more.
+    pub fn file_limit(self, files: usize) -> Self {
+        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(script).args(self.words());
+        command.env_clear();
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self { command }
+    }
+
     /// Start it in this folder.
     pub fn current_dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
