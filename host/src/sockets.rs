@@ -5,12 +5,14 @@
 
 use crate::state::State;
 use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily};
 use wasmtime_wasi::p2::bindings::sockets::tcp::HostTcpSocket;
 use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
-use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, SocketResult, TcpSocket};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, Pollable, SocketResult, TcpSocket};
 use wasmtime_wasi::sockets::WasiSocketsView;
 
 /// How many of a run's TCP sockets are open, and how many may be.
@@ -22,6 +24,10 @@ pub(crate) struct Sockets {
 impl Sockets {
     pub(crate) fn new(limit: usize) -> Sockets {
         Sockets { open: 0, limit }
+    }
+
+    fn are_used_up(&self) -> bool {
+        self.open >= self.limit
     }
 
     /// How many are open: those that listen, those of connections, and those that wait for either.
@@ -54,8 +60,10 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         "[method]tcp-socket.accept",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            let accepted: Result<Accepted, ErrorCode> =
-                counted(state, |state| state.sockets().accept(this))?;
+            let accepted: Result<Accepted, ErrorCode> = match state.tcp.are_used_up() {
+                true if !is_ready(state.table.get_mut(&this)?) => Err(ErrorCode::WouldBlock),
+                _ => counted(state, |state| state.sockets().accept(this))?,
+            };
             Ok((accepted,))
         },
     )?;
@@ -88,12 +96,18 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     )
 }
 
+/// Whether somebody waits to be accepted.
+fn is_ready(socket: &mut TcpSocket) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    pin!(socket.ready()).poll(&mut cx).is_ready()
+}
+
 /// Make a socket, if one more may be had.
 fn counted<T>(
     state: &mut State,
     make: impl FnOnce(&mut State) -> SocketResult<T>,
 ) -> wasmtime::Result<Result<T, ErrorCode>> {
-    if state.tcp.open >= state.tcp.limit {
+    if state.tcp.are_used_up() {
         return Ok(Err(ErrorCode::NewSocketLimit));
     }
     match make(state) {

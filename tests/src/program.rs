@@ -35,6 +35,12 @@ impl Program {
         Self::new(&curl.path, ["-s"]).libraries(curl).args(args)
     }
 
+    /// The real netcat, OpenBSD's, which shuts its sending side down at the end of its input.
+    pub fn netcat<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        let netcat = tools::netcat();
+        Self::new(&netcat.path, ["-N"]).libraries(netcat).args(args)
+    }
+
     /// Any program.
     pub(crate) fn new<A: AsRef<OsStr>>(path: &Path, args: impl IntoIterator<Item = A>) -> Self {
         let mut command = Command::new(path);

@@ -65,6 +65,11 @@ impl Serving {
         &self.process
     }
 
+    /// The process, to be changed.
+    pub fn process_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
     /// Wait until a line of its log has all of these words.
     pub fn wait_for_log(&self, words: &[&str]) -> String {
         self.process
