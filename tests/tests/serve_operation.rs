@@ -1,8 +1,10 @@
 //! `sockbox serve`: what whoever runs it sees of it, and how it starts, stops and starts anew.
 
-use sockbox_tests::{Json, Program, Serving, Signal, eventually};
+use sockbox_tests::{HelloClient, Json, Program, Serving, Signal, TutorialClient, eventually};
+use std::fs::File;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixDatagram;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -129,6 +131,123 @@ fn systemd_is_told() {
     server.client().ask("Michael\n", "Hello, Michael!\n");
 }
 
+/// `sockbox serve`, started as systemd does it: with these sockets as its files from number 3 on.
+fn activated(sockets: &[&TcpListener], options: &[&str]) -> Program {
+    let files = sockets
+        .iter()
+        .map(|socket| socket.as_fd().try_clone_to_owned());
+    Program::sockbox(["serve"])
+        .args(options)
+        .with_files(files.map(|file| file.expect("a copy of a socket")))
+}
+
+#[test]
+fn systemd_may_listen_for_it() {
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = sockets.each_ref().map(|it| it.local_addr().unwrap());
+    // Somebody who is there before the server is.
+    let mut early = HelloClient::connect(addresses[1]);
+    early.send("early\n");
+    let server = Serving::started(activated(&[&sockets[0], &sockets[1]], &[]), 2);
+    assert_eq!(server.addresses(), addresses);
+    early.expect("Hello, early!\n");
+    for address in addresses {
+        let mut client = HelloClient::connect(address);
+        let ours = client.address().to_string();
+        client
+            .ask("Michael", "Hello, Michael!")
+            .ask("a\nb\n", "Hello, a!\nHello, b!\n")
+            .send("exit\n")
+            .expect_end();
+        let line = server.wait_for_log(&["closed", &ours]);
+        assert!(line.contains(&address.to_string()), "{line}");
+        TutorialClient::run_together(address, 20);
+    }
+    let line = eventually("everybody to be gone", || {
+        Some(server.statistics()).filter(|line| line.contains("1 open"))
+    });
+    assert!(line.contains(", 3 sockets"), "{line}");
+    server.process().signal(Signal::TERM);
+    early.expect_end();
+    server.into_process().wait().assert_code(0);
+    // They are systemd's, and go on listening.
+    for address in addresses {
+        TcpStream::connect(address).unwrap();
+    }
+}
+
+#[test]
+fn inherited_sockets_are_as_good_as_others() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let options = ["--listen", "127.0.0.1:0", "--write-timeout", "2"];
+    let server = Serving::started(activated(&[&socket], &options), 2);
+    assert_eq!(server.addresses()[1], address);
+    server.client().ask("Michael\n", "Hello, Michael!\n");
+    let client = || HelloClient::connect(address);
+
+    let messages: String = (0..20_000).map(|number| format!("{number}\n")).collect();
+    let answers: String = (0..20_000)
+        .map(|number| format!("Hello, {number}!\n"))
+        .collect();
+    let mut half = client();
+    half.clone_to_send()
+        .send_while_receiving(&messages, &answers);
+    half.end_sending().expect_end();
+
+    let mut greedy = client();
+    let ours = greedy.address().to_string();
+    greedy.send_until_full(&b"nobody reads the answer\n".repeat(1000), 64 << 20);
+    server.wait_for_log(&["closed", &ours, "answers not taken in time"]);
+    greedy.wait_for_any_end();
+
+    let mut broken = client();
+    let ours = broken.address().to_string();
+    broken.ask("half", "Hello, half!").send("a mess");
+    broken.reset();
+    let line = server.wait_for_log(&["closed", &ours]);
+    assert!(line.contains("reset"), "{line}");
+
+    let mut idle = client();
+    idle.ask("still there?\n", "Hello, still there?!\n");
+    server.process().signal(Signal::TERM);
+    idle.expect_end();
+    server.into_process().wait().assert_code(0);
+}
+
+#[test]
+fn clients_wait_at_an_inherited_socket_while_it_is_started_anew() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Serving::started(activated(&[&socket], FRAIL), 1);
+    strike(&server);
+    let mut client = server.client();
+    client.ask("Michael\n", "Hello, Michael!\n");
+    assert!(server.statistics().contains("1 restarts"));
+    server.terminate().assert_code(0);
+}
+
+#[test]
+fn what_is_no_listening_socket_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let unix = UnixListener::bind(dir.path().join("socket")).unwrap();
+    let file = File::open("/dev/null").unwrap();
+    for file in [OwnedFd::from(connected), unix.into(), file.into()] {
+        Program::sockbox(["serve"])
+            .with_files([file])
+            .run()
+            .assert_failure(2, &["LISTEN_FDS", "number 3"])
+            .assert_stdout(b"");
+    }
+    // What is meant for somebody else is left alone.
+    let program = Serving::program(&[])
+        .env("LISTEN_PID", "1")
+        .env("LISTEN_FDS", "1");
+    let server = Serving::started(program, 1);
+    server.client().ask("Michael\n", "Hello, Michael!\n");
+}
+
 #[test]
 fn clients_have_the_time_that_they_are_given_when_it_stops() {
     let server = Serving::with(&["--drain-timeout", "1"]);
@@ -176,16 +295,17 @@ fn nothing_is_half_started() {
 /// A server whose component runs out of memory when a client wants it to: 1.5 MiB, of which it needs
 /// most to start.
 fn frail(options: &[&str]) -> Serving {
-    let frail = [
-        "--max-memory",
-        "1536K",
-        "--max-message",
-        "10M",
-        "--framing",
-        "line",
-    ];
-    Serving::with(&[&frail, options].concat())
+    Serving::with(&[FRAIL, options].concat())
 }
+
+const FRAIL: &[&str] = &[
+    "--max-memory",
+    "1536K",
+    "--max-message",
+    "10M",
+    "--framing",
+    "line",
+];
 
 /// Make it trap.
 fn strike(server: &Serving) {
@@ -262,7 +382,8 @@ fn the_help_tells_the_defaults() {
         "--log",
         "--quiet",
         "SIGUSR1",
-        "[default: 127.0.0.1:9999]",
+        "127.0.0.1:9999",
+        "LISTEN_FDS",
         "0 means never",
     ] {
         assert!(help.contains(words), "{words:?} is not in the help");

@@ -88,8 +88,16 @@ impl Instance {
     /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::MemoryLimit`]: the
     ///   instance can't be used any more.
     pub async fn serve(mut self, options: ServeOptions) -> Result<Server> {
-        let (wit_options, max_connections) = options.to_wit(self.limits());
-        self.parts().0.data_mut().dropping_breaks_off = true;
+        let (mut wit_options, max_connections) = options.to_wit(self.limits());
+        let state = self.parts().0.data_mut();
+        state.dropping_breaks_off = true;
+        for listener in options.listeners() {
+            let address = state.inherited.offer(listener);
+            let address = address.map_err(|error| Error::InvalidOptions {
+                reason: format!("not a TCP socket that listens: {error}"),
+            })?;
+            wit_options.listen.push(address.into());
+        }
         let call = self.begin().await?;
         let (store, programs) = self.parts();
         let guest = programs.sockbox_net_hello_server().server();

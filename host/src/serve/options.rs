@@ -3,7 +3,8 @@
 use crate::bindings::hello_server as wit;
 use crate::convert::nanoseconds;
 use crate::limits::Limits;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What ends a message. In each of them a character of UTF-8 that arrives in pieces isn't cut.
@@ -25,6 +26,7 @@ pub enum Framing {
 #[must_use]
 pub struct ServeOptions {
     listen: Vec<SocketAddr>,
+    listeners: Vec<Arc<TcpListener>>,
     framing: Framing,
     greeting: Option<String>,
     welcome: Option<String>,
@@ -46,6 +48,15 @@ impl ServeOptions {
     /// [`Server::addresses`](crate::Server::addresses) tells. An IPv6 address listens for IPv6 alone.
     pub fn listen(mut self, address: SocketAddr) -> ServeOptions {
         self.listen.push(address);
+        self
+    }
+
+    /// Serve whoever connects to `listener` too, a socket that listens already: one that somebody with
+    /// more rights has opened, or that outlives the server. Its address has to be granted like others;
+    /// [`Server::addresses`](crate::Server::addresses) tells it behind those of
+    /// [`listen`](Self::listen). The server works on a copy of it, and makes it non-blocking.
+    pub fn listener(mut self, listener: impl Into<Arc<TcpListener>>) -> ServeOptions {
+        self.listeners.push(listener.into());
         self
     }
 
@@ -109,6 +120,11 @@ impl ServeOptions {
     pub fn max_per_peer(mut self, count: u32) -> ServeOptions {
         self.max_per_peer = Some(count);
         self
+    }
+
+    /// The sockets that listen already.
+    pub(super) fn listeners(&self) -> &[Arc<TcpListener>] {
+        &self.listeners
     }
 
     /// In the component's words, and how many connections there may be.

@@ -57,6 +57,11 @@ pub async fn listen(net: &WasiNet, local: SocketAddr) -> Result<TcpListener, Net
     listener.until_done(TcpSocket::finish_bind).await?;
     listener.socket.start_listen()?;
     listener.until_done(TcpSocket::finish_listen).await?;
+    // Asked for anew, now that it is a listening socket: a runtime may have put one that had been
+    // listening before in its place, which the first pollable knows nothing of.
+    listener.ready = net
+        .reactor()
+        .register(listener.socket.subscribe(), Urgency::Always);
     listener.local = from_wasi(listener.socket.local_address()?);
     Ok(listener)
 }

@@ -6,9 +6,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where `serve` listens unless told otherwise.
-pub const DEFAULT_LISTEN: &str = "127.0.0.1:9999";
-
 /// Run network programs in a WebAssembly sandbox that reaches only what it was granted
 #[derive(Debug, Parser)]
 #[command(name = "sockbox", version, after_help = EXAMPLES)]

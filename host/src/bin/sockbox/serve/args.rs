@@ -1,6 +1,5 @@
 //! What can be typed behind `sockbox serve`.
 
-use crate::args::DEFAULT_LISTEN;
 use clap::ValueEnum;
 use sockbox::Framing;
 use std::net::SocketAddr;
@@ -24,8 +23,9 @@ NOTIFY_SOCKET is set, systemd is told when the server is ready and when it stops
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Serve {
-    /// Listen on this address; port 0 lets the system choose one. May be given more than once
-    #[arg(short, long, value_name = "ADDR:PORT", value_parser = address, default_value = DEFAULT_LISTEN)]
+    /// Listen on this address; port 0 lets the system choose one. May be given more than once.
+    /// Default: what systemd listens on for us (LISTEN_FDS), or else 127.0.0.1:9999
+    #[arg(short, long, value_name = "ADDR:PORT", value_parser = address)]
     pub listen: Vec<SocketAddr>,
 
     /// Tell on standard error what the policy decides, and where in the component a trap happened
@@ -144,7 +144,7 @@ pub enum Restart {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        format!("expected an address and a port, such as {DEFAULT_LISTEN} or [::1]:9999")
+        "expected an address and a port, such as 127.0.0.1:9999 or [::1]:9999".to_owned()
     })
 }
 
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn it_listens_where_it_is_told() {
         for (words, expected) in [
-            ("sockbox serve", vec!["127.0.0.1:9999"]),
+            ("sockbox serve", vec![]),
             ("sockbox serve --listen 127.0.0.1:0", vec!["127.0.0.1:0"]),
             (
                 "sockbox serve -l 127.0.0.1:1 --listen [::1]:2",

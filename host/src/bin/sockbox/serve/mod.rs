@@ -1,5 +1,6 @@
 //! `sockbox serve`.
 
+mod activation;
 mod args;
 mod files;
 mod log;
@@ -19,16 +20,22 @@ use notify::Notify;
 use restarts::Restarts;
 use sockbox::{AuditEvent, Error, Event, Limits, Policy, Sandbox, ServeOptions, Server, Summary};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use totals::{Counts, Totals};
 
+/// Where it listens unless told otherwise: at the tutorial's port, on loopback alone.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9999);
+
 pub fn run(args: Serve) -> Result<(), Failure> {
+    // First of all: these are files that nothing else in the process may have touched.
+    let listeners = activation::listeners().map_err(|reason| Error::InvalidOptions { reason })?;
     files::raise_limit();
-    block_on(serve(args))
+    block_on(serve(args, listeners))
 }
 
-async fn serve(args: Serve) -> Result<(), Failure> {
+async fn serve(args: Serve, listeners: Vec<Arc<TcpListener>>) -> Result<(), Failure> {
     let log = Log {
         format: args.log,
         quiet: args.quiet,
@@ -48,10 +55,14 @@ async fn serve(args: Serve) -> Result<(), Failure> {
         log,
     };
     let sandbox = Sandbox::new()?;
-    let mut server = start(&sandbox, &args, &args.listen).await?;
+    let mut listen = args.listen.clone();
+    if listen.is_empty() && listeners.is_empty() {
+        listen.push(DEFAULT_LISTEN);
+    }
+    let mut server = start(&sandbox, &args, &listen, &listeners).await?;
     // What a restart listens on: where the system chose a port, it is to be the same one.
-    let addresses = server.addresses().to_vec();
-    for address in &addresses {
+    listen = server.addresses()[..listen.len()].to_vec();
+    for address in server.addresses() {
         // Whoever waits for this line must not wait for ever.
         print(format_args!("listening on {address}"))?;
     }
@@ -73,7 +84,7 @@ async fn serve(args: Serve) -> Result<(), Failure> {
         if service.is_told_to_stop_within(pause).await {
             break service.totals.told();
         }
-        server = start(&sandbox, &args, &addresses).await?;
+        server = start(&sandbox, &args, &listen, &listeners).await?;
     };
     log.stopped(&counts);
     let summary = describe(&counts);
@@ -184,7 +195,8 @@ impl Service {
 async fn start(
     sandbox: &Sandbox,
     args: &Serve,
-    addresses: &[SocketAddr],
+    listen: &[SocketAddr],
+    listeners: &[Arc<TcpListener>],
 ) -> Result<Server, Failure> {
     let max_message = u32::try_from(args.max_message).map_err(|_| Error::InvalidOptions {
         reason: format!("--max-message {} is more than 4G", args.max_message),
@@ -206,9 +218,13 @@ async fn start(
     if let Some(count) = args.max_per_peer {
         options = options.max_per_peer(count);
     }
-    for address in addresses {
+    for address in listen {
         policy = policy.allow_listen(*address);
         options = options.listen(*address);
+    }
+    for listener in listeners {
+        policy = policy.allow_listen(listener.local_addr().map_err(Failure::system)?);
+        options = options.listener(listener.clone());
     }
     let mut limits = Limits::default();
     if let Some(bytes) = args.max_memory {
