@@ -769,6 +769,47 @@ async fn sockets_are_counted_and_bounded() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_that_listens_already_is_served_if_its_address_is_granted() {
+    let listener = Arc::new(TcpListener::bind(loopback()).unwrap());
+    let address = listener.local_addr().unwrap();
+    // Before there is a server.
+    let early = ask(address, "early");
+    let sandbox = Sandbox::new().unwrap();
+    let options = ServeOptions::new().listener(listener.clone());
+
+    let instance = sandbox.instance().build().await.unwrap();
+    let error = instance.serve(options.clone()).await.map(|_| ());
+    assert!(
+        matches!(&error, Err(Error::Denied { target: Target::Listen(at), .. }) if *at == address),
+        "{error:?}"
+    );
+
+    let policy = Policy::new().allow_listen(address).allow_listen(loopback());
+    let instance = sandbox.instance().policy(policy).build().await.unwrap();
+    let mut server = instance.serve(options.listen(loopback())).await.unwrap();
+    let [own, inherited] = *server.addresses() else {
+        panic!("{:?}", server.addresses());
+    };
+    assert_eq!(inherited, address);
+    let Some(Event::Opened(opened)) = server.next().await.unwrap() else {
+        panic!("not opened");
+    };
+    assert_eq!(opened.local, address);
+    let handle = server.handle();
+    let done = tokio::spawn(server.finish());
+    assert_eq!(early.join().unwrap().unwrap(), "Hello, early!");
+    for address in [own, inherited] {
+        let answer = ask(address, "a\nb\n").join().unwrap().unwrap();
+        assert_eq!(answer, "Hello, a!\nHello, b!\n", "{address}");
+    }
+    handle.stop(DEADLINE);
+    let summary = done.await.unwrap().unwrap();
+    assert_eq!((summary.accepted, summary.sockets), (3, 0));
+    // It goes on listening, for whoever it belongs to.
+    TcpStream::connect(address).unwrap();
+}
+
 #[tokio::test]
 async fn clients_are_turned_away_and_told_of() {
     let options = ServeOptions::new()

@@ -48,6 +48,44 @@ fn a_client_that_shuts_down_and_takes_no_answers_is_closed() {
 }
 
 #[test]
+fn clients_that_never_stop_talking_leave_others_their_turns() {
+    let server = Serving::with(&["--quiet"]);
+    let until = Instant::now() + 3 * SECOND;
+    let talkers: Vec<_> = (0..4)
+        .map(|_| {
+            let mut listener = server.client();
+            let mut talker = listener.clone_to_send();
+            thread::spawn(move || {
+                // The shortest messages there are: the most work for the fewest bytes.
+                let messages = "\n".repeat(100_000);
+                let answers = "Hello, !\n".repeat(100_000);
+                let mut rounds = 0;
+                while Instant::now() < until {
+                    talker.send_while_receiving(&messages, &answers);
+                    rounds += 1;
+                }
+                listener.send("exit\n").expect_end();
+                rounds
+            })
+        })
+        .collect();
+    let mut polite = server.client();
+    let (mut slowest, mut answers) = (Duration::ZERO, 0);
+    while Instant::now() < until {
+        let asked = Instant::now();
+        polite.ask("my turn?\n", "Hello, my turn?!\n");
+        slowest = slowest.max(asked.elapsed());
+        answers += 1;
+    }
+    let rounds: u32 = talkers.into_iter().map(|it| it.join().unwrap()).sum();
+    assert!(rounds >= 4, "{rounds} times 100,000 messages");
+    assert!(
+        answers >= 20 && slowest < SECOND,
+        "{answers} answers, the slowest after {slowest:?}"
+    );
+}
+
+#[test]
 fn a_client_that_takes_its_answers_slowly_is_not_closed() {
     let server = Serving::with(&["--write-timeout", "1", "--framing", "line"]);
     let mut client = server.client();

@@ -5,8 +5,7 @@ use super::framing::Rules;
 use super::options::Options;
 use crate::net::Instant;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::pin;
@@ -38,8 +37,9 @@ pub(super) struct Shared {
     pub(super) refused: Cell<u64>,
     pub(super) accepted: Cell<u64>,
     pub(super) open: Cell<u64>,
-    /// How many are open from each address; kept only where that is bounded.
-    peers: RefCell<HashMap<IpAddr, u32>>,
+    /// How many are open from each address; kept only where that is bounded. No hash table: its keys
+    /// would make random numbers one more thing that the component needs of its runtime.
+    peers: RefCell<BTreeMap<IpAddr, u32>>,
     held: Cell<usize>,
     stopping: Cell<bool>,
     /// Who waits for a connection to end, being full.

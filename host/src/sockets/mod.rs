@@ -122,7 +122,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
             } else {
                 HostTcpSocket::drop(&mut state.sockets(), Resource::new_own(rep))?;
             }
-            state.tcp.open -= 1;
+            state.tcp.open = state.tcp.open.saturating_sub(1);
             Ok(())
         },
     )?;
