@@ -2,6 +2,7 @@
 
 use sockbox_tests::{Nginx, Program, Serving, Tripwire, TutorialClient, pattern};
 use std::fs;
+use std::time::Duration;
 
 /// What `wasmtime run` needs to be told for the network.
 const NETWORK: &[&str] = &["-S", "inherit-network", "-S", "allow-ip-name-lookup"];
@@ -176,6 +177,29 @@ fn a_client_that_takes_no_answers_is_closed() {
     other.ask("still there?\n", "Hello, still there?!\n");
     drop(client);
     other.ask("still there?\n", "Hello, still there?!\n");
+}
+
+#[test]
+fn when_no_files_are_left_accepting_pauses_and_goes_on() {
+    let server = serving(&[]);
+    let mut first = server.client();
+    first.ask("1\n", "Hello, 1!\n");
+    server.process().allow_no_more_files();
+    let mut second = server.client();
+    second.send("2\n");
+    // This runtime can't say why.
+    server.wait_for_log(&["could not accept", "unknown failure"]);
+    let before = server.process().cpu_time();
+    second.expect_silence(Duration::from_secs(2));
+    let used = server.process().cpu_time() - before;
+    assert!(
+        used < Duration::from_millis(500),
+        "{used:?} of computing in two seconds"
+    );
+    first.ask("still there?\n", "Hello, still there?!\n");
+    assert_eq!(server.count_in_log(&["could not accept"]), 1, "once");
+    server.process().set_file_limit(200);
+    second.expect("Hello, 2!\n");
 }
 
 #[test]
