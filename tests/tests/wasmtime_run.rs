@@ -1,6 +1,6 @@
 //! The same component under the real `wasmtime run`: it needs no host of ours.
 
-use sockbox_tests::{Nginx, Program, Serving, Tripwire, TutorialClient, pattern};
+use sockbox_tests::{Json, Nginx, Program, Serving, Tripwire, TutorialClient, pattern};
 use std::fs;
 use std::time::Duration;
 
@@ -155,6 +155,8 @@ fn a_server_has_its_bounds_here_too() {
         "--refuse-when-full",
         "--idle-timeout",
         "1",
+        "--log",
+        "json",
     ]);
     let (mut one, mut two) = (server.client(), server.client());
     one.expect("Welcome!\n").ask("you\n", "Ahoy, you!\n");
@@ -163,7 +165,12 @@ fn a_server_has_its_bounds_here_too() {
     two.ask("a long message\n", "message longer than 10 bytes\n")
         .expect_end();
     one.expect_end();
-    server.wait_for_log(&["closed", "silent for too long"]);
+    let line = Json::parse(&server.wait_for_log(&["closed", "silent for too long"]));
+    assert_eq!(line.text("local"), server.address().to_string());
+    assert_eq!(line.number("messages"), 1.0);
+    assert!(line.number("time") > 1.7e9, "{line:?}");
+    let line = Json::parse(&server.wait_for_log(&["refused"]));
+    assert_eq!(line.text("reason"), "too many connections");
 }
 
 #[test]

@@ -42,6 +42,8 @@ serve: answer every message MESSAGE with \"Hello, MESSAGE!\".
                            how long connections have to finish when the server
                            stops (default: 10)
       --stop-on-eof        stop at the end of standard input
+      --log KIND           log lines for people (text) or JSON objects (json);
+                           default: text
   -q, --quiet              don't log who comes and goes
 
 What may be reached is for the runtime to say. With `wasmtime run`:

@@ -3,13 +3,14 @@
 use super::run::{Failed, complain, print};
 use super::serve_args::Serve;
 use crate::bindings::wasi::cli::stdin::get_stdin;
-use crate::hello::{Event, Progress, Server};
+use crate::hello::{Event, Json, Progress, Server};
 use crate::net::Source;
 use crate::net::wasi::{InputSource, WasiNet};
 use crate::rt::{Either, race};
 use std::future::pending;
 use std::io::{self, Write};
 use std::pin::pin;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How much of standard input is read, and thrown away, at once.
 const READ_SIZE: usize = 4096;
@@ -51,6 +52,7 @@ pub fn run(arguments: Serve) -> Result<(), Failed> {
                     let told = |event: &&Event| {
                         !arguments.quiet || matches!(event, Event::AcceptFailed(_))
                     };
+                    let log = |event| log(event, arguments.json);
                     events.iter().filter(told).for_each(log);
                 }
                 Progress::Stopped(statistics) => return print(&format!("served {statistics}\n")),
@@ -66,6 +68,15 @@ async fn end_of_input(net: &WasiNet) {
 }
 
 /// Logs an event. A log that nobody takes is no reason to stop serving.
-fn log(event: &Event) {
-    let _ = writeln!(io::stderr(), "{event}");
+fn log(event: &Event, json: bool) {
+    let mut stderr = io::stderr();
+    let _ = match json {
+        false => writeln!(stderr, "{event}"),
+        true => {
+            // A clock that is set before 1970 is as good as none.
+            let time = SystemTime::now().duration_since(UNIX_EPOCH);
+            let time = time.unwrap_or_default();
+            writeln!(stderr, "{}", Json { time, event })
+        }
+    };
 }

@@ -19,6 +19,8 @@ pub struct Serve {
     pub drain_timeout: Duration,
     pub stop_on_eof: bool,
     pub quiet: bool,
+    /// Whether the log is one for machines.
+    pub json: bool,
 }
 
 impl Default for Serve {
@@ -28,6 +30,7 @@ impl Default for Serve {
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             stop_on_eof: false,
             quiet: false,
+            json: false,
         }
     }
 }
@@ -51,6 +54,7 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Erro
             Long("max-per-peer") => options.max_per_peer = Some(parser.value()?.parse()?),
             Long("drain-timeout") => serve.drain_timeout = parser.value()?.parse_with(seconds)?,
             Long("stop-on-eof") => serve.stop_on_eof = true,
+            Long("log") => serve.json = parser.value()?.parse_with(is_json)?,
             Short('q') | Long("quiet") => serve.quiet = true,
             other => return common(other),
         }
@@ -72,6 +76,14 @@ fn framing(text: &str) -> Result<Framing, String> {
         "line" => Ok(Framing::Line),
         "chunk" => Ok(Framing::Chunk),
         _ => Err("auto, line or chunk is needed".to_owned()),
+    }
+}
+
+fn is_json(text: &str) -> Result<bool, String> {
+    match text {
+        "text" => Ok(false),
+        "json" => Ok(true),
+        _ => Err("text or json is needed".to_owned()),
     }
 }
 
@@ -127,13 +139,14 @@ mod tests {
                 }),
             ),
             (
-                "serve --max-connections 7 --refuse-when-full --max-per-peer 2 --stop-on-eof -q",
+                "serve --max-connections 7 --refuse-when-full --max-per-peer 2 --stop-on-eof -q --log json",
                 serve(&["127.0.0.1:9999"], |serve| {
                     serve.options.max_connections = Some(7);
                     serve.options.refuse_when_full = true;
                     serve.options.max_per_peer = Some(2);
                     serve.stop_on_eof = true;
                     serve.quiet = true;
+                    serve.json = true;
                 }),
             ),
         ];
@@ -158,6 +171,7 @@ mod tests {
             "serve --idle-timeout soon",
             "serve --drain-timeout inf",
             "serve --stop-on-eof=yes",
+            "serve --log xml",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -12,7 +12,7 @@ mod shared;
 mod tests;
 
 pub use event::{
-    AcceptFailed, CloseReason, Closed, Event, Opened, RefuseReason, Refused, Statistics,
+    AcceptFailed, CloseReason, Closed, Event, Json, Opened, RefuseReason, Refused, Statistics,
 };
 pub use framing::{DEFAULT_MAX_MESSAGE_SIZE, Framing};
 pub use options::{DEFAULT_GREETING, DEFAULT_MAX_HELD, DEFAULT_WRITE_TIMEOUT, Options, StartError};
