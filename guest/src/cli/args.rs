@@ -29,7 +29,7 @@ serve: answer every message MESSAGE with \"Hello, MESSAGE!\".
       --welcome TEXT       what to send as soon as a client is connected
       --max-message BYTES  the longest message that is answered (default: 65536)
       --write-timeout SECONDS
-                           close a client that takes none of its answers for so
+                           close a client whose answers can't be sent for so
                            long; 0: never (default: 30)
       --idle-timeout SECONDS
                            close a client that is silent for so long; 0: never

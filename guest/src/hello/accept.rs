@@ -30,7 +30,7 @@ pub async fn accept<N: Net>(net: N, listener: N::Listener, shared: Rc<Shared>, s
         match accepted {
             Ok(stream) => {
                 pause = None;
-                match shared.refusal(stream.remote_addr().ip()) {
+                match shared.refusal(stream.remote_addr()) {
                     None => {
                         let connection = Connection::open(net.clone(), shared.clone(), &stream);
                         spawner.spawn(connection.serve(stream));

@@ -60,7 +60,7 @@ impl<N: Net> Connection<N> {
         let connection = Self {
             since: net.now(),
             net,
-            id: shared.open(remote.ip()),
+            id: shared.open(remote),
             held: RefCell::new(Held::nothing(shared.clone())),
             shared,
             local: stream.local_addr(),
@@ -211,7 +211,7 @@ impl<N: Net> Connection<N> {
         bytes: &[u8],
         beside: usize,
     ) -> Result<(), CloseReason> {
-        // A piece at a time, so that the timeout is one on silence, however long the answers.
+        // A piece at a time, so that the timeout is one on waiting, however long the answers.
         for piece in bytes.chunks(MAX_READ) {
             let mut writing = pin!(async {
                 stream.write_all(piece).await?;

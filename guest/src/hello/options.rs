@@ -9,8 +9,8 @@ use std::time::Duration;
 /// What answers begin with unless told otherwise: the tutorial's word.
 pub const DEFAULT_GREETING: &str = "Hello";
 
-/// How long a client may take nothing of its answers unless told otherwise: 30 seconds. Longer than
-/// any hiccup of a network that still works.
+/// How long answers may wait to be sent unless told otherwise: 30 seconds. Longer than any hiccup of a
+/// network that still works.
 pub const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many bytes are kept for all clients together unless told otherwise: 64 MiB, a quarter of the
@@ -31,7 +31,7 @@ pub struct Options {
     pub welcome: Option<String>,
     /// The most bytes of a message, without its newline.
     pub max_message_size: u32,
-    /// How long a client may take nothing of its answers.
+    /// How long answers may wait to be sent, the client not taking them.
     pub write_timeout: Option<Duration>,
     /// How long a client may be silent.
     pub idle_timeout: Option<Duration>,

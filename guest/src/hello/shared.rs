@@ -7,7 +7,7 @@ use crate::net::Instant;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -124,19 +124,19 @@ impl Shared {
     }
 
     /// Why a client from this address can't be served, if so.
-    pub(super) fn refusal(&self, peer: IpAddr) -> Option<RefuseReason> {
+    pub(super) fn refusal(&self, remote: SocketAddr) -> Option<RefuseReason> {
         if self.is_full() {
             return Some(RefuseReason::Full);
         }
         let max = self.max_per_peer?;
-        let open = self.peers.borrow().get(&peer).copied();
+        let open = self.peers.borrow().get(&peer(remote)).copied();
         (open.unwrap_or(0) >= max).then_some(RefuseReason::PeerLimit)
     }
 
     /// Counts a new connection and gives it its number.
-    pub(super) fn open(&self, peer: IpAddr) -> u64 {
+    pub(super) fn open(&self, remote: SocketAddr) -> u64 {
         if self.max_per_peer.is_some() {
-            *self.peers.borrow_mut().entry(peer).or_default() += 1;
+            *self.peers.borrow_mut().entry(peer(remote)).or_default() += 1;
         }
         self.open.set(self.open.get() + 1);
         self.accepted.set(self.accepted.get() + 1);
@@ -146,7 +146,7 @@ impl Shared {
     pub(super) fn close(&self, closed: Closed) {
         self.open.set(self.open.get().saturating_sub(1));
         let mut peers = self.peers.borrow_mut();
-        let peer = closed.remote.ip();
+        let peer = peer(closed.remote);
         if let Some(open) = peers.get_mut(&peer) {
             *open -= 1;
             if *open == 0 {
@@ -169,6 +169,11 @@ impl Shared {
     pub(super) fn tell(&self, event: Event) {
         self.events.borrow_mut().push_back(event);
     }
+}
+
+/// Who somebody is, from whatever port, and whichever way an IPv4 address is written.
+fn peer(remote: SocketAddr) -> IpAddr {
+    remote.ip().to_canonical()
 }
 
 /// What is kept for one client, in the account of what is kept for all.

@@ -108,8 +108,9 @@ pub enum CloseReason {
     MessageTooLong,
     /// The client sent nothing for [`ServeOptions::idle_timeout`](crate::ServeOptions::idle_timeout).
     IdleTimeout,
-    /// The client took nothing of its answers for
-    /// [`ServeOptions::write_timeout`](crate::ServeOptions::write_timeout).
+    /// Answers waited to be sent for
+    /// [`ServeOptions::write_timeout`](crate::ServeOptions::write_timeout): the client didn't take
+    /// them.
     WriteTimeout,
     /// There was no memory left for what had to be kept for the client.
     Overloaded,

@@ -86,8 +86,8 @@ impl ServeOptions {
         self
     }
 
-    /// Set how long a client may take nothing of its answers before its connection is closed; none
-    /// means for ever. Default: 30 seconds.
+    /// Set how long answers may wait to be sent before the client's connection is closed; none means
+    /// for ever. What the system's buffers have taken doesn't wait. Default: 30 seconds.
     pub fn write_timeout(mut self, limit: Option<Duration>) -> ServeOptions {
         self.write_timeout = Some(limit);
         self

@@ -68,7 +68,8 @@ pub struct Serve {
     #[arg(long, value_name = "BYTES", value_parser = size, default_value = "64K", help_heading = "Protocol")]
     pub max_message: u64,
 
-    /// Close a client that takes nothing of its answers for so long; 0 means never
+    /// Close a client whose answers can't be sent for so long, since it doesn't take them; 0 means
+    /// never
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30", help_heading = "Limits")]
     pub write_timeout: Duration,
 
