@@ -174,3 +174,79 @@ fn locked(sending: &Mutex<Sending>) -> MutexGuard<'_, Sending> {
     // What it holds is valid at every moment, so a panic elsewhere spoils nothing.
     sending.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::thread;
+
+    /// A connection, and its peer.
+    async fn pair() -> (Connection, std::net::TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, remote) = listener.accept().await.unwrap();
+        assert_eq!(remote, peer.local_addr().unwrap());
+        (Connection::new(stream, remote).unwrap(), peer)
+    }
+
+    #[tokio::test]
+    async fn what_arrives_is_read_up_to_the_end() {
+        let (connection, mut peer) = pair().await;
+        assert_eq!(connection.local, peer.peer_addr().unwrap());
+        let (mut input, _output) = connection.streams();
+        assert!(input.read(10).unwrap().is_empty(), "nothing has arrived");
+        peer.write_all(b"hello").unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        input.ready().await;
+        assert_eq!(&input.read(4).unwrap()[..], b"hell");
+        assert!(input.read(0).unwrap().is_empty());
+        assert_eq!(&input.read(usize::MAX).unwrap()[..], b"o");
+        input.ready().await;
+        assert!(matches!(input.read(10), Err(StreamError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn what_the_peer_does_not_take_is_waited_for_and_then_all_is_there() {
+        let (connection, mut peer) = pair().await;
+        let (_input, mut output) = connection.streams();
+        let piece = Bytes::from(vec![7; MOST]);
+        let mut written = 0;
+        while output.check_write().unwrap() == MOST {
+            output.write(piece.clone()).unwrap();
+            written += MOST;
+            assert!(written < 1 << 30, "the system takes any amount");
+        }
+        assert!(
+            matches!(output.write(piece.clone()), Err(StreamError::Trap(_))),
+            "not permitted"
+        );
+        // The end waits behind what is left.
+        connection.shutdown(Shutdown::Write);
+        assert!(matches!(output.write(piece), Err(StreamError::Closed)));
+        let reading = thread::spawn(move || {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).map(|_| all)
+        });
+        output.ready().await;
+        assert!(matches!(output.check_write(), Err(StreamError::Closed)));
+        let all = reading.join().unwrap().unwrap();
+        assert_eq!(all.len(), written);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_breaks_off_is_told_of_by_name() {
+        let (connection, peer) = pair().await;
+        let (mut input, mut output) = connection.streams();
+        let linger = SockRef::from(&peer).set_linger(Some(std::time::Duration::ZERO));
+        linger.unwrap();
+        drop(peer);
+        input.ready().await;
+        let Err(StreamError::LastOperationFailed(error)) = input.read(10) else {
+            panic!("it was read");
+        };
+        assert_eq!(error.to_string(), "ConnectionReset");
+        output.ready().await;
+        assert!(output.write(Bytes::from_static(b"more")).is_err());
+    }
+}
