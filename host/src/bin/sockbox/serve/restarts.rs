@@ -87,6 +87,11 @@ mod tests {
             None
         );
         let mut restarts = Restarts::new(Restart::OnTrap);
+        let trapped = Error::Trapped {
+            reason: String::new(),
+            backtrace: None,
+        };
+        assert!(restarts.pause_after(&trapped, now).is_some());
         for error in [
             Error::Abandoned,
             Error::WallTime {
