@@ -108,6 +108,7 @@ impl InstanceBuilder {
             store,
             programs,
             clock,
+            limits: self.grants.limits,
             life: Life::Ready,
             discarded: Vec::new(),
             _sandbox: self.sandbox,
@@ -138,6 +139,7 @@ pub struct Instance {
     store: Store<State>,
     programs: Programs,
     clock: Clock,
+    limits: Limits,
     life: Life,
     /// Resources of the component's to be dropped at the next occasion.
     discarded: Vec<ResourceAny>,
@@ -215,6 +217,10 @@ impl Instance {
 
     pub(crate) fn parts(&mut self) -> (&mut Store<State>, &Programs) {
         (&mut self.store, &self.programs)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     pub(crate) fn network(&self) -> &Network {

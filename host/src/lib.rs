@@ -75,6 +75,7 @@ mod run;
 mod sandbox;
 mod serve;
 mod sink;
+mod sockets;
 mod state;
 mod ticker;
 
@@ -87,5 +88,6 @@ pub use policy::Policy;
 pub use run::{Command, Program};
 pub use sandbox::{Sandbox, SandboxBuilder};
 pub use serve::{
-    AcceptFailed, CloseReason, Closed, Event, Opened, ServeOptions, Server, ServerHandle, Summary,
+    AcceptFailed, CloseReason, Closed, Event, Framing, Opened, RefuseReason, Refused, ServeOptions,
+    Server, ServerHandle, Summary,
 };

@@ -28,6 +28,16 @@ pub const DEFAULT_RESOURCES: usize = 400_000;
 /// Handles to resources that a component may hold: 400,000, as many as there can be resources.
 pub const DEFAULT_HANDLES: usize = DEFAULT_RESOURCES;
 
+/// Files that the process keeps for itself, when it is asked how many sockets a run may have: 32.
+///
+/// Standard input and output, what it waits with, files it loads: a dozen or so.
+pub const RESERVED_FILES: usize = 32;
+
+/// Sockets of a server that aren't there for connections: 32, or a quarter of them if that is less.
+///
+/// Those that listen, and those of clients that are being turned away.
+pub const RESERVED_SOCKETS: usize = 32;
+
 /// Bytes that a component may hand over in one call of the host: 128 MiB.
 ///
 /// The host allocates what it is handed. Reads and writes move 64 KiB at most, but a component in
@@ -75,6 +85,10 @@ pub struct Limits {
     /// The most handles that the component may hold. Default: [`DEFAULT_HANDLES`]. Asking for one
     /// more is a trap.
     pub handles: usize,
+    /// The most TCP sockets open at once. Default: as many as the process may have files open, by its
+    /// own limit at the time (`ulimit -n`), less [`RESERVED_FILES`]. Asking for one more is an error
+    /// that the component is told, and so is asking for one when the process has no files left.
+    pub sockets: usize,
     /// The most bytes that the component may hand over in one call of the host. Default:
     /// [`DEFAULT_HOSTCALL_BYTES`]. Handing over more is a trap.
     pub hostcall_bytes: usize,
@@ -98,12 +112,55 @@ impl Default for Limits {
             instances: DEFAULT_INSTANCES,
             resources: DEFAULT_RESOURCES,
             handles: DEFAULT_HANDLES,
+            sockets: file_limit().saturating_sub(RESERVED_FILES).max(1),
             hostcall_bytes: DEFAULT_HOSTCALL_BYTES,
             wall_time: None,
             lookup_timeout: DEFAULT_LOOKUP_TIMEOUT,
             lookups_at_once: DEFAULT_LOOKUPS_AT_ONCE,
         }
     }
+}
+
+impl Limits {
+    /// How many connections a server may have under these limits.
+    ///
+    /// A connection takes a socket (of which [`RESERVED_SOCKETS`] are kept for other purposes), up to six handles and resources, and 1 to 2 KiB of memory while it
+    /// is idle. A half of the memory is left for what clients send and don't take.
+    ///
+    /// # Examples
+    /// ```
+    /// use sockbox::Limits;
+    ///
+    /// let mut limits = Limits::default();
+    /// limits.sockets = 1000;
+    /// assert_eq!(limits.connections(), 968);
+    /// limits.memory_bytes = 1024 * 1024;
+    /// assert_eq!(limits.connections(), 128);
+    /// ```
+    pub fn connections(&self) -> u32 {
+        let memory = usize::try_from(self.memory_bytes / 2 / (4 * 1024)).unwrap_or(usize::MAX);
+        let sockets = self.sockets - RESERVED_SOCKETS.min(self.sockets / 4);
+        let connections = sockets
+            .min(self.resources / 8)
+            .min(self.handles / 8)
+            .min(memory)
+            .max(1);
+        u32::try_from(connections).unwrap_or(u32::MAX)
+    }
+}
+
+/// How many files the process may have open.
+#[cfg(unix)]
+fn file_limit() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let files = limit.current.unwrap_or(u64::MAX);
+    usize::try_from(files).unwrap_or(usize::MAX)
+}
+
+/// Other systems bound handles by memory alone.
+#[cfg(not(unix))]
+fn file_limit() -> usize {
+    usize::MAX
 }
 
 #[cfg(test)]
@@ -118,6 +175,7 @@ mod tests {
         assert_eq!(limits.instances, 1_000);
         assert_eq!(limits.resources, 400_000);
         assert_eq!(limits.handles, 400_000);
+        assert_eq!(limits.sockets, file_limit() - 32);
         assert_eq!(limits.hostcall_bytes, 134_217_728);
         assert_eq!(limits.wall_time, None);
         assert_eq!(limits.lookup_timeout, Duration::from_secs(10));
@@ -125,8 +183,60 @@ mod tests {
     }
 
     #[test]
+    fn connections_are_bounded_by_whatever_is_scarce() {
+        let limits = Limits {
+            sockets: usize::MAX,
+            ..Limits::default()
+        };
+        assert_eq!(limits.connections(), 32_768);
+        for (limits, expected) in [
+            (
+                Limits {
+                    sockets: 7,
+                    ..limits.clone()
+                },
+                6,
+            ),
+            (
+                Limits {
+                    sockets: 0,
+                    ..limits.clone()
+                },
+                1,
+            ),
+            (
+                Limits {
+                    resources: 80,
+                    ..limits.clone()
+                },
+                10,
+            ),
+            (
+                Limits {
+                    handles: 79,
+                    ..limits.clone()
+                },
+                9,
+            ),
+            (
+                Limits {
+                    memory_bytes: 0,
+                    ..limits.clone()
+                },
+                1,
+            ),
+        ] {
+            assert_eq!(limits.connections(), expected, "{limits:?}");
+        }
+    }
+
+    #[test]
     fn fifteen_thousand_connections_fit() {
-        let limits = Limits::default();
+        let limits = Limits {
+            sockets: 20_000,
+            ..Limits::default()
+        };
+        assert!(limits.connections() >= 15_000);
         let connections = 15_000;
         assert!(limits.memory_bytes / connections >= 16 * 1024);
         assert!(limits.resources as u64 >= connections * 6);

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::instance::InstanceBuilder;
 use crate::load::{first_line, link, load};
 use crate::lookup::HasLookup;
+use crate::sockets;
 use crate::state::State;
 use crate::ticker::Ticker;
 use std::fmt;
@@ -184,12 +185,13 @@ impl fmt::Debug for SandboxBuilder {
     }
 }
 
-/// All of WASI 0.2, with the lookup of names replaced by our own.
+/// All of WASI 0.2, with the lookup of names and some of TCP's functions replaced by our own.
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     linker.allow_shadowing(true);
     ip_name_lookup::add_to_linker::<State, HasLookup>(&mut linker, State::lookup)?;
+    sockets::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }

@@ -3,6 +3,7 @@
 use crate::limits::Limits;
 use crate::lookup::LookupView;
 use crate::network::Network;
+use crate::sockets::{Inherited, Sockets};
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store};
@@ -14,6 +15,11 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) network: Arc<Network>,
     pub(crate) limiter: Limiter,
+    pub(crate) tcp: Sockets,
+    pub(crate) inherited: Inherited,
+    /// Whether dropping an output stream breaks off the write that is under way on it. By default it
+    /// waits for the write's end, as programs in general count on.
+    pub(crate) dropping_breaks_off: bool,
 }
 
 impl State {
@@ -42,6 +48,9 @@ impl State {
                 table,
                 network,
                 limiter: Limiter::new(limits),
+                tcp: Sockets::new(limits.sockets),
+                inherited: Inherited::default(),
+                dropping_breaks_off: false,
             },
         );
         store.limiter(|state| &mut state.limiter);

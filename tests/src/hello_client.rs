@@ -2,8 +2,9 @@
 
 use crate::deadline::{Deadline, PATIENCE};
 use crate::text::readable;
+use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long a connection must refuse to take more before it counts as full.
@@ -22,6 +23,27 @@ impl HelloClient {
     pub fn connect(server: SocketAddr) -> Self {
         let stream = TcpStream::connect(server)
             .unwrap_or_else(|error| panic!("can't connect to {server}: {error}"));
+        Self::over(stream)
+    }
+
+    /// Connect to the server from another of this machine's addresses.
+    #[track_caller]
+    pub fn connect_from(own: &str, server: SocketAddr) -> Self {
+        let own: IpAddr = own.parse().expect("an address");
+        let socket = Socket::new(Domain::for_address(server), Type::STREAM, None);
+        let connected = socket.and_then(|socket| {
+            socket.bind(&SocketAddr::new(own, 0).into())?;
+            socket.connect(&server.into())?;
+            Ok(socket)
+        });
+        let socket = connected
+            .unwrap_or_else(|error| panic!("can't connect to {server} from {own}: {error}"));
+        Self::over(socket.into())
+    }
+
+    /// Talk over a connection that there is.
+    #[track_caller]
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket option");
         stream
             .set_read_timeout(Some(PATIENCE))
@@ -37,6 +59,11 @@ impl HelloClient {
             address,
             log: Vec::new(),
         }
+    }
+
+    /// A second handle on the same connection, for a thread that sends.
+    pub fn clone_to_send(&self) -> Self {
+        Self::over(self.stream.try_clone().expect("a socket can be shared"))
     }
 
     /// The client's own end of the connection.
@@ -91,6 +118,49 @@ impl HelloClient {
     #[track_caller]
     pub fn ask(&mut self, message: &str, answer: &str) -> &mut Self {
         self.send(message).expect(answer)
+    }
+
+    /// Send a message and receive some of what comes back; nothing if the connection has ended.
+    pub fn try_ask(&mut self, message: &str) -> Option<Vec<u8>> {
+        let mut answer = vec![0; 64 * 1024];
+        // A connection that is closed at the other end may well take what is sent.
+        let _ = self.stream.write_all(message.as_bytes());
+        match self.stream.read(&mut answer) {
+            Ok(read) if read > 0 => {
+                answer.truncate(read);
+                self.log.push(format!("< {}", readable(&answer)));
+                Some(answer)
+            }
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// Receive nothing for so long.
+    #[track_caller]
+    pub fn expect_silence(&mut self, duration: Duration) -> &mut Self {
+        self.stream
+            .set_read_timeout(Some(duration))
+            .expect("a socket option");
+        let read = self.stream.read(&mut [0]);
+        match read {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            other => panic!("there should have been silence: {other:?}"),
+        }
+        self.stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a socket option");
+        self
+    }
+
+    /// Send a message that is larger than what the system keeps, while receiving the answer to it.
+    #[track_caller]
+    pub fn send_while_receiving(&mut self, message: &str, answer: &str) {
+        let mut sender = self.stream.try_clone().expect("a socket can be shared");
+        let message = message.to_owned();
+        let sending = std::thread::spawn(move || sender.write_all(message.as_bytes()));
+        self.expect(answer);
+        let sent = sending.join().expect("a thread that doesn't panic");
+        sent.unwrap_or_else(|error| panic!("sending to the server: {error}"));
     }
 
     /// Receive everything up to the server's end of the connection.

@@ -14,6 +14,7 @@
 mod capture;
 mod deadline;
 mod hello_client;
+mod json;
 mod name_trap;
 mod nginx;
 mod paths;
@@ -29,6 +30,7 @@ mod tripwire;
 
 pub use deadline::{Deadline, PATIENCE, eventually};
 pub use hello_client::HelloClient;
+pub use json::Json;
 pub use name_trap::NameTrap;
 pub use nginx::Nginx;
 pub use paths::component;

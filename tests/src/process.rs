@@ -3,7 +3,8 @@
 use crate::capture::Capture;
 use crate::deadline::{Deadline, PATIENCE};
 use crate::text::readable;
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit};
+use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -93,16 +94,73 @@ impl Process {
 
     /// The most memory it has used so far, in KiB (`VmHWM`: pages that were resident).
     pub fn peak_memory(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
+    fn status_kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))
             .expect("the process's status");
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .expect("a VmHWM line");
+            .find_map(|line| line.strip_prefix(field))
+            .unwrap_or_else(|| panic!("no {field} line"));
         let number = line.trim().trim_end_matches("kB").trim();
         number
             .parse()
             .unwrap_or_else(|error| panic!("{line:?} is not a size: {error}"))
+    }
+
+    /// How much memory it uses now, in KiB (`VmRSS`: pages that are resident).
+    pub fn memory(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> usize {
+        self.files().len()
+    }
+
+    /// Let it open no more files than it has.
+    pub fn allow_no_more_files(&self) {
+        let files = self.files();
+        // The limit is one on a new file's number, which is the lowest that is free.
+        let free = (0..).find(|number| !files.contains(number));
+        self.set_file_limit(free.expect("there are more numbers than files"));
+    }
+
+    fn files(&self) -> BTreeSet<u64> {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.id()));
+        files
+            .expect("the process's files")
+            .filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok())
+            .collect()
+    }
+
+    /// Let it have so many files open from now on, and no more.
+    pub fn set_file_limit(&self, files: u64) {
+        let limit = Rlimit {
+            current: Some(files),
+            // What may be lowered may be raised again.
+            maximum: getrlimit(Resource::Nofile).maximum,
+        };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit)
+            .unwrap_or_else(|error| panic!("the limit of {} can't be set: {error}", self.name));
+    }
+
+    /// How long it has computed so far.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))
+            .expect("the process's statistics");
+        // The name, in parentheses, may contain anything; after it, fields 14 and 15 of proc(5).
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+        let ticks: u64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().expect("a number of ticks"))
+            .sum();
+        // USER_HZ is 100 on every Linux that Rust runs on.
+        Duration::from_millis(ticks * 10)
     }
 
     /// Whether it has ended.

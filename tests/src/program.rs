@@ -2,8 +2,10 @@
 
 use crate::paths;
 use crate::process::{Finished, Process};
+use crate::python;
 use crate::tools;
 use std::ffi::OsStr;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -11,6 +13,8 @@ use std::process::{Command, Stdio};
 /// outputs captured, unless told otherwise.
 pub struct Program {
     command: Command,
+    /// What is kept open until it is started.
+    files: Vec<OwnedFd>,
 }
 
 impl Program {
@@ -35,6 +39,12 @@ impl Program {
         Self::new(&curl.path, ["-s"]).libraries(curl).args(args)
     }
 
+    /// The real netcat, OpenBSD's, which shuts its sending side down at the end of its input.
+    pub fn netcat<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        let netcat = tools::netcat();
+        Self::new(&netcat.path, ["-N"]).libraries(netcat).args(args)
+    }
+
     /// Any program.
     pub(crate) fn new<A: AsRef<OsStr>>(path: &Path, args: impl IntoIterator<Item = A>) -> Self {
         let mut command = Command::new(path);
@@ -50,7 +60,10 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        Self { command }
+        Self {
+            command,
+            files: Vec::new(),
+        }
     }
 
     /// Let it find the libraries that came with a tool.
@@ -76,6 +89,51 @@ impl Program {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
+    }
+
+    /// Let it have so many files open, and no more.
+    pub fn file_limit(self, files: usize) -> Self {
+        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        self.launched_by(Path::new("/bin/sh"), ["-c", &script])
+    }
+
+    /// Start it as systemd does, with these as its files from number 3 on.
+    pub fn with_files<F: Into<OwnedFd>>(self, files: impl IntoIterator<Item = F>) -> Self {
+        let script = include_str!("activate.py");
+        // A copy is inherited by the child, and by whatever else is started right now, which does it
+        // no harm.
+        let files: Vec<OwnedFd> = files
+            .into_iter()
+            .map(|file| rustix::io::dup(file.into()).expect("a copy of a file"))
+            .collect();
+        let numbers: Vec<String> = files
+            .iter()
+            .map(|file| file.as_raw_fd().to_string())
+            .collect();
+        let args = ["-I", "-S", "-c", script, &numbers.join(",")];
+        Self {
+            files,
+            ..self.launched_by(python::path(), args)
+        }
+    }
+
+    /// Start it by another program, which is given its path and arguments behind its own.
+    fn launched_by<const N: usize>(self, launcher: &Path, args: [&str; N]) -> Self {
+        let mut command = Command::new(launcher);
+        command.args(args).args(self.words()).env_clear();
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self {
+            command,
+            files: self.files,
+        }
     }
 
     /// Start it in this folder.

@@ -18,6 +18,16 @@ impl Serving {
         Self::started(Program::sockbox(["serve"]).args(args), listen.len())
     }
 
+    /// `sockbox serve` on a free port of 127.0.0.1, with these options.
+    pub fn with(options: &[&str]) -> Self {
+        Self::started(Self::program(options), 1)
+    }
+
+    /// What [`Serving::with`] starts.
+    pub fn program(options: &[&str]) -> Program {
+        Program::sockbox(["serve", "--listen", "127.0.0.1:0"]).args(options)
+    }
+
     /// `sockbox serve` on a free port of 127.0.0.1.
     pub fn new() -> Self {
         Self::on(&["127.0.0.1:0"])
@@ -55,6 +65,11 @@ impl Serving {
         &self.process
     }
 
+    /// The process, to be changed.
+    pub fn process_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
     /// Wait until a line of its log has all of these words.
     pub fn wait_for_log(&self, words: &[&str]) -> String {
         self.process
@@ -65,6 +80,28 @@ impl Serving {
                     .find(|line| words.iter().all(|word| line.contains(word)))
                     .map(str::to_owned)
             })
+    }
+
+    /// How many lines of its log have all of these words, so far.
+    pub fn count_in_log(&self, words: &[&str]) -> usize {
+        let stderr = self.process.stderr();
+        stderr
+            .lines()
+            .filter(|line| words.iter().all(|word| line.contains(word)))
+            .count()
+    }
+
+    /// Ask it for statistics, with SIGUSR1; returns the line that it answers with.
+    pub fn statistics(&self) -> String {
+        let before = self.count_in_log(&["statistics"]);
+        self.process.signal(Signal::USR1);
+        self.process.wait_for_stderr("statistics", |stderr| {
+            let whole_lines = stderr.rsplit_once('\n')?.0;
+            let mut lines = whole_lines
+                .lines()
+                .filter(|line| line.contains("statistics"));
+            lines.nth(before).map(str::to_owned)
+        })
     }
 
     /// Send it SIGTERM and wait until it has ended.

@@ -45,6 +45,17 @@ pub(crate) fn curl() -> &'static Tool {
     })
 }
 
+/// The real netcat.
+pub(crate) fn netcat() -> &'static Tool {
+    static NETCAT: OnceLock<Tool> = OnceLock::new();
+    NETCAT.get_or_init(|| {
+        find_or_fetch(&Package {
+            name: "netcat-openbsd",
+            program: "bin/nc.openbsd",
+        })
+    })
+}
+
 fn find_or_fetch(package: &Package) -> Tool {
     match on_path(package.name) {
         Some(path) => Tool {
@@ -95,13 +106,17 @@ fn fetched(package: &Package) -> Result<Tool, String> {
         let rename = fs::rename(fresh.path().join("root"), &root);
         rename.map_err(|error| format!("{} can't be made: {error}", root.display()))?;
     }
-    let path = root.join(package.program);
-    match path.is_file() {
-        true => Ok(Tool {
+    // Of late, what used to be in /bin is in /usr/bin.
+    let places = [
+        root.join(package.program),
+        root.join("usr").join(package.program),
+    ];
+    match places.into_iter().find(|path| path.is_file()) {
+        Some(path) => Ok(Tool {
             path,
             libraries: library_dir(&root),
         }),
-        false => Err(format!("its package has no {}", package.program)),
+        None => Err(format!("its package has no {}", package.program)),
     }
 }
 

@@ -6,10 +6,10 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 /// How long answers that are under way may take after the first signal.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// The same, and some time for a slow machine.
-const DRAINED_WITHIN: Duration = Duration::from_secs(5 + 10);
+const DRAINED_WITHIN: Duration = Duration::from_secs(10 + 10);
 
 /// curl's code for a local address that can't be used.
 const CANNOT_LISTEN: i32 = 45;
@@ -167,7 +167,8 @@ fn a_client_that_reads_nothing_cannot_keep_it_from_stopping() {
     other.expect_end();
     let finished = server.into_process().wait();
     finished.assert_code(0);
-    assert!(told.elapsed() < DRAINED_WITHIN, "{:?}", told.elapsed());
+    let took = told.elapsed();
+    assert!(took >= DRAIN && took < DRAINED_WITHIN, "{took:?}");
     client.wait_for_any_end();
 }
 

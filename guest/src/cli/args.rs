@@ -4,8 +4,9 @@ mod fetch;
 
 pub use fetch::Fetch;
 
+use super::serve_args::{self, Serve};
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::time::Duration;
 
 /// What `--help` says.
 pub const HELP: &str = "\
@@ -13,7 +14,7 @@ Network programs in a sandbox, as a WebAssembly component.
 
 Usage:
   fetch [OPTION]... URL
-  serve [--listen ADDR:PORT]...
+  serve [--listen ADDR:PORT]... [OPTION]...
 
 fetch: get a page over HTTP/1.1. The page goes to standard output; with -o alone
 the page is saved and the response's head printed. Options mean what they mean
@@ -56,6 +57,30 @@ Network:
 serve: answer every message MESSAGE with \"Hello, MESSAGE!\".
   -l, --listen ADDR:PORT    listen here; may be repeated (default:
                             127.0.0.1:9999)
+      --framing KIND        what ends a message: auto (a newline or a pause), line
+                            (a newline alone), chunk (the end of what one receive
+                            returned); default: auto
+      --greeting TEXT       what to say instead of Hello
+      --welcome TEXT        what to send as soon as a client is connected
+      --max-message BYTES   the longest message that is answered (default: 65536)
+      --write-timeout SECONDS
+                            close a client whose answers can't be sent for so
+                            long; 0: never (default: 30)
+      --idle-timeout SECONDS
+                            close a client that is silent for so long; 0: never
+                            (default: 0)
+      --max-connections N   how many may be open at once (default: no bound)
+      --refuse-when-full    turn away whoever is too much, with one line; without
+                            it, let them wait until others have gone
+      --max-per-peer N      how many may be open from one address (default: no
+                            bound)
+      --drain-timeout SECONDS
+                            how long connections have to finish when the server
+                            stops (default: 10)
+      --stop-on-eof         stop at the end of standard input
+      --log KIND            log lines for people (text) or JSON objects (json);
+                            default: text
+  -q, --quiet               don't log who comes and goes
 
 What may be reached is for the runtime to say. With `wasmtime run`:
   wasmtime run -S inherit-network -S allow-ip-name-lookup sockbox.wasm fetch http://example.com/
@@ -63,10 +88,6 @@ What may be reached is for the runtime to say. With `wasmtime run`:
   wasmtime run -S inherit-network sockbox.wasm fetch -sSfL -d name=value http://127.0.0.1:8080/
   wasmtime run -S inherit-network sockbox.wasm serve --listen 127.0.0.1:9999
 ";
-
-/// The port of the tutorial, on loopback alone.
-const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9999);
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,18 +98,12 @@ pub enum Command {
     Serve(Serve),
 }
 
-/// How to serve.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Serve {
-    pub listen: Vec<SocketAddr>,
-}
-
 /// Reads the arguments, the program's name not among them. The error is for people.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let parsed = match parser.next() {
         Ok(Some(lexopt::Arg::Value(name))) if name == "fetch" => fetch::parse(&mut parser),
-        Ok(Some(lexopt::Arg::Value(name))) if name == "serve" => parse_serve(&mut parser),
+        Ok(Some(lexopt::Arg::Value(name))) if name == "serve" => serve_args::parse(&mut parser),
         Ok(Some(lexopt::Arg::Value(name))) => {
             Err(format!("no such program: {}", name.to_string_lossy()).into())
         }
@@ -99,7 +114,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
     parsed.map_err(|error| format!("{error} (--help tells more)"))
 }
 
-fn common(argument: lexopt::Arg<'_>) -> Result<Command, lexopt::Error> {
+pub(super) fn common(argument: lexopt::Arg<'_>) -> Result<Command, lexopt::Error> {
     match argument {
         lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => Ok(Command::Help),
         lexopt::Arg::Short('V') | lexopt::Arg::Long("version") => Ok(Command::Version),
@@ -107,25 +122,11 @@ fn common(argument: lexopt::Arg<'_>) -> Result<Command, lexopt::Error> {
     }
 }
 
-fn parse_serve(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
-    use lexopt::prelude::*;
-
-    let mut listen = Vec::new();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Short('l') | Long("listen") => listen.push(parser.value()?.parse_with(address)?),
-            other => return common(other),
-        }
-    }
-    if listen.is_empty() {
-        listen.push(DEFAULT_LISTEN);
-    }
-    Ok(Command::Serve(Serve { listen }))
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "an address and a port, as in 127.0.0.1:9999 or [::1]:9999, is needed".into())
+/// Seconds, with a fraction if need be.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "a number of seconds, as in 30 or 2.5, is needed".to_owned();
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
 }
 
 #[cfg(test)]
@@ -138,25 +139,12 @@ mod tests {
 
     #[test]
     fn what_is_understood() {
-        let serve = |listen: &[&str]| {
-            Command::Serve(Serve {
-                listen: listen
-                    .iter()
-                    .map(|text| text.parse().expect("an address"))
-                    .collect(),
-            })
-        };
         for (line, expected) in [
             ("--help", Command::Help),
             ("-h", Command::Help),
             ("fetch --help", Command::Help),
             ("fetch -s -h", Command::Help),
             ("serve --version", Command::Version),
-            ("serve", serve(&["127.0.0.1:9999"])),
-            (
-                "serve --listen [::1]:0 -l 127.0.0.1:80",
-                serve(&["[::1]:0", "127.0.0.1:80"]),
-            ),
         ] {
             assert_eq!(parse(words(line)), Ok(expected), "{line}");
         }
@@ -164,15 +152,7 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        for line in [
-            "",
-            "get",
-            "-x",
-            "serve --listen",
-            "serve --listen 9999",
-            "serve --listen localhost:9999",
-            "serve here",
-        ] {
+        for line in ["", "get", "-x"] {
             assert!(parse(words(line)).is_err(), "{line}");
         }
     }

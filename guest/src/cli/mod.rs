@@ -8,6 +8,7 @@ pub mod headers;
 pub mod request;
 #[cfg(target_family = "wasm")]
 mod serve;
+pub mod serve_args;
 
 #[cfg(target_family = "wasm")]
 pub use run::run;

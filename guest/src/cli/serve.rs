@@ -1,20 +1,25 @@
 //! `serve`.
 
-use super::args::Serve;
 use super::run::{Failed, complain, print};
-use crate::hello::{Event, Options, Progress, Server};
-use crate::net::wasi::WasiNet;
+use super::serve_args::Serve;
+use crate::bindings::wasi::cli::stdin::get_stdin;
+use crate::hello::{Event, Json, Progress, Server};
+use crate::net::Source;
+use crate::net::wasi::{InputSource, WasiNet};
+use crate::rt::{Either, race};
+use std::future::pending;
 use std::io::{self, Write};
+use std::pin::pin;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Serves until the runtime ends it.
+/// How much of standard input is read, and thrown away, at once.
+const READ_SIZE: usize = 4096;
+
+/// Serves until the runtime ends it, or standard input does where that was asked for.
 pub fn run(arguments: Serve) -> Result<(), Failed> {
     let net = WasiNet::instance();
-    let options = Options {
-        listen: arguments.listen,
-        ..Options::default()
-    };
     net.reactor().block_on(async {
-        let mut server = Server::start(net.clone(), &options)
+        let mut server = Server::start(net.clone(), &arguments.options)
             .await
             .map_err(|error| {
                 complain(&error.to_string());
@@ -23,16 +28,55 @@ pub fn run(arguments: Serve) -> Result<(), Failed> {
         for address in server.addresses() {
             print(&format!("listening on {address}\n"))?;
         }
+        let mut order = pin!(async {
+            match arguments.stop_on_eof {
+                true => end_of_input(&net).await,
+                false => pending().await,
+            }
+        });
+        let mut stopping = false;
         loop {
-            match server.progress().await {
-                Progress::Events(events) => events.iter().for_each(log),
-                Progress::Stopped(_) => return Ok(()),
+            let progress = match stopping {
+                true => server.progress().await,
+                false => match race(server.progress(), order.as_mut()).await {
+                    Either::First(progress) => progress,
+                    Either::Second(()) => {
+                        stopping = true;
+                        server.stop(arguments.drain_timeout);
+                        continue;
+                    }
+                },
+            };
+            match progress {
+                Progress::Events(events) => {
+                    let told = |event: &&Event| {
+                        !arguments.quiet || matches!(event, Event::AcceptFailed(_))
+                    };
+                    let log = |event| log(event, arguments.json);
+                    events.iter().filter(told).for_each(log);
+                }
+                Progress::Stopped(statistics) => return print(&format!("served {statistics}\n")),
             }
         }
     })
 }
 
+/// Reads standard input to its end; one that fails has ended.
+async fn end_of_input(net: &WasiNet) {
+    let mut stdin = InputSource::new(net.reactor(), get_stdin());
+    while let Ok(Some(_)) = stdin.read(READ_SIZE).await {}
+}
+
 /// Logs an event. A log that nobody takes is no reason to stop serving.
-fn log(event: &Event) {
-    let _ = writeln!(io::stderr(), "{event}");
+fn log(event: &Event, json: bool) {
+    let mut stderr = io::stderr();
+    let _ = match json {
+        false => writeln!(stderr, "{event}"),
+        true => {
+            // A clock that is set before 1970 is as good as none.
+            let time = SystemTime::now().duration_since(UNIX_EPOCH);
+            let time = time.unwrap_or_default();
+            writeln!(stderr, "{}", Json { time, event })
+        }
+    };
 }

@@ -3,7 +3,9 @@
 use super::{Component, nanos};
 use crate::bindings::exports::sockbox::net::hello_server as wit;
 use crate::bindings::wasi::io::poll::Pollable;
-use crate::hello::{CloseReason, Event, Options, Progress, Server, StartError, Statistics};
+use crate::hello::{
+    CloseReason, Event, Framing, Options, Progress, RefuseReason, Server, StartError, Statistics,
+};
 use crate::net::NetError;
 use crate::net::wasi::{Interrupted, WasiNet, to_wasi};
 use std::cell::RefCell;
@@ -23,18 +25,11 @@ pub struct HelloServer {
 
 impl wit::GuestServer for HelloServer {
     fn start(options: wit::Options) -> Result<wit::Server, wit::ErrorCode> {
-        let defaults = Options::default();
-        let options = Options {
-            listen: options
-                .listen
-                .into_iter()
-                .map(crate::net::wasi::from_wasi)
-                .collect(),
-            max_message_size: options
-                .max_message_size
-                .unwrap_or(defaults.max_message_size),
-        };
         let net = WasiNet::instance();
+        if options.dropping_breaks_off {
+            net.reactor().dropping_breaks_off();
+        }
+        let options = Options::from(options);
         let server = net
             .reactor()
             .block_on(Server::start(net.clone(), &options))?;
@@ -77,10 +72,50 @@ impl wit::GuestServer for HelloServer {
     }
 }
 
+impl From<wit::Options> for Options {
+    fn from(options: wit::Options) -> Self {
+        let default = Self::default();
+        Self {
+            listen: options
+                .listen
+                .into_iter()
+                .map(crate::net::wasi::from_wasi)
+                .collect(),
+            framing: options.framing.map_or(default.framing, Into::into),
+            greeting: options.greeting.unwrap_or(default.greeting),
+            welcome: options.welcome.or(default.welcome),
+            max_message_size: options.max_message_size.unwrap_or(default.max_message_size),
+            write_timeout: options.write_timeout.map_or(default.write_timeout, bound),
+            idle_timeout: options.idle_timeout.map_or(default.idle_timeout, bound),
+            max_connections: options.max_connections.or(default.max_connections),
+            refuse_when_full: options.refuse_when_full,
+            max_per_peer: options.max_per_peer.or(default.max_per_peer),
+            max_held: options.max_held_size.map_or(default.max_held, |bytes| {
+                usize::try_from(bytes).unwrap_or(usize::MAX)
+            }),
+        }
+    }
+}
+
+/// A bound on time, of which 0 is none.
+fn bound(nanos: u64) -> Option<Duration> {
+    (nanos > 0).then(|| Duration::from_nanos(nanos))
+}
+
+impl From<wit::Framing> for Framing {
+    fn from(framing: wit::Framing) -> Self {
+        match framing {
+            wit::Framing::Auto => Self::Auto,
+            wit::Framing::Line => Self::Line,
+            wit::Framing::Chunk => Self::Chunk,
+        }
+    }
+}
+
 impl From<StartError> for wit::ErrorCode {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::NoAddress => Self::InvalidOptions("no address to listen on".to_owned()),
+            StartError::Invalid(reason) => Self::InvalidOptions(reason.to_owned()),
             StartError::Listen {
                 address,
                 reason: NetError::Denied,
@@ -109,6 +144,13 @@ impl From<Event> for wit::Event {
                 messages: closed.messages,
                 duration: nanos(closed.duration),
             }),
+            Event::Refused(refused) => Self::Refused(wit::Refused {
+                addresses: four_tuple(refused.local, refused.remote),
+                reason: match refused.reason {
+                    RefuseReason::Full => wit::RefuseReason::Full,
+                    RefuseReason::PeerLimit => wit::RefuseReason::PeerLimit,
+                },
+            }),
             Event::AcceptFailed(failed) => Self::AcceptFailed(wit::AcceptFailed {
                 listen: to_wasi(failed.listen),
                 reason: failed.reason.into(),
@@ -123,6 +165,9 @@ impl From<CloseReason> for wit::CloseReason {
             CloseReason::EndOfInput => Self::EndOfInput,
             CloseReason::Exit => Self::Exit,
             CloseReason::MessageTooLong => Self::MessageTooLong,
+            CloseReason::IdleTimeout => Self::IdleTimeout,
+            CloseReason::WriteTimeout => Self::WriteTimeout,
+            CloseReason::Overloaded => Self::Overloaded,
             CloseReason::Failed(error) => Self::Failed(error.into()),
             CloseReason::Stopped => Self::Stopped,
         }
@@ -133,6 +178,7 @@ impl From<Statistics> for wit::Statistics {
     fn from(statistics: Statistics) -> Self {
         Self {
             accepted: statistics.accepted,
+            refused: statistics.refused,
             open: statistics.open,
             messages: statistics.messages,
             bytes_received: statistics.bytes_received,

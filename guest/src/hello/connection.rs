@@ -1,13 +1,17 @@
 //! One client's conversation.
 
+use super::event::{CloseReason, Closed, Event, Opened};
 use super::framing::{Flow, Framer};
-use super::server::{Event, Shared};
-use crate::net::{Instant, Net, NetError, Stream, TryRead};
-use crate::rt::{timeout_at, yield_now};
-use std::cell::Cell;
-use std::fmt;
+use super::shared::{Held, Shared, TooMuchHeld};
+use crate::net::{Instant, MAX_READ, Net, Stream, TryRead};
+use crate::rt::{Either, race, timeout_at, yield_now};
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// How much is read at once. A connection that waits holds none of it, and a read that gives less
@@ -18,8 +22,9 @@ const READ_SIZE: usize = 16 * 1024;
 /// messages, and the bound on what a client that doesn't read makes us keep beside one message.
 const WRITE_SIZE: usize = 16 * 1024;
 
-/// How many reads in a row one client gets before the others have their turn.
-const READS_PER_TURN: u32 = 16;
+/// How many reads and writes in a row one client gets before the others have their turn: with
+/// messages as short as they can be, a millisecond's work.
+const STEPS_PER_TURN: u32 = 16;
 
 /// How long a client may take to close its side after we have closed ours.
 ///
@@ -29,37 +34,6 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// How many bytes are thrown away so, at most.
 const LINGER_SIZE: usize = 1024 * 1024;
-
-/// A connection that was accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opened {
-    pub id: u64,
-    pub local: SocketAddr,
-    pub remote: SocketAddr,
-}
-
-/// Why a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseReason {
-    EndOfInput,
-    Exit,
-    MessageTooLong,
-    Failed(NetError),
-    Stopped,
-}
-
-/// A connection that has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closed {
-    pub id: u64,
-    pub local: SocketAddr,
-    pub remote: SocketAddr,
-    pub reason: CloseReason,
-    pub bytes_received: u64,
-    pub bytes_sent: u64,
-    pub messages: u64,
-    pub duration: Duration,
-}
 
 /// An open connection's place in the books. Dropping it, for whatever reason, enters the end.
 pub struct Connection<N: Net> {
@@ -73,23 +47,30 @@ pub struct Connection<N: Net> {
     bytes_received: Cell<u64>,
     bytes_sent: Cell<u64>,
     messages: Cell<u64>,
+    /// Reads and writes since the connection was opened.
+    steps: Cell<u32>,
+    /// What has arrived of a message that isn't complete.
+    held: RefCell<Held>,
 }
 
 impl<N: Net> Connection<N> {
     /// Enters an accepted connection into the books.
     pub fn open(net: N, shared: Rc<Shared>, stream: &N::Stream) -> Self {
+        let remote = stream.remote_addr();
         let connection = Self {
             since: net.now(),
             net,
-            id: shared.open(),
+            id: shared.open(remote),
+            held: RefCell::new(Held::nothing(shared.clone())),
             shared,
             local: stream.local_addr(),
-            remote: stream.remote_addr(),
+            remote,
             // What it is if the task is dropped before it has come to an end.
             reason: Cell::new(CloseReason::Stopped),
             bytes_received: Cell::new(0),
             bytes_sent: Cell::new(0),
             messages: Cell::new(0),
+            steps: Cell::new(0),
         };
         connection.shared.tell(Event::Opened(Opened {
             id: connection.id,
@@ -102,68 +83,83 @@ impl<N: Net> Connection<N> {
     /// Serves the client until one side ends it.
     pub async fn serve(self, stream: N::Stream) {
         let reason = match self.converse(&stream).await {
-            Ok(reason) => reason,
-            Err(error) => CloseReason::Failed(error),
+            Err(reason) => reason,
+            Ok(never) => match never {},
         };
         self.reason.set(reason);
         match reason {
-            CloseReason::Failed(_) => {}
+            // What hasn't left by now never will.
+            CloseReason::Failed(_) | CloseReason::WriteTimeout => {}
             // It has sent all, so there is nothing to wait for but our own last bytes.
-            CloseReason::EndOfInput => drop(stream.finish().await),
-            CloseReason::Exit | CloseReason::MessageTooLong | CloseReason::Stopped => {
-                self.linger(&stream).await;
+            CloseReason::EndOfInput => {
+                if let Err(reason) = self.in_time(stream.finish()).await {
+                    self.reason.set(reason);
+                }
+            }
+            CloseReason::Exit
+            | CloseReason::MessageTooLong
+            | CloseReason::IdleTimeout
+            | CloseReason::Overloaded
+            | CloseReason::Stopped => {
+                linger(&self.net, &stream, |bytes| self.received(bytes)).await;
             }
         }
     }
 
-    async fn converse(&self, stream: &N::Stream) -> Result<CloseReason, NetError> {
-        let mut framer = Framer::new(self.shared.max_message_size);
+    /// Talks to the client until there is a reason to end it.
+    async fn converse(&self, stream: &N::Stream) -> Result<Infallible, CloseReason> {
+        if !self.shared.welcome.is_empty() {
+            self.write(stream, &self.shared.welcome, 0).await?;
+        }
+        let mut framer = Framer::new(self.shared.rules.clone());
         let mut answers = Vec::new();
-        let mut reads = 0_u32;
+        let mut silence = Silence::new(self.shared.idle_timeout, self.since);
         loop {
             let (flow, drained) = match stream.try_read(READ_SIZE)? {
                 TryRead::Data(bytes) => {
-                    add(
-                        &self.bytes_received,
-                        &self.shared.bytes_received,
-                        bytes.len(),
-                    );
+                    self.received(bytes.len());
+                    silence.broken(&self.net);
+                    let drained = bytes.len() < READ_SIZE;
                     let mut flow = self
                         .answer(stream, &mut framer, &bytes, &mut answers)
                         .await?;
-                    let drained = bytes.len() < READ_SIZE;
-                    if drained && flow == Flow::Continue {
-                        flow = framer.drained(&mut answers);
+                    if flow == Flow::Continue {
+                        flow = framer.end_of_read(drained, &mut answers);
                     }
                     (flow, drained || flow != Flow::Continue)
                 }
                 TryRead::Nothing => {
-                    let flow = framer.drained(&mut answers);
+                    let flow = framer.end_of_read(true, &mut answers);
                     if flow == Flow::Continue && self.shared.stopping() {
-                        self.send(stream, &framer, &mut answers).await?;
-                        return Ok(CloseReason::Stopped);
+                        self.send(stream, &framer, &mut answers, 0).await?;
+                        return Err(CloseReason::Stopped);
                     }
                     (flow, true)
                 }
                 TryRead::End => {
                     let flow = framer.end(&mut answers);
-                    self.send(stream, &framer, &mut answers).await?;
-                    return Ok(ended_by(flow).unwrap_or(CloseReason::EndOfInput));
+                    self.send(stream, &framer, &mut answers, 0).await?;
+                    return Err(ended_by(flow).unwrap_or(CloseReason::EndOfInput));
                 }
             };
-            reads = reads.wrapping_add(1);
+            if self.held.borrow_mut().set(framer.kept()).is_err() {
+                answers.extend_from_slice(b"server overloaded\n");
+                self.send(stream, &framer, &mut answers, 0).await?;
+                return Err(CloseReason::Overloaded);
+            }
             if !drained || (self.shared.stopping() && flow == Flow::Continue) {
-                if reads.is_multiple_of(READS_PER_TURN) {
-                    yield_now().await;
-                }
+                self.step().await;
                 continue;
             }
-            self.send(stream, &framer, &mut answers).await?;
-            if let Some(reason) = ended_by(flow) {
-                return Ok(reason);
+            if !answers.is_empty() {
+                self.send(stream, &framer, &mut answers, 0).await?;
+                // It may have had to read all this time.
+                silence.broken(&self.net);
             }
-            // Stopped or readable: the next look at the socket tells.
-            let _ = self.shared.unless_stopping(stream.readable()).await;
+            if let Some(reason) = ended_by(flow) {
+                return Err(reason);
+            }
+            self.until_readable(stream, &mut silence).await?;
         }
     }
 
@@ -174,22 +170,25 @@ impl<N: Net> Connection<N> {
         framer: &mut Framer,
         mut bytes: &[u8],
         answers: &mut Vec<u8>,
-    ) -> Result<Flow, NetError> {
+    ) -> Result<Flow, CloseReason> {
         loop {
             let flow = framer.push(&mut bytes, answers, WRITE_SIZE);
             if bytes.is_empty() || flow != Flow::Continue {
                 return Ok(flow);
             }
-            self.send(stream, framer, answers).await?;
+            self.send(stream, framer, answers, bytes.len()).await?;
+            self.step().await;
         }
     }
 
+    /// Sends the answers, with `beside` bytes of input being kept meanwhile.
     async fn send(
         &self,
         stream: &N::Stream,
         framer: &Framer,
         answers: &mut Vec<u8>,
-    ) -> Result<(), NetError> {
+        beside: usize,
+    ) -> Result<(), CloseReason> {
         let new_messages = framer.messages() - self.messages.get();
         if new_messages > 0 {
             self.messages.set(framer.messages());
@@ -201,34 +200,162 @@ impl<N: Net> Connection<N> {
             return Ok(());
         }
         let answers = std::mem::take(answers);
-        stream.write_all(&answers).await?;
-        add(&self.bytes_sent, &self.shared.bytes_sent, answers.len());
+        self.write(stream, &answers, beside).await
+    }
+
+    /// Writes, and waits until the client's system or our own has taken all of it: what a client
+    /// doesn't take, it can't make more of.
+    async fn write(
+        &self,
+        stream: &N::Stream,
+        bytes: &[u8],
+        beside: usize,
+    ) -> Result<(), CloseReason> {
+        // A piece at a time, so that the timeout is one on waiting, however long the answers.
+        for piece in bytes.chunks(MAX_READ) {
+            let mut writing = pin!(async {
+                stream.write_all(piece).await?;
+                stream.flush().await
+            });
+            match now_or_later(writing.as_mut()).await {
+                Some(written) => written?,
+                None => {
+                    let mut held = Held::nothing(self.shared.clone());
+                    held.set(bytes.len() + beside)?;
+                    self.in_time(writing).await?;
+                }
+            }
+            add(&self.bytes_sent, &self.shared.bytes_sent, piece.len());
+        }
         Ok(())
     }
 
-    /// Closes our side, and reads what the client still sends until it closes its own.
-    async fn linger(&self, stream: &N::Stream) {
-        let deadline = self.net.now().after(LINGER);
-        let closing = async {
-            if stream.finish().await.is_err() {
+    /// Waits for a client to take something, no longer than it may take.
+    async fn in_time<F, E>(&self, writing: F) -> Result<(), CloseReason>
+    where
+        F: Future<Output = Result<(), E>>,
+        CloseReason: From<E>,
+    {
+        match self.shared.write_timeout {
+            None => writing.await?,
+            Some(limit) => {
+                let deadline = self.net.now().after(limit);
+                timeout_at(&self.net, deadline, writing)
+                    .await
+                    .map_err(|_| CloseReason::WriteTimeout)??;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until there is something to read or the server is told to stop: the next look at the
+    /// socket tells which.
+    async fn until_readable(
+        &self,
+        stream: &N::Stream,
+        silence: &mut Silence,
+    ) -> Result<(), CloseReason> {
+        let waiting = self.shared.unless_stopping(stream.readable());
+        if silence.limit.is_none() {
+            waiting.await;
+            return Ok(());
+        }
+        match race(waiting, silence.too_long(&self.net)).await {
+            Either::First(_) => Ok(()),
+            Either::Second(()) => Err(CloseReason::IdleTimeout),
+        }
+    }
+
+    /// Lets others have their turn, now and then.
+    async fn step(&self) {
+        let steps = self.steps.get().wrapping_add(1);
+        self.steps.set(steps);
+        if steps.is_multiple_of(STEPS_PER_TURN) {
+            yield_now().await;
+        }
+    }
+
+    fn received(&self, bytes: usize) {
+        add(&self.bytes_received, &self.shared.bytes_received, bytes);
+    }
+}
+
+impl From<TooMuchHeld> for CloseReason {
+    fn from(_: TooMuchHeld) -> Self {
+        Self::Overloaded
+    }
+}
+
+/// How long a client has been silent.
+struct Silence {
+    limit: Option<Duration>,
+    since: Instant,
+    /// Set at the first wait, and again when it goes off too early: so a client that speaks often
+    /// doesn't set one each time.
+    alarm: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Silence {
+    fn new(limit: Option<Duration>, since: Instant) -> Self {
+        Self {
+            limit,
+            since,
+            alarm: None,
+        }
+    }
+
+    fn broken<N: Net>(&mut self, net: &N) {
+        if self.limit.is_some() {
+            self.since = net.now();
+        }
+    }
+
+    async fn too_long<N: Net>(&mut self, net: &N) {
+        let Some(limit) = self.limit else {
+            return pending().await;
+        };
+        let end = self.since.after(limit);
+        loop {
+            let alarm = self
+                .alarm
+                .get_or_insert_with(|| Box::pin(net.sleep_until(end)));
+            alarm.as_mut().await;
+            self.alarm = None;
+            if net.now() >= end {
                 return;
             }
-            let mut discarded = 0;
-            while let Ok(Some(bytes)) = stream.read(READ_SIZE).await {
-                add(
-                    &self.bytes_received,
-                    &self.shared.bytes_received,
-                    bytes.len(),
-                );
-                discarded += bytes.len();
-                if discarded > LINGER_SIZE {
-                    return;
-                }
-            }
-        };
-        // Either way the connection is done with.
-        let _ = timeout_at(&self.net, deadline, closing).await;
+        }
     }
+}
+
+/// Closes our side, and reads what the client still sends until it closes its own; `received` is
+/// told how many bytes.
+pub async fn linger<N: Net>(net: &N, stream: &N::Stream, received: impl Fn(usize)) {
+    let deadline = net.now().after(LINGER);
+    let closing = async {
+        if stream.finish().await.is_err() {
+            return;
+        }
+        let mut discarded = 0;
+        while let Ok(Some(bytes)) = stream.read(READ_SIZE).await {
+            received(bytes.len());
+            discarded += bytes.len();
+            if discarded > LINGER_SIZE {
+                return;
+            }
+        }
+    };
+    // Either way the connection is done with.
+    let _ = timeout_at(net, deadline, closing).await;
+}
+
+/// What `future` gives, if it needn't wait for it.
+async fn now_or_later<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 fn ended_by(flow: Flow) -> Option<CloseReason> {
@@ -257,17 +384,5 @@ impl<N: Net> Drop for Connection<N> {
             messages: self.messages.get(),
             duration: self.net.now().since(self.since),
         });
-    }
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EndOfInput => f.write_str("end of input"),
-            Self::Exit => f.write_str("exit"),
-            Self::MessageTooLong => f.write_str("message too long"),
-            Self::Failed(error) => write!(f, "{error}"),
-            Self::Stopped => f.write_str("server stopped"),
-        }
     }
 }

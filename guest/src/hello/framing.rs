@@ -1,5 +1,7 @@
 //! Messages out of bytes, answers out of messages. No I/O.
 
+use std::rc::Rc;
+
 /// The most bytes of a message, without its newline, unless told otherwise: 64 KiB. Far above any
 /// line that a person or a tutorial sends, and small enough to keep for thousands of clients.
 pub const DEFAULT_MAX_MESSAGE_SIZE: u32 = 64 * 1024;
@@ -18,12 +20,52 @@ pub enum Flow {
     TooLong,
 }
 
+/// What ends a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// A newline, or the socket having nothing more to give.
+    #[default]
+    Auto,
+    /// A newline alone; the last line may end with the input.
+    Line,
+    /// The end of what one read returned. A newline is part of the message.
+    Chunk,
+}
+
+/// What is the same for all clients.
+#[derive(Debug)]
+pub struct Rules {
+    framing: Framing,
+    /// What an answer begins with, up to the message.
+    opening: Vec<u8>,
+    max_message_size: usize,
+}
+
+impl Rules {
+    pub fn new(framing: Framing, greeting: &str, max_message_size: u32) -> Self {
+        Self {
+            framing,
+            opening: format!("{greeting}, ").into_bytes(),
+            max_message_size: usize::try_from(max_message_size).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// What a client is sent first. Where lines are what counts it is one, too.
+    pub fn welcome(framing: Framing, text: Option<&str>) -> Vec<u8> {
+        let mut welcome = text.unwrap_or_default().as_bytes().to_vec();
+        if framing == Framing::Line && !welcome.is_empty() && !welcome.ends_with(b"\n") {
+            welcome.push(b'\n');
+        }
+        welcome
+    }
+}
+
 /// Cuts one client's bytes into messages and writes the answers.
 ///
 /// The bytes of a message that isn't complete are kept; when there are none, nothing is.
 #[derive(Debug)]
 pub struct Framer {
-    max_message_size: usize,
+    rules: Rc<Rules>,
     /// The message so far.
     partial: Vec<u8>,
     /// Whether the last message was taken to end with a CR whose LF may still come.
@@ -32,9 +74,9 @@ pub struct Framer {
 }
 
 impl Framer {
-    pub fn new(max_message_size: u32) -> Self {
+    pub fn new(rules: Rc<Rules>) -> Self {
         Self {
-            max_message_size: usize::try_from(max_message_size).unwrap_or(usize::MAX),
+            rules,
             partial: Vec::new(),
             owed_lf: false,
             messages: 0,
@@ -44,6 +86,11 @@ impl Framer {
     /// How many messages have been answered.
     pub fn messages(&self) -> u64 {
         self.messages
+    }
+
+    /// How much memory is used for a message that isn't complete, in bytes.
+    pub fn kept(&self) -> usize {
+        self.partial.capacity()
     }
 
     /// Takes bytes off the front of `input`, and appends the answers of the messages that they
@@ -57,7 +104,11 @@ impl Framer {
             }
         }
         while answers.len() < enough {
-            let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
+            let end = match self.rules.framing {
+                Framing::Auto | Framing::Line => input.iter().position(|byte| *byte == b'\n'),
+                Framing::Chunk => None,
+            };
+            let Some(end) = end else {
                 let flow = self.keep(input, answers);
                 *input = &[];
                 return flow;
@@ -72,11 +123,17 @@ impl Framer {
         Flow::Continue
     }
 
-    /// The socket has nothing more to give: what has arrived is a message, newline or not.
+    /// All that one read gave has been pushed; if `drained`, the socket has nothing more to give.
     ///
-    /// Except where a character has arrived in part: the rest of it is on its way.
-    pub fn drained(&mut self, answers: &mut Vec<u8>) -> Flow {
-        if self.partial.is_empty() || ends_inside_character(&self.partial) {
+    /// What has arrived may be a message then, except where a character has arrived in part: the
+    /// rest of it is on its way.
+    pub fn end_of_read(&mut self, drained: bool, answers: &mut Vec<u8>) -> Flow {
+        let complete = match self.rules.framing {
+            Framing::Auto => drained,
+            Framing::Line => false,
+            Framing::Chunk => true,
+        };
+        if !complete || self.partial.is_empty() || ends_inside_character(&self.partial) {
             return Flow::Continue;
         }
         self.answer_partial(answers)
@@ -92,6 +149,9 @@ impl Framer {
 
     fn answer_partial(&mut self, answers: &mut Vec<u8>) -> Flow {
         let partial = std::mem::take(&mut self.partial);
+        if self.rules.framing == Framing::Chunk {
+            return self.answer(&partial, b"", answers);
+        }
         // A CR at the end is half a newline. Its LF, should it come, is repeated on its own, so
         // that the answers read the same wherever the packets were cut.
         let (message, newline) = match partial.strip_suffix(b"\r") {
@@ -116,7 +176,7 @@ impl Framer {
 
     fn keep(&mut self, bytes: &[u8], answers: &mut Vec<u8>) -> Flow {
         // One more than a message may have: the last may be the CR of its newline.
-        if self.partial.len() + bytes.len() > self.max_message_size.saturating_add(1) {
+        if self.partial.len() + bytes.len() > self.rules.max_message_size.saturating_add(1) {
             return self.too_long(answers);
         }
         self.partial.extend_from_slice(bytes);
@@ -124,13 +184,13 @@ impl Framer {
     }
 
     fn answer(&mut self, message: &[u8], newline: &[u8], answers: &mut Vec<u8>) -> Flow {
-        if message.len() > self.max_message_size {
+        if message.len() > self.rules.max_message_size {
             return self.too_long(answers);
         }
         if message == EXIT {
             return Flow::Exit;
         }
-        answers.extend_from_slice(b"Hello, ");
+        answers.extend_from_slice(&self.rules.opening);
         answers.extend_from_slice(message);
         answers.push(b'!');
         answers.extend_from_slice(newline);
@@ -140,7 +200,10 @@ impl Framer {
 
     fn too_long(&mut self, answers: &mut Vec<u8>) -> Flow {
         self.partial = Vec::new();
-        let text = format!("message longer than {} bytes\n", self.max_message_size);
+        let text = format!(
+            "message longer than {} bytes\n",
+            self.rules.max_message_size
+        );
         answers.extend_from_slice(text.as_bytes());
         Flow::TooLong
     }
@@ -169,9 +232,13 @@ fn ends_inside_character(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    fn framer(framing: Framing, max: u32) -> Framer {
+        Framer::new(Rc::new(Rules::new(framing, "Hello", max)))
+    }
+
     /// Feeds `packets` one at a time, the socket being drained after each, and then the end.
-    fn converse(packets: &[&[u8]], max: u32) -> (Vec<u8>, Flow, u64) {
-        let mut framer = Framer::new(max);
+    fn converse(packets: &[&[u8]], framing: Framing) -> (Vec<u8>, Flow, u64) {
+        let mut framer = framer(framing, 64);
         let mut answers = Vec::new();
         let mut flow = Flow::Continue;
         for packet in packets {
@@ -180,7 +247,7 @@ mod tests {
                 flow = framer.push(&mut input, &mut answers, usize::MAX);
             }
             if flow == Flow::Continue {
-                flow = framer.drained(&mut answers);
+                flow = framer.end_of_read(true, &mut answers);
             }
         }
         if flow == Flow::Continue {
@@ -257,7 +324,7 @@ mod tests {
             (&[], b"", Flow::Continue, 0),
         ];
         for (packets, answers, flow, messages) in cases {
-            let got = converse(packets, 64);
+            let got = converse(packets, Framing::Auto);
             assert_eq!(
                 (String::from_utf8_lossy(&got.0), got.1, got.2),
                 (String::from_utf8_lossy(answers), *flow, *messages),
@@ -267,11 +334,90 @@ mod tests {
     }
 
     #[test]
+    fn only_newlines_end_lines() {
+        let cases: &[(&[&[u8]], &str, Flow, u64)] = &[
+            (&[b"Mich", b"ael\n"], "Hello, Michael!\n", Flow::Continue, 1),
+            (
+                &[b"a\r", b"\nb"],
+                "Hello, a!\r\nHello, b!",
+                Flow::Continue,
+                2,
+            ),
+            (&[b"\n", b"\n"], "Hello, !\nHello, !\n", Flow::Continue, 2),
+            (&[b"\xE4\xBD", b"\xA0\n"], "Hello, 你!\n", Flow::Continue, 1),
+            (&[b"ex", b"it\n", b"a\n"], "", Flow::Exit, 0),
+            (&[b"ex", b"it"], "", Flow::Exit, 0),
+            (&[b"", b""], "", Flow::Continue, 0),
+        ];
+        for (packets, answers, flow, messages) in cases {
+            let got = converse(packets, Framing::Line);
+            assert_eq!(
+                (String::from_utf8_lossy(&got.0).as_ref(), got.1, got.2),
+                (*answers, *flow, *messages),
+                "packets {packets:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_chunk_is_a_message() {
+        let cases: &[(&[&[u8]], &str, Flow, u64)] = &[
+            (
+                &[b"Mich", b"ael\n"],
+                "Hello, Mich!Hello, ael\n!",
+                Flow::Continue,
+                2,
+            ),
+            (&[b"a\nb\r\n"], "Hello, a\nb\r\n!", Flow::Continue, 1),
+            (&[b"a\r", b"\n"], "Hello, a\r!Hello, \n!", Flow::Continue, 2),
+            (
+                &[b"\xE4\xBD", b"\xA0", b"b"],
+                "Hello, 你!Hello, b!",
+                Flow::Continue,
+                2,
+            ),
+            (&[b"\xE4"], "Hello, \u{FFFD}!", Flow::Continue, 1),
+            (&[b"exit"], "", Flow::Exit, 0),
+            (&[b"exit\n"], "Hello, exit\n!", Flow::Continue, 1),
+            (&[], "", Flow::Continue, 0),
+        ];
+        for (packets, answers, flow, messages) in cases {
+            let got = converse(packets, Framing::Chunk);
+            assert_eq!(
+                (String::from_utf8_lossy(&got.0).as_ref(), got.1, got.2),
+                (*answers, *flow, *messages),
+                "packets {packets:?}"
+            );
+        }
+        // It is one even where the socket may have more.
+        let (mut framer, mut answers) = (framer(Framing::Chunk, 64), Vec::new());
+        framer.push(&mut &b"a"[..], &mut answers, usize::MAX);
+        framer.end_of_read(false, &mut answers);
+        assert_eq!(answers, b"Hello, a!");
+    }
+
+    #[test]
+    fn a_welcome_is_a_line_where_lines_count() {
+        for (framing, text, expected) in [
+            (Framing::Auto, None, ""),
+            (Framing::Line, None, ""),
+            (Framing::Line, Some(""), ""),
+            (Framing::Auto, Some("a"), "a"),
+            (Framing::Chunk, Some("a"), "a"),
+            (Framing::Line, Some("a"), "a\n"),
+            (Framing::Line, Some("a\n"), "a\n"),
+        ] {
+            let welcome = Rules::welcome(framing, text);
+            assert_eq!(welcome, expected.as_bytes(), "{framing:?} {text:?}");
+        }
+    }
+
+    #[test]
     fn lines_are_the_same_however_they_are_split() {
         let input = "ab\r\n你好\n\n\r\nlast\n".as_bytes();
-        let whole = converse(&[input], 64);
+        let whole = converse(&[input], Framing::Auto);
         for cut in 0..=input.len() {
-            let mut framer = Framer::new(64);
+            let mut framer = framer(Framing::Auto, 64);
             let mut answers = Vec::new();
             for part in [&input[..cut], &input[cut..]] {
                 let mut part = part;
@@ -280,7 +426,7 @@ mod tests {
             }
             assert_eq!(answers, whole.0, "cut at {cut}");
         }
-        let mut framer = Framer::new(64);
+        let mut framer = framer(Framing::Auto, 64);
         let mut answers = Vec::new();
         for byte in input {
             framer.push(&mut &[*byte][..], &mut answers, usize::MAX);
@@ -302,7 +448,7 @@ mod tests {
         ] {
             let input = "x".repeat(length) + newline;
             for packets in [vec![input.as_bytes()], input.as_bytes().chunks(3).collect()] {
-                let mut framer = Framer::new(8);
+                let mut framer = framer(Framing::Auto, 8);
                 let mut answers = Vec::new();
                 let mut got = Flow::Continue;
                 for packet in packets {
@@ -323,7 +469,7 @@ mod tests {
 
     #[test]
     fn answers_stop_when_there_are_enough_and_go_on_later() {
-        let mut framer = Framer::new(64);
+        let mut framer = framer(Framing::Auto, 64);
         let mut input = &b"a\nb\nc\n"[..];
         let mut answers = Vec::new();
         framer.push(&mut input, &mut answers, 1);

@@ -1,6 +1,9 @@
 //! The server over a network in memory.
 
-use super::{AcceptFailed, CloseReason, Closed, Event, Options, Progress, Server, StartError};
+use super::{
+    AcceptFailed, CloseReason, Closed, Event, Framing, Options, Progress, RefuseReason, Refused,
+    Server, StartError,
+};
 use crate::net::memory::{MemoryNet, MemoryStream};
 use crate::net::{Net, NetError, Stream};
 use crate::rt::{Either, race};
@@ -18,6 +21,7 @@ fn options() -> Options {
     Options {
         listen: vec![here(9999)],
         max_message_size: 16,
+        ..Options::default()
     }
 }
 
@@ -27,8 +31,17 @@ fn serve<F: Future>(
     drain: Duration,
     clients: impl FnOnce(MemoryNet) -> F,
 ) -> (F::Output, Vec<Event>, super::Statistics) {
+    serve_with(&options(), net, drain, clients)
+}
+
+fn serve_with<F: Future>(
+    options: &Options,
+    net: &MemoryNet,
+    drain: Duration,
+    clients: impl FnOnce(MemoryNet) -> F,
+) -> (F::Output, Vec<Event>, super::Statistics) {
     net.run(async {
-        let mut server = Server::start(net.clone(), &options())
+        let mut server = Server::start(net.clone(), options)
             .await
             .expect("it starts");
         let mut events = Vec::new();
@@ -277,7 +290,7 @@ fn all_addresses_are_listened_on_or_none() {
         Some(NetError::ConnectionRefused),
         "the first is closed again"
     );
-    assert_eq!(start(Vec::new()), Err(StartError::NoAddress));
+    assert!(matches!(start(Vec::new()), Err(StartError::Invalid(_))));
     let addresses = start(vec![here(1), here(0)]).expect("free");
     assert_eq!(addresses[0], here(1));
     assert_ne!(addresses[1].port(), 0);
@@ -312,4 +325,298 @@ fn many_clients_are_served_side_by_side() {
         (statistics.accepted, statistics.messages),
         (CLIENTS as u64, CLIENTS as u64)
     );
+}
+
+fn reasons(events: &[Event]) -> Vec<CloseReason> {
+    closed(events).iter().map(|closed| closed.reason).collect()
+}
+
+/// Sends a message and receives one answer.
+async fn exchange(stream: &MemoryStream, message: &str) -> Option<String> {
+    stream.write_all(message.as_bytes()).await.ok()?;
+    let answer = stream.read(64).await.ok()??;
+    Some(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[test]
+fn the_greeting_and_the_welcome_are_those_asked_for() {
+    for (framing, expected) in [
+        (Framing::Auto, "Welcome!Ahoy, you!"),
+        (Framing::Chunk, "Welcome!Ahoy, you!"),
+        (Framing::Line, "Welcome!\nAhoy, you!"),
+    ] {
+        let options = Options {
+            framing,
+            greeting: "Ahoy".to_owned(),
+            welcome: Some("Welcome!".to_owned()),
+            ..options()
+        };
+        let net = MemoryNet::default();
+        let (answers, events, _) =
+            serve_with(&options, &net, Duration::ZERO, |net| ask(net, &[b"you"]));
+        assert_eq!(answers, expected, "{framing:?}");
+        let closed = closed(&events)[0];
+        assert_eq!(closed.bytes_sent, expected.len() as u64, "{framing:?}");
+        assert_eq!(closed.messages, 1, "{framing:?}");
+    }
+}
+
+#[test]
+fn a_client_that_is_silent_for_too_long_is_closed_and_one_that_speaks_is_not() {
+    let options = Options {
+        idle_timeout: Some(Duration::from_secs(10)),
+        ..options()
+    };
+    let net = MemoryNet::default();
+    let (_, events, _) = serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
+        let (silent, talker) = (connect(&net).await, connect(&net).await);
+        for _ in 0..5 {
+            net.sleep_until(net.now().after(Duration::from_secs(9)))
+                .await;
+            assert!(exchange(&talker, "still here").await.is_some());
+        }
+        assert_eq!(silent.read(64).await, Ok(None));
+        assert_eq!(talker.read(64).await, Ok(None));
+    });
+    let ended: Vec<_> = closed(&events)
+        .iter()
+        .map(|closed| (closed.reason, closed.duration.as_secs()))
+        .collect();
+    // Both wait for the client's own end, for 2 seconds.
+    assert_eq!(
+        ended,
+        [
+            (CloseReason::IdleTimeout, 10 + 2),
+            (CloseReason::IdleTimeout, 5 * 9 + 10)
+        ]
+    );
+}
+
+#[test]
+fn a_client_that_takes_no_answers_is_closed_in_time() {
+    for (limit, reason, after) in [
+        (Some(30), CloseReason::WriteTimeout, 30),
+        (None, CloseReason::Stopped, 100),
+    ] {
+        let options = Options {
+            write_timeout: limit.map(Duration::from_secs),
+            ..options()
+        };
+        let net = MemoryNet::default();
+        let (_greedy, events, _) =
+            serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
+                let greedy = connect(&net).await;
+                greedy.receive_capacity(8);
+                for _ in 0..100 {
+                    greedy.write_all(b"more\n").await.expect("open");
+                }
+                net.sleep_until(net.now().after(Duration::from_secs(100)))
+                    .await;
+                greedy
+            });
+        let closed = closed(&events)[0];
+        assert_eq!(
+            (closed.reason, closed.duration.as_secs()),
+            (reason, after),
+            "{limit:?}"
+        );
+    }
+}
+
+#[test]
+fn a_full_server_lets_the_next_one_in_when_one_has_gone() {
+    let options = Options {
+        max_connections: Some(2),
+        ..options()
+    };
+    let net = MemoryNet::default();
+    let (_, events, statistics) =
+        serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
+            let (one, two) = (connect(&net).await, connect(&net).await);
+            assert!(exchange(&one, "1").await.is_some());
+            assert!(exchange(&two, "2").await.is_some());
+            let three = connect(&net).await;
+            three.write_all(b"3").await.expect("it is in the queue");
+            let waiting = net.sleep_until(net.now().after(Duration::from_secs(5)));
+            let waited = race(three.read(64), waiting).await;
+            assert_eq!(waited, Either::Second(()), "there is no room");
+            drop(one);
+            assert_eq!(three.read(64).await, Ok(Some(b"Hello, 3!".to_vec())));
+        });
+    assert_eq!((statistics.accepted, statistics.refused), (3, 0));
+    assert_eq!(closed(&events).len(), 3);
+}
+
+#[test]
+fn a_full_server_refuses_where_it_is_told_to() {
+    let options = Options {
+        max_connections: Some(1),
+        refuse_when_full: true,
+        ..options()
+    };
+    let net = MemoryNet::default();
+    let (remotes, events, statistics) =
+        serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
+            let one = connect(&net).await;
+            assert!(exchange(&one, "1").await.is_some());
+            let two = connect(&net).await;
+            // What it has sent meanwhile doesn't destroy what it is told.
+            two.write_all(b"hello?\n").await.expect("open");
+            assert_eq!(
+                two.read_to_end().await,
+                Ok(b"too many connections\n".to_vec())
+            );
+            let crowd: Vec<_> = {
+                let mut crowd = Vec::new();
+                for _ in 0..100 {
+                    crowd.push(connect(&net).await);
+                }
+                crowd
+            };
+            for stream in &crowd {
+                // Not everybody is told why, but nobody is left waiting.
+                let _ = stream.read_to_end().await;
+            }
+            drop(one);
+            net.sleep_until(net.now().after(Duration::from_millis(1)))
+                .await;
+            assert!(exchange(&connect(&net).await, "3").await.is_some());
+            two.local_addr()
+        });
+    assert_eq!((statistics.accepted, statistics.refused), (2, 101));
+    let refused = Event::Refused(Refused {
+        local: here(9999),
+        remote: remotes,
+        reason: RefuseReason::Full,
+    });
+    assert_eq!(events.iter().filter(|event| **event == refused).count(), 1);
+}
+
+#[test]
+fn one_address_has_so_many_connections_and_no_more() {
+    let options = Options {
+        max_per_peer: Some(2),
+        ..options()
+    };
+    let net = MemoryNet::default();
+    let (_, events, statistics) =
+        serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
+            for _ in 0..3 {
+                let (one, two) = (connect(&net).await, connect(&net).await);
+                assert!(exchange(&one, "1").await.is_some());
+                assert!(exchange(&two, "2").await.is_some());
+                let three = connect(&net).await;
+                assert_eq!(
+                    three.read_to_end().await,
+                    Ok(b"too many connections from this address\n".to_vec())
+                );
+                drop((one, two, three));
+                // Until the server has seen them go.
+                net.sleep_until(net.now().after(Duration::from_millis(1)))
+                    .await;
+            }
+        });
+    assert_eq!((statistics.accepted, statistics.refused), (6, 3));
+    let peer_limit = events.iter().filter(|event| {
+        matches!(event, Event::Refused(refused) if refused.reason == RefuseReason::PeerLimit)
+    });
+    assert_eq!(peer_limit.count(), 3);
+}
+
+#[test]
+fn what_is_kept_for_all_clients_has_a_bound_and_short_messages_are_served_beyond_it() {
+    let options = Options {
+        framing: Framing::Line,
+        max_message_size: 64 * 1024,
+        max_held: 40_000,
+        ..options()
+    };
+    let long = "x".repeat(16 * 1024 - 1);
+    let net = MemoryNet::default();
+    let (_, events, _) = serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
+        let mut streams = Vec::new();
+        for _ in 0..3 {
+            let stream = connect(&net).await;
+            stream.write_all(long.as_bytes()).await.expect("open");
+            net.sleep_until(net.now().after(Duration::from_millis(1)))
+                .await;
+            streams.push(stream);
+        }
+        assert_eq!(
+            streams[2].read_to_end().await,
+            Ok(b"server overloaded\n".to_vec())
+        );
+        let small = connect(&net).await;
+        small.write_all(b"sma").await.expect("open");
+        net.sleep_until(net.now().after(Duration::from_millis(1)))
+            .await;
+        assert_eq!(
+            exchange(&small, "ll\n").await.as_deref(),
+            Some("Hello, small!\n")
+        );
+        // Room is made when a message is complete, and when a client has gone.
+        streams[0].write_all(b"\n").await.expect("open");
+        assert!(
+            streams[0]
+                .read(1 << 20)
+                .await
+                .is_ok_and(|answer| answer.is_some())
+        );
+        let next = connect(&net).await;
+        next.write_all(long.as_bytes()).await.expect("open");
+        assert_eq!(
+            exchange(&next, "!\n").await.map(|answer| answer.len()),
+            Some(64)
+        );
+    });
+    assert_eq!(
+        reasons(&events)
+            .iter()
+            .filter(|reason| **reason == CloseReason::Overloaded)
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn an_outage_is_told_once_for_all_addresses_and_again_after_it_was_over() {
+    let options = Options {
+        listen: vec![here(9998), here(9999)],
+        ..options()
+    };
+    let net = MemoryNet::default();
+    let (_, events, _) = serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
+        for _ in 0..4 {
+            net.fail_accept(here(9998), NetError::NoSocketsLeft);
+            net.fail_accept(here(9999), NetError::NoSocketsLeft);
+            net.sleep_until(net.now().after(Duration::from_secs(4)))
+                .await;
+        }
+        net.sleep_until(net.now().after(Duration::from_secs(4)))
+            .await;
+        net.fail_accept(here(9999), NetError::NoSocketsLeft);
+        net.sleep_until(net.now().after(Duration::from_secs(1)))
+            .await;
+    });
+    let told = events
+        .iter()
+        .filter(|event| matches!(event, Event::AcceptFailed(_)));
+    assert_eq!(told.count(), 2, "{events:?}");
+}
+
+#[test]
+fn a_client_that_half_closes_and_takes_nothing_is_not_waited_for_in_vain() {
+    let net = MemoryNet::default();
+    let (_, events, _) = serve(&net, Duration::ZERO, async |net: MemoryNet| {
+        let greedy = connect(&net).await;
+        greedy.receive_capacity(8);
+        greedy
+            .write_all("more\n".repeat(5000).as_bytes())
+            .await
+            .expect("open");
+        greedy.finish().await.expect("open");
+        net.sleep_until(net.now().after(Duration::from_secs(100)))
+            .await;
+    });
+    assert_eq!(reasons(&events), [CloseReason::WriteTimeout]);
 }

@@ -501,6 +501,11 @@ impl Stream for MemoryStream {
         Ok(())
     }
 
+    async fn flush(&self) -> Result<(), NetError> {
+        // There is no system in between: what was written is the peer's.
+        Ok(())
+    }
+
     async fn finish(&self) -> Result<(), NetError> {
         self.outgoing.end(PipeState::Ended);
         Ok(())

@@ -113,6 +113,10 @@ pub trait Stream {
     /// When the future is dropped an unknown part of them has been handed over.
     fn write_all(&self, bytes: &[u8]) -> impl Future<Output = Result<(), NetError>>;
 
+    /// Waits until what was written has left: the system has all of it, and sends it to a peer that
+    /// takes it.
+    fn flush(&self) -> impl Future<Output = Result<(), NetError>>;
+
     /// Waits until what was written has left, then tells the peer that no more will come.
     fn finish(&self) -> impl Future<Output = Result<(), NetError>>;
 

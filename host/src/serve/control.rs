@@ -157,11 +157,13 @@ mod tests {
     async fn counts_can_be_had_after_the_end_and_not_after_a_failure() {
         let summary = Summary {
             accepted: 1,
+            refused: 0,
             open: 0,
             messages: 2,
             bytes_received: 3,
             bytes_sent: 4,
             uptime: Duration::from_secs(5),
+            sockets: 0,
         };
         for last in [Some(summary), None] {
             let control = Arc::new(Control::default());

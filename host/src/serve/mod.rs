@@ -2,10 +2,12 @@
 
 mod control;
 mod event;
+mod options;
 mod worker;
 
 pub use control::ServerHandle;
-pub use event::{AcceptFailed, CloseReason, Closed, Event, Opened, Summary};
+pub use event::{AcceptFailed, CloseReason, Closed, Event, Opened, RefuseReason, Refused, Summary};
+pub use options::{Framing, ServeOptions};
 
 use crate::bindings::hello_server as wit;
 use crate::convert::denied;
@@ -21,35 +23,6 @@ use worker::{Told, Worker};
 
 /// How many events wait to be read before the server pauses: 1024, four full turns of it.
 const EVENT_QUEUE: usize = 1024;
-
-/// How to serve.
-#[derive(Clone, Debug, Default)]
-#[must_use]
-pub struct ServeOptions {
-    listen: Vec<SocketAddr>,
-    max_message_size: Option<u32>,
-}
-
-impl ServeOptions {
-    /// No address yet; at least one is needed.
-    pub fn new() -> ServeOptions {
-        ServeOptions::default()
-    }
-
-    /// Listen on `address` too. With port 0 the system chooses a free port, which
-    /// [`Server::addresses`] tells. An IPv6 address listens for IPv6 alone.
-    pub fn listen(mut self, address: SocketAddr) -> ServeOptions {
-        self.listen.push(address);
-        self
-    }
-
-    /// Set the most bytes that a message may have, without its newline. A longer one is answered
-    /// with one line that says so, and its connection closed. Default: 65536 (64 KiB).
-    pub fn max_message_size(mut self, bytes: u32) -> ServeOptions {
-        self.max_message_size = Some(bytes);
-        self
-    }
-}
 
 /// A server that listens and serves.
 ///
@@ -98,6 +71,7 @@ impl ServeOptions {
 #[derive(Debug)]
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    max_connections: u32,
     events: mpsc::Receiver<Told>,
     handle: ServerHandle,
     task: JoinHandle<()>,
@@ -108,16 +82,22 @@ impl Instance {
     /// Listen on every address, or on none, and serve.
     ///
     /// # Errors
-    /// - [`Error::InvalidOptions`]: no address is given.
+    /// - [`Error::InvalidOptions`]: no address is given, a bound is 0, or the greeting has a line break.
     /// - [`Error::Denied`]: an address isn't granted.
     /// - [`Error::ListenFailed`]: an address is in use, or isn't this machine's.
     /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::MemoryLimit`]: the
     ///   instance can't be used any more.
     pub async fn serve(mut self, options: ServeOptions) -> Result<Server> {
-        let wit_options = wit::Options {
-            listen: options.listen.into_iter().map(Into::into).collect(),
-            max_message_size: options.max_message_size,
-        };
+        let (mut wit_options, max_connections) = options.to_wit(self.limits());
+        let state = self.parts().0.data_mut();
+        state.dropping_breaks_off = true;
+        for listener in options.listeners() {
+            let address = state.inherited.offer(listener);
+            let address = address.map_err(|error| Error::InvalidOptions {
+                reason: format!("not a TCP socket that listens: {error}"),
+            })?;
+            wit_options.listen.push(address.into());
+        }
         let call = self.begin().await?;
         let (store, programs) = self.parts();
         let guest = programs.sockbox_net_hello_server().server();
@@ -140,6 +120,7 @@ impl Instance {
         let task = tokio::spawn(worker.run(tell));
         Ok(Server {
             addresses,
+            max_connections,
             events,
             handle: ServerHandle { control },
             task,
@@ -152,6 +133,12 @@ impl Server {
     /// The addresses listened on, in the order given, with the real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// How many connections may be open at once: what was asked for, as far as the instance's limits
+    /// allow it.
+    pub fn max_connections(&self) -> u32 {
+        self.max_connections
     }
 
     /// What to stop it with, and to ask it for its counts, from anywhere.

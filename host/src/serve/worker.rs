@@ -72,9 +72,13 @@ impl Worker {
                     }
                 }
                 wit::Progress::Interrupted => {}
-                wit::Progress::Stopped(statistics) => return Ok(statistics.into()),
+                wit::Progress::Stopped(statistics) => return Ok(self.summary(statistics)),
             }
         }
+    }
+
+    fn summary(&mut self, statistics: wit::Statistics) -> Summary {
+        Summary::new(statistics, self.instance.parts().0.data().tcp.open())
     }
 
     async fn answer_requests(&mut self) -> Result<()> {
@@ -101,7 +105,8 @@ impl Worker {
             let result = call
                 .run(guest.call_statistics(&mut *store, self.server))
                 .await?;
-            let summary = Summary::from(self.instance.end(result)?);
+            let statistics = self.instance.end(result)?;
+            let summary = self.summary(statistics);
             for answer in waiting {
                 // Whoever asked may not care any more.
                 let _ = answer.send(summary);

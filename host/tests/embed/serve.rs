@@ -1,10 +1,14 @@
 //! Serving.
 
-use crate::{DEADLINE, instance};
+use crate::{DEADLINE, MOMENT, instance};
 use sockbox::policy::Target;
-use sockbox::{CloseReason, Error, Event, NetworkError, Policy, ServeOptions, Server};
+use sockbox::{
+    CloseReason, Error, Event, Framing, Limits, NetworkError, Policy, RefuseReason, Sandbox,
+    ServeOptions, Server,
+};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -149,6 +153,226 @@ async fn many_clients_are_served_at_once() {
     handle.stop(DEADLINE);
     let summary = done.await.unwrap().unwrap();
     assert_eq!((summary.accepted, summary.messages), (100, 200));
+}
+
+/// A server whose instance has these limits.
+async fn serve_within(limits: Limits, options: ServeOptions) -> sockbox::Result<Server> {
+    let sandbox = Sandbox::new().unwrap();
+    let policy = Policy::new().allow_listen(loopback());
+    let instance = sandbox.instance().policy(policy).limits(limits);
+    instance.build().await?.serve(options).await
+}
+
+#[tokio::test]
+async fn a_trap_is_an_error_and_the_end_of_every_connection() {
+    let mut limits = Limits::default();
+    // A listening socket, and what two connections take.
+    limits.resources = 16;
+    let options = ServeOptions::new().listen(loopback()).max_connections(100);
+    let mut server = serve_within(limits, options).await.unwrap();
+    // The limits allow no more of them, whatever is asked for.
+    assert_eq!(server.max_connections(), 2);
+    drop(server);
+
+    let mut limits = Limits::default();
+    limits.memory_bytes = 1536 * 1024;
+    let options = ServeOptions::new()
+        .listen(loopback())
+        .max_message_size(10 << 20);
+    server = serve_within(limits, options).await.unwrap();
+    let address = server.addresses()[0];
+    let handle = server.handle();
+    let client = thread::spawn(move || {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(DEADLINE)).unwrap();
+        // It may end in the middle.
+        let _ = client.write_all(&[b'x'; 1 << 20]);
+        client.read(&mut [0]).unwrap_or(0)
+    });
+    let error = loop {
+        match server.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it has stopped"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::MemoryLimit { .. }), "{error:?}");
+    assert_eq!(handle.summary().await, None);
+    drop(server);
+    assert_eq!(client.join().unwrap(), 0);
+    TcpStream::connect(address).unwrap_err();
+}
+
+#[tokio::test]
+async fn sockets_are_counted_and_bounded() {
+    let mut limits = Limits::default();
+    limits.sockets = 4;
+    let options = ServeOptions::new()
+        .listen(loopback())
+        .refuse_when_full(true);
+    let mut server = serve_within(limits.clone(), options).await.unwrap();
+    assert_eq!(server.max_connections(), 3);
+    let handle = server.handle();
+    assert_eq!(handle.summary().await.unwrap().sockets, 1);
+    let address = server.addresses()[0];
+    let client = TcpStream::connect(address).unwrap();
+    assert!(matches!(
+        server.next().await.unwrap(),
+        Some(Event::Opened(_))
+    ));
+    let now = handle.summary().await.unwrap();
+    assert_eq!((now.open, now.sockets), (1, 2));
+    drop(client);
+    assert!(matches!(
+        server.next().await.unwrap(),
+        Some(Event::Closed(_))
+    ));
+    assert_eq!(handle.summary().await.unwrap().sockets, 1);
+    handle.stop(Duration::ZERO);
+    assert_eq!(server.finish().await.unwrap().sockets, 0);
+
+    // As many listening sockets as there may be sockets leave none to accept with.
+    let options = (0..4).fold(ServeOptions::new(), |options, _| options.listen(loopback()));
+    let mut server = serve_within(limits.clone(), options).await.unwrap();
+    let _client = TcpStream::connect(server.addresses()[3]).unwrap();
+    let Some(Event::AcceptFailed(failed)) = server.next().await.unwrap() else {
+        panic!("it was accepted");
+    };
+    assert_eq!(failed.listen, server.addresses()[3]);
+    assert_eq!(failed.reason, NetworkError::NoSocketsLeft);
+    let options = (0..5).fold(ServeOptions::new(), |options, _| options.listen(loopback()));
+    let error = serve_within(limits, options).await.map(|_| ()).unwrap_err();
+    assert!(
+        matches!(&error, Error::ListenFailed { reason, .. } if *reason == NetworkError::NoSocketsLeft),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_that_listens_already_is_served_if_its_address_is_granted() {
+    let listener = Arc::new(TcpListener::bind(loopback()).unwrap());
+    let address = listener.local_addr().unwrap();
+    // Before there is a server.
+    let early = ask(address, "early");
+    let sandbox = Sandbox::new().unwrap();
+    let options = ServeOptions::new().listener(listener.clone());
+
+    let instance = sandbox.instance().build().await.unwrap();
+    let error = instance.serve(options.clone()).await.map(|_| ());
+    assert!(
+        matches!(&error, Err(Error::Denied { target: Target::Listen(at), .. }) if *at == address),
+        "{error:?}"
+    );
+
+    let policy = Policy::new().allow_listen(address).allow_listen(loopback());
+    let instance = sandbox.instance().policy(policy).build().await.unwrap();
+    let mut server = instance.serve(options.listen(loopback())).await.unwrap();
+    let [own, inherited] = *server.addresses() else {
+        panic!("{:?}", server.addresses());
+    };
+    assert_eq!(inherited, address);
+    let Some(Event::Opened(opened)) = server.next().await.unwrap() else {
+        panic!("not opened");
+    };
+    assert_eq!(opened.local, address);
+    let handle = server.handle();
+    let done = tokio::spawn(server.finish());
+    assert_eq!(early.join().unwrap().unwrap(), "Hello, early!");
+    for address in [own, inherited] {
+        let answer = ask(address, "a\nb\n").join().unwrap().unwrap();
+        assert_eq!(answer, "Hello, a!\nHello, b!\n", "{address}");
+    }
+    handle.stop(DEADLINE);
+    let summary = done.await.unwrap().unwrap();
+    assert_eq!((summary.accepted, summary.sockets), (3, 0));
+    // It goes on listening, for whoever it belongs to.
+    TcpStream::connect(address).unwrap();
+}
+
+#[tokio::test]
+async fn clients_are_turned_away_and_told_of() {
+    let options = ServeOptions::new()
+        .listen(loopback())
+        .framing(Framing::Line)
+        .greeting("Ahoy")
+        .welcome("Welcome!")
+        .max_connections(1)
+        .refuse_when_full(true);
+    let mut server = serve_within(Limits::default(), options).await.unwrap();
+    assert_eq!(server.max_connections(), 1);
+    let address = server.addresses()[0];
+    let mut one = TcpStream::connect(address).unwrap();
+    assert!(matches!(
+        server.next().await.unwrap(),
+        Some(Event::Opened(_))
+    ));
+    let two = ask(address, "");
+    let Some(Event::Refused(refused)) = server.next().await.unwrap() else {
+        panic!("not refused");
+    };
+    assert_eq!(refused.local, address);
+    assert_eq!(refused.reason, RefuseReason::Full);
+    assert_eq!(two.join().unwrap().unwrap(), "too many connections\n");
+    let handle = server.handle();
+    let now = handle.summary().await.unwrap();
+    assert_eq!((now.accepted, now.refused, now.open), (1, 1, 1));
+    one.write_all(b"Michael\n").unwrap();
+    one.shutdown(Shutdown::Write).unwrap();
+    let reading = thread::spawn(move || {
+        let mut answer = String::new();
+        one.read_to_string(&mut answer).map(|_| answer)
+    });
+    assert!(matches!(
+        server.next().await.unwrap(),
+        Some(Event::Closed(_))
+    ));
+    assert_eq!(
+        reading.join().unwrap().unwrap(),
+        "Welcome!\nAhoy, Michael!\n"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_answers_is_closed_in_time() {
+    let options = ServeOptions::new()
+        .listen(loopback())
+        .write_timeout(Some(MOMENT));
+    let mut server = serve_within(Limits::default(), options).await.unwrap();
+    let address = server.addresses()[0];
+    let client = thread::spawn(move || {
+        let mut client = TcpStream::connect(address).unwrap();
+        let messages = b"nobody reads the answer\n".repeat(1000);
+        while client.write_all(&messages).is_ok() {}
+    });
+    assert!(matches!(
+        server.next().await.unwrap(),
+        Some(Event::Opened(_))
+    ));
+    let Some(Event::Closed(closed)) = server.next().await.unwrap() else {
+        panic!("not closed");
+    };
+    assert_eq!(closed.reason, CloseReason::WriteTimeout);
+    // The client notices, and so does the host: the socket is gone, not only the connection.
+    client.join().unwrap();
+    let handle = server.handle();
+    assert_eq!(handle.summary().await.unwrap().sockets, 1);
+}
+
+#[tokio::test]
+async fn options_that_make_no_sense_are_refused() {
+    for options in [
+        ServeOptions::new(),
+        ServeOptions::new().listen(loopback()).max_connections(0),
+        ServeOptions::new().listen(loopback()).max_per_peer(0),
+        ServeOptions::new().listen(loopback()).greeting("a\nb"),
+    ] {
+        let served = serve_within(Limits::default(), options.clone()).await;
+        let error = served.map(|_| ()).unwrap_err();
+        assert!(
+            matches!(error, Error::InvalidOptions { .. }),
+            "{options:?}: {error:?}"
+        );
+    }
 }
 
 #[tokio::test]

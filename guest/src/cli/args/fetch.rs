@@ -1,5 +1,6 @@
 //! What was typed behind `fetch`.
 
+use super::seconds;
 use crate::fetch::Family;
 use std::time::Duration;
 
@@ -120,13 +121,6 @@ fn with_scheme(url: String) -> String {
         true => url,
         false => format!("http://{url}"),
     }
-}
-
-/// Seconds, with a fraction if need be.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || "a number of seconds, as in 30 or 2.5, is needed".to_owned();
-    let seconds: f64 = text.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
 }
 
 /// A number of redirects; -1 is any.

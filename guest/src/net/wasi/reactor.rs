@@ -7,7 +7,7 @@ use crate::bindings::wasi::io::poll::{Pollable, poll};
 use crate::net::Instant;
 use crate::net::schedule::{Item, Schedule, Wait};
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -20,6 +20,7 @@ use std::task::{Context, Poll, Wake, Waker};
 pub struct Reactor {
     sources: RefCell<Sources>,
     timers: RefCell<Timers>,
+    breaks_off: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -183,6 +184,16 @@ impl Reactor {
             reactor: self.clone(),
             key: Some(key),
         }
+    }
+
+    /// Says that this runtime breaks a write off when its stream is dropped, rather than waiting for
+    /// its end.
+    pub fn dropping_breaks_off(&self) {
+        self.breaks_off.set(true);
+    }
+
+    pub(super) fn breaks_off(&self) -> bool {
+        self.breaks_off.get()
     }
 
     pub(super) fn timers(&self) -> &RefCell<Timers> {

@@ -10,7 +10,7 @@ use crate::bindings::wasi::sockets::network::ErrorCode;
 use crate::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use crate::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
 use crate::net::{Listener, NetError, Splice, SpliceError, Stream, TryRead};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -57,6 +57,11 @@ pub async fn listen(net: &WasiNet, local: SocketAddr) -> Result<TcpListener, Net
     listener.until_done(TcpSocket::finish_bind).await?;
     listener.socket.start_listen()?;
     listener.until_done(TcpSocket::finish_listen).await?;
+    // Asked for anew, now that it is a listening socket: a runtime may have put one that had been
+    // listening before in its place, which the first pollable knows nothing of.
+    listener.ready = net
+        .reactor()
+        .register(listener.socket.subscribe(), Urgency::Always);
     listener.local = from_wasi(listener.socket.local_address()?);
     Ok(listener)
 }
@@ -111,6 +116,8 @@ struct Parts {
     // A registration is made when somebody first waits: few connections ever wait to write.
     readable: OnceCell<Registration>,
     writable: OnceCell<Registration>,
+    /// How many bytes may be written, as far as it is known: 0 if it has to be asked.
+    permit: Cell<u64>,
     input: InputStream,
     output: OutputStream,
     socket: TcpSocket,
@@ -126,6 +133,7 @@ impl TcpStream {
         let parts = Parts {
             readable: OnceCell::new(),
             writable: OnceCell::new(),
+            permit: Cell::new(0),
             input,
             output,
             socket,
@@ -154,14 +162,16 @@ impl TcpStream {
             .await;
     }
 
-    /// Waits until some bytes may be written, and tells how many.
+    /// Waits until some bytes may be written, which is when those written before have left, and
+    /// tells how many.
     async fn permit(&self, parts: &Parts) -> Result<u64, NetError> {
-        loop {
+        while parts.permit.get() == 0 {
             match parts.output.check_write().map_err(from_stream)? {
                 0 => self.writable(parts).await,
-                permit => return Ok(permit),
+                permit => parts.permit.set(permit),
             }
         }
+        Ok(parts.permit.get())
     }
 }
 
@@ -202,10 +212,15 @@ impl Stream for TcpStream {
             let permit = self.permit(parts).await?;
             let length = usize::try_from(permit).map_or(bytes.len(), |max| max.min(bytes.len()));
             let (now, later) = bytes.split_at(length);
+            parts.permit.set(0);
             parts.output.write(now).map_err(from_stream)?;
             bytes = later;
         }
         Ok(())
+    }
+
+    async fn flush(&self) -> Result<(), NetError> {
+        self.permit(self.parts()?).await.map(drop)
     }
 
     async fn finish(&self) -> Result<(), NetError> {
@@ -241,14 +256,14 @@ impl Splice<OutputSink<'_>> for TcpStream {
 impl Drop for TcpStream {
     /// Closes the connection without waiting.
     ///
-    /// Dropping an output stream makes the host wait until what was written has left, and the whole
-    /// component with it: one peer that never reads would stop every other connection. So when a
-    /// write is under way the stream is left to the reactor, which drops it once that is done.
+    /// In most runtimes dropping an output stream waits until what was written has left, and the
+    /// whole component with it: one peer that never reads would stop every other connection. So when
+    /// a write is under way the stream is left to the reactor, which drops it once that is done.
     fn drop(&mut self) {
         let Some(parts) = self.parts.take() else {
             return;
         };
-        if !matches!(parts.output.check_write(), Ok(0)) {
+        if self.reactor.breaks_off() || !matches!(parts.output.check_write(), Ok(0)) {
             return;
         }
         let Parts {
@@ -257,6 +272,7 @@ impl Drop for TcpStream {
             input,
             output,
             socket,
+            ..
         } = parts;
         drop(readable);
         drop(input);

@@ -6,14 +6,12 @@ mod values;
 
 pub use fetch::Fetch;
 pub use ordered::{Data, DataKind, SaveAs};
+pub use values::{seconds, size};
 
+use crate::serve::Serve;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-
-/// Where `serve` listens unless told otherwise.
-pub const DEFAULT_LISTEN: &str = "127.0.0.1:9999";
 
 /// Run network programs in a WebAssembly sandbox that reaches only what it was granted
 #[derive(Debug, Parser)]
@@ -72,30 +70,6 @@ impl Command {
     }
 }
 
-const SERVE_EXAMPLES: &str = "\
-Examples:
-  sockbox serve
-  sockbox serve --listen 127.0.0.1:0 --listen [::1]:0
-
-A newline ends a message, and so does a pause. The message `exit` closes the connection.";
-
-/// Answer every message that a client sends over TCP with `Hello, MESSAGE!`
-///
-/// The component may listen on the addresses given, and accept whoever connects, and nothing else.
-/// Ctrl-C or SIGTERM stops it: answers that are under way are finished, for 5 seconds at most. A
-/// second one ends it at once.
-#[derive(Debug, clap::Args)]
-#[command(after_help = SERVE_EXAMPLES)]
-pub struct Serve {
-    /// Listen on this address; port 0 lets the system choose one. May be given more than once
-    #[arg(short, long, value_name = "ADDR:PORT", value_parser = address, default_value = DEFAULT_LISTEN)]
-    pub listen: Vec<SocketAddr>,
-
-    /// Tell on standard error what the policy decides
-    #[arg(short, long)]
-    pub verbose: bool,
-}
-
 const RUN_EXAMPLES: &str = "\
 Examples:
   sockbox run program.wasm some --arguments
@@ -143,12 +117,6 @@ pub struct Component {
     pub output: PathBuf,
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        format!("expected an address and a port, such as {DEFAULT_LISTEN} or [::1]:9999")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,21 +135,6 @@ mod tests {
     }
 
     #[test]
-    fn serve_listens_where_it_is_told() {
-        for (words, expected) in [
-            ("sockbox serve", vec!["127.0.0.1:9999"]),
-            ("sockbox serve --listen 127.0.0.1:0", vec!["127.0.0.1:0"]),
-            (
-                "sockbox serve -l 127.0.0.1:1 --listen [::1]:2",
-                vec!["127.0.0.1:1", "[::1]:2"],
-            ),
-        ] {
-            let Ok(Command::Serve(serve)) = parse(words) else {
-                panic!("{words:?} is not a serve");
-            };
-            let listen: Vec<_> = serve.listen.iter().map(SocketAddr::to_string).collect();
-            assert_eq!(listen, expected, "{words:?}");
-        }
     }
 
     #[test]
@@ -228,20 +181,6 @@ mod tests {
             ("sockbox fetch --max-time=-1 a", ErrorKind::ValueValidation),
             ("sockbox fetch --max-time nan a", ErrorKind::ValueValidation),
             ("sockbox fetch --max-time inf a", ErrorKind::ValueValidation),
-            ("sockbox serve --listen 9999", ErrorKind::ValueValidation),
-            (
-                "sockbox serve --listen localhost:1",
-                ErrorKind::ValueValidation,
-            ),
-            (
-                "sockbox serve --listen 127.0.0.1",
-                ErrorKind::ValueValidation,
-            ),
-            ("sockbox serve --listen ::1:80:", ErrorKind::ValueValidation),
-            (
-                "sockbox serve --listen 1.2.3.4:65536",
-                ErrorKind::ValueValidation,
-            ),
             ("sockbox run", ErrorKind::MissingRequiredArgument),
             ("sockbox run --unknown a.wasm", ErrorKind::UnknownArgument),
             ("sockbox component", ErrorKind::MissingRequiredArgument),

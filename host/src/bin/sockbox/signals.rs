@@ -63,3 +63,37 @@ impl Signals {
         }
     }
 }
+
+/// Receives what asks for statistics, where there is such a signal: SIGUSR1.
+pub struct StatisticsSignal {
+    #[cfg(unix)]
+    user_defined: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl StatisticsSignal {
+    pub fn new() -> io::Result<StatisticsSignal> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(StatisticsSignal {
+            user_defined: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// The next one. The future can be dropped, and nothing is lost.
+    pub async fn next(&mut self) {
+        if self.user_defined.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl StatisticsSignal {
+    pub fn new() -> io::Result<StatisticsSignal> {
+        Ok(StatisticsSignal {})
+    }
+
+    pub async fn next(&mut self) {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,261 @@
+//! `sockbox serve`.
+
+mod activation;
+mod args;
+mod files;
+mod log;
+mod notify;
+mod restarts;
+mod totals;
+
+pub use args::Serve;
+
+use crate::exit::{Failure, wants_backtrace};
+use crate::output::Output;
+use crate::runtime::block_on;
+use crate::signals::{Signals, StatisticsSignal};
+use crate::stderr;
+use log::Log;
+use notify::Notify;
+use restarts::Restarts;
+use sockbox::{AuditEvent, Error, Event, Limits, Policy, Sandbox, ServeOptions, Server, Summary};
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use totals::{Counts, Totals};
+
+/// Where it listens unless told otherwise: at the tutorial's port, on loopback alone.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9999);
+
+pub fn run(args: Serve) -> Result<(), Failure> {
+    // First of all: these are files that nothing else in the process may have touched.
+    let listeners = activation::listeners().map_err(|reason| Error::InvalidOptions { reason })?;
+    files::raise_limit();
+    block_on(serve(args, listeners))
+}
+
+async fn serve(args: Serve, listeners: Vec<Arc<TcpListener>>) -> Result<(), Failure> {
+    let log = Log {
+        format: args.log,
+        quiet: args.quiet,
+    };
+    // From here on a signal stops the server rather than the process, so that nobody who reads
+    // `listening on` can be too early with one.
+    let mut service = Service {
+        signals: Signals::new().map_err(Failure::system)?,
+        statistics: StatisticsSignal::new().map_err(Failure::system)?,
+        notify: Notify::from_environment().unwrap_or_else(|error| {
+            log.warning(&format!("NOTIFY_SOCKET can't be used: {error}"));
+            Notify::nobody()
+        }),
+        totals: Totals::new(),
+        drain: args.drain_timeout,
+        stopping: false,
+        log,
+    };
+    let sandbox = Sandbox::new()?;
+    let mut listen = args.listen.clone();
+    if listen.is_empty() && listeners.is_empty() {
+        listen.push(DEFAULT_LISTEN);
+    }
+    let mut server = start(&sandbox, &args, &listen, &listeners).await?;
+    // What a restart listens on: where the system chose a port, it is to be the same one.
+    listen = server.addresses()[..listen.len()].to_vec();
+    for address in server.addresses() {
+        // Whoever waits for this line must not wait for ever.
+        print(format_args!("listening on {address}"))?;
+    }
+    service.announce(&args, &server);
+
+    let mut restarts = Restarts::new(args.restart);
+    let counts = loop {
+        let error = match service.attend(server).await {
+            Ok(summary) => break service.totals.with(&summary),
+            Err(Failure::Sandbox(error)) if !service.stopping => error,
+            Err(failure) => return Err(failure),
+        };
+        let Some(pause) = restarts.pause_after(&error, Instant::now()) else {
+            return Err(error.into());
+        };
+        let why = Failure::from(error).message(args.verbose || wants_backtrace());
+        let restart = service.totals.restart();
+        log.restarting(&why.unwrap_or_default(), restart, pause);
+        if service.is_told_to_stop_within(pause).await {
+            break service.totals.told();
+        }
+        server = start(&sandbox, &args, &listen, &listeners).await?;
+    };
+    log.stopped(&counts);
+    let summary = describe(&counts);
+    // It has stopped as it should, even if whoever waited for `listening on` reads no more.
+    if print(format_args!("{summary}")).is_err() {
+        stderr::line(format_args!("{summary}"));
+    }
+    Ok(())
+}
+
+/// Everything that goes on beside the component, and longer than one life of it.
+struct Service {
+    signals: Signals,
+    statistics: StatisticsSignal,
+    notify: Notify,
+    totals: Totals,
+    drain: Duration,
+    stopping: bool,
+    log: Log,
+}
+
+impl Service {
+    /// Tell who ought to know that clients can connect.
+    fn announce(&self, args: &Serve, server: &Server) {
+        let addresses: Vec<_> = server
+            .addresses()
+            .iter()
+            .map(SocketAddr::to_string)
+            .collect();
+        self.notify
+            .ready(&format!("listening on {}", addresses.join(", ")));
+        if let Some(asked) = args.max_connections
+            && asked > server.max_connections()
+        {
+            self.log.warning(&format!(
+                "--max-connections {asked} is more than this process can have: {} it is \
+                 (`ulimit -Hn` and --max-memory bound it)",
+                server.max_connections()
+            ));
+        }
+    }
+
+    /// Serve until the component has ended, in whatever way.
+    async fn attend(&mut self, mut server: Server) -> Result<Summary, Failure> {
+        loop {
+            tokio::select! {
+                biased;
+                signal = self.signals.next() => {
+                    if self.stopping {
+                        return Err(Failure::Signal(signal));
+                    }
+                    self.stop();
+                    server.handle().stop(self.drain);
+                }
+                () = self.statistics.next() => self.tell_statistics(&mut server).await?,
+                event = server.next() => match event? {
+                    Some(event) => self.event(&event),
+                    None => return Ok(server.finish().await?),
+                },
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.totals.event(event);
+        self.log.event(event);
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.notify.stopping();
+        self.log.stopping(self.drain);
+    }
+
+    /// Ask the component for its counts, and tell them.
+    async fn tell_statistics(&mut self, server: &mut Server) -> Result<(), Failure> {
+        let handle = server.handle();
+        let mut summary = std::pin::pin!(handle.summary());
+        loop {
+            tokio::select! {
+                biased;
+                summary = &mut summary => {
+                    if let Some(summary) = summary {
+                        self.log.statistics(&self.totals.with(&summary), &summary);
+                    }
+                    return Ok(());
+                }
+                // It answers when its events have been taken.
+                event = server.next() => match event? {
+                    Some(event) => self.event(&event),
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    async fn is_told_to_stop_within(&mut self, pause: Duration) -> bool {
+        match tokio::time::timeout(pause, self.signals.next()).await {
+            Ok(_) => {
+                self.stop();
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+async fn start(
+    sandbox: &Sandbox,
+    args: &Serve,
+    listen: &[SocketAddr],
+    listeners: &[Arc<TcpListener>],
+) -> Result<Server, Failure> {
+    let max_message = u32::try_from(args.max_message).map_err(|_| Error::InvalidOptions {
+        reason: format!("--max-message {} is more than 4G", args.max_message),
+    })?;
+    let mut policy = Policy::new();
+    let mut options = ServeOptions::new()
+        .framing(args.framing.into())
+        .greeting(&args.greeting)
+        .max_message_size(max_message)
+        .write_timeout(bound(args.write_timeout))
+        .idle_timeout(bound(args.idle_timeout))
+        .refuse_when_full(args.refuse_when_full);
+    if let Some(text) = &args.welcome {
+        options = options.welcome(text);
+    }
+    if let Some(count) = args.max_connections {
+        options = options.max_connections(count);
+    }
+    if let Some(count) = args.max_per_peer {
+        options = options.max_per_peer(count);
+    }
+    for address in listen {
+        policy = policy.allow_listen(*address);
+        options = options.listen(*address);
+    }
+    for listener in listeners {
+        policy = policy.allow_listen(listener.local_addr().map_err(Failure::system)?);
+        options = options.listener(listener.clone());
+    }
+    let mut limits = Limits::default();
+    if let Some(bytes) = args.max_memory {
+        limits.memory_bytes = bytes;
+    }
+    let mut builder = sandbox.instance().policy(policy).limits(limits);
+    if args.verbose {
+        builder = builder
+            .inherit_stderr()
+            .audit(|event: &AuditEvent| stderr::line(format_args!("* {event}")));
+    }
+    Ok(builder.build().await?.serve(options).await?)
+}
+
+/// A bound on time, of which 0 is none.
+fn bound(time: Duration) -> Option<Duration> {
+    Some(time).filter(|time| !time.is_zero())
+}
+
+/// Print a line on standard output, at once.
+fn print(line: std::fmt::Arguments<'_>) -> Result<(), Failure> {
+    let stdout = Output::stdout()?;
+    stdout
+        .writer()?
+        .write_all(format!("{line}\n").as_bytes())
+        .map_err(|source| stdout.failed(source))
+}
+
+fn describe(counts: &Counts) -> String {
+    match counts.restarts {
+        0 => format!("served {counts}"),
+        restarts => format!("served {counts}, {restarts} restarts"),
+    }
+}

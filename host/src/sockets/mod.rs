@@ -1,0 +1,341 @@
+//! What sockbox adds to wasmtime-wasi's TCP sockets and streams: a count of the sockets that a run
+//! holds, a plain word when there are none left, streams that can be dropped without waiting, and
+//! listeners that were there before the run.
+//!
+//! Only these few functions are replaced; each hands over to wasmtime-wasi's own.
+
+mod connection;
+mod inherited;
+
+pub(crate) use inherited::Inherited;
+
+use crate::state::State;
+use connection::Connection;
+use inherited::Listening;
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::{Context, Waker};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, LinkerInstance, Resource, ResourceType};
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress};
+use wasmtime_wasi::p2::bindings::sockets::tcp::{HostTcpSocket, ShutdownType};
+use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
+use wasmtime_wasi::p2::{
+    DynInputStream, DynOutputStream, Network as NetworkHandle, Pollable, SocketResult, TcpSocket,
+    subscribe,
+};
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
+
+/// How many of a run's TCP sockets are open, and how many may be.
+pub(crate) struct Sockets {
+    open: usize,
+    limit: usize,
+}
+
+impl Sockets {
+    pub(crate) fn new(limit: usize) -> Sockets {
+        Sockets { open: 0, limit }
+    }
+
+    fn are_used_up(&self) -> bool {
+        self.open >= self.limit
+    }
+
+    /// How many are open: those that listen, those of connections, and those that wait for either.
+    pub(crate) fn open(&self) -> usize {
+        self.open
+    }
+}
+
+type Accepted = (
+    Resource<TcpSocket>,
+    Resource<DynInputStream>,
+    Resource<DynOutputStream>,
+);
+
+/// Replace what is ours in a linker that has all of WASI already.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut create = linker.instance("wasi:sockets/tcp-create-socket@0.2.12")?;
+    create.func_wrap(
+        "create-tcp-socket",
+        |mut store: StoreContextMut<'_, State>, (family,): (IpAddressFamily,)| {
+            let state = store.data_mut();
+            Ok((counted(state, |state| {
+                state.sockets().create_tcp_socket(family)
+            })?,))
+        },
+    )?;
+
+    let mut tcp = linker.instance("wasi:sockets/tcp@0.2.12")?;
+    add_listening(&mut tcp)?;
+    tcp.func_wrap(
+        "[method]tcp-socket.local-address",
+        |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
+            let state = store.data_mut();
+            if let Some(listening) = state.inherited.get(this.rep()) {
+                return Ok((Ok(listening.address.into()),));
+            }
+            let address = match connection(state, &this) {
+                Some(connection) => Ok(connection.local.into()),
+                None => plain(state.sockets().local_address(this))?,
+            };
+            Ok((address,))
+        },
+    )?;
+    tcp.func_wrap(
+        "[method]tcp-socket.remote-address",
+        |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
+            let state = store.data_mut();
+            let address = match connection(state, &this) {
+                Some(connection) => Ok(connection.remote.into()),
+                None => plain(state.sockets().remote_address(this))?,
+            };
+            Ok((address,))
+        },
+    )?;
+    tcp.func_wrap(
+        "[method]tcp-socket.shutdown",
+        |mut store: StoreContextMut<'_, State>,
+         (this, how): (Resource<TcpSocket>, ShutdownType)| {
+            let state = store.data_mut();
+            let done = match connection(state, &this) {
+                Some(connection) => {
+                    connection.shutdown(how.into());
+                    Ok(())
+                }
+                None => plain(state.sockets().shutdown(this, how))?,
+            };
+            Ok((done,))
+        },
+    )?;
+    tcp.resource(
+        "tcp-socket",
+        ResourceType::host::<TcpSocket>(),
+        |mut store: StoreContextMut<'_, State>, rep| {
+            let state = store.data_mut();
+            state.inherited.close(rep);
+            let ours = Resource::<Connection>::new_own(rep);
+            if state.table.get(&ours).is_ok() {
+                state.table.delete(ours)?;
+            } else {
+                HostTcpSocket::drop(&mut state.sockets(), Resource::new_own(rep))?;
+            }
+            state.tcp.open = state.tcp.open.saturating_sub(1);
+            Ok(())
+        },
+    )?;
+
+    let mut streams = linker.instance("wasi:io/streams@0.2.12")?;
+    streams.resource_async(
+        "output-stream",
+        ResourceType::host::<DynOutputStream>(),
+        |mut store: StoreContextMut<'_, State>, rep| -> Box<dyn Future<Output = _> + Send + '_> {
+            Box::new(async move {
+                let state = store.data_mut();
+                let stream = Resource::<DynOutputStream>::new_own(rep);
+                let mut stream = state.table.delete(stream)?;
+                if !state.dropping_breaks_off {
+                    stream.cancel().await;
+                }
+                Ok(())
+            })
+        },
+    )
+}
+
+/// What a listening socket does, which may be an inherited one.
+fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    tcp.func_wrap_async(
+        "[method]tcp-socket.start-bind",
+        |mut store: StoreContextMut<'_, State>,
+         (this, network, address): (
+            Resource<TcpSocket>,
+            Resource<NetworkHandle>,
+            IpSocketAddress,
+        )|
+         -> Box<dyn Future<Output = _> + Send + '_> {
+            Box::new(async move {
+                let state = store.data_mut();
+                let bound = match state.inherit(this.rep(), address.into()) {
+                    Some(bound) => bound,
+                    None => plain(state.sockets().start_bind(this, network, address).await)?,
+                };
+                Ok((bound,))
+            })
+        },
+    )?;
+    tcp.func_wrap(
+        "[method]tcp-socket.finish-bind",
+        |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
+            let state = store.data_mut();
+            Ok((match state.inherited.get(this.rep()) {
+                Some(_) => Ok(()),
+                None => plain(state.sockets().finish_bind(this))?,
+            },))
+        },
+    )?;
+    tcp.func_wrap_async(
+        "[method]tcp-socket.start-listen",
+        |mut store: StoreContextMut<'_, State>,
+         (this,): (Resource<TcpSocket>,)|
+         -> Box<dyn Future<Output = _> + Send + '_> {
+            Box::new(async move {
+                let state = store.data_mut();
+                Ok((match state.inherited.get(this.rep()) {
+                    Some(_) => Ok(()),
+                    None => plain(state.sockets().start_listen(this).await)?,
+                },))
+            })
+        },
+    )?;
+    tcp.func_wrap(
+        "[method]tcp-socket.finish-listen",
+        |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
+            let state = store.data_mut();
+            Ok((match state.inherited.get(this.rep()) {
+                Some(_) => Ok(()),
+                None => plain(state.sockets().finish_listen(this))?,
+            },))
+        },
+    )?;
+    tcp.func_wrap(
+        "[method]tcp-socket.subscribe",
+        |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
+            let state = store.data_mut();
+            let pollable = match state.inherited.get(this.rep()) {
+                Some(listening) => {
+                    let listening = state.table.push_child(listening.clone(), &this)?;
+                    subscribe(&mut state.table, listening)?
+                }
+                None => state.sockets().subscribe(this)?,
+            };
+            Ok((pollable,))
+        },
+    )?;
+    tcp.func_wrap(
+        "[method]tcp-socket.accept",
+        |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
+            let state = store.data_mut();
+            let listening = state.inherited.get(this.rep()).cloned();
+            let accepted: Result<Accepted, ErrorCode> = if !state.tcp.are_used_up() {
+                counted(state, |state| match &listening {
+                    Some(listening) => accept(state, listening),
+                    None => state.sockets().accept(this),
+                })?
+            } else {
+                let somebody_waits = match &listening {
+                    Some(listening) => listening.is_ready(),
+                    None => is_ready(state.table.get_mut(&this)?),
+                };
+                Err(match somebody_waits {
+                    true => ErrorCode::NewSocketLimit,
+                    false => ErrorCode::WouldBlock,
+                })
+            };
+            Ok((accepted,))
+        },
+    )
+}
+
+impl State {
+    /// Let an inherited listener take the place of a socket that is to be bound, if there is one at
+    /// the address.
+    fn inherit(&mut self, rep: u32, address: SocketAddr) -> Option<Result<(), ErrorCode>> {
+        if !self.inherited.take(rep, address) {
+            return None;
+        }
+        let allowed = [SocketAddrUse::TcpBind, SocketAddrUse::TcpListen]
+            .into_iter()
+            .all(|use_| self.network.allows_address(address, use_));
+        Some(match allowed {
+            true => Ok(()),
+            false => {
+                self.inherited.close(rep);
+                Err(ErrorCode::AccessDenied)
+            }
+        })
+    }
+}
+
+/// Accept a connection on an inherited listener.
+fn accept(state: &mut State, listening: &Listening) -> SocketResult<Accepted> {
+    let connection = match listening.accept(&state.network) {
+        None => return Err(ErrorCode::WouldBlock.into()),
+        Some(Err(error)) => return Err(accept_error(&error).into()),
+        Some(Ok(connection)) => connection,
+    };
+    let (input, output) = connection.streams();
+    let socket = state.table.push(connection)?;
+    let input: Resource<DynInputStream> = state.table.push_child(input, &socket)?;
+    let output: Resource<DynOutputStream> = state.table.push_child(output, &socket)?;
+    // The component knows of one kind of socket. Whatever it may do with this one looks for ours
+    // first; the rest (options of sockets) is a trap.
+    Ok((Resource::new_own(socket.rep()), input, output))
+}
+
+fn accept_error(error: &io::Error) -> ErrorCode {
+    match error.kind() {
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => ErrorCode::ConnectionAborted,
+        _ => ErrorCode::Unknown,
+    }
+}
+
+/// The connection of our own that a socket is, if it is one.
+fn connection<'a>(state: &'a State, socket: &Resource<TcpSocket>) -> Option<&'a Connection> {
+    let ours = Resource::new_borrow(socket.rep());
+    state.table.get(&ours).ok()
+}
+
+fn plain<T>(result: SocketResult<T>) -> wasmtime::Result<Result<T, ErrorCode>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => Ok(Err(error.downcast()?)),
+    }
+}
+
+/// Whether somebody waits to be accepted.
+fn is_ready(socket: &mut TcpSocket) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    pin!(socket.ready()).poll(&mut cx).is_ready()
+}
+
+/// Make a socket, if one more may be had.
+fn counted<T>(
+    state: &mut State,
+    make: impl FnOnce(&mut State) -> SocketResult<T>,
+) -> wasmtime::Result<Result<T, ErrorCode>> {
+    if state.tcp.are_used_up() {
+        return Ok(Err(ErrorCode::NewSocketLimit));
+    }
+    match plain(make(state))? {
+        Ok(made) => {
+            state.tcp.open += 1;
+            Ok(Ok(made))
+        }
+        // wasmtime-wasi has no word of its own for it, though WASI has.
+        Err(ErrorCode::Unknown) if no_files_left() => Ok(Err(ErrorCode::NewSocketLimit)),
+        Err(code) => Ok(Err(code)),
+    }
+}
+
+/// Whether the process, or the system, can open no more files.
+#[cfg(unix)]
+fn no_files_left() -> bool {
+    use rustix::io::Errno;
+    use std::os::fd::AsFd;
+
+    match std::io::stderr().as_fd().try_clone_to_owned() {
+        Ok(_) => false,
+        Err(error) => matches!(
+            Errno::from_io_error(&error),
+            Some(Errno::MFILE | Errno::NFILE)
+        ),
+    }
+}
+
+#[cfg(not(unix))]
+fn no_files_left() -> bool {
+    false
+}
