@@ -81,28 +81,34 @@ impl<N: Net> Connection<N> {
     }
 
     /// Serves the client until one side ends it.
-    pub async fn serve(self, stream: N::Stream) {
-        let reason = match self.converse(&stream).await {
-            Err(reason) => reason,
-            Ok(never) => match never {},
-        };
-        self.reason.set(reason);
-        match reason {
-            // What hasn't left by now never will.
-            CloseReason::Failed(_) | CloseReason::WriteTimeout => {}
-            // It has sent all, so there is nothing to wait for but our own last bytes.
-            CloseReason::EndOfInput => {
-                if let Err(reason) = self.in_time(stream.finish()).await {
-                    self.reason.set(reason);
+    // As an async function, it would keep room for its arguments twice, in every connection.
+    #[allow(clippy::manual_async_fn)]
+    pub fn serve(self, stream: N::Stream) -> impl Future<Output = ()> + 'static {
+        async move {
+            let reason = match self.converse(&stream).await {
+                Err(reason) => reason,
+                Ok(never) => match never {},
+            };
+            self.reason.set(reason);
+            match reason {
+                // What hasn't left by now never will.
+                CloseReason::Failed(_) | CloseReason::WriteTimeout => {}
+                // It has sent all, so there is nothing to wait for but our own last bytes.
+                CloseReason::EndOfInput => {
+                    if let Err(reason) = self.in_time(stream.finish()).await {
+                        self.reason.set(reason);
+                    }
+                }
+                CloseReason::Exit
+                | CloseReason::MessageTooLong
+                | CloseReason::IdleTimeout
+                | CloseReason::Overloaded
+                | CloseReason::Stopped => {
+                    linger(&self.net, &stream, |bytes| self.received(bytes)).await;
                 }
             }
-            CloseReason::Exit
-            | CloseReason::MessageTooLong
-            | CloseReason::IdleTimeout
-            | CloseReason::Overloaded
-            | CloseReason::Stopped => {
-                linger(&self.net, &stream, |bytes| self.received(bytes)).await;
-            }
+            // The connection is done with before the books say so.
+            drop(stream);
         }
     }
 
@@ -222,7 +228,8 @@ impl<N: Net> Connection<N> {
                 None => {
                     let mut held = Held::nothing(self.shared.clone());
                     held.set(bytes.len() + beside)?;
-                    self.in_time(writing).await?;
+                    // Few ever wait here, so the room for it isn't in every connection.
+                    Box::pin(self.in_time(writing)).await?;
                 }
             }
             add(&self.bytes_sent, &self.shared.bytes_sent, piece.len());

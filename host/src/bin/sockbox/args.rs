@@ -135,9 +135,6 @@ mod tests {
     }
 
     #[test]
-    }
-
-    #[test]
     fn what_follows_the_component_is_its_own() {
         for (words, allow_net, expected) in [
             ("sockbox run a.wasm", false, vec!["a.wasm"]),
