@@ -57,9 +57,9 @@ Network:
 serve: answer every message MESSAGE with \"Hello, MESSAGE!\".
   -l, --listen ADDR:PORT    listen here; may be repeated (default:
                             127.0.0.1:9999)
-      --framing KIND        what ends a message: auto (a newline or a pause), line
-                            (a newline alone), chunk (the end of what one receive
-                            returned); default: auto
+      --framing KIND        what ends a message: auto (a newline or a pause),
+                            line (a newline alone), chunk (the end of what one
+                            receive returned); default: auto
       --greeting TEXT       what to say instead of Hello
       --welcome TEXT        what to send as soon as a client is connected
       --max-message BYTES   the longest message that is answered (default: 65536)
