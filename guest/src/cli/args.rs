@@ -62,7 +62,8 @@ serve: answer every message MESSAGE with \"Hello, MESSAGE!\".
                             receive returned); default: auto
       --greeting TEXT       what to say instead of Hello
       --welcome TEXT        what to send as soon as a client is connected
-      --max-message BYTES   the longest message that is answered (default: 65536)
+      --max-message BYTES   the longest message that is answered (default:
+                            65536)
       --write-timeout SECONDS
                             close a client whose answers can't be sent for so
                             long; 0: never (default: 30)
@@ -70,8 +71,8 @@ serve: answer every message MESSAGE with \"Hello, MESSAGE!\".
                             close a client that is silent for so long; 0: never
                             (default: 0)
       --max-connections N   how many may be open at once (default: no bound)
-      --refuse-when-full    turn away whoever is too much, with one line; without
-                            it, let them wait until others have gone
+      --refuse-when-full    turn away whoever is too much, with one line;
+                            without it, let them wait until others have gone
       --max-per-peer N      how many may be open from one address (default: no
                             bound)
       --drain-timeout SECONDS
