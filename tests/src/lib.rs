@@ -1,9 +1,10 @@
 //! The harness of sockbox's end-to-end tests; the tests themselves are in `tests/tests`.
 //!
-//! A test starts programs ([`Program`]) and gives them somebody to talk to: real servers ([`Nginx`],
-//! [`PythonHttp`]), a peer that sends exact bytes ([`RawPeer`]), a listener that must stay untouched
-//! ([`Tripwire`]), a name server that knows no name ([`NameTrap`]), or clients of the hello server
-//! ([`HelloClient`], [`TutorialClient`]).
+//! A test starts programs ([`Program`]), or the same one beside curl ([`SideBySide`]), and gives them
+//! somebody to talk to: real servers ([`Nginx`], [`Lighttpd`], [`Node`], [`Httpbin`], [`PythonHttp`]), a
+//! peer that sends exact bytes ([`RawPeer`]), a listener that must stay untouched ([`Tripwire`]), a name
+//! server that knows no name ([`NameTrap`]), a network on which packets vanish ([`BlackHole`]), or clients
+//! of the hello server ([`HelloClient`], [`TutorialClient`]).
 //!
 //! Everything listens on loopback, on ports that the system chose, and ends when it is dropped. When
 //! a test fails, whatever it had started prints what it saw: both sides of the story are in the
@@ -11,28 +12,40 @@
 
 #![forbid(unsafe_code)]
 
+mod black_hole;
 mod capture;
+mod compiled;
 mod deadline;
 mod hello_client;
+mod httpbin;
 mod json;
+mod lighttpd;
 mod name_trap;
 mod nginx;
+mod node;
 mod paths;
+mod ports;
 mod process;
 mod program;
 mod python;
 mod raw_peer;
 mod refuser;
 mod serving;
+mod side_by_side;
+mod site;
 mod text;
 mod tools;
 mod tripwire;
 
+pub use black_hole::BlackHole;
 pub use deadline::{Deadline, PATIENCE, eventually};
 pub use hello_client::HelloClient;
+pub use httpbin::Httpbin;
 pub use json::Json;
+pub use lighttpd::Lighttpd;
 pub use name_trap::NameTrap;
 pub use nginx::Nginx;
+pub use node::Node;
 pub use paths::component;
 pub use process::{Finished, Process, Signal};
 pub use program::Program;
@@ -40,6 +53,7 @@ pub use python::{PythonHttp, TutorialClient};
 pub use raw_peer::{Peer, RawPeer};
 pub use refuser::Refuser;
 pub use serving::Serving;
+pub use side_by_side::{OLD, Outcome, SideBySide};
 pub use text::pattern;
 pub use tripwire::Tripwire;
 

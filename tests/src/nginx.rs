@@ -1,17 +1,13 @@
 //! The real nginx, with a configuration and a folder of its own.
 
-use crate::deadline::{Deadline, PATIENCE};
+use crate::ports::OnFreePort;
 use crate::process::Process;
 use crate::program::Program;
-use crate::text::pattern;
+use crate::site::Site;
 use crate::tools;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
-
-/// How often a port is tried: each time another program may take it before nginx does.
-const PORT_ATTEMPTS: u32 = 20;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 /// A running nginx. When its test fails, it prints its logs.
 ///
@@ -22,9 +18,10 @@ const PORT_ATTEMPTS: u32 = 20;
 /// | `/1m.bin` | 1 MiB |
 /// | `/chunked/…` | the same pages in chunks, without a length |
 /// | `/close/…` | the same pages up to the connection's end, without a length |
+/// | `/gzip/…` | the same pages, coded where the client takes that |
 /// | `/moved` | a redirect to `/page.html` |
 pub struct Nginx {
-    dir: tempfile::TempDir,
+    site: Site,
     process: Option<Process>,
     port: u16,
     ipv6: bool,
@@ -33,46 +30,29 @@ pub struct Nginx {
 impl Nginx {
     /// Start it on a free port of 127.0.0.1, and of ::1 where there is one.
     pub fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a folder for nginx");
-        let html = dir.path().join("html");
-        fs::create_dir(&html).expect("a folder for pages");
+        let site = Site::new();
         let ipv6 = TcpListener::bind("[::1]:0").is_ok();
-        let mut nginx = Self {
-            dir,
-            process: None,
-            port: 0,
+        let server = OnFreePort {
+            name: "nginx",
             ipv6,
+            token: site.token(),
+            errors: &|| site.log("error.log"),
         };
-        nginx.write_page("page.html", page());
-        nginx.write_page("empty.txt", b"");
-        nginx.write_page("1m.bin", pattern(1 << 20));
-        // Nobody else's server has this page.
-        let token = format!("{:?} {:?}", nginx.dir.path(), std::time::Instant::now());
-        nginx.write_page("token.txt", &token);
-
-        for _ in 0..PORT_ATTEMPTS {
-            nginx.port = free_port(ipv6);
-            let configuration = configuration(nginx.port, ipv6);
-            fs::write(nginx.dir.path().join("nginx.conf"), configuration).expect("a configuration");
+        let (process, port) = server.start(|port| {
+            let configuration = configuration(port, ipv6);
+            fs::write(site.dir().join("nginx.conf"), configuration).expect("a configuration");
             let tool = tools::nginx();
-            let program = Program::new(&tool.path, ["-c", "nginx.conf", "-p", "."]);
-            let mut process = program
+            Program::new(&tool.path, ["-c", "nginx.conf", "-p", "."])
                 .libraries(tool)
-                .current_dir(nginx.dir.path())
-                .start();
-            if nginx.wait_until_ready(&mut process, &token) {
-                nginx.process = Some(process);
-                return nginx;
-            }
-            let finished = process.wait();
-            let log = nginx.error_log() + finished.stderr();
-            assert!(
-                log.contains("Address already in use"),
-                "nginx ended with code {}:\n{log}",
-                finished.code()
-            );
+                .current_dir(site.dir())
+                .start()
+        });
+        Self {
+            site,
+            process: Some(process),
+            port,
+            ipv6,
         }
-        panic!("no port stayed free for nginx, {PORT_ATTEMPTS} times");
     }
 
     /// Where it listens.
@@ -97,49 +77,23 @@ impl Nginx {
 
     /// Add a page.
     pub fn write_page(&self, name: &str, content: impl AsRef<[u8]>) {
-        let path = self.dir.path().join("html").join(name);
-        fs::write(&path, content)
-            .unwrap_or_else(|error| panic!("{} can't be written: {error}", path.display()));
+        self.site.write_page(name, content);
+    }
+
+    /// The file of a page.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.site.path(name)
     }
 
     /// The content of a page.
     pub fn page(&self, name: &str) -> Vec<u8> {
-        let path = self.dir.path().join("html").join(name);
-        fs::read(&path).unwrap_or_else(|error| panic!("{} can't be read: {error}", path.display()))
+        self.site.page(name)
     }
 
-    /// The requests that it has logged.
+    /// The requests that it has logged. A line ends with the connection's number and the request's on
+    /// that connection: `#3.1`.
     pub fn access_log(&self) -> String {
-        self.read_log("access.log")
-    }
-
-    fn error_log(&self) -> String {
-        self.read_log("error.log")
-    }
-
-    fn read_log(&self, name: &str) -> String {
-        fs::read(self.dir.path().join(name))
-            .map(|log| String::from_utf8_lossy(&log).into_owned())
-            .unwrap_or_default()
-    }
-
-    /// Wait until it is this nginx that answers; false when it has ended instead.
-    fn wait_until_ready(&self, process: &mut Process, token: &str) -> bool {
-        let deadline = Deadline::after(PATIENCE);
-        loop {
-            if get(self.address(), "/token.txt").is_ok_and(|answer| answer.ends_with(token)) {
-                return true;
-            }
-            if process.has_ended() {
-                return false;
-            }
-            assert!(
-                !deadline.passed(),
-                "nginx didn't answer within {PATIENCE:?}: {}",
-                self.error_log()
-            );
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        self.site.log("access.log")
     }
 }
 
@@ -151,45 +105,10 @@ impl Drop for Nginx {
             eprintln!(
                 "---- nginx, access:\n{}\n---- errors:\n{}\n----",
                 self.access_log(),
-                self.error_log()
+                self.site.log("error.log")
             );
         }
     }
-}
-
-/// A page of 268 bytes.
-fn page() -> Vec<u8> {
-    let (head, tail) = ("<!doctype html>\n<title>sockbox</title>\n<p>", "</p>\n");
-    let text = "A page of 268 bytes. "
-        .chars()
-        .cycle()
-        .take(268 - head.len() - tail.len());
-    format!("{head}{}{tail}", text.collect::<String>()).into_bytes()
-}
-
-/// A port that is free on both loopback addresses, for now.
-fn free_port(ipv6: bool) -> u16 {
-    for _ in 0..PORT_ATTEMPTS {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port of 127.0.0.1");
-        let port = listener
-            .local_addr()
-            .expect("a listener has an address")
-            .port();
-        if !ipv6 || TcpListener::bind(("::1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no port is free on both 127.0.0.1 and ::1");
-}
-
-/// One page of a server, head and all.
-fn get(server: SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(server)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 /// nginx's configuration: one process that is easy to end, and nothing outside its own folder.
@@ -209,7 +128,8 @@ error_log error.log info;
 events {{ worker_connections 512; }}
 http {{
     {temporary}
-    access_log access.log;
+    log_format numbered '$request_method $request_uri $status #$connection.$connection_requests';
+    access_log access.log numbered;
     lingering_close off;
     server {{
         listen 127.0.0.1:{port};
@@ -219,6 +139,7 @@ http {{
         default_type application/octet-stream;
         location /chunked/ {{ alias html/; ssi on; ssi_types *; }}
         location /close/ {{ alias html/; ssi on; ssi_types *; chunked_transfer_encoding off; }}
+        location /gzip/ {{ alias html/; gzip on; gzip_types *; gzip_min_length 0; gzip_http_version 1.0; }}
         location = /moved {{ return 302 /page.html; }}
     }}
 }}
@@ -232,6 +153,7 @@ http {{
 mod tests {
     use super::*;
     use crate::Program;
+    use crate::ports::{TOKEN_PAGE, get};
 
     #[test]
     fn pages_are_served_in_each_framing() {
@@ -246,6 +168,7 @@ mod tests {
                 "Transfer-Encoding: chunked\r\n",
             ),
             ("/close/1m.bin", "1m.bin", "Connection: close\r\n"),
+            ("/gzip/page.html", "page.html", "Content-Length: 268\r\n"),
         ] {
             let answer = Program::curl(["-i", &nginx.url(path)]).run();
             answer.assert_quiet_success();
@@ -285,10 +208,10 @@ mod tests {
     #[test]
     fn many_can_run_at_once() {
         let all: Vec<Nginx> = (0..5).map(|_| Nginx::start()).collect();
-        let dirs: Vec<&std::path::Path> = all.iter().map(|nginx| nginx.dir.path()).collect();
+        let dirs: Vec<&std::path::Path> = all.iter().map(|nginx| nginx.site.dir()).collect();
         for nginx in &all {
-            let answer = get(nginx.address(), "/token.txt").expect("an answer");
-            let dir = format!("{:?}", nginx.dir.path());
+            let answer = get(nginx.address(), TOKEN_PAGE).expect("an answer");
+            let dir = format!("{:?}", nginx.site.dir());
             assert!(
                 answer.contains(&dir),
                 "{dir} of {dirs:?} is not in {answer}"

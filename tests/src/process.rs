@@ -95,24 +95,38 @@ impl Process {
     /// The most memory it has used so far, in KiB (`VmHWM`: pages that were resident).
     pub fn peak_memory(&self) -> u64 {
         self.status_kib("VmHWM:")
+            .expect("a process that still runs")
     }
 
-    fn status_kib(&self, field: &str) -> u64 {
+    /// None when it has ended: then it has no memory any more.
+    fn status_kib(&self, field: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))
             .expect("the process's status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(field))
-            .unwrap_or_else(|| panic!("no {field} line"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         let number = line.trim().trim_end_matches("kB").trim();
-        number
-            .parse()
-            .unwrap_or_else(|error| panic!("{line:?} is not a size: {error}"))
+        let number = number.parse();
+        Some(number.unwrap_or_else(|error| panic!("{line:?} is not a size: {error}")))
+    }
+
+    /// Wait until it ends; also returns the most memory that it was seen to use, in KiB.
+    pub fn wait_watching_memory(mut self) -> (Finished, u64) {
+        let deadline = Deadline::after(PATIENCE);
+        let mut most = 0;
+        // Looked at before it is asked whether it has ended: until then, it can be.
+        while let Some(memory) = self.status_kib("VmHWM:")
+            && !self.has_ended()
+            && !deadline.passed()
+        {
+            most = memory.max(most);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        (self.wait(), most)
     }
 
     /// How much memory it uses now, in KiB (`VmRSS`: pages that are resident).
     pub fn memory(&self) -> u64 {
         self.status_kib("VmRSS:")
+            .expect("a process that still runs")
     }
 
     /// How many files it has open.
@@ -381,13 +395,14 @@ impl Drop for Finished {
     }
 }
 
-/// The program and its arguments, as one would type them.
+/// The program and its arguments, as one would type them; of a script the first line.
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| format!("{word:?}"))
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words = words.map(|word| match word.to_string_lossy().split_once("\n") {
+        Some((line, rest)) if rest.len() > 200 => format!("\"{line} …\""),
+        _ => format!("{word:?}"),
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn captured(capture: &Option<Capture>) -> String {

@@ -1,5 +1,6 @@
 //! Programs that tests start.
 
+use crate::compiled;
 use crate::paths;
 use crate::process::{Finished, Process};
 use crate::python;
@@ -33,10 +34,23 @@ impl Program {
         Self::new(&paths::wasmtime_run(), flags.chain([component.as_os_str()])).args(args)
     }
 
-    /// The real `curl`, silent.
+    /// The same with a component that was compiled before, for tests that run it often.
+    pub fn wasmtime_run_compiled<A: AsRef<OsStr>>(
+        flags: &[&str],
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let flags = ["--allow-precompiled"].iter().chain(flags);
+        let flags = flags.map(OsStr::new);
+        let component = compiled::component().as_os_str();
+        Self::new(&paths::wasmtime_run(), flags.chain([component])).args(args)
+    }
+
+    /// The real `curl`, silent, and without the user's own settings.
     pub fn curl<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         let curl = tools::curl();
-        Self::new(&curl.path, ["-s"]).libraries(curl).args(args)
+        Self::new(&curl.path, ["-q", "-s"])
+            .libraries(curl)
+            .args(args)
     }
 
     /// The real netcat, OpenBSD's, which shuts its sending side down at the end of its input.
@@ -72,6 +86,15 @@ impl Program {
             self.command.env("LD_LIBRARY_PATH", libraries);
         }
         self
+    }
+
+    /// The same program on a terminal, which is all of its streams: what it shows there is on standard
+    /// output.
+    pub fn on_a_terminal(self) -> Self {
+        python::bare()
+            .env("TERM", "xterm")
+            .args(["-c", include_str!("terminal.py")])
+            .args(self.words())
     }
 
     /// Add arguments.

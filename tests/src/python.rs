@@ -22,7 +22,7 @@ pub(crate) fn path() -> &'static Path {
 }
 
 /// Start Python with nothing but its own library: quicker, and the same on every machine.
-fn python() -> Program {
+pub(crate) fn bare() -> Program {
     Program::new(path(), ["-I", "-S", "-u"])
 }
 
@@ -35,7 +35,7 @@ pub struct PythonHttp {
 impl PythonHttp {
     /// Serve the files of a folder on a free port of 127.0.0.1.
     pub fn serving(dir: &Path) -> Self {
-        let process = python()
+        let process = bare()
             .args(["-m", "http.server", "--bind", "127.0.0.1", "0"])
             .current_dir(dir)
             .start();
@@ -106,7 +106,7 @@ impl TutorialClient {
 
     fn program(server: SocketAddr) -> Program {
         let script = include_str!("tutorial_client.py");
-        python()
+        bare()
             .args(["-c", script])
             .args([server.ip().to_string(), server.port().to_string()])
     }

@@ -87,6 +87,11 @@ impl RawPeer {
         format!("http://{}{path}", self.address)
     }
 
+    /// How many connections there have been so far.
+    pub fn connections(&self) -> usize {
+        self.shared.records().scripts.len()
+    }
+
     /// The heads of requests read so far.
     pub fn requests(&self) -> Vec<String> {
         self.shared
@@ -164,11 +169,22 @@ impl Shared {
 /// One client's connection, as a script sees it. Everything that it does is logged.
 pub struct Peer {
     stream: Arc<TcpStream>,
+    number: usize,
     name: String,
     shared: Arc<Shared>,
 }
 
 impl Peer {
+    /// Which connection this is, counted from 1.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The port that the client connected to.
+    pub fn local_port(&self) -> io::Result<u16> {
+        Ok(self.stream.local_addr()?.port())
+    }
+
     /// Receive up to and including the blank line that ends a request's head.
     pub fn read_request(&mut self) -> io::Result<Vec<u8>> {
         let mut head = Vec::new();
@@ -187,6 +203,31 @@ impl Peer {
         self.log(&format!("got a request: {}", readable(&head)));
         self.shared.records().requests.push(head.clone());
         Ok(head)
+    }
+
+    /// Receive so many bytes: of a request's body, say.
+    pub fn read_bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        (&*self.stream).read_exact(&mut bytes)?;
+        self.log(&format!("got {count} bytes: {}", readable(&bytes)));
+        Ok(bytes)
+    }
+
+    /// Receive whatever comes next, at most 64 KiB of it; nothing when the client has closed.
+    pub fn read_some(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; 64 << 10];
+        let count = (&*self.stream).read(&mut bytes)?;
+        bytes.truncate(count);
+        self.log(&format!("got {count} bytes: {}", readable(&bytes)));
+        Ok(bytes)
+    }
+
+    /// Send so many bytes of value 0.
+    pub fn send_zeros(&mut self, count: u64) -> io::Result<()> {
+        self.log(&format!("sending {count} zeros"));
+        let sent = io::copy(&mut io::repeat(0).take(count), &mut &*self.stream);
+        self.log(&format!("sent zeros: {sent:?}"));
+        sent.map(drop)
     }
 
     /// Send bytes, in as few packets as the system likes.
@@ -246,7 +287,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>, script: &Arc<Script>
             }
         };
         let name = format!("connection {number} from {client}");
-        if let Err(error) = follow(stream, name, shared, script) {
+        if let Err(error) = follow(stream, number, name, shared, script) {
             shared.log(format!(
                 "connection {number} from {client} could not be served: {error}"
             ));
@@ -257,6 +298,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>, script: &Arc<Script>
 /// Serve one client on a thread of its own.
 fn follow(
     stream: TcpStream,
+    number: usize,
     name: String,
     shared: &Arc<Shared>,
     script: &Arc<Script>,
@@ -267,6 +309,7 @@ fn follow(
     let weak = Arc::downgrade(&stream);
     let mut peer = Peer {
         stream,
+        number,
         name,
         shared: Arc::clone(shared),
     };

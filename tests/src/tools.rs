@@ -1,9 +1,10 @@
 //! Programs that the tests need and a machine may lack.
 //!
-//! What is missing is taken from the distribution's packages into the build folder, once: nothing is
-//! installed on the machine, and no privilege is needed.
+//! What is missing is taken from the distribution's packages, or from PyPI, into the build folder, once:
+//! nothing is installed on the machine, and no privilege is needed.
 
 use crate::paths;
+use crate::python;
 use crate::text::announce;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -17,8 +18,9 @@ pub(crate) struct Tool {
     pub(crate) libraries: Option<PathBuf>,
 }
 
-/// Debian's name for a package, and where its program is inside.
+/// A program as a shell knows it, Debian's name for its package, and where the program is inside.
 struct Package {
+    command: &'static str,
     name: &'static str,
     program: &'static str,
 }
@@ -28,8 +30,33 @@ pub(crate) fn nginx() -> &'static Tool {
     static NGINX: OnceLock<Tool> = OnceLock::new();
     NGINX.get_or_init(|| {
         find_or_fetch(&Package {
+            command: "nginx",
             name: "nginx",
             program: "usr/sbin/nginx",
+        })
+    })
+}
+
+/// The real lighttpd.
+pub(crate) fn lighttpd() -> &'static Tool {
+    static LIGHTTPD: OnceLock<Tool> = OnceLock::new();
+    LIGHTTPD.get_or_init(|| {
+        find_or_fetch(&Package {
+            command: "lighttpd",
+            name: "lighttpd",
+            program: "usr/sbin/lighttpd",
+        })
+    })
+}
+
+/// The real Node.
+pub(crate) fn node() -> &'static Tool {
+    static NODE: OnceLock<Tool> = OnceLock::new();
+    NODE.get_or_init(|| {
+        find_or_fetch(&Package {
+            command: "node",
+            name: "nodejs",
+            program: "usr/bin/node",
         })
     })
 }
@@ -39,6 +66,7 @@ pub(crate) fn curl() -> &'static Tool {
     static CURL: OnceLock<Tool> = OnceLock::new();
     CURL.get_or_init(|| {
         find_or_fetch(&Package {
+            command: "curl",
             name: "curl",
             program: "usr/bin/curl",
         })
@@ -51,13 +79,26 @@ pub(crate) fn netcat() -> &'static Tool {
     NETCAT.get_or_init(|| {
         find_or_fetch(&Package {
             name: "netcat-openbsd",
+            command: "nc.openbsd",
             program: "bin/nc.openbsd",
         })
     })
 }
 
+/// The folder that httpbin was installed in, with all that it needs.
+pub(crate) fn httpbin() -> &'static Path {
+    static HTTPBIN: OnceLock<PathBuf> = OnceLock::new();
+    HTTPBIN.get_or_init(|| {
+        installed_from_pypi("httpbin", HTTPBIN_VERSION)
+            .unwrap_or_else(|reason| panic!("the tests need httpbin from PyPI, and {reason}"))
+    })
+}
+
+/// What the tests were written against.
+const HTTPBIN_VERSION: &str = "0.10.4";
+
 fn find_or_fetch(package: &Package) -> Tool {
-    match on_path(package.name) {
+    match on_path(package.command) {
         Some(path) => Tool {
             path,
             libraries: None,
@@ -65,7 +106,7 @@ fn find_or_fetch(package: &Package) -> Tool {
         None => fetched(package).unwrap_or_else(|reason| {
             panic!(
                 "the tests need {0}, and {reason}; please install {0}",
-                package.name
+                package.command
             )
         }),
     }
@@ -83,15 +124,8 @@ fn on_path(name: &str) -> Option<PathBuf> {
 
 /// The package's program from the build folder, put there first if need be.
 fn fetched(package: &Package) -> Result<Tool, String> {
-    let tools = paths::target_dir().join("test-tools");
-    fs::create_dir_all(&tools)
-        .map_err(|error| format!("{} can't be made: {error}", tools.display()))?;
-    // Several tests, of several processes, may find it missing at the same time.
-    let lock = tools.join(format!("{}.lock", package.name));
-    let lock = File::create(&lock)
-        .map_err(|error| format!("{} can't be made: {error}", lock.display()))?;
-    lock.lock()
-        .map_err(|error| format!("a lock can't be taken: {error}"))?;
+    let tools = folder()?;
+    let _lock = lock(&tools.join(format!("{}.lock", package.name)))?;
 
     let root = tools.join(package.name);
     if !root.is_dir() {
@@ -118,6 +152,48 @@ fn fetched(package: &Package) -> Result<Tool, String> {
         }),
         None => Err(format!("its package has no {}", package.program)),
     }
+}
+
+/// The folder of a Python package and those that it needs, put there first if need be.
+fn installed_from_pypi(package: &str, version: &str) -> Result<PathBuf, String> {
+    let tools = folder()?;
+    let _lock = lock(&tools.join(format!("{package}.lock")))?;
+    let folder = tools.join(format!("{package}-{version}"));
+    if !folder.is_dir() {
+        announce(&format!(
+            "taking {package} {version} from PyPI into {}",
+            folder.display()
+        ));
+        let fresh = tempfile::tempdir_in(&tools)
+            .map_err(|error| format!("no folder can be made: {error}"))?;
+        let target = fresh.path().join("packages");
+        run(Command::new(python::path())
+            .args(["-I", "-m", "pip", "install", "--quiet", "--no-input"])
+            .arg("--target")
+            .arg(&target)
+            .arg(format!("{package}=={version}")))?;
+        let rename = fs::rename(&target, &folder);
+        rename.map_err(|error| format!("{} can't be made: {error}", folder.display()))?;
+    }
+    Ok(folder)
+}
+
+/// Where programs are put that the machine lacks.
+pub(crate) fn folder() -> Result<PathBuf, String> {
+    let tools = paths::target_dir().join("test-tools");
+    fs::create_dir_all(&tools)
+        .map_err(|error| format!("{} can't be made: {error}", tools.display()))?;
+    Ok(tools)
+}
+
+/// Hold a lock until what is returned is dropped: several tests, of several processes, may find a
+/// program missing at the same time.
+pub(crate) fn lock(path: &Path) -> Result<File, String> {
+    let file =
+        File::create(path).map_err(|error| format!("{} can't be made: {error}", path.display()))?;
+    file.lock()
+        .map_err(|error| format!("a lock can't be taken: {error}"))?;
+    Ok(file)
 }
 
 /// Fetch a package and the libraries that it needs and the machine lacks, and unpack all of them into
@@ -219,7 +295,7 @@ fn library_dir(root: &Path) -> Option<PathBuf> {
 }
 
 /// Run a program to its end and return what it printed.
-fn run(command: &mut Command) -> Result<String, String> {
+pub(crate) fn run(command: &mut Command) -> Result<String, String> {
     let shown = format!("{command:?}");
     let output = command
         .env("LC_ALL", "C")
@@ -249,6 +325,7 @@ mod tests {
     fn a_missing_program_is_fetched_and_runs() {
         // As good as any: small, and with libraries. It is not installed on the machine by this.
         let tool = fetched(&Package {
+            command: "nginx",
             name: "nginx",
             program: "usr/sbin/nginx",
         });

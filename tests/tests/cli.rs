@@ -35,6 +35,65 @@ fn help_has_examples() {
 }
 
 #[test]
+fn the_many_options_of_fetch_are_in_groups() {
+    let help = sockbox(&["fetch", "--help"]).stdout_text();
+    let headings: Vec<&str> = help
+        .lines()
+        .filter(|line| line.ends_with(':') && !line.starts_with(' '))
+        .collect();
+    assert!(headings.len() >= 6, "{headings:?}");
+    for option in [
+        "-o", "-O", "-i", "-I", "-D", "-s", "-S", "-v", "-f", "-L", "-X", "-d", "-G", "-H", "-A",
+        "-u", "-e", "-T", "-z", "-C", "-m", "-Y", "-y", "-4", "-6", "-w", "-Z",
+    ] {
+        let starts = |line: &str| {
+            let line = line.trim_start();
+            line.starts_with(&format!("{option},")) || line.starts_with(&format!("{option} "))
+        };
+        assert_eq!(
+            help.lines().filter(|line| starts(line)).count(),
+            1,
+            "{option}"
+        );
+    }
+    for option in [
+        "--fail-with-body",
+        "--max-redirs",
+        "--data-raw",
+        "--data-binary",
+        "--data-urlencode",
+        "--etag-save",
+        "--etag-compare",
+        "--connect-timeout",
+        "--happy-eyeballs-timeout-ms",
+        "--expect100-timeout",
+        "--max-filesize",
+        "--limit-rate",
+        "--retry",
+        "--retry-delay",
+        "--retry-max-time",
+        "--retry-connrefused",
+        "--retry-all-errors",
+        "--compressed",
+        "--resolve",
+        "--create-dirs",
+        "--no-clobber",
+        "--output-dir",
+        "--remove-on-error",
+        "--json",
+        "--parallel-max",
+        "--no-progress-meter",
+        "--allow-connect",
+        "--url",
+    ] {
+        assert!(
+            help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")),
+            "{option}"
+        );
+    }
+}
+
+#[test]
 fn version() {
     let expected = format!("sockbox {}\n", env!("CARGO_PKG_VERSION"));
     sockbox(&["--version"])
@@ -52,7 +111,9 @@ fn mistakes_in_usage() {
         &["fetch", "--nonsense", "http://127.0.0.1/"],
         &["fetch", "--max-time", "soon", "http://127.0.0.1/"],
         &["fetch", "--max-time", "-1", "http://127.0.0.1/"],
-        &["fetch", "http://127.0.0.1/", "http://127.0.0.1/"],
+        &["fetch", "-X"],
+        &["fetch", "-I", "-d", "x", "http://127.0.0.1/"],
+        &["fetch", "-T", "x", "-d", "x", "http://127.0.0.1/"],
         &["serve", "127.0.0.1:9999"],
         &["run"],
         &["component"],

@@ -1,8 +1,8 @@
 //! The harness itself: what the other tests take for granted.
 
 use sockbox_tests::{
-    HelloClient, Nginx, Peer, Program, PythonHttp, RawPeer, Refuser, Tripwire, TutorialClient,
-    pattern,
+    BlackHole, HelloClient, Httpbin, Lighttpd, Nginx, Node, OLD, Peer, Program, PythonHttp,
+    RawPeer, Refuser, SideBySide, Tripwire, TutorialClient, pattern,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -104,6 +104,140 @@ fn redirects_come_from_nginx() {
     answer
         .assert_quiet_success()
         .assert_stdout(&nginx.page("page.html"));
+}
+
+#[test]
+fn lighttpd_serves_files_and_ends_connections() {
+    let lighttpd = Lighttpd::start();
+    let url = lighttpd.url("/page.html");
+    let page = lighttpd.page("page.html");
+    let five_times = ["-o", "/dev/null", url.as_str()].repeat(5);
+    let answer = Program::curl(["-w", "%{num_connects}"])
+        .args(five_times)
+        .run();
+    answer.assert_quiet_success();
+    let connects = answer.stdout_text();
+    // It keeps a connection for some requests, and not for all.
+    assert!(connects.starts_with("10"), "{connects}");
+    assert!(connects[1..].contains('1'), "{connects}");
+    let answer = Program::curl(["-L", &lighttpd.url("/moved")]).run();
+    answer.assert_quiet_success().assert_stdout(&page);
+}
+
+#[test]
+fn nodes_pages_are_what_they_are_said_to_be() {
+    let node = Node::start();
+    let curl = |args: &[&str], path: &str| {
+        let finished = Program::curl(args.iter().copied().chain([node.url(path).as_str()])).run();
+        (finished.code(), finished.stdout_text())
+    };
+    let text = Node::text();
+    let half = &text[..100];
+    for (args, path, code, page) in [
+        (&[][..], "/page", 0, text.as_str()),
+        (&["-d", "a body"], "/body", 0, "a body"),
+        (&[], "/trailers", 0, "one two"),
+        (&[], "/hints", 0, "after the hints"),
+        (&["--compressed"], "/coded/gzip", 0, &text),
+        (&["--compressed"], "/coded/deflate", 0, &text),
+        (&["--compressed"], "/coded/raw-deflate", 0, &text),
+        (&["--compressed"], "/coded/br", 0, &text),
+        (&["--compressed"], "/coded/x-gzip,identity,br", 0, &text),
+        (&["--compressed"], "/coded/compress", 61, ""),
+        (&["--compressed"], "/coded-chunks/gzip", 0, &text),
+        (&["-f"], "/status/404", 22, ""),
+        (&["-L"], "/hops/3", 0, "arrived\n"),
+        (&["-L", "--max-redirs", "3"], "/loop", 47, ""),
+        (&["-L"], "/redirect/307?/hops/1", 0, "arrived\n"),
+        (&[], "/flaky/a/1/503", 0, "not yet\n"),
+        (&[], "/flaky/a/1/503", 0, "at last\n"),
+        (&[], "/flaky/b/1/reset", 56, ""),
+        (&[], "/flaky/c/1/close", 52, ""),
+        (&[], "/asked/a", 0, "2"),
+        (&["-m", "0.2"], "/hang", 28, ""),
+        (&["-m", "0.2"], "/hang-in-body", 28, half),
+        (&[], "/reset-in-body", 56, half),
+        (&[], "/cut-short", 18, half),
+        (&["-H", "If-None-Match: \"v1\""], "/tagged", 0, ""),
+        (&[], "/nobody/has/this", 0, "there is no such page\n"),
+    ] {
+        let (found_code, found_page) = curl(args, path);
+        assert_eq!(found_code, code, "exit code of {args:?} {path}");
+        // The loop's answers have a page each, which is of no interest.
+        assert!(
+            found_page == page || path == "/loop",
+            "{args:?} {path}: {found_page:?}"
+        );
+    }
+    let (_, drops) = curl(&["-m", "0.5"], "/drip/10");
+    assert!(text.starts_with(&drops) && !drops.is_empty(), "{drops:?}");
+    let (_, echo) = curl(&["-A", "x", "-d", "a body"], "/echo?q");
+    let expected = format!(
+        "POST /echo?q HTTP/1.1\naccept: */*\ncontent-length: 6\n\
+         content-type: application/x-www-form-urlencoded\nhost: 127.0.0.1:{}\nuser-agent: x\n\na body",
+        node.port()
+    );
+    assert_eq!(echo, expected);
+    let bomb = Program::curl(["--compressed", &node.url("/bomb/br/20")]).run();
+    assert_eq!(bomb.stdout().len(), 20 << 20);
+}
+
+#[test]
+fn httpbin_answers() {
+    let httpbin = Httpbin::start();
+    for (path, part) in [
+        ("/gzip", "\"gzipped\": true"),
+        ("/anything?a=b", "\"a\": \"b\""),
+    ] {
+        let answer = Program::curl(["--compressed", &httpbin.url(path)]).run();
+        answer.assert_quiet_success();
+        let text = answer.stdout_text();
+        assert!(text.contains(part), "{path}: {text}");
+    }
+}
+
+#[test]
+fn packets_vanish_in_a_black_hole() {
+    let Some(hole) = BlackHole::new() else { return };
+    let curl = |host: &str| {
+        let url = format!("http://{host}/");
+        let (finished, asked) = hole.run(Program::curl(["-g", "-m", "0.5", &url]));
+        (finished.code(), finished.stdout_text(), asked)
+    };
+    for (host, code, page, asked) in [
+        (BlackHole::GOOD_V4, 0, "hello", &[BlackHole::GOOD_V4][..]),
+        ("[2001:db8::1]", 0, "hello", &[BlackHole::GOOD_V6]),
+        (BlackHole::HOLE_V4, 28, "", &[]),
+        ("[2001:db8::2]", 28, "", &[]),
+        (BlackHole::NOWHERE, 28, "", &[]),
+    ] {
+        let (found_code, found_page, found_asked) = curl(host);
+        assert_eq!(
+            (found_code, found_page.as_str()),
+            (code, page),
+            "http://{host}/"
+        );
+        assert_eq!(found_asked, asked, "http://{host}/");
+    }
+}
+
+#[test]
+fn curl_and_sockbox_run_side_by_side() {
+    let peer = RawPeer::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let both = SideBySide::new(["-o", "new", &peer.url("/")]).file("old", b"as it was");
+    let curl = both.curl();
+    assert_eq!(curl.code, 0);
+    assert_eq!(curl.stdout, b"");
+    let files: Vec<_> = curl.files.iter().collect();
+    let expected = [("new", &b"hello"[..]), ("old", b"as it was")];
+    let expected = expected.map(|(name, content)| (name.to_owned(), content.to_vec()));
+    assert_eq!(
+        files,
+        expected.each_ref().map(|(name, content)| (name, content))
+    );
+    let fed = SideBySide::new(["-T", "-", &peer.url("/")]).stdin(b"a body");
+    assert_eq!(fed.curl().code, 0);
+    assert!(OLD < std::time::UNIX_EPOCH.elapsed().expect("a date after 1970"));
 }
 
 /// The tutorial's server in as many words as it takes: a thread per client.

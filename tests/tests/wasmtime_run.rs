@@ -1,6 +1,6 @@
 //! The same component under the real `wasmtime run`: it needs no host of ours.
 
-use sockbox_tests::{Json, Nginx, Program, Serving, Tripwire, TutorialClient, pattern};
+use sockbox_tests::{Json, Nginx, Node, Program, Serving, Tripwire, TutorialClient, pattern};
 use std::fs;
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ fn a_page_is_printed() {
     ] {
         let url = nginx.url(path);
         let curl = Program::curl([&url]).run();
-        Program::wasmtime_run(NETWORK, ["fetch", &url])
+        Program::wasmtime_run_compiled(NETWORK, ["fetch", &url])
             .run()
             .assert_quiet_success()
             .assert_stdout(curl.stdout());
     }
     let by_name = nginx.url_at("localhost", "/page.html");
-    let finished = Program::wasmtime_run(NETWORK, ["fetch", &by_name]).run();
+    let finished = Program::wasmtime_run_compiled(NETWORK, ["fetch", &by_name]).run();
     finished
         .assert_quiet_success()
         .assert_stdout(&nginx.page("page.html"));
@@ -68,7 +68,8 @@ fn a_failure_leaves_no_file() {
     let mapped = format!("{}::.", dir.path().display());
     let flags = [NETWORK, &["--dir", &mapped]].concat();
     for file in ["old", "new"] {
-        let finished = Program::wasmtime_run(&flags, ["fetch", "-o", file, &peer.url("/")]).run();
+        let finished =
+            Program::wasmtime_run_compiled(&flags, ["fetch", "-o", file, &peer.url("/")]).run();
         finished.assert_failure(1, &["11", "1000"]);
     }
     assert_eq!(
@@ -76,6 +77,166 @@ fn a_failure_leaves_no_file() {
         "as it was"
     );
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn its_options_are_curls() {
+    let node = Node::start();
+    for (args, path) in [
+        (&["-i"][..], "/page"),
+        (&["-I"], "/page"),
+        (&["--head"], "/page"),
+        (&["-i", "-L"], "/hops/2"),
+        (&["-L"], "/hops/3"),
+        (&["-sL"], "/hops/3"),
+        (&["--location"], "/redirect/302?../page"),
+        (&[], "/redirect/302?page"),
+        (&["-A", "x", "-d", "a=1", "-d", "b=2"], "/echo"),
+        (&["-A", "x", "--data", "a=1"], "/echo"),
+        (&["-A", "x", "-d", "a=1", "-L"], "/redirect/302?/echo"),
+        (&["-A", "x", "-d", "a=1", "-L"], "/redirect/307?/echo"),
+        (&["-Ax", "-XPUT", "-da=1"], "/echo"),
+        (&["-A", "x", "-X", "DELETE"], "/echo"),
+        (
+            &[
+                "-H",
+                "User-Agent: x",
+                "-H",
+                "X-A: 1",
+                "-H",
+                "Accept:",
+                "-H",
+                "X-B;",
+            ],
+            "/echo",
+        ),
+        (&["-A", "x", "-u", "me:secret"], "/echo"),
+        (&["-A", "x", "-e", "http://a.example/"], "/echo"),
+        (&["-A", "x", "-H", "Connection: close"], "/echo"),
+        (&["--compressed"], "/coded/gzip"),
+        (&["--compressed"], "/coded/deflate"),
+        (&["--compressed"], "/coded/raw-deflate"),
+        (&["--compressed"], "/coded/br"),
+        (&["--compressed"], "/coded/br,gzip"),
+        (&["--fail"], "/page"),
+        (&["--max-time", "30", "--connect-timeout", "10"], "/page"),
+        (&["-4"], "/page"),
+        (&[], "/status/404"),
+        (&["--"], "/page"),
+    ] {
+        let url = node.url(path);
+        let curl = Program::curl(args).args([&url]).run();
+        curl.assert_code(0);
+        eprintln!("{args:?} {path}");
+        Program::wasmtime_run_compiled(NETWORK, ["fetch"])
+            .args(args)
+            .args([&url])
+            .run()
+            .assert_quiet_success()
+            .assert_stdout(curl.stdout());
+    }
+}
+
+#[test]
+fn its_failures_are_told() {
+    let node = Node::start();
+    for (args, path, words) in [
+        (&["-f"][..], "/status/404", &["404"][..]),
+        (&["-f"], "/status/503", &["503"]),
+        (&["-m", "0.5"], "/hang", &["0.5"]),
+        (&["--max-time", "0.5"], "/hang-in-body", &["0.5", "100"]),
+        (
+            &["-L", "--max-redirs", "3", "-o", "page"],
+            "/loop",
+            &["3", "redirect"],
+        ),
+        (&["--compressed"], "/coded/nonsense", &["nonsense"]),
+        (&[], "/cut-short", &["100", "35000"]),
+        (&["-6"], "/page", &["127.0.0.1"]),
+        (&["-L"], "/redirect/302?https://127.0.0.1/", &["https"]),
+    ] {
+        eprintln!("{args:?} {path}");
+        let finished = Program::wasmtime_run_compiled(NETWORK, ["fetch"])
+            .args(args)
+            .args([node.url(path)])
+            .run();
+        finished.assert_failure(1, words);
+        // The same, silently; or not so silently.
+        let silent = Program::wasmtime_run_compiled(NETWORK, ["fetch", "-s"])
+            .args(args)
+            .args([node.url(path)])
+            .run();
+        silent.assert_code(1);
+        assert_eq!(silent.stderr(), "");
+        Program::wasmtime_run_compiled(NETWORK, ["fetch", "-sS"])
+            .args(args)
+            .args([node.url(path)])
+            .run()
+            .assert_failure(1, words);
+    }
+    for args in [
+        &["fetch", "--nonsense", "http://127.0.0.1/"][..],
+        &["fetch"],
+        &["fetch", "-o"],
+    ] {
+        let finished = Program::wasmtime_run_compiled(NETWORK, args).run();
+        finished.assert_code(1).assert_stdout(b"");
+        assert!(
+            finished.stderr().contains("--help"),
+            "nothing leads to the right usage"
+        );
+    }
+}
+
+#[test]
+fn verbose_tells_what_is_sent_and_received() {
+    let node = Node::start();
+    let url = node.url("/redirect/302?/page");
+    let finished =
+        Program::wasmtime_run_compiled(NETWORK, ["fetch", "-v", "-L", "-A", "x", &url]).run();
+    finished
+        .assert_code(0)
+        .assert_stdout(Node::text().as_bytes());
+    for sign in [
+        "> GET /redirect/302?/page HTTP/1.1",
+        "> User-Agent: x",
+        "< HTTP/1.1 302 Found",
+        "> GET /page HTTP/1.1",
+        "< HTTP/1.1 200 OK",
+    ] {
+        assert!(finished.stderr().contains(sign), "{sign:?} isn't told");
+    }
+}
+
+#[test]
+fn redirected_pages_are_saved() {
+    let node = Node::start();
+    let dir = tempfile::tempdir().unwrap();
+    let mapped = format!("{}::.", dir.path().display());
+    let flags = [NETWORK, &["--dir", &mapped]].concat();
+    let url = node.url("/hops/2");
+    for args in [
+        &["-s", "-L", "-o", "page"][..],
+        &["-sL", "--output=page"],
+        &["-sLopage"],
+    ] {
+        Program::wasmtime_run_compiled(&flags, ["fetch"])
+            .args(args)
+            .args([&url])
+            .run()
+            .assert_quiet_success();
+        let page = dir.path().join("page");
+        assert_eq!(fs::read_to_string(&page).unwrap(), "arrived\n");
+        fs::remove_file(page).unwrap();
+    }
+    // A body from a file, as curl reads it.
+    fs::write(dir.path().join("file"), "a=1\r\nb=2\n").unwrap();
+    let finished = Program::wasmtime_run_compiled(
+        &flags,
+        ["fetch", "-d", "@file", "-d", "c", &node.url("/body")],
+    )
+    .run();
+    finished.assert_quiet_success().assert_stdout(b"a=1b=2&c");
 }
 
 #[test]
@@ -213,14 +374,15 @@ fn when_no_files_are_left_accepting_pauses_and_goes_on() {
 fn without_network_flags_everything_is_denied() {
     let tripwire = Tripwire::new();
     let target = tripwire.address().to_string();
-    let finished = Program::wasmtime_run(&[], ["fetch", &format!("http://{target}/")]).run();
+    let finished =
+        Program::wasmtime_run_compiled(&[], ["fetch", &format!("http://{target}/")]).run();
     finished.assert_failure(1, &[&target]).assert_stdout(b"");
     let by_name = format!("http://localhost:{}/", tripwire.address().port());
-    Program::wasmtime_run(&[], ["fetch", &by_name])
+    Program::wasmtime_run_compiled(&[], ["fetch", &by_name])
         .run()
         .assert_failure(1, &["localhost"])
         .assert_stdout(b"");
-    Program::wasmtime_run(&[], ["serve", "--listen", "127.0.0.1:0"])
+    Program::wasmtime_run_compiled(&[], ["serve", "--listen", "127.0.0.1:0"])
         .run()
         .assert_failure(1, &[])
         .assert_stdout(b"");
@@ -229,7 +391,7 @@ fn without_network_flags_everything_is_denied() {
 
 #[test]
 fn its_own_help_and_version() {
-    let help = Program::wasmtime_run(&[], ["--help"]).run();
+    let help = Program::wasmtime_run_compiled(&[], ["--help"]).run();
     help.assert_quiet_success();
     for word in ["fetch", "serve", "wasmtime run"] {
         assert!(
@@ -237,11 +399,11 @@ fn its_own_help_and_version() {
             "{word:?} is not in the help"
         );
     }
-    let version = Program::wasmtime_run(&[], ["--version"]).run();
+    let version = Program::wasmtime_run_compiled(&[], ["--version"]).run();
     version
         .assert_quiet_success()
         .assert_stdout(format!("sockbox {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
-    Program::wasmtime_run(&[], ["nonsense"])
+    Program::wasmtime_run_compiled(&[], ["nonsense"])
         .run()
         .assert_failure(1, &["nonsense"]);
 }

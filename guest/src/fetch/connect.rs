@@ -165,6 +165,8 @@ async fn lookup<N: Net>(
 fn in_order(addresses: Vec<IpAddr>, family: Option<Family>) -> Vec<IpAddr> {
     let mut kept: Vec<IpAddr> = Vec::new();
     for ip in addresses {
+        // An IPv6 socket reaches no IPv4 address in WASI, however it is written.
+        let ip = ip.to_canonical();
         // Nothing is gained by asking the same twice.
         if family.is_none_or(|family| family.has(ip)) && !kept.contains(&ip) {
             kept.push(ip);

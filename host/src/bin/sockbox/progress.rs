@@ -1,7 +1,9 @@
 //! Progress bars.
 
 use crate::stderr;
-use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{
+    HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
 use std::fmt::{self, Arguments};
 use std::time::{Duration, Instant};
 
@@ -47,47 +49,43 @@ impl Bars {
     /// The bar of a transfer that begins now, if it is wanted: of `total` bytes, if that is known,
     /// `before` of which were there before.
     pub fn transfer(&self, wanted: bool, name: &str, before: u64, total: Option<u64>) -> Progress {
+        let all = self.all.clone().filter(|_| wanted);
         Progress {
-            all: self.all.clone().filter(|_| wanted),
-            name: shortened(name),
+            bar: all.is_some().then(|| {
+                let bar = bar(before, total);
+                // It takes note of the speed from the beginning, and is seen later.
+                bar.set_draw_target(ProgressDrawTarget::hidden());
+                bar.set_prefix(shortened(name));
+                bar.with_position(before)
+            }),
+            unseen_in: all,
             before,
-            total,
             started: Instant::now(),
-            bar: None,
         }
     }
 }
 
 /// The bar of one transfer, which appears when the transfer takes its time.
 pub struct Progress {
-    all: Option<MultiProgress>,
-    name: String,
-    before: u64,
-    total: Option<u64>,
-    started: Instant,
+    /// None if no bar is wanted.
     bar: Option<ProgressBar>,
+    /// Where it will appear; none once it has.
+    unseen_in: Option<MultiProgress>,
+    before: u64,
+    started: Instant,
 }
 
 impl Progress {
     /// `bytes` have been moved so far.
     pub fn update(&mut self, bytes: u64) {
-        let Some(all) = &self.all else {
+        let Some(bar) = &self.bar else {
             return;
         };
-        let position = self.before.saturating_add(bytes);
-        let elapsed = self.started.elapsed();
-        if elapsed >= PATIENCE {
-            let bar = self.bar.get_or_insert_with(|| {
-                let bar = bar(self.before, self.total);
-                bar.set_prefix(self.name.clone());
-                let bar = all.add(bar.with_position(position).with_elapsed(elapsed));
-                // What came before it was seen says nothing of the speed: the estimate begins at
-                // the position that it is told of first.
-                bar.tick();
-                bar.reset_eta();
-                bar
-            });
-            bar.set_position(position);
+        bar.set_position(self.before.saturating_add(bytes));
+        if self.started.elapsed() >= PATIENCE
+            && let Some(all) = self.unseen_in.take()
+        {
+            all.add(bar.clone()).tick();
         }
     }
 }
@@ -165,7 +163,7 @@ mod tests {
     fn a_short_transfer_has_no_bar() {
         let mut progress = Bars::new(true).transfer(true, "", 0, Some(10));
         progress.update(5);
-        assert!(progress.bar.is_none());
+        assert!(progress.unseen_in.is_some());
     }
 
     #[test]
@@ -180,6 +178,7 @@ mod tests {
             progress.update(5);
             let position = progress.bar.as_ref().map(ProgressBar::position);
             assert_eq!(position, expected.then_some(8), "{all} {this}");
+            assert!(progress.unseen_in.is_none(), "{all} {this}");
         }
     }
 

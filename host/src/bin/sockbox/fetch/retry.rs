@@ -127,7 +127,8 @@ impl Retry {
 
     fn pause(&mut self, reason: String, asked: Duration, elapsed: Duration) -> Option<Pause> {
         let left = self.left.checked_sub(1)?;
-        let delay = self.delay.max(asked);
+        // As with curl, what the server asks for counts, and not what was typed.
+        let delay = if asked.is_zero() { self.delay } else { asked };
         if self
             .max_time
             .is_some_and(|max_time| elapsed.saturating_add(delay) >= max_time)
@@ -289,12 +290,13 @@ mod tests {
     }
 
     #[test]
-    fn a_server_may_ask_for_more_time_but_not_for_less() {
+    fn the_time_that_a_server_asks_for_counts() {
         let hours = seconds(6 * 60 * 60);
         for (options, asked, expected) in [
             ("--retry 1", seconds(0), Some(seconds(1))),
             ("--retry 1", seconds(30), Some(seconds(30))),
-            ("--retry 1 --retry-delay 9", seconds(3), Some(seconds(9))),
+            ("--retry 1 --retry-delay 9", seconds(3), Some(seconds(3))),
+            ("--retry 1 --retry-delay 9", seconds(0), Some(seconds(9))),
             ("--retry 1 --retry-max-time 20", seconds(30), None),
             ("--retry 1", hours, Some(hours)),
             ("--retry 1", hours + seconds(1), None),

@@ -1,0 +1,124 @@
+//! Where sockbox doesn't do as curl does, on purpose.
+
+use crate::case::{Case, case, raw};
+
+/// A command line that ends differently, and why ours is right.
+pub(crate) struct Difference {
+    pub(crate) case: Case,
+    pub(crate) curls_code: i32,
+    pub(crate) why: &'static str,
+}
+
+/// All that are known.
+pub(crate) const DIFFERENCES: &[Difference] = &[
+    Difference {
+        case: case(
+            "several, the first fails",
+            "-o a {refused}/ -o b {node}/hints",
+            7,
+        ),
+        curls_code: 0,
+        why: "who asks for two pages wants two",
+    },
+    Difference {
+        case: case("no address of that family", "-6 {node}/page", 6),
+        curls_code: 7,
+        why: "no address was tried",
+    },
+    Difference {
+        case: raw(
+            "an answer that isn't HTTP",
+            "220 mail.example ESMTP\r\n",
+            "{raw}/",
+            8,
+        ),
+        curls_code: 1,
+        why: "the scheme is one that we know; it is the answer that is wrong",
+    },
+    Difference {
+        case: raw(
+            "chunks that can't be read",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+            "{raw}/",
+            8,
+        ),
+        curls_code: 56,
+        why: "the connection is well; it is the answer that is wrong",
+    },
+    Difference {
+        case: case(
+            "gzip cut short",
+            "--compressed -o page --remove-on-error {node}/coded-cut/gzip",
+            61,
+        ),
+        curls_code: 0,
+        why: "half a page is no page",
+    },
+    Difference {
+        case: raw(
+            "a redirect to this machine, by a name of its own",
+            "HTTP/1.1 302 Found\r\nLocation: http://localhost:{port}/page\r\nContent-Length: 0\r\n\r\n",
+            "-L {raw}/",
+            126,
+        ),
+        curls_code: 0,
+        why: "the server named it, not the user",
+    },
+    Difference {
+        case: case("a space in the URL", "-A x '{node}/echo?a b'", 0),
+        curls_code: 3,
+        why: "the URL standard encodes it",
+    },
+    Difference {
+        case: case(
+            "the head of a page that fails",
+            "-i -f -o page {node}/status/404",
+            22,
+        ),
+        curls_code: 22,
+        why: "what failed leaves no file",
+    },
+    Difference {
+        case: raw(
+            "a length that is too large",
+            "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nhello",
+            "--max-filesize 1000 {raw}/",
+            8,
+        ),
+        curls_code: 63,
+        why: "nobody can say how large it is",
+    },
+    Difference {
+        case: case(
+            "a 300 that names a place",
+            "-L {node}/redirect/300?/page",
+            0,
+        ),
+        curls_code: 0,
+        why: "it is a list to choose from (RFC 9110 section 15.4.1)",
+    },
+    Difference {
+        case: case(
+            "a 304 that names a place",
+            "-L {node}/redirect/304?/page",
+            0,
+        ),
+        curls_code: 0,
+        why: "it is about the page that was asked for",
+    },
+    Difference {
+        case: raw(
+            "a host of one's own, dropped elsewhere",
+            "HTTP/1.1 302 Found\r\nLocation: {node}/echo\r\nContent-Length: 0\r\n\r\n",
+            "-L -A x -H 'Host: a.example' {raw}/",
+            0,
+        ),
+        curls_code: 0,
+        why: "another port may be of another host",
+    },
+    Difference {
+        case: case("a list in the URL", "{node}/{page,hints}", 0),
+        curls_code: 0,
+        why: "a URL is one URL; shells have such lists",
+    },
+];

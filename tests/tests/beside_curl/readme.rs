@@ -1,0 +1,75 @@
+//! The README's tables.
+
+use crate::Beside;
+use crate::differences::DIFFERENCES;
+use std::fs;
+use std::path::Path;
+
+/// The variable that says to write the tables rather than to compare it.
+const WRITE: &str = "SOCKBOX_WRITE_README";
+
+/// Between these, the README has the tables.
+const START: &str = "<!-- beside curl: written by tests/tests/beside_curl -->\n";
+const END: &str = "<!-- beside curl: end -->\n";
+
+/// The options and the URL of a case, with servers that are easy to read.
+fn words(beside: &Beside<'_>) -> String {
+    let mut words = beside.case.args.to_owned();
+    for (here, there) in [
+        ("{nginx}", "http://nginx.example"),
+        ("{node}", "http://node.example"),
+        ("{raw}", "http://raw.example"),
+        ("{refused}", "http://closed.example"),
+        ("/flaky/{who}/1/503", "/busy"),
+        ("/flaky/{who}gone/1/close", "/nothing"),
+        ("{port}", "8080"),
+        ("|", "\\|"),
+    ] {
+        words = words.replace(here, there);
+    }
+    words
+}
+
+/// Both tables: of what is the same, and of what is not.
+fn tables(same: &[Beside<'_>], different: &[Beside<'_>]) -> String {
+    let mut text =
+        "\n| as curl does | options and URL | curl | sockbox |\n| --- | --- | --- | --- |\n"
+            .to_owned();
+    for beside in same {
+        let (what, words) = (beside.case.what, words(beside));
+        text += &format!(
+            "| {what} | `{words}` | {} | {} |\n",
+            beside.curl, beside.sockbox
+        );
+    }
+    text += "\n| not as curl does | options and URL | curl | sockbox | because |\n| --- | --- | --- | --- | --- |\n";
+    for (beside, known) in different.iter().zip(DIFFERENCES) {
+        let (what, words, why) = (beside.case.what, words(beside), known.why);
+        text += &format!(
+            "| {what} | `{words}` | {} | {} | {why} |\n",
+            beside.curl, beside.sockbox
+        );
+    }
+    text + "\n"
+}
+
+/// Assert that the README has these in its tables; or write them there, if that is what was asked for.
+#[track_caller]
+pub(crate) fn assert_shown(same: &[Beside<'_>], different: &[Beside<'_>]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(&path).expect("the README");
+    let (before, rest) = readme
+        .split_once(START)
+        .expect("the tables' start in the README");
+    let (shown, after) = rest.split_once(END).expect("the tables' end in the README");
+    let tables = tables(same, different);
+    if std::env::var_os(WRITE).is_some() {
+        let written = format!("{before}{START}{tables}{END}{after}");
+        fs::write(&path, written).expect("the README written");
+        return;
+    }
+    assert!(
+        shown == tables,
+        "the README doesn't tell what happens; {WRITE}=1 lets this test write it:\n{tables}"
+    );
+}

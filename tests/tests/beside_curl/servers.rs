@@ -1,0 +1,67 @@
+//! Whom the cases talk to.
+
+use crate::case::Case;
+use sockbox_tests::{
+    Httpbin, Lighttpd, Nginx, Node, Outcome, RawPeer, Refuser, SideBySide, pattern,
+};
+use std::sync::LazyLock;
+
+/// The servers of the cases.
+pub(crate) struct Servers {
+    nginx: Nginx,
+    lighttpd: Lighttpd,
+    node: Node,
+    /// Started when it is needed: it takes its time.
+    httpbin: LazyLock<Httpbin>,
+    refuser: Refuser,
+}
+
+impl Servers {
+    pub(crate) fn start() -> Self {
+        Self {
+            nginx: Nginx::start(),
+            lighttpd: Lighttpd::start(),
+            node: Node::start(),
+            httpbin: LazyLock::new(Httpbin::start),
+            refuser: Refuser::new(),
+        }
+    }
+
+    fn fill_in(&self, text: &str) -> String {
+        let text = match text.contains("{httpbin}") {
+            true => text.replace("{httpbin}", &self.httpbin.url("")),
+            false => text.to_owned(),
+        };
+        text.replace("{nginx}", &self.nginx.url(""))
+            .replace("{lighttpd}", &self.lighttpd.url(""))
+            .replace("{node}", &self.node.url(""))
+            .replace("{refused}", &format!("http://{}", self.refuser.address()))
+            .replace("{port}", &self.node.port().to_string())
+    }
+
+    /// What curl and what sockbox make of a case.
+    pub(crate) fn run(&self, case: &Case) -> (Outcome, Outcome) {
+        let peer = (!case.answer.is_empty()).then(|| RawPeer::answering(self.fill_in(case.answer)));
+        // Made where it is needed only: it takes longer than most of the cases.
+        let large = case.args.contains("large").then(|| pattern(3 << 20));
+        let args = case.words().into_iter().map(|arg| {
+            let arg = self.fill_in(&arg);
+            match &peer {
+                Some(peer) => arg.replace("{raw}", &format!("http://{}", peer.address())),
+                None => arg,
+            }
+        });
+        let mut both = SideBySide::new(args)
+            .file("old", b"as it was")
+            .file("file", b"first line\nsecond line\r\nlast line")
+            .file("fields", b"X-A: 1\nX-B: 2\n")
+            .file("etag", b"\"v1\"\n")
+            .file("other", b"\"v0\"\n")
+            .file("format", b"%{http_code}\\n%{size_download}\n")
+            .stdin(b"standard\ninput\n");
+        if let Some(large) = &large {
+            both = both.file("large", large);
+        }
+        (both.curl(), both.sockbox())
+    }
+}
