@@ -35,6 +35,12 @@ impl Program {
         Self::new(&curl.path, ["-s"]).libraries(curl).args(args)
     }
 
+    /// The program that is running, once more: a test or a benchmark that has another part to play.
+    pub fn this<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        let path = std::env::current_exe().expect("the path of the running program");
+        Self::new(&path, args)
+    }
+
     /// Any program.
     pub(crate) fn new<A: AsRef<OsStr>>(path: &Path, args: impl IntoIterator<Item = A>) -> Self {
         let mut command = Command::new(path);
@@ -93,6 +99,12 @@ impl Program {
     /// Let its standard output go somewhere else; it isn't captured then.
     pub fn stdout(mut self, to: impl Into<Stdio>) -> Self {
         self.command.stdout(to);
+        self
+    }
+
+    /// Let nobody read its standard error.
+    pub fn without_stderr(mut self) -> Self {
+        self.command.stderr(Stdio::null());
         self
     }
 
