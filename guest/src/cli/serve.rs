@@ -3,7 +3,7 @@
 use super::args::Serve;
 use super::run::{Failed, complain, print};
 use crate::hello::{Event, Options, Progress, Server};
-use crate::net::wasi::WasiNet;
+use crate::net::system::WasiNet;
 use std::io::{self, Write};
 
 /// Serves until the runtime ends it.

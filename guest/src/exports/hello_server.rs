@@ -2,10 +2,9 @@
 
 use super::{Component, nanos};
 use crate::bindings::exports::sockbox::net::hello_server as wit;
-use crate::bindings::wasi::io::poll::Pollable;
 use crate::hello::{CloseReason, Event, Options, Progress, Server, StartError, Statistics};
 use crate::net::NetError;
-use crate::net::wasi::{Interrupted, WasiNet, to_wasi};
+use crate::net::system::{Interrupt, Interrupted, WasiNet, from_wasi, to_wasi};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -28,7 +27,7 @@ impl wit::GuestServer for HelloServer {
             listen: options
                 .listen
                 .into_iter()
-                .map(crate::net::wasi::from_wasi)
+                .map(from_wasi)
                 .collect(),
             max_message_size: options
                 .max_message_size
@@ -54,7 +53,7 @@ impl wit::GuestServer for HelloServer {
             .collect()
     }
 
-    fn run(&self, interrupt: &Pollable) -> wit::Progress {
+    fn run(&self, interrupt: Interrupt<'_>) -> wit::Progress {
         let mut server = self.server.borrow_mut();
         let progress = pin!(server.progress());
         match self.net.reactor().block_on_unless(progress, interrupt) {

@@ -9,7 +9,7 @@ mod tcp;
 mod timer;
 
 pub use address::{from_wasi, to_wasi};
-pub use reactor::{Interrupted, Reactor};
+pub use reactor::{Interrupt, Interrupted, Reactor};
 pub use sink::{InputSource, OutputSink};
 pub use tcp::{TcpListener, TcpStream};
 

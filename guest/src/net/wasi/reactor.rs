@@ -63,7 +63,10 @@ enum Interest {
     Release(Box<dyn Any>),
 }
 
-/// Why [`Reactor::block_on`] came back without the future's output.
+/// What a caller may interrupt a call with.
+pub type Interrupt<'a> = &'a Pollable;
+
+/// Why [`Reactor::block_on_unless`] came back without the future's output.
 pub struct Interrupted;
 
 impl Reactor {
@@ -82,7 +85,7 @@ impl Reactor {
     pub fn block_on_unless<F: Future>(
         &self,
         future: Pin<&mut F>,
-        interrupt: &Pollable,
+        interrupt: Interrupt<'_>,
     ) -> Result<F::Output, Interrupted> {
         self.drive(future, Some(interrupt))
     }
