@@ -63,6 +63,7 @@ mod component;
 mod convert;
 mod engine;
 mod error;
+mod exports;
 mod fetch;
 mod instance;
 pub mod limits;
@@ -79,6 +80,7 @@ mod ticker;
 
 pub use audit::{AuditEvent, AuditSink, RunId};
 pub use error::{ConnectFailure, Error, NetworkError, ResponseLimit, Result, Stage};
+pub use exports::Wasi;
 pub use fetch::{Header, Request, Response};
 pub use instance::{Instance, InstanceBuilder};
 pub use limits::Limits;

@@ -804,7 +804,7 @@ async fn what_cannot_be_run_is_named() {
 #[tokio::test]
 async fn another_build_of_the_component_can_be_taken() {
     let sandbox = Sandbox::builder()
-        .component_bytes(Sandbox::component())
+        .component_bytes(Sandbox::component(sockbox::Wasi::V0_2))
         .build()
         .unwrap();
     let peer = Peer::answering(response(b"hello"));

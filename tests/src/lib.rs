@@ -26,6 +26,7 @@ mod serving;
 mod text;
 mod tools;
 mod tripwire;
+mod wasi;
 
 pub use deadline::{Deadline, PATIENCE, eventually};
 pub use hello_client::HelloClient;
@@ -40,6 +41,7 @@ pub use refuser::Refuser;
 pub use serving::Serving;
 pub use text::pattern;
 pub use tripwire::Tripwire;
+pub use wasi::Wasi;
 
 /// Whether this machine's loopback speaks IPv6. Says so on standard error if it doesn't, since a test
 /// that asks is about to be skipped.

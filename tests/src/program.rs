@@ -3,6 +3,7 @@
 use crate::paths;
 use crate::process::{Finished, Process};
 use crate::tools;
+use crate::wasi::Wasi;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,17 +15,35 @@ pub struct Program {
 }
 
 impl Program {
-    /// The `sockbox` command of this build.
+    /// The `sockbox` command of this build; `serve` on the version of WASI under test, unless that is
+    /// the default.
     pub fn sockbox<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
-        Self::new(paths::sockbox(), args)
+        let mut program = Self::new(paths::sockbox(), [] as [&str; 0]);
+        for arg in args {
+            program.command.arg(arg.as_ref());
+            if arg.as_ref() == "serve" && Wasi::under_test() == Wasi::V0_3 {
+                program.command.args(["--wasi", "0.3"]);
+            }
+        }
+        program
     }
 
-    /// The real `wasmtime run` with these flags, on sockbox's component with these arguments.
+    /// The real `wasmtime run` with these flags, on sockbox's component for the version of WASI under
+    /// test with these arguments.
     pub fn wasmtime_run<A: AsRef<OsStr>>(
         flags: &[&str],
         args: impl IntoIterator<Item = A>,
     ) -> Self {
-        let component = paths::component();
+        Self::wasmtime_run_on(Wasi::under_test(), flags, args)
+    }
+
+    /// The same, for this version of WASI.
+    pub fn wasmtime_run_on<A: AsRef<OsStr>>(
+        wasi: Wasi,
+        flags: &[&str],
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let component = paths::component_for(wasi);
         let flags = flags.iter().map(OsStr::new);
         Self::new(&paths::wasmtime_run(), flags.chain([component.as_os_str()])).args(args)
     }

@@ -24,11 +24,7 @@ impl wit::GuestServer for HelloServer {
     fn start(options: wit::Options) -> Result<wit::Server, wit::ErrorCode> {
         let defaults = Options::default();
         let options = Options {
-            listen: options
-                .listen
-                .into_iter()
-                .map(from_wasi)
-                .collect(),
+            listen: options.listen.into_iter().map(from_wasi).collect(),
             max_message_size: options
                 .max_message_size
                 .unwrap_or(defaults.max_message_size),

@@ -4,6 +4,7 @@ mod control;
 mod event;
 mod worker;
 
+pub(crate) use control::Interruption;
 pub use control::ServerHandle;
 pub use event::{AcceptFailed, CloseReason, Closed, Event, Opened, Summary};
 
@@ -119,19 +120,15 @@ impl Instance {
             max_message_size: options.max_message_size,
         };
         let call = self.begin().await?;
-        let (store, programs) = self.parts();
-        let guest = programs.sockbox_net_hello_server().server();
-        let result = call
-            .run(guest.call_start(&mut *store, &wit_options))
-            .await?;
+        let (store, exports) = self.parts();
+        let result = call.run(exports.start(store, &wit_options)).await?;
         let server = self
             .end(result)?
             .map_err(|code| error(self.network(), code))?;
 
         let call = self.begin().await?;
-        let (store, programs) = self.parts();
-        let guest = programs.sockbox_net_hello_server().server();
-        let result = call.run(guest.call_addresses(&mut *store, server)).await?;
+        let (store, exports) = self.parts();
+        let result = call.run(exports.addresses(store, server)).await?;
         let addresses = self.end(result)?.into_iter().map(Into::into).collect();
 
         let control = Arc::new(Control::default());

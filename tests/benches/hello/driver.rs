@@ -126,7 +126,7 @@ fn print(row: &Row, measured: &Measured) -> io::Result<()> {
             };
             write!(
                 out,
-                "    {:<14}{value:>12.1} {}",
+                "    {:<18}{value:>12.1} {}",
                 server.name(),
                 figure.unit()
             )?;

@@ -2,6 +2,7 @@
 
 use super::load::Load;
 use super::servers::Server;
+use sockbox_tests::Wasi;
 
 /// A figure that a load prints, or that is read off the server's process.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -162,5 +163,5 @@ pub const ROWS: &[Row] = &[
 
 /// Whether a server is held to a row's goals: `wasmtime run` isn't ours to make faster.
 pub fn held_to_goals(server: Server) -> bool {
-    server == Server::Sockbox
+    server == Server::Sockbox(Wasi::V0_2)
 }

@@ -20,8 +20,7 @@ type Callback = unsafe extern "C" fn(future: *mut c_void, code: u32);
 struct CTask {
     version: u32,
     ptr: *mut c_void,
-    waitable_register:
-        unsafe extern "C" fn(*mut c_void, u32, Callback, *mut c_void) -> *mut c_void,
+    waitable_register: unsafe extern "C" fn(*mut c_void, u32, Callback, *mut c_void) -> *mut c_void,
     waitable_unregister: unsafe extern "C" fn(*mut c_void, u32) -> *mut c_void,
 }
 

@@ -33,7 +33,11 @@ impl Timers {
         let Some((&(earliest, _), _)) = self.waiting.first_key_value() else {
             return;
         };
-        if self.alarm.as_ref().is_some_and(|alarm| alarm.at <= earliest) {
+        if self
+            .alarm
+            .as_ref()
+            .is_some_and(|alarm| alarm.at <= earliest)
+        {
             return;
         }
         let mut alarm = Alarm {

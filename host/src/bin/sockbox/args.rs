@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use clap::{Parser, Subcommand};
+use sockbox::Wasi;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -110,9 +111,33 @@ pub struct Serve {
     #[arg(short, long, value_name = "ADDR:PORT", value_parser = address, default_value = DEFAULT_LISTEN)]
     pub listen: Vec<SocketAddr>,
 
+    /// Run the component for this version of WASI. On 0.3 idle connections cost busy ones nothing,
+    /// and each takes more memory; the runtime's support for it is experimental
+    #[arg(long, value_name = "VERSION", value_enum, default_value_t)]
+    pub wasi: WasiVersion,
+
     /// Tell on standard error what the policy decides
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// A version of WASI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum WasiVersion {
+    #[default]
+    #[value(name = "0.2")]
+    V0_2,
+    #[value(name = "0.3")]
+    V0_3,
+}
+
+impl From<WasiVersion> for Wasi {
+    fn from(version: WasiVersion) -> Wasi {
+        match version {
+            WasiVersion::V0_2 => Wasi::V0_2,
+            WasiVersion::V0_3 => Wasi::V0_3,
+        }
+    }
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -153,13 +178,17 @@ Example:
   sockbox component -o sockbox.wasm
   wasmtime run -S inherit-network,allow-ip-name-lookup sockbox.wasm fetch http://example.com/";
 
-/// Write out the component that is inside this command, for any WASI 0.2 runtime
+/// Write out the component that is inside this command, for any WASI runtime
 #[derive(Debug, clap::Args)]
 #[command(after_help = COMPONENT_EXAMPLES)]
 pub struct Component {
     /// Write it to FILE; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+
+    /// The one for this version of WASI; for 0.3 there is the server alone
+    #[arg(long, value_name = "VERSION", value_enum, default_value_t)]
+    pub wasi: WasiVersion,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -62,7 +62,8 @@ async fn start(args: &Serve) -> Result<Server, Failure> {
         policy = policy.allow_listen(*address);
         options = options.listen(*address);
     }
-    let mut builder = Sandbox::new()?.instance().policy(policy);
+    let sandbox = Sandbox::builder().wasi(args.wasi.into()).build()?;
+    let mut builder = sandbox.instance().policy(policy);
     if args.verbose {
         builder = builder
             .inherit_stderr()
