@@ -27,20 +27,20 @@ pub enum Wasi {
 
 /// What a component exports, before it has been instantiated.
 pub(crate) enum ExportsPre {
-    V0_2(bindings::ProgramsPre<State>),
+    V0_2(Box<bindings::ProgramsPre<State>>),
     V0_3(InstancePre<State>, Indices),
 }
 
 /// What an instance exports.
 pub(crate) enum Exports {
-    V0_2(bindings::Programs),
+    V0_2(Box<bindings::Programs>),
     V0_3(Box<Server>),
 }
 
 impl ExportsPre {
     pub(crate) fn new(wasi: Wasi, pre: InstancePre<State>) -> wasmtime::Result<ExportsPre> {
         Ok(match wasi {
-            Wasi::V0_2 => ExportsPre::V0_2(bindings::ProgramsPre::new(pre)?),
+            Wasi::V0_2 => ExportsPre::V0_2(Box::new(bindings::ProgramsPre::new(pre)?)),
             Wasi::V0_3 => {
                 let indices = Indices::find(&pre)?;
                 ExportsPre::V0_3(pre, indices)
@@ -50,7 +50,7 @@ impl ExportsPre {
 
     pub(crate) async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Exports> {
         Ok(match self {
-            ExportsPre::V0_2(pre) => Exports::V0_2(pre.instantiate_async(store).await?),
+            ExportsPre::V0_2(pre) => Exports::V0_2(Box::new(pre.instantiate_async(store).await?)),
             ExportsPre::V0_3(pre, indices) => {
                 let instance = pre.instantiate_async(&mut *store).await?;
                 Exports::V0_3(Box::new(Server::new(store, &instance, indices)?))

@@ -4,7 +4,7 @@
 use sockbox::policy::{Rule, Target};
 use sockbox::{
     AuditEvent, CloseReason, Error, Event, Instance, Limits, NetworkError, Policy, Request,
-    Sandbox, ServeOptions, Server, Stage,
+    Sandbox, ServeOptions, Server, Stage, Wasi,
 };
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -804,7 +804,7 @@ async fn what_cannot_be_run_is_named() {
 #[tokio::test]
 async fn another_build_of_the_component_can_be_taken() {
     let sandbox = Sandbox::builder()
-        .component_bytes(Sandbox::component(sockbox::Wasi::V0_2))
+        .component_bytes(Sandbox::component(Wasi::V0_2))
         .build()
         .unwrap();
     let peer = Peer::answering(response(b"hello"));
@@ -821,6 +821,14 @@ async fn another_build_of_the_component_can_be_taken() {
     );
     drop(response);
     peer.request();
+
+    let error = Sandbox::builder()
+        .wasi(Wasi::V0_3)
+        .component_bytes(Sandbox::component(Wasi::V0_2))
+        .build()
+        .map(|_| ())
+        .unwrap_err();
+    assert!(matches!(error, Error::NotRunnable { .. }), "{error:?}");
 
     let error = Sandbox::builder()
         .component_bytes(command("i32.const 0"))

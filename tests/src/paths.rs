@@ -34,16 +34,11 @@ pub(crate) fn wasmtime_run() -> PathBuf {
     profile_dir().join(format!("wasmtime-run{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// The component, as the build leaves it for other runtimes.
+/// The component for this version of WASI, as the build leaves it for other runtimes.
 ///
 /// # Panics
 /// When the build has left none.
-pub fn component() -> PathBuf {
-    component_for(Wasi::V0_2)
-}
-
-/// The same, for this version of WASI.
-pub(crate) fn component_for(wasi: Wasi) -> PathBuf {
+pub fn component(wasi: Wasi) -> PathBuf {
     sockbox();
     let path = target_dir().join(match wasi {
         Wasi::V0_2 => "sockbox.wasm",

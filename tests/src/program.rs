@@ -43,7 +43,7 @@ impl Program {
         flags: &[&str],
         args: impl IntoIterator<Item = A>,
     ) -> Self {
-        let component = paths::component_for(wasi);
+        let component = paths::component(wasi);
         let flags = flags.iter().map(OsStr::new);
         Self::new(&paths::wasmtime_run(), flags.chain([component.as_os_str()])).args(args)
     }

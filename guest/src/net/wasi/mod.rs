@@ -13,6 +13,7 @@ pub use reactor::{Interrupt, Interrupted, Reactor};
 pub use sink::{InputSource, OutputSink};
 pub use tcp::{TcpListener, TcpStream};
 
+use super::deadlines::Sleep;
 use super::{Instant, Net, NetError};
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::sockets::instance_network::instance_network;
@@ -68,7 +69,7 @@ impl Net for WasiNet {
     }
 
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + 'static {
-        timer::Sleep::new(self.reactor().clone(), deadline)
+        Sleep::new(self.reactor().deadlines().clone(), deadline)
     }
 
     async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {

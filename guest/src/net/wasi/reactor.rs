@@ -1,10 +1,11 @@
 //! The one place that waits: a future is run until it can't go on, then `wasi:io/poll` is asked,
 //! once, for everything that somebody waits for.
 
-use super::timer::Timers;
+use super::timer::Timer;
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::io::poll::{Pollable, poll};
 use crate::net::Instant;
+use crate::net::deadlines::Deadlines;
 use crate::net::schedule::{Item, Schedule, Wait};
 use std::any::Any;
 use std::cell::RefCell;
@@ -19,7 +20,8 @@ use std::task::{Context, Poll, Wake, Waker};
 #[derive(Default)]
 pub struct Reactor {
     sources: RefCell<Sources>,
-    timers: RefCell<Timers>,
+    deadlines: Rc<RefCell<Deadlines>>,
+    timer: RefCell<Timer>,
 }
 
 #[derive(Default)]
@@ -118,13 +120,15 @@ impl Reactor {
         let mut interrupted = false;
         {
             let mut sources = self.sources.borrow_mut();
-            let mut timers = self.timers.borrow_mut();
+            let mut timer = self.timer.borrow_mut();
             let wait = sources.plan(idle);
             let limit = match wait {
                 Wait::Until(limit) => Some(Instant(limit)),
                 Wait::Look | Wait::Ready => None,
             };
-            let timer = timers.pollable(limit);
+            let first = self.deadlines.borrow().first();
+            let earliest = first.into_iter().chain(limit).min();
+            let timer = earliest.map(|earliest| timer.at(earliest));
             // A pollable that is always ready turns the wait into a look.
             let look = (wait == Wait::Look).then(|| monotonic_clock::subscribe_duration(0));
 
@@ -155,7 +159,7 @@ impl Reactor {
                     .filter(|(_, ready)| *ready)
                     .map(|(key, _)| *key),
             );
-            timers.fire(Instant(now));
+            self.deadlines.borrow_mut().pass(Instant(now));
         }
         for key in ready {
             self.fire(key);
@@ -192,8 +196,9 @@ impl Reactor {
         }
     }
 
-    pub(super) fn timers(&self) -> &RefCell<Timers> {
-        &self.timers
+    /// Where waits for a time are entered.
+    pub(super) fn deadlines(&self) -> &Rc<RefCell<Deadlines>> {
+        &self.deadlines
     }
 }
 

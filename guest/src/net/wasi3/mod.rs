@@ -12,6 +12,7 @@ pub use address::{from_wasi, to_wasi};
 pub use reactor::{Interrupt, Interrupted, Reactor};
 pub use tcp::{TcpListener, TcpStream};
 
+use super::deadlines::Sleep;
 use super::{Instant, Net, NetError};
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::sockets::ip_name_lookup::resolve_addresses;
@@ -53,7 +54,7 @@ impl Net for WasiNet {
     }
 
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + 'static {
-        timer::Sleep::new(self.reactor.clone(), deadline)
+        Sleep::new(self.reactor.deadlines().clone(), deadline)
     }
 
     async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {

@@ -2,11 +2,13 @@
 //! next event.
 
 use super::task::Task;
-use super::timer::Timers;
+use super::timer::Alarm;
+use crate::net::deadlines::Deadlines;
 use crate::rt::{Either, race};
 use std::cell::RefCell;
 use std::future::{Future, IntoFuture};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -21,14 +23,16 @@ pub struct Interrupted;
 /// Knows who waits for what.
 pub struct Reactor {
     task: &'static Task,
-    timers: RefCell<Timers>,
+    deadlines: Rc<RefCell<Deadlines>>,
+    alarm: RefCell<Alarm>,
 }
 
 impl Reactor {
     pub fn new() -> Self {
         Self {
             task: Task::install(),
-            timers: RefCell::default(),
+            deadlines: Rc::default(),
+            alarm: RefCell::default(),
         }
     }
 
@@ -62,7 +66,7 @@ impl Reactor {
             {
                 return output;
             }
-            self.timers.borrow_mut().set_alarm();
+            self.look_at_clock();
             if !flag.is_up() {
                 self.task.deliver(self.task.wait());
             } else if let Some(event) = self.task.poll() {
@@ -72,12 +76,26 @@ impl Reactor {
                 // something does takes a pause.
                 yield_blocking();
             }
-            self.timers.borrow_mut().fire();
         }
     }
 
-    pub(super) fn timers(&self) -> &RefCell<Timers> {
-        &self.timers
+    /// Wakes everybody whose deadline is over, and has the host tell of the next.
+    fn look_at_clock(&self) {
+        let (mut alarm, mut deadlines) = (self.alarm.borrow_mut(), self.deadlines.borrow_mut());
+        loop {
+            if let Some(first) = deadlines.first() {
+                alarm.set(first);
+            }
+            match alarm.rang() {
+                Some(now) => deadlines.pass(now),
+                None => return,
+            }
+        }
+    }
+
+    /// Where waits for a time are entered.
+    pub(super) fn deadlines(&self) -> &Rc<RefCell<Deadlines>> {
+        &self.deadlines
     }
 }
 
@@ -86,7 +104,7 @@ impl Reactor {
 pub(super) struct Flag(AtomicBool);
 
 impl Flag {
-    fn raise(&self) {
+    pub(super) fn raise(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
