@@ -2,8 +2,9 @@
 //! library where both files are.
 //!
 //! The component is a program for another target, with a profile of its own, so cargo is called a
-//! second time to build it. It ends up in three places: `target/sockbox.wasm` for everybody, and
-//! `sockbox.wasm` and `sockbox.cwasm` in this script's own folder, for `src/component.rs`.
+//! second time to build it, and a third time for WASI 0.3. Each build of it ends up in three places:
+//! `target/sockbox.wasm` for everybody, and `sockbox.wasm` and `sockbox.cwasm` in this script's own
+//! folder, for `src/component.rs`; that for WASI 0.3 is called `sockbox-wasi-0.3`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,6 +21,29 @@ use wasmtime::{Engine, Result, bail, format_err};
 mod engine;
 
 const GUEST_TARGET: &str = "wasm32-wasip2";
+
+/// The builds of the component.
+const BUILDS: [Build; 2] = [
+    Build {
+        name: "sockbox",
+        variable: "SOCKBOX_COMPONENT",
+        feature: None,
+    },
+    Build {
+        name: "sockbox-wasi-0.3",
+        variable: "SOCKBOX_WASI_0_3_COMPONENT",
+        feature: Some("wasi-0-3"),
+    },
+];
+
+struct Build {
+    /// The files' name.
+    name: &'static str,
+    /// The variables that say where they are begin with this.
+    variable: &'static str,
+    /// The component's cargo feature, if it isn't the one for WASI 0.2.
+    feature: Option<&'static str>,
+}
 
 /// What the component is made of, relative to the workspace. Cargo itself knows the files that
 /// this script is made of.
@@ -49,21 +73,26 @@ fn main() {
 
 fn run(report: &mut Report) -> Result<()> {
     let out = PathBuf::from(variable("OUT_DIR")?);
-    let (wasm, cwasm) = (out.join("sockbox.wasm"), out.join("sockbox.cwasm"));
-    report.instruct(format!(
-        "rustc-env=SOCKBOX_COMPONENT_WASM={}",
-        wasm.display()
-    ));
-    report.instruct(format!(
-        "rustc-env=SOCKBOX_COMPONENT_CWASM={}",
-        cwasm.display()
-    ));
+    let files = |build: &Build| {
+        let file = |extension| out.join(format!("{}.{extension}", build.name));
+        (file("wasm"), file("cwasm"))
+    };
+    for build in &BUILDS {
+        let (wasm, cwasm) = files(build);
+        for (kind, file) in [("WASM", wasm), ("CWASM", cwasm)] {
+            let (variable, file) = (build.variable, file.display());
+            report.instruct(format!("rustc-env={variable}_{kind}={file}"));
+        }
+    }
 
     // docs.rs has neither the target nor the network to get it from. The pages don't need it.
     report.instruct("rerun-if-env-changed=DOCS_RS".to_owned());
     if env::var_os("DOCS_RS").is_some() {
-        write(&wasm, &[])?;
-        return write(&cwasm, &[]);
+        return BUILDS.iter().try_for_each(|build| {
+            let (wasm, cwasm) = files(build);
+            write(&wasm, &[])?;
+            write(&cwasm, &[])
+        });
     }
 
     let workspace = workspace()?;
@@ -76,10 +105,13 @@ fn run(report: &mut Report) -> Result<()> {
 
     let target = target_folder(&out)?;
     let toolchain = Toolchain::find(&workspace, &target, report)?;
-    let component = build_component(&workspace, &target, &toolchain, report)?;
-    write(&target.join("sockbox.wasm"), &component)?;
-    write(&wasm, &component)?;
-    write(&cwasm, &precompile(&component, report)?)?;
+    for build in &BUILDS {
+        let component = build_component(build, &workspace, &target, &toolchain, report)?;
+        let (wasm, cwasm) = files(build);
+        write(&target.join(format!("{}.wasm", build.name)), &component)?;
+        write(&wasm, &component)?;
+        write(&cwasm, &precompile(build, &component, report)?)?;
+    }
 
     if report.passing {
         let reminder = out.join("reminder");
@@ -231,6 +263,7 @@ impl Toolchain {
 }
 
 fn build_component(
+    build: &Build,
     workspace: &Path,
     target: &Path,
     toolchain: &Toolchain,
@@ -249,6 +282,7 @@ fn build_component(
             "cdylib",
         ])
         .args(["--profile", "guest", "--target", GUEST_TARGET])
+        .args(build.feature.map(|feature| format!("--features={feature}")))
         .arg("--target-dir")
         .arg(&folder)
         .current_dir(workspace)
@@ -307,7 +341,7 @@ fn clean_environment(cargo: &mut Command) -> Result<()> {
 /// Compiles the component for the machine that sockbox is built for, with no instructions but those
 /// that every such machine has. The result is empty where wasmtime has no compiler for it; the
 /// library compiles at each start then.
-fn precompile(component: &[u8], report: &mut Report) -> Result<Vec<u8>> {
+fn precompile(build: &Build, component: &[u8], report: &mut Report) -> Result<Vec<u8>> {
     let triple = variable("TARGET")?;
     let architecture = variable("CARGO_CFG_TARGET_ARCH")?;
     // Cranelift's back-end for this machine is the only one in the build.
@@ -319,7 +353,7 @@ fn precompile(component: &[u8], report: &mut Report) -> Result<Vec<u8>> {
         ));
         return Ok(Vec::new());
     }
-    let mut config = engine::config();
+    let mut config = engine::config(build.feature.is_some());
     config.target(&triple)?;
     Engine::new(&config)?
         .precompile_component(component)

@@ -1,14 +1,39 @@
-//! The sockbox component, as it was embedded when sockbox was built.
+//! The sockbox component, as it was embedded when sockbox was built: one build of it for each version
+//! of WASI.
 
+use crate::exports::Wasi;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Result, ensure};
 
-/// The component's file, `target/sockbox.wasm`.
-pub(crate) static WASM: &[u8] = include_bytes!(env!("SOCKBOX_COMPONENT_WASM"));
+/// The component's file, `target/sockbox.wasm`, and the same compiled for this machine's architecture:
+/// empty where wasmtime's compiler cannot compile for it ahead of time.
+static V0_2: Embedded = Embedded {
+    wasm: include_bytes!(env!("SOCKBOX_COMPONENT_WASM")),
+    cwasm: include_bytes!(env!("SOCKBOX_COMPONENT_CWASM")),
+};
 
-/// The same component compiled for this machine's architecture. Empty where wasmtime's compiler
-/// cannot compile for it ahead of time.
-static CWASM: &[u8] = include_bytes!(env!("SOCKBOX_COMPONENT_CWASM"));
+/// The same for WASI 0.3, `target/sockbox-wasi-0.3.wasm`.
+static V0_3: Embedded = Embedded {
+    wasm: include_bytes!(env!("SOCKBOX_WASI_0_3_COMPONENT_WASM")),
+    cwasm: include_bytes!(env!("SOCKBOX_WASI_0_3_COMPONENT_CWASM")),
+};
+
+struct Embedded {
+    wasm: &'static [u8],
+    cwasm: &'static [u8],
+}
+
+fn embedded(wasi: Wasi) -> &'static Embedded {
+    match wasi {
+        Wasi::V0_2 => &V0_2,
+        Wasi::V0_3 => &V0_3,
+    }
+}
+
+/// The component's file.
+pub(crate) fn wasm(wasi: Wasi) -> &'static [u8] {
+    embedded(wasi).wasm
+}
 
 /// Loads the component into an engine made from [`engine::config`](crate::engine::config).
 ///
@@ -17,17 +42,18 @@ static CWASM: &[u8] = include_bytes!(env!("SOCKBOX_COMPONENT_CWASM"));
 /// When this build embeds no component, which is so on docs.rs only, or when the engine has a
 /// different configuration.
 #[allow(unsafe_code, reason = "native code is loaded")]
-pub(crate) fn load(engine: &Engine) -> Result<Component> {
+pub(crate) fn load(engine: &Engine, wasi: Wasi) -> Result<Component> {
+    let Embedded { wasm, cwasm } = *embedded(wasi);
     ensure!(
-        !WASM.is_empty(),
+        !wasm.is_empty(),
         "this build of sockbox embeds no component"
     );
-    if CWASM.is_empty() {
-        return Component::new(engine, WASM);
+    if cwasm.is_empty() {
+        return Component::new(engine, wasm);
     }
     // SAFETY: build.rs had these bytes from wasmtime's `precompile_component`, and they have been
     // part of the program ever since.
-    unsafe { Component::deserialize(engine, CWASM) }
+    unsafe { Component::deserialize(engine, cwasm) }
 }
 
 #[cfg(test)]
@@ -36,9 +62,11 @@ mod tests {
     use crate::engine;
 
     #[test]
-    fn the_embedded_component_loads_without_a_compiler() {
-        let engine = Engine::new(&engine::config()).unwrap();
-        assert!(!CWASM.is_empty(), "compiled at build time");
-        load(&engine).unwrap();
+    fn the_embedded_components_load_without_a_compiler() {
+        for wasi in [Wasi::V0_2, Wasi::V0_3] {
+            let engine = Engine::new(&engine::config(wasi == Wasi::V0_3)).unwrap();
+            assert!(!embedded(wasi).cwasm.is_empty(), "compiled at build time");
+            load(&engine, wasi).unwrap();
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The one configuration of wasmtime's engine.
+//! The configurations of wasmtime's engine.
 //!
 //! `build.rs` takes this file in as well: the component is compiled while sockbox is built, and
 //! code that was compiled under a different configuration is refused when it is loaded. For the
@@ -7,13 +7,14 @@
 
 use wasmtime::{Config, OptLevel, WasmBacktraceDetails, WasmFeatures};
 
-/// The configuration under which every component is compiled and run.
-pub fn config() -> Config {
+/// The configuration under which components are compiled and run: those for WASI 0.3 with
+/// `concurrency`, all others without.
+pub fn config(concurrency: bool) -> Config {
     let mut config = Config::new();
     config
         .wasm_features(not_needed(), false)
-        // The async calls of WASI 0.3, and the bookkeeping for them.
-        .concurrency_support(false)
+        // The async calls of WASI 0.3, and the bookkeeping for them, which has its price.
+        .concurrency_support(concurrency)
         // Gives the host a way to stop a component that computes without end.
         .epoch_interruption(true)
         // A component is compiled once and started often.

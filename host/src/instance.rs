@@ -1,8 +1,8 @@
 //! One run of the component.
 
 use crate::audit::{AuditSink, RunId};
-use crate::bindings::Programs;
 use crate::error::{Error, Result};
+use crate::exports::Exports;
 use crate::limits::Limits;
 use crate::network::Network;
 use crate::policy::Policy;
@@ -100,13 +100,13 @@ impl InstanceBuilder {
         let mut store = self.grants.store(self.sandbox.engine(), run, wasi);
         let clock = Clock::start(&self.sandbox, &self.grants.limits)?;
         let started = clock
-            .time(self.sandbox.programs().instantiate_async(&mut store))
+            .time(self.sandbox.exports().instantiate(&mut store))
             .await?;
-        let programs = started.map_err(|error| failure(&store, error))?;
+        let exports = started.map_err(|error| failure(&store, error))?;
         Ok(Instance {
             run,
             store,
-            programs,
+            exports,
             clock,
             limits: self.grants.limits,
             life: Life::Ready,
@@ -137,7 +137,7 @@ impl fmt::Debug for InstanceBuilder {
 pub struct Instance {
     run: RunId,
     store: Store<State>,
-    programs: Programs,
+    exports: Exports,
     clock: Clock,
     limits: Limits,
     life: Life,
@@ -215,8 +215,8 @@ impl Instance {
         self.discarded.push(resource);
     }
 
-    pub(crate) fn parts(&mut self) -> (&mut Store<State>, &Programs) {
-        (&mut self.store, &self.programs)
+    pub(crate) fn parts(&mut self) -> (&mut Store<State>, &Exports) {
+        (&mut self.store, &self.exports)
     }
 
     pub(crate) fn limits(&self) -> &Limits {

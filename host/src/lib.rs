@@ -64,6 +64,7 @@ mod component;
 mod convert;
 mod engine;
 mod error;
+mod exports;
 mod fetch;
 mod instance;
 pub mod limits;
@@ -81,6 +82,7 @@ mod ticker;
 
 pub use audit::{AuditEvent, AuditSink, RunId};
 pub use error::{ConnectFailure, Error, NetworkError, ResponseLimit, Result, Stage, TimeBound};
+pub use exports::Wasi;
 pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};
 pub use instance::{Instance, InstanceBuilder};
 pub use limits::Limits;

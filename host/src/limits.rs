@@ -88,6 +88,9 @@ pub struct Limits {
     /// The most TCP sockets open at once. Default: as many as the process may have files open, by its
     /// own limit at the time (`ulimit -n`), less [`RESERVED_FILES`]. Asking for one more is an error
     /// that the component is told, and so is asking for one when the process has no files left.
+    ///
+    /// On [`Wasi::V0_3`](crate::Wasi::V0_3) sockets aren't counted: there it only bounds how many
+    /// connections a server may have ([`Limits::connections`]).
     pub sockets: usize,
     /// The most bytes that the component may hand over in one call of the host. Default:
     /// [`DEFAULT_HOSTCALL_BYTES`]. Handing over more is a trap.
@@ -124,8 +127,8 @@ impl Default for Limits {
 impl Limits {
     /// How many connections a server may have under these limits.
     ///
-    /// A connection takes a socket (of which [`RESERVED_SOCKETS`] are kept for other purposes), up to six handles and resources, and 1 to 2 KiB of memory while it
-    /// is idle. A half of the memory is left for what clients send and don't take.
+    /// A connection takes a socket (of which [`RESERVED_SOCKETS`] are kept for other purposes), up to
+    /// six handles and resources, and 1 to 2 KiB of memory while it is idle. A half of the memory is left for what clients send and don't take.
     ///
     /// # Examples
     /// ```

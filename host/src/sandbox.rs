@@ -1,10 +1,11 @@
 //! The sandbox: everything that runs have in common, prepared once.
 
 use crate::audit::RunId;
-use crate::bindings::{ProgramsPre, ip_name_lookup};
+use crate::bindings::ip_name_lookup;
 use crate::component;
 use crate::engine;
 use crate::error::{Error, Result};
+use crate::exports::{ExportsPre, Wasi};
 use crate::instance::InstanceBuilder;
 use crate::load::{first_line, link, load};
 use crate::lookup::HasLookup;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::p3::bindings::cli::stdin;
 
 /// The engine, the component and what it is linked with: prepared once, for any number of runs.
 ///
@@ -45,7 +48,7 @@ pub struct Sandbox {
 struct Inner {
     engine: Engine,
     linker: Linker<State>,
-    programs: ProgramsPre<State>,
+    exports: ExportsPre,
     ticker: Ticker,
     runs: AtomicU64,
 }
@@ -64,12 +67,14 @@ impl Sandbox {
     pub fn builder() -> SandboxBuilder {
         SandboxBuilder {
             source: Source::Embedded,
+            wasi: Wasi::default(),
         }
     }
 
-    /// The component that comes with sockbox, as a WebAssembly binary for any WASI 0.2 runtime.
-    pub fn component() -> &'static [u8] {
-        component::WASM
+    /// The component that comes with sockbox, as a WebAssembly binary for any runtime of this version
+    /// of WASI.
+    pub fn component(wasi: Wasi) -> &'static [u8] {
+        component::wasm(wasi)
     }
 
     /// Prepare one run of the component, with nothing granted.
@@ -85,8 +90,8 @@ impl Sandbox {
         &self.inner.linker
     }
 
-    pub(crate) fn programs(&self) -> &ProgramsPre<State> {
-        &self.inner.programs
+    pub(crate) fn exports(&self) -> &ExportsPre {
+        &self.inner.exports
     }
 
     pub(crate) fn ticker(&self) -> &Ticker {
@@ -109,6 +114,7 @@ impl fmt::Debug for Sandbox {
 #[must_use]
 pub struct SandboxBuilder {
     source: Source,
+    wasi: Wasi,
 }
 
 #[derive(Clone)]
@@ -133,6 +139,17 @@ impl SandboxBuilder {
         self
     }
 
+    /// Run the component on this version of WASI. Default: [`Wasi::V0_2`].
+    ///
+    /// On [`Wasi::V0_3`] there is the server alone, in instances ([`Instance::serve`]) and in programs
+    /// ([`Sandbox::program`], which are still those for WASI 0.2).
+    ///
+    /// [`Instance::serve`]: crate::Instance::serve
+    pub fn wasi(mut self, version: Wasi) -> SandboxBuilder {
+        self.wasi = version;
+        self
+    }
+
     /// Prepare everything.
     ///
     /// # Errors
@@ -140,15 +157,15 @@ impl SandboxBuilder {
     /// - [`Error::NotRunnable`]: it isn't a component, or not a build of this one.
     /// - [`Error::Internal`]: the machine can't run it, for lack of memory for example.
     pub fn build(self) -> Result<Sandbox> {
-        let engine = Engine::new(&engine::config()).map_err(internal)?;
-        let linker = linker(&engine).map_err(internal)?;
+        let engine = Engine::new(&engine::config(self.wasi == Wasi::V0_3)).map_err(internal)?;
+        let linker = linker(&engine, self.wasi).map_err(internal)?;
         let file = match &self.source {
             Source::File(file) => Some(file.as_path()),
             Source::Embedded | Source::Bytes(_) => None,
         };
         let instance_pre = match &self.source {
             Source::Embedded => {
-                let component = component::load(&engine).map_err(internal)?;
+                let component = component::load(&engine, self.wasi).map_err(internal)?;
                 link(&engine, &linker, &component).map_err(Error::internal)?
             }
             Source::Bytes(bytes) => load(&engine, &linker, bytes, None)?,
@@ -160,19 +177,20 @@ impl SandboxBuilder {
                 load(&engine, &linker, &bytes, Some(file))?
             }
         };
-        let programs = ProgramsPre::new(instance_pre).map_err(|error| Error::NotRunnable {
-            file: file.map(Into::into),
-            problem: format!(
-                "it is not a build of the sockbox component: {}",
-                first_line(&error)
-            ),
-        })?;
+        let exports =
+            ExportsPre::new(self.wasi, instance_pre).map_err(|error| Error::NotRunnable {
+                file: file.map(Into::into),
+                problem: format!(
+                    "it is not a build of the sockbox component: {}",
+                    first_line(&error)
+                ),
+            })?;
         Ok(Sandbox {
             inner: Arc::new(Inner {
                 ticker: Ticker::new(engine.clone()),
                 engine,
                 linker,
-                programs,
+                exports,
                 runs: AtomicU64::new(0),
             }),
         })
@@ -185,10 +203,17 @@ impl fmt::Debug for SandboxBuilder {
     }
 }
 
-/// All of WASI 0.2, with the lookup of names and some of TCP's functions replaced by our own.
-fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+/// All of WASI 0.2, with the lookup of names and some of TCP's functions replaced by our own. With 0.3
+/// there are its clocks, its sockets and its standard input as well, which are what the component needs
+/// of it, and no lookup of names.
+fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    if wasi == Wasi::V0_3 {
+        wasmtime_wasi::p3::clocks::add_to_linker(&mut linker)?;
+        wasmtime_wasi::p3::sockets::add_to_linker(&mut linker)?;
+        stdin::add_to_linker::<State, WasiCli>(&mut linker, State::cli)?;
+    }
     linker.allow_shadowing(true);
     ip_name_lookup::add_to_linker::<State, HasLookup>(&mut linker, State::lookup)?;
     sockets::add_to_linker(&mut linker)?;

@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_endless_loop_can_be_dropped_again_and_again() {
-        let engine = Engine::new(&crate::engine::config()).unwrap();
+        let engine = Engine::new(&crate::engine::config(false)).unwrap();
         let ticker = Ticker::new(engine.clone());
         let handle = ticker.handle().unwrap();
         for _ in 0..3 {

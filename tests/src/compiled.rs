@@ -2,6 +2,7 @@
 
 use crate::paths;
 use crate::tools;
+use crate::wasi::Wasi;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +13,7 @@ use std::time::SystemTime;
 pub(crate) fn component() -> &'static Path {
     static COMPILED: OnceLock<PathBuf> = OnceLock::new();
     COMPILED.get_or_init(|| {
-        let component = paths::component();
+        let component = paths::component(Wasi::V0_2);
         let wasmtime = paths::wasmtime_run();
         let folder = tools::folder().unwrap_or_else(|reason| panic!("{reason}"));
         let compiled = folder.join("sockbox.cwasm");

@@ -36,6 +36,7 @@ mod site;
 mod text;
 mod tools;
 mod tripwire;
+mod wasi;
 
 pub use black_hole::BlackHole;
 pub use deadline::{Deadline, PATIENCE, eventually};
@@ -56,6 +57,7 @@ pub use serving::Serving;
 pub use side_by_side::{OLD, Outcome, SideBySide};
 pub use text::pattern;
 pub use tripwire::Tripwire;
+pub use wasi::Wasi;
 
 /// Whether this machine's loopback speaks IPv6. Says so on standard error if it doesn't, since a test
 /// that asks is about to be skipped.

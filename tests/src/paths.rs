@@ -1,5 +1,6 @@
 //! Where the build has put things.
 
+use crate::wasi::Wasi;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -33,13 +34,16 @@ pub(crate) fn wasmtime_run() -> PathBuf {
     profile_dir().join(format!("wasmtime-run{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// The component, as the build leaves it for other runtimes.
+/// The component for this version of WASI, as the build leaves it for other runtimes.
 ///
 /// # Panics
 /// When the build has left none.
-pub fn component() -> PathBuf {
+pub fn component(wasi: Wasi) -> PathBuf {
     sockbox();
-    let path = target_dir().join("sockbox.wasm");
+    let path = target_dir().join(match wasi {
+        Wasi::V0_2 => "sockbox.wasm",
+        Wasi::V0_3 => "sockbox-wasi-0.3.wasm",
+    });
     assert!(
         path.is_file(),
         "the build has not left the component at {}",

@@ -5,6 +5,7 @@ use crate::paths;
 use crate::process::{Finished, Process};
 use crate::python;
 use crate::tools;
+use crate::wasi::Wasi;
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -19,17 +20,35 @@ pub struct Program {
 }
 
 impl Program {
-    /// The `sockbox` command of this build.
+    /// The `sockbox` command of this build; `serve` on the version of WASI under test, unless that is
+    /// the default.
     pub fn sockbox<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
-        Self::new(paths::sockbox(), args)
+        let mut program = Self::new(paths::sockbox(), [] as [&str; 0]);
+        for arg in args {
+            program.command.arg(arg.as_ref());
+            if arg.as_ref() == "serve" && Wasi::under_test() == Wasi::V0_3 {
+                program.command.args(["--wasi", "0.3"]);
+            }
+        }
+        program
     }
 
-    /// The real `wasmtime run` with these flags, on sockbox's component with these arguments.
+    /// The real `wasmtime run` with these flags, on sockbox's component for the version of WASI under
+    /// test with these arguments.
     pub fn wasmtime_run<A: AsRef<OsStr>>(
         flags: &[&str],
         args: impl IntoIterator<Item = A>,
     ) -> Self {
-        let component = paths::component();
+        Self::wasmtime_run_on(Wasi::under_test(), flags, args)
+    }
+
+    /// The same, for this version of WASI.
+    pub fn wasmtime_run_on<A: AsRef<OsStr>>(
+        wasi: Wasi,
+        flags: &[&str],
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let component = paths::component(wasi);
         let flags = flags.iter().map(OsStr::new);
         Self::new(&paths::wasmtime_run(), flags.chain([component.as_os_str()])).args(args)
     }
@@ -57,6 +76,12 @@ impl Program {
     pub fn netcat<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         let netcat = tools::netcat();
         Self::new(&netcat.path, ["-N"]).libraries(netcat).args(args)
+    }
+
+    /// The program that is running, once more: a test or a benchmark that has another part to play.
+    pub fn this<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        let path = std::env::current_exe().expect("the path of the running program");
+        Self::new(&path, args)
     }
 
     /// Any program.
@@ -174,6 +199,12 @@ impl Program {
     /// Let its standard output go somewhere else; it isn't captured then.
     pub fn stdout(mut self, to: impl Into<Stdio>) -> Self {
         self.command.stdout(to);
+        self
+    }
+
+    /// Let nobody read its standard error.
+    pub fn without_stderr(mut self) -> Self {
+        self.command.stderr(Stdio::null());
         self
     }
 

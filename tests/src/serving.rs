@@ -3,6 +3,7 @@
 use crate::hello_client::HelloClient;
 use crate::process::{Finished, Process, Signal};
 use crate::program::Program;
+use crate::wasi::Wasi;
 use std::net::SocketAddr;
 
 /// `serve`, started and ready: by sockbox or by another runtime.
@@ -102,6 +103,15 @@ impl Serving {
                 .filter(|line| line.contains("statistics"));
             lines.nth(before).map(str::to_owned)
         })
+    }
+
+    /// Whether a line of statistics tells of so many sockets; or, on WASI 0.3, where they aren't
+    /// counted, of none.
+    pub fn holds_sockets(line: &str, count: usize) -> bool {
+        match Wasi::is_without("a count of sockets") {
+            true => !line.contains("sockets"),
+            false => line.contains(&format!(", {count} sockets")),
+        }
     }
 
     /// Send it SIGTERM and wait until it has ended.

@@ -1,6 +1,6 @@
 //! The `sockbox` command as such.
 
-use sockbox_tests::{Program, component};
+use sockbox_tests::{Program, Wasi, component};
 use std::fs;
 
 fn sockbox(args: &[&str]) -> sockbox_tests::Finished {
@@ -132,14 +132,19 @@ fn mistakes_in_usage() {
 fn the_component_is_written_out() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("out.wasm");
-    let built = fs::read(component()).unwrap();
-    sockbox(&["component", "-o", file.to_str().unwrap()])
-        .assert_code(0)
-        .assert_stdout(b"");
-    assert!(
-        fs::read(&file).unwrap() == built,
-        "not the file that the build left"
-    );
+    for (wasi, args) in [
+        (Wasi::V0_3, &["--wasi", "0.3"][..]),
+        (Wasi::V0_2, &["--wasi", "0.2"]),
+        (Wasi::V0_2, &[]),
+    ] {
+        let args = [&["component", "-o", file.to_str().unwrap()], args].concat();
+        sockbox(&args).assert_code(0).assert_stdout(b"");
+        assert!(
+            fs::read(&file).unwrap() == fs::read(component(wasi)).unwrap(),
+            "{args:?}: not the file that the build left"
+        );
+    }
+    let built = fs::read(component(Wasi::V0_2)).unwrap();
     sockbox(&["component", "-o", "-"])
         .assert_quiet_success()
         .assert_stdout(&built);

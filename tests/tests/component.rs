@@ -1,6 +1,6 @@
 //! What the component asks of its host, and what it offers.
 
-use sockbox_tests::component;
+use sockbox_tests::{Wasi, component};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -48,25 +48,54 @@ const EXPORTS: &[&str] = &[
     "wasi:cli/run@0.2.12",
 ];
 
+/// What the one for WASI 0.3 needs: its clocks and sockets, and what Rust's standard library does over
+/// WASI 0.2. A runtime of WASI 0.3 has both.
+const NEEDED_0_3: &[&str] = &[
+    "wasi:cli/environment@0.2",
+    "wasi:cli/exit@0.2",
+    "wasi:cli/stderr@0.2",
+    "wasi:cli/stdin@0.2",
+    "wasi:cli/stdout@0.2",
+    "wasi:clocks/monotonic-clock@0.3",
+    "wasi:clocks/types@0.3",
+    "wasi:clocks/wall-clock@0.2",
+    "wasi:filesystem/preopens@0.2",
+    "wasi:filesystem/types@0.2",
+    "wasi:io/error@0.2",
+    "wasi:io/streams@0.2",
+    "wasi:sockets/types@0.3",
+];
+
+const EXPORTS_0_3: &[&str] = &[
+    "sockbox:net/hello-server@0.1.0",
+    "sockbox:net/types@0.1.0",
+    "wasi:cli/run@0.3.0",
+];
+
 #[test]
 fn it_imports_and_exports_what_is_written_down() {
     let engine = Engine::default();
-    let component = Component::from_file(&engine, component()).unwrap();
-    let types = component.component_type();
+    for (wasi, needed, expected) in [
+        (Wasi::V0_2, NEEDED, EXPORTS),
+        (Wasi::V0_3, NEEDED_0_3, EXPORTS_0_3),
+    ] {
+        let component = Component::from_file(&engine, component(wasi)).unwrap();
+        let types = component.component_type();
 
-    let names = types
-        .imports(&engine)
-        .map(|(name, _)| without_patch_version(name));
-    let mut imports: Vec<String> = names
-        .filter(|name| !STANDARD_LIBRARYS.contains(&name.as_str()))
-        .collect();
-    imports.sort();
-    imports.dedup();
-    assert_eq!(imports, NEEDED, "the component's imports have changed");
+        let names = types
+            .imports(&engine)
+            .map(|(name, _)| without_patch_version(name));
+        let mut imports: Vec<String> = names
+            .filter(|name| !STANDARD_LIBRARYS.contains(&name.as_str()))
+            .collect();
+        imports.sort();
+        imports.dedup();
+        assert_eq!(imports, needed, "{wasi:?}: the imports have changed");
 
-    let mut exports: Vec<&str> = types.exports(&engine).map(|(name, _)| name).collect();
-    exports.sort_unstable();
-    assert_eq!(exports, EXPORTS, "the component's exports have changed");
+        let mut exports: Vec<&str> = types.exports(&engine).map(|(name, _)| name).collect();
+        exports.sort_unstable();
+        assert_eq!(exports, expected, "{wasi:?}: the exports have changed");
+    }
 }
 
 /// An import's name as far as the minor version: `wasi:io/poll@0.2` of `wasi:io/poll@0.2.12`.

@@ -1,14 +1,14 @@
 //! What isn't granted doesn't happen: not a packet.
 
 use sockbox::{Error, Policy, Request, Sandbox, ServeOptions};
-use sockbox_tests::{Finished, NameTrap, Program, RawPeer, Tripwire, component, has_ipv6};
+use sockbox_tests::{Finished, NameTrap, Program, RawPeer, Tripwire, Wasi, component, has_ipv6};
 use std::net::{SocketAddr, TcpListener};
 
 /// `sockbox run` of sockbox's own component, as of anybody's, with these flags.
 fn run(flags: &[&str], args: &[&str]) -> Program {
     Program::sockbox(["run"])
         .args(flags)
-        .args([component()])
+        .args([component(Wasi::V0_2)])
         .args(args)
 }
 

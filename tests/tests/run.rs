@@ -1,6 +1,6 @@
 //! `sockbox run`: any command component, and what isn't one.
 
-use sockbox_tests::{Finished, Program, Signal, component};
+use sockbox_tests::{Finished, Program, Signal, Wasi, component};
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -78,7 +78,7 @@ fn standard_streams_pass_through() {
 fn a_compiled_component_runs_as_well_as_its_text() {
     // sockbox's own, as a file: its arguments pass through.
     let finished = Program::sockbox(["run"])
-        .args([component()])
+        .args([component(Wasi::V0_2)])
         .args(["--version"])
         .run();
     finished
@@ -130,7 +130,7 @@ fn what_is_not_a_component() {
     let binary_core = components.file("core.wasm", b"\0asm\x01\0\0\0");
     let text = components.file("text.wasm", "This is no component.\n");
     let empty = components.file("empty.wasm", "");
-    let cut = fs::read(component()).unwrap();
+    let cut = fs::read(component(Wasi::V0_2)).unwrap();
     let cut = components.file("cut.wasm", &cut[..cut.len() / 2]);
     let missing = components.0.path().join("missing.wasm");
     let folder = components.0.path().to_path_buf();

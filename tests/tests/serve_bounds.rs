@@ -1,6 +1,6 @@
 //! `sockbox serve`: bounds on time, on clients and on memory.
 
-use sockbox_tests::{HelloClient, Serving, eventually};
+use sockbox_tests::{HelloClient, Serving, Wasi, eventually};
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::thread;
@@ -31,7 +31,7 @@ fn a_client_that_takes_no_answers_is_closed() {
     assert!(line.contains("answers not taken in time"), "{line}");
     // Its socket is gone, too: by the host's count, and for the client.
     eventually("the socket to be closed", || {
-        server.statistics().contains(", 2 sockets").then_some(())
+        Serving::holds_sockets(&server.statistics(), 2).then_some(())
     });
     client.wait_for_any_end();
     polite.ask("still there?\n", "Hello, still there?!\n");
@@ -223,7 +223,11 @@ fn when_no_files_are_left_accepting_pauses_and_goes_on() {
     let mut second = server.client();
     second.send("2\n");
     let line = server.wait_for_log(&["could not accept"]);
-    assert!(line.contains("too many files"), "{line}");
+    let reason = match Wasi::is_without("a word for it") {
+        true => "unknown failure",
+        false => "too many files",
+    };
+    assert!(line.contains(reason), "{line}");
     let before = server.process().cpu_time();
     second.expect_silence(2 * SECOND);
     let used = server.process().cpu_time() - before;
@@ -310,6 +314,6 @@ fn clients_that_come_and_go_a_thousand_times_a_second() {
         server.statistics().contains("1 open").then_some(())
     });
     let line = server.statistics();
-    assert!(line.contains(", 2 sockets"), "{line}");
+    assert!(Serving::holds_sockets(&line, 2), "{line}");
     server.terminate().assert_code(0);
 }

@@ -155,7 +155,7 @@ fn what_comes_and_goes_leaves_nothing_behind() {
     let state_at_rest = || {
         eventually("everybody to be gone", || {
             let line = server.statistics();
-            let rest = line.contains(" 1 open") && line.contains(", 2 sockets");
+            let rest = line.contains(" 1 open") && Serving::holds_sockets(&line, 2);
             rest.then_some(())
         });
         (server.process().memory(), server.process().open_files())

@@ -2,7 +2,7 @@
 
 pub mod args;
 pub mod data;
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(feature = "wasi-0-3")))]
 mod fetch;
 pub mod headers;
 pub mod request;
@@ -16,7 +16,9 @@ pub use run::run;
 #[cfg(target_family = "wasm")]
 mod run {
     use super::args::{self, Command};
-    use super::{fetch, serve};
+    #[cfg(not(feature = "wasi-0-3"))]
+    use super::fetch;
+    use super::serve;
     use std::ffi::OsString;
     use std::io::{self, Write};
 
@@ -29,7 +31,13 @@ mod run {
         match args::parse(arguments) {
             Ok(Command::Help) => print(args::HELP),
             Ok(Command::Version) => print(concat!("sockbox ", env!("CARGO_PKG_VERSION"), "\n")),
+            #[cfg(not(feature = "wasi-0-3"))]
             Ok(Command::Fetch(fetch)) => fetch::run(*fetch),
+            #[cfg(feature = "wasi-0-3")]
+            Ok(Command::Fetch(_)) => {
+                complain("this is the component for WASI 0.3, which serves and nothing else");
+                Err(Failed)
+            }
             Ok(Command::Serve(serve)) => serve::run(serve),
             Err(why) => {
                 complain(&why);

@@ -2,10 +2,9 @@
 
 use super::run::{Failed, complain, print};
 use super::serve_args::Serve;
-use crate::bindings::wasi::cli::stdin::get_stdin;
 use crate::hello::{Event, Json, Progress, Server};
 use crate::net::Source;
-use crate::net::wasi::{InputSource, WasiNet};
+use crate::net::system::WasiNet;
 use crate::rt::{Either, race};
 use std::future::pending;
 use std::io::{self, Write};
@@ -63,7 +62,7 @@ pub fn run(arguments: Serve) -> Result<(), Failed> {
 
 /// Reads standard input to its end; one that fails has ended.
 async fn end_of_input(net: &WasiNet) {
-    let mut stdin = InputSource::new(net.reactor(), get_stdin());
+    let mut stdin = net.stdin();
     while let Ok(Some(_)) = stdin.read(READ_SIZE).await {}
 }
 

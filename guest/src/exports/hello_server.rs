@@ -2,12 +2,11 @@
 
 use super::{Component, nanos};
 use crate::bindings::exports::sockbox::net::hello_server as wit;
-use crate::bindings::wasi::io::poll::Pollable;
 use crate::hello::{
     CloseReason, Event, Framing, Options, Progress, RefuseReason, Server, StartError, Statistics,
 };
 use crate::net::NetError;
-use crate::net::wasi::{Interrupted, WasiNet, to_wasi};
+use crate::net::system::{Interrupt, Interrupted, WasiNet, from_wasi, to_wasi};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -27,7 +26,7 @@ impl wit::GuestServer for HelloServer {
     fn start(options: wit::Options) -> Result<wit::Server, wit::ErrorCode> {
         let net = WasiNet::instance();
         if options.dropping_breaks_off {
-            net.reactor().dropping_breaks_off();
+            net.dropping_breaks_off();
         }
         let options = Options::from(options);
         let server = net
@@ -49,7 +48,7 @@ impl wit::GuestServer for HelloServer {
             .collect()
     }
 
-    fn run(&self, interrupt: &Pollable) -> wit::Progress {
+    fn run(&self, interrupt: Interrupt<'_>) -> wit::Progress {
         let mut server = self.server.borrow_mut();
         let progress = pin!(server.progress());
         match self.net.reactor().block_on_unless(progress, interrupt) {
@@ -76,11 +75,7 @@ impl From<wit::Options> for Options {
     fn from(options: wit::Options) -> Self {
         let default = Self::default();
         Self {
-            listen: options
-                .listen
-                .into_iter()
-                .map(crate::net::wasi::from_wasi)
-                .collect(),
+            listen: options.listen.into_iter().map(from_wasi).collect(),
             framing: options.framing.map_or(default.framing, Into::into),
             greeting: options.greeting.unwrap_or(default.greeting),
             welcome: options.welcome.or(default.welcome),

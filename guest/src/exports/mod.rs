@@ -1,5 +1,6 @@
 //! The component's exports: WIT's types to ours and back, and nothing more.
 
+#[cfg(not(feature = "wasi-0-3"))]
 mod fetch;
 mod hello_server;
 mod run;
@@ -8,6 +9,7 @@ use crate::bindings::exports::sockbox::net::types::NetworkError;
 use crate::net::NetError;
 use std::time::Duration;
 
+#[cfg(not(feature = "wasi-0-3"))]
 pub use fetch::trace;
 
 struct Component;

@@ -1,21 +1,30 @@
 //! The network and the clock as the programs above see them.
 //!
 //! [`Net`] is the seam between the programs and the system. The programs are generic over it and
-//! know neither WASI nor its version: `wasi` is the back-end over WASI 0.2, and tests put an
-//! in-memory network with a clock of its own in its place.
+//! know neither WASI nor its version: `wasi` is the back-end over WASI 0.2, `wasi3` that over WASI
+//! 0.3, and tests put an in-memory network with a clock of its own in their place.
 //!
 //! All methods of a [`Stream`] take `&self`, so that one task can send and receive at once. Every
 //! future here may be dropped before it is done; what that means for the stream is said there.
 
+#[cfg(any(test, target_family = "wasm"))]
+mod deadlines;
 mod error;
 #[cfg(test)]
 pub mod memory;
-#[cfg(any(test, target_family = "wasm"))]
+#[cfg(any(test, all(target_family = "wasm", not(feature = "wasi-0-3"))))]
 mod schedule;
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(feature = "wasi-0-3")))]
 pub mod wasi;
+#[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
+pub mod wasi3;
 
 pub use error::NetError;
+/// The back-end of this build.
+#[cfg(all(target_family = "wasm", not(feature = "wasi-0-3")))]
+pub use wasi as system;
+#[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
+pub use wasi3 as system;
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};

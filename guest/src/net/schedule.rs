@@ -4,8 +4,10 @@
 //! ask about ten thousand idle connections whenever one busy one has something to say would make
 //! the busy one wait 10 ms for each message. So who waits is either *hot*, having begun to wait not
 //! long ago, or *cold*: the hot are asked about at every turn, the cold in passing, a few at a
-//! turn, so that all of them come round within [`SWEEP`]. Only when nobody is hot is everybody
-//! asked about, with all the time there is to wait for the answer.
+//! turn, so that all of them come round within [`SWEEP`]. Where the machine is too slow for that,
+//! it takes longer: what the cold get of a turn is bounded by what the hot got of the one before.
+//! Only when nobody is hot is everybody asked about, with all the time there is to wait for the
+//! answer.
 //!
 //! The hot are asked about in slices as well, for another reason. Runtimes built on tokio let a
 //! task learn of 128 ready sockets before it has to yield, and a poll that finds that many uses up
@@ -21,6 +23,15 @@ const HEAT: u64 = 20_000_000;
 /// How long it may take until each of the cold has been asked about: 30 ms. With the time that a
 /// turn takes on top of it, somebody who wakes up is noticed well within 50 ms.
 const SWEEP: u64 = 30_000_000;
+
+/// How many of the cold are asked about at a turn, at most, when the turn before was of use to
+/// somebody: so many, and so many more for each who was ready. To answer a message costs some ten
+/// times what it costs to ask about somebody, so that the hot keep two thirds of the time.
+///
+/// Without a bound, a machine that needs longer than [`SWEEP`] to ask about everybody would ask
+/// about everybody at every turn.
+const SHARE: usize = 64;
+const SHARE_PER_READY: usize = 4;
 
 /// How long to wait, at most, before the next of the cold are due: 5 ms.
 const STEP: u64 = 5_000_000;
@@ -61,6 +72,8 @@ pub struct Schedule {
     /// How many of those that are asked about were hot; they come first.
     asked_hot: usize,
     slice: usize,
+    /// How many were ready when last asked.
+    ready: usize,
     /// When the cold were last given their share.
     swept: u64,
     /// What is left of their share: nanoseconds times the number of cold waits.
@@ -76,6 +89,7 @@ impl Default for Schedule {
             asked: Vec::new(),
             asked_hot: 0,
             slice: LARGEST_SLICE,
+            ready: 0,
             swept: 0,
             credit: 0,
             next_step: 0,
@@ -132,6 +146,7 @@ impl Schedule {
                 self.cold.push_back(item);
             }
         }
+        self.ready = count;
         self.slice = match count > SMALLEST_SLICE {
             true => SMALLEST_SLICE,
             false => (self.slice * 2).min(LARGEST_SLICE),
@@ -146,7 +161,11 @@ impl Schedule {
         self.swept = now;
         let due = (self.credit / u128::from(SWEEP)).min(count);
         self.credit -= due * u128::from(SWEEP);
-        usize::try_from(due).unwrap_or(usize::MAX)
+        let due = usize::try_from(due).unwrap_or(usize::MAX);
+        match self.ready {
+            0 => due,
+            ready => due.min(SHARE + SHARE_PER_READY * ready),
+        }
     }
 
     /// Everybody has been asked about.
@@ -255,6 +274,25 @@ mod tests {
             most <= 10_000 / 300 + 1,
             "{most} in a tenth of a millisecond"
         );
+    }
+
+    #[test]
+    fn a_slow_machine_leaves_the_hot_their_share() {
+        for (ready, expected) in [(1, 68), (40, 224)] {
+            let mut schedule = cold(10_000);
+            for key in 0..ready {
+                schedule.add(Item {
+                    key: 10_000 + key,
+                    generation: 0,
+                    since: HEAT,
+                });
+            }
+            schedule.plan(HEAT, true, |_| true);
+            schedule.done(HEAT, |index| index < ready);
+            // A turn that took as long as a whole sweep may.
+            schedule.plan(HEAT + SWEEP, false, |_| true);
+            assert_eq!(schedule.asked().len(), expected, "{ready} were ready");
+        }
     }
 
     #[test]

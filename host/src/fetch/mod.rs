@@ -40,11 +40,12 @@ impl Instance {
     /// A future that is dropped before its end leaves an instance that can't be used any more.
     pub async fn fetch(&mut self, request: Request) -> Result<Response<'_>> {
         let host = host_of(&request.url);
-        let (store, _) = self.parts();
+        let (store, exports) = self.parts();
+        exports.fetch()?;
         let request = request.into_wit(&mut store.data_mut().table)?;
         let call = self.begin().await?;
-        let (store, programs) = self.parts();
-        let fetch = programs.sockbox_net_fetch();
+        let (store, exports) = self.parts();
+        let fetch = exports.fetch()?;
         let result = call.run(fetch.call_fetch(&mut *store, &request)).await?;
         let response = self
             .end(result)?
@@ -57,8 +58,8 @@ impl Instance {
     /// Ask the component for the head of a response.
     async fn head_of(&mut self, response: ResourceAny) -> Result<wit::ResponseHead> {
         let call = self.begin().await?;
-        let (store, programs) = self.parts();
-        let guest = programs.sockbox_net_fetch().response();
+        let (store, exports) = self.parts();
+        let guest = exports.fetch()?.response();
         let result = call.run(guest.call_head(&mut *store, response)).await?;
         self.end(result)
     }

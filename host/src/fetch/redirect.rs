@@ -43,8 +43,8 @@ impl<'a> Response<'a> {
     pub async fn redirect(&mut self) -> Result<Option<Redirect>> {
         let response = self.resource()?;
         let call = self.instance.begin().await?;
-        let (store, programs) = self.instance.parts();
-        let guest = programs.sockbox_net_fetch().response();
+        let (store, exports) = self.instance.parts();
+        let guest = exports.fetch()?.response();
         let result = call.run(guest.call_redirect(&mut *store, response)).await?;
         match self.instance.end(result)? {
             Ok(redirect) => Ok(redirect.map(Redirect::from)),
@@ -129,8 +129,8 @@ impl<'a> Response<'a> {
         };
         let body = body.into_wit(&mut store.data_mut().table)?;
         let call = self.instance.begin().await?;
-        let (store, programs) = self.instance.parts();
-        let guest = programs.sockbox_net_fetch().response();
+        let (store, exports) = self.instance.parts();
+        let guest = exports.fetch()?.response();
         let result = call
             .run(guest.call_follow(&mut *store, response, &body))
             .await?;

@@ -204,8 +204,8 @@ impl<'a> Response<'a> {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
         let response = self.resource()?;
         let call = self.instance.begin().await?;
-        let (store, programs) = self.instance.parts();
-        let guest = programs.sockbox_net_fetch().response();
+        let (store, exports) = self.instance.parts();
+        let guest = exports.fetch()?.response();
         let result = call
             .run(guest.call_read(&mut *store, response, CHUNK_SIZE))
             .await?;
@@ -291,8 +291,8 @@ impl<'a> Response<'a> {
     pub async fn trailers(&mut self) -> Result<Vec<Header>> {
         let response = self.resource()?;
         let call = self.instance.begin().await?;
-        let (store, programs) = self.instance.parts();
-        let guest = programs.sockbox_net_fetch().response();
+        let (store, exports) = self.instance.parts();
+        let guest = exports.fetch()?.response();
         let result = call.run(guest.call_trailers(&mut *store, response)).await?;
         let trailers = self.instance.end(result)?;
         Ok(trailers.into_iter().map(Header::from).collect())
@@ -374,8 +374,8 @@ impl<'a> Response<'a> {
         let mut total = 0;
         loop {
             let call = self.instance.begin().await?;
-            let (store, programs) = self.instance.parts();
-            let guest = programs.sockbox_net_fetch().response();
+            let (store, exports) = self.instance.parts();
+            let guest = exports.fetch()?.response();
             let output = Resource::new_borrow(output.rep());
             let step = call.run(guest.call_write_to(&mut *store, response, output, STEP));
             let result = match progress {

@@ -4,8 +4,9 @@ use super::Summary;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::async_trait;
-use wasmtime_wasi::p2::Pollable;
+use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
 /// Stops a [`Server`](crate::Server), and asks it for its counts.
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ impl ServerHandle {
 
 /// What passes from handles to the task.
 #[derive(Debug, Default)]
-pub(super) struct Control {
+pub(crate) struct Control {
     requests: Mutex<Requests>,
     /// Told when there is a request.
     asked: Notify,
@@ -75,6 +76,23 @@ impl Control {
         last
     }
 
+    /// Wait until there is a request.
+    async fn until_asked(&self) {
+        loop {
+            let asked = self.asked.notified();
+            if self.has_requests() {
+                return;
+            }
+            asked.await;
+        }
+    }
+
+    /// The same, in the shape of a future that a component waits for.
+    pub(crate) async fn interrupt(self: Arc<Self>) -> wasmtime::Result<()> {
+        self.until_asked().await;
+        Ok(())
+    }
+
     fn has_requests(&self) -> bool {
         let requests = self.requests();
         requests.stop.is_some() || !requests.summaries.is_empty()
@@ -93,21 +111,36 @@ impl Control {
     }
 }
 
-/// The pollable that the component waits on beside its sockets: ready while there are requests.
-pub(super) struct Interrupt {
-    pub(super) control: Arc<Control>,
+/// What the component waits for beside its sockets: it is ready while there are requests. On WASI
+/// 0.2 it is a pollable, on 0.3 a future for each call.
+pub(crate) struct Interruption {
+    pub(crate) pollable: Resource<DynPollable>,
+    pub(crate) control: Arc<Control>,
+}
+
+impl Interruption {
+    pub(super) fn new(
+        table: &mut ResourceTable,
+        control: Arc<Control>,
+    ) -> wasmtime::Result<Interruption> {
+        let interrupt = table.push(Interrupt {
+            control: control.clone(),
+        })?;
+        Ok(Interruption {
+            pollable: subscribe(table, interrupt)?,
+            control,
+        })
+    }
+}
+
+struct Interrupt {
+    control: Arc<Control>,
 }
 
 #[async_trait]
 impl Pollable for Interrupt {
     async fn ready(&mut self) {
-        loop {
-            let asked = self.control.asked.notified();
-            if self.control.has_requests() {
-                return;
-            }
-            asked.await;
-        }
+        self.control.until_asked().await;
     }
 }
 
@@ -163,7 +196,7 @@ mod tests {
             bytes_received: 3,
             bytes_sent: 4,
             uptime: Duration::from_secs(5),
-            sockets: 0,
+            sockets: Some(0),
         };
         for last in [Some(summary), None] {
             let control = Arc::new(Control::default());

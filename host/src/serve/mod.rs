@@ -5,6 +5,7 @@ mod event;
 mod options;
 mod worker;
 
+pub(crate) use control::Interruption;
 pub use control::ServerHandle;
 pub use event::{AcceptFailed, CloseReason, Closed, Event, Opened, RefuseReason, Refused, Summary};
 pub use options::{Framing, ServeOptions};
@@ -12,6 +13,7 @@ pub use options::{Framing, ServeOptions};
 use crate::bindings::hello_server as wit;
 use crate::convert::denied;
 use crate::error::{Error, Result};
+use crate::exports::Wasi;
 use crate::instance::Instance;
 use crate::network::Network;
 use control::Control;
@@ -82,14 +84,21 @@ impl Instance {
     /// Listen on every address, or on none, and serve.
     ///
     /// # Errors
-    /// - [`Error::InvalidOptions`]: no address is given, a bound is 0, or the greeting has a line break.
+    /// - [`Error::InvalidOptions`]: no address is given, a bound is 0, the greeting has a line break, or
+    ///   there are [listeners](ServeOptions::listener) and it isn't on WASI 0.2.
     /// - [`Error::Denied`]: an address isn't granted.
     /// - [`Error::ListenFailed`]: an address is in use, or isn't this machine's.
     /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::MemoryLimit`]: the
     ///   instance can't be used any more.
     pub async fn serve(mut self, options: ServeOptions) -> Result<Server> {
         let (mut wit_options, max_connections) = options.to_wit(self.limits());
-        let state = self.parts().0.data_mut();
+        let (store, exports) = self.parts();
+        if exports.wasi() == Wasi::V0_3 && !options.listeners().is_empty() {
+            return Err(Error::InvalidOptions {
+                reason: "a socket that listens already can be had on WASI 0.2 alone".to_owned(),
+            });
+        }
+        let state = store.data_mut();
         state.dropping_breaks_off = true;
         for listener in options.listeners() {
             let address = state.inherited.offer(listener);
@@ -99,19 +108,15 @@ impl Instance {
             wit_options.listen.push(address.into());
         }
         let call = self.begin().await?;
-        let (store, programs) = self.parts();
-        let guest = programs.sockbox_net_hello_server().server();
-        let result = call
-            .run(guest.call_start(&mut *store, &wit_options))
-            .await?;
+        let (store, exports) = self.parts();
+        let result = call.run(exports.start(store, &wit_options)).await?;
         let server = self
             .end(result)?
             .map_err(|code| error(self.network(), code))?;
 
         let call = self.begin().await?;
-        let (store, programs) = self.parts();
-        let guest = programs.sockbox_net_hello_server().server();
-        let result = call.run(guest.call_addresses(&mut *store, server)).await?;
+        let (store, exports) = self.parts();
+        let result = call.run(exports.addresses(store, server)).await?;
         let addresses = self.end(result)?.into_iter().map(Into::into).collect();
 
         let control = Arc::new(Control::default());

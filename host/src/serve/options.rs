@@ -55,6 +55,7 @@ impl ServeOptions {
     /// more rights has opened, or that outlives the server. Its address has to be granted like others;
     /// [`Server::addresses`](crate::Server::addresses) tells it behind those of
     /// [`listen`](Self::listen). The server works on a copy of it, and makes it non-blocking.
+    /// It has to be on [WASI 0.2](crate::Wasi::V0_2).
     pub fn listener(mut self, listener: impl Into<Arc<TcpListener>>) -> ServeOptions {
         self.listeners.push(listener.into());
         self

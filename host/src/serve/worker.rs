@@ -1,15 +1,15 @@
 //! The task that runs the component's server.
 
-use super::control::{Control, EndOnDrop, Interrupt};
+use super::control::{Control, EndOnDrop, Interruption};
 use super::{Event, Summary};
 use crate::bindings::hello_server as wit;
 use crate::convert::nanoseconds;
 use crate::error::{Error, Result};
+use crate::exports::Wasi;
 use crate::instance::Instance;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use wasmtime::component::{Resource, ResourceAny};
-use wasmtime_wasi::p2::{DynPollable, subscribe};
+use wasmtime::component::ResourceAny;
 
 /// What the task tells.
 pub(super) enum Told {
@@ -22,7 +22,7 @@ pub(super) enum Told {
 pub(super) struct Worker {
     instance: Instance,
     server: ResourceAny,
-    interrupt: Resource<DynPollable>,
+    interruption: Interruption,
     control: EndOnDrop,
 }
 
@@ -33,15 +33,11 @@ impl Worker {
         control: Arc<Control>,
     ) -> wasmtime::Result<Worker> {
         let (store, _) = instance.parts();
-        let table = &mut store.data_mut().table;
-        let interrupt = table.push(Interrupt {
-            control: control.clone(),
-        })?;
-        let interrupt = subscribe(table, interrupt)?;
+        let interruption = Interruption::new(&mut store.data_mut().table, control.clone())?;
         Ok(Worker {
             instance,
             server,
-            interrupt,
+            interruption,
             control: EndOnDrop(control),
         })
     }
@@ -57,12 +53,9 @@ impl Worker {
         loop {
             self.answer_requests().await?;
             let call = self.instance.begin().await?;
-            let (store, programs) = self.instance.parts();
-            let guest = programs.sockbox_net_hello_server().server();
-            let interrupt = Resource::new_borrow(self.interrupt.rep());
-            let result = call
-                .run(guest.call_run(&mut *store, self.server, interrupt))
-                .await?;
+            let (store, exports) = self.instance.parts();
+            let run = exports.run(store, self.server, &self.interruption);
+            let result = call.run(run).await?;
             match self.instance.end(result)? {
                 wit::Progress::Events(events) => {
                     for event in events {
@@ -78,7 +71,12 @@ impl Worker {
     }
 
     fn summary(&mut self, statistics: wit::Statistics) -> Summary {
-        Summary::new(statistics, self.instance.parts().0.data().tcp.open())
+        let (store, exports) = self.instance.parts();
+        let sockets = match exports.wasi() {
+            Wasi::V0_2 => Some(store.data().tcp.open()),
+            Wasi::V0_3 => None,
+        };
+        Summary::new(statistics, sockets)
     }
 
     async fn answer_requests(&mut self) -> Result<()> {
@@ -91,20 +89,15 @@ impl Worker {
         };
         if let Some(drain) = stop {
             let call = self.instance.begin().await?;
-            let (store, programs) = self.instance.parts();
-            let guest = programs.sockbox_net_hello_server().server();
-            let result = call
-                .run(guest.call_stop(&mut *store, self.server, nanoseconds(drain)))
-                .await?;
+            let (store, exports) = self.instance.parts();
+            let stop = exports.stop(store, self.server, nanoseconds(drain));
+            let result = call.run(stop).await?;
             self.instance.end(result)?;
         }
         if !waiting.is_empty() {
             let call = self.instance.begin().await?;
-            let (store, programs) = self.instance.parts();
-            let guest = programs.sockbox_net_hello_server().server();
-            let result = call
-                .run(guest.call_statistics(&mut *store, self.server))
-                .await?;
+            let (store, exports) = self.instance.parts();
+            let result = call.run(exports.statistics(store, self.server)).await?;
             let statistics = self.instance.end(result)?;
             let summary = self.summary(statistics);
             for answer in waiting {

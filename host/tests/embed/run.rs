@@ -3,7 +3,7 @@
 use crate::MOMENT;
 use crate::peer::{Peer, response};
 use sockbox::policy::Rule;
-use sockbox::{Error, Limits, Policy, Request, Sandbox};
+use sockbox::{Error, Limits, Policy, Request, Sandbox, Wasi};
 
 /// A component in text: `run` does what `body` says, and gives what it leaves on the stack.
 fn command(body: &str) -> String {
@@ -87,7 +87,7 @@ async fn what_cannot_be_run_is_named() {
 #[tokio::test]
 async fn another_build_of_the_component_can_be_taken() {
     let sandbox = Sandbox::builder()
-        .component_bytes(Sandbox::component())
+        .component_bytes(Sandbox::component(Wasi::V0_2))
         .build()
         .unwrap();
     let peer = Peer::answering(response(b"hello"));
@@ -104,6 +104,14 @@ async fn another_build_of_the_component_can_be_taken() {
     );
     drop(response);
     peer.request();
+
+    let error = Sandbox::builder()
+        .wasi(Wasi::V0_3)
+        .component_bytes(Sandbox::component(Wasi::V0_2))
+        .build()
+        .map(|_| ())
+        .unwrap_err();
+    assert!(matches!(error, Error::NotRunnable { .. }), "{error:?}");
 
     let error = Sandbox::builder()
         .component_bytes(command("i32.const 0"))

@@ -9,11 +9,13 @@ mod tcp;
 mod timer;
 
 pub use address::{from_wasi, ip_from_wasi, to_wasi};
-pub use reactor::{Interrupted, Reactor};
+pub use reactor::{Interrupt, Interrupted, Reactor};
 pub use sink::{InputSource, OutputSink};
 pub use tcp::{TcpListener, TcpStream};
 
+use super::deadlines::Sleep;
 use super::{Instant, Net, NetError};
+use crate::bindings::wasi::cli::stdin::get_stdin;
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::sockets::instance_network::instance_network;
 use crate::bindings::wasi::sockets::network::Network;
@@ -59,6 +61,19 @@ impl WasiNet {
     }
 }
 
+impl WasiNet {
+    /// Standard input.
+    pub fn stdin(&self) -> InputSource {
+        InputSource::new(self.reactor(), get_stdin())
+    }
+
+    /// Says that this runtime breaks a write off when its stream is dropped, rather than waiting for
+    /// its end.
+    pub fn dropping_breaks_off(&self) {
+        self.reactor().dropping_breaks_off();
+    }
+}
+
 impl Net for WasiNet {
     type Stream = TcpStream;
     type Listener = TcpListener;
@@ -68,7 +83,7 @@ impl Net for WasiNet {
     }
 
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + 'static {
-        timer::Sleep::new(self.reactor().clone(), deadline)
+        Sleep::new(self.reactor().deadlines().clone(), deadline)
     }
 
     async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {

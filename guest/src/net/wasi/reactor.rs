@@ -1,10 +1,11 @@
 //! The one place that waits: a future is run until it can't go on, then `wasi:io/poll` is asked,
 //! once, for everything that somebody waits for.
 
-use super::timer::Timers;
+use super::timer::Timer;
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::io::poll::{Pollable, poll};
 use crate::net::Instant;
+use crate::net::deadlines::Deadlines;
 use crate::net::schedule::{Item, Schedule, Wait};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -19,7 +20,8 @@ use std::task::{Context, Poll, Wake, Waker};
 #[derive(Default)]
 pub struct Reactor {
     sources: RefCell<Sources>,
-    timers: RefCell<Timers>,
+    deadlines: Rc<RefCell<Deadlines>>,
+    timer: RefCell<Timer>,
     breaks_off: Cell<bool>,
 }
 
@@ -31,6 +33,9 @@ struct Sources {
     /// Those that are asked about at every turn.
     urgent: Vec<usize>,
     schedule: Schedule,
+    /// The time, as the last turn had it: waits begin at it, since to ask for the time costs as much
+    /// as a tenth of what a message does.
+    now: u64,
 }
 
 struct Entry {
@@ -61,7 +66,10 @@ enum Interest {
     Release(Box<dyn Any>),
 }
 
-/// Why [`Reactor::block_on`] came back without the future's output.
+/// What a caller may interrupt a call with.
+pub type Interrupt<'a> = &'a Pollable;
+
+/// Why [`Reactor::block_on_unless`] came back without the future's output.
 pub struct Interrupted;
 
 impl Reactor {
@@ -80,7 +88,7 @@ impl Reactor {
     pub fn block_on_unless<F: Future>(
         &self,
         future: Pin<&mut F>,
-        interrupt: &Pollable,
+        interrupt: Interrupt<'_>,
     ) -> Result<F::Output, Interrupted> {
         self.drive(future, Some(interrupt))
     }
@@ -113,13 +121,15 @@ impl Reactor {
         let mut interrupted = false;
         {
             let mut sources = self.sources.borrow_mut();
-            let mut timers = self.timers.borrow_mut();
-            let wait = sources.plan(monotonic_clock::now(), idle);
+            let mut timer = self.timer.borrow_mut();
+            let wait = sources.plan(idle);
             let limit = match wait {
                 Wait::Until(limit) => Some(Instant(limit)),
                 Wait::Look | Wait::Ready => None,
             };
-            let timer = timers.pollable(limit);
+            let first = self.deadlines.borrow().first();
+            let earliest = first.into_iter().chain(limit).min();
+            let timer = earliest.map(|earliest| timer.at(earliest));
             // A pollable that is always ready turns the wait into a look.
             let look = (wait == Wait::Look).then(|| monotonic_clock::subscribe_duration(0));
 
@@ -142,6 +152,7 @@ impl Reactor {
                 }
             }
             let now = monotonic_clock::now();
+            sources.now = now;
             sources.done(now, &is_ready);
             ready.extend(
                 keys.iter()
@@ -149,7 +160,7 @@ impl Reactor {
                     .filter(|(_, ready)| *ready)
                     .map(|(key, _)| *key),
             );
-            timers.fire(Instant(now));
+            self.deadlines.borrow_mut().pass(Instant(now));
         }
         for key in ready {
             self.fire(key);
@@ -186,9 +197,8 @@ impl Reactor {
         }
     }
 
-    /// Says that this runtime breaks a write off when its stream is dropped, rather than waiting for
-    /// its end.
-    pub fn dropping_breaks_off(&self) {
+    /// See [`WasiNet::dropping_breaks_off`](super::WasiNet::dropping_breaks_off).
+    pub(super) fn dropping_breaks_off(&self) {
         self.breaks_off.set(true);
     }
 
@@ -196,8 +206,9 @@ impl Reactor {
         self.breaks_off.get()
     }
 
-    pub(super) fn timers(&self) -> &RefCell<Timers> {
-        &self.timers
+    /// Where waits for a time are entered.
+    pub(super) fn deadlines(&self) -> &Rc<RefCell<Deadlines>> {
+        &self.deadlines
     }
 }
 
@@ -255,13 +266,15 @@ impl Sources {
             let item = Item {
                 key,
                 generation: entry.generation,
-                since: monotonic_clock::now(),
+                since: self.now,
             };
             self.schedule.add(item);
         }
     }
 
-    fn plan(&mut self, now: u64, idle: bool) -> Wait {
+    fn plan(&mut self, idle: bool) -> Wait {
+        let now = monotonic_clock::now();
+        self.now = now;
         let entries = &mut self.entries;
         self.schedule.plan(now, idle, |item| {
             let Some(entry) = entries.get_mut(item.key).and_then(Option::as_mut) else {

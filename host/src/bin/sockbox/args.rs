@@ -10,6 +10,7 @@ pub use values::{seconds, size};
 
 use crate::serve::Serve;
 use clap::{Parser, Subcommand};
+use sockbox::Wasi;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -70,6 +71,25 @@ impl Command {
     }
 }
 
+/// A version of WASI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum WasiVersion {
+    #[default]
+    #[value(name = "0.2")]
+    V0_2,
+    #[value(name = "0.3")]
+    V0_3,
+}
+
+impl From<WasiVersion> for Wasi {
+    fn from(version: WasiVersion) -> Wasi {
+        match version {
+            WasiVersion::V0_2 => Wasi::V0_2,
+            WasiVersion::V0_3 => Wasi::V0_3,
+        }
+    }
+}
+
 const RUN_EXAMPLES: &str = "\
 Examples:
   sockbox run program.wasm some --arguments
@@ -108,13 +128,17 @@ Example:
   sockbox component -o sockbox.wasm
   wasmtime run -S inherit-network,allow-ip-name-lookup sockbox.wasm fetch http://example.com/";
 
-/// Write out the component that is inside this command, for any WASI 0.2 runtime
+/// Write out the component that is inside this command, for any WASI runtime
 #[derive(Debug, clap::Args)]
 #[command(after_help = COMPONENT_EXAMPLES)]
 pub struct Component {
     /// Write it to FILE; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+
+    /// The one for this version of WASI; for 0.3 there is the server alone
+    #[arg(long, value_name = "VERSION", value_enum, default_value_t)]
+    pub wasi: WasiVersion,
 }
 
 #[cfg(test)]

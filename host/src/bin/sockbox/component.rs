@@ -10,7 +10,7 @@ pub fn run(args: Component) -> Result<(), Failure> {
     let output = Output::open(Some(&args.output))?;
     output
         .writer()?
-        .write_all(Sandbox::component())
+        .write_all(Sandbox::component(args.wasi.into()))
         .map_err(|source| output.failed(source))?;
     output.commit().map(|_| ())
 }

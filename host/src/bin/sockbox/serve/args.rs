@@ -1,6 +1,6 @@
 //! What can be typed behind `sockbox serve`.
 
-use crate::args::{seconds, size};
+use crate::args::{WasiVersion, seconds, size};
 use clap::ValueEnum;
 use sockbox::Framing;
 use std::net::SocketAddr;
@@ -28,6 +28,12 @@ pub struct Serve {
     /// Default: what systemd listens on for us (LISTEN_FDS), or else 127.0.0.1:9999
     #[arg(short, long, value_name = "ADDR:PORT", value_parser = address)]
     pub listen: Vec<SocketAddr>,
+
+    /// Run the component for this version of WASI. On 0.3 idle connections cost busy ones nothing,
+    /// and each takes more memory; the runtime's support for it is experimental, the host doesn't
+    /// count sockets, and systemd can't listen for it
+    #[arg(long, value_name = "VERSION", value_enum, default_value_t)]
+    pub wasi: WasiVersion,
 
     /// Tell on standard error what the policy decides, and where in the component a trap happened
     #[arg(short, long)]

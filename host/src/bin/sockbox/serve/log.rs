@@ -45,10 +45,15 @@ impl Log {
     /// What somebody asked for with a signal.
     pub fn statistics(&self, counts: &Counts, now: &Summary) {
         match self.format {
-            LogFormat::Text => stderr::line(format_args!(
-                "statistics: {} open, {counts}, {} restarts, {} sockets",
-                now.open, counts.restarts, now.sockets
-            )),
+            LogFormat::Text => {
+                let sockets = now.sockets.map(|count| format!(", {count} sockets"));
+                stderr::line(format_args!(
+                    "statistics: {} open, {counts}, {} restarts{}",
+                    now.open,
+                    counts.restarts,
+                    sockets.unwrap_or_default()
+                ));
+            }
             LogFormat::Json => self.json(
                 counts
                     .json(Json::event("statistics").with("open", now.open))

@@ -54,7 +54,7 @@ async fn serve(args: Serve, listeners: Vec<Arc<TcpListener>>) -> Result<(), Fail
         stopping: false,
         log,
     };
-    let sandbox = Sandbox::new()?;
+    let sandbox = Sandbox::builder().wasi(args.wasi.into()).build()?;
     let mut listen = args.listen.clone();
     if listen.is_empty() && listeners.is_empty() {
         listen.push(DEFAULT_LISTEN);

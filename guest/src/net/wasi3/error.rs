@@ -1,0 +1,42 @@
+//! The tables from WASI's error codes to ours.
+
+use crate::bindings::wasi::sockets::{ip_name_lookup, types};
+use crate::net::NetError;
+
+impl From<types::ErrorCode> for NetError {
+    fn from(code: types::ErrorCode) -> Self {
+        use types::ErrorCode;
+        match code {
+            ErrorCode::AccessDenied => Self::Denied,
+            ErrorCode::NotSupported => Self::NotSupported,
+            ErrorCode::Timeout => Self::TimedOut,
+            ErrorCode::OutOfMemory => Self::NoSocketsLeft,
+            ErrorCode::AddressInUse => Self::AddressInUse,
+            ErrorCode::RemoteUnreachable => Self::Unreachable,
+            ErrorCode::ConnectionRefused => Self::ConnectionRefused,
+            // Broken: what is sent finds nobody any more.
+            ErrorCode::ConnectionReset | ErrorCode::ConnectionBroken => Self::ConnectionReset,
+            ErrorCode::ConnectionAborted => Self::ConnectionAborted,
+            // An argument is invalid where the address itself can't be used: a multicast address
+            // to connect to, port 0.
+            ErrorCode::InvalidArgument | ErrorCode::AddressNotBindable => Self::AddressNotBindable,
+            ErrorCode::InvalidState | ErrorCode::DatagramTooLarge | ErrorCode::Other(_) => {
+                Self::Other
+            }
+        }
+    }
+}
+
+impl From<ip_name_lookup::ErrorCode> for NetError {
+    fn from(code: ip_name_lookup::ErrorCode) -> Self {
+        use ip_name_lookup::ErrorCode;
+        match code {
+            ErrorCode::AccessDenied => Self::Denied,
+            // An invalid argument to a lookup is a name that can't be one.
+            ErrorCode::InvalidArgument | ErrorCode::NameUnresolvable => Self::NameUnresolvable,
+            ErrorCode::TemporaryResolverFailure => Self::TemporaryResolverFailure,
+            ErrorCode::PermanentResolverFailure => Self::PermanentResolverFailure,
+            ErrorCode::Other(_) => Self::Other,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Where the bindings' futures leave word that they wait, and the host's events that end the waits.
+//!
+//! The futures that `wit-bindgen` makes of asynchronous calls, streams and futures know the task
+//! that they run in by an interface in C, which any executor can offer. `wit-bindgen` has one itself.
+//! It belongs to one call of an export, and what is under way when that call ends is never heard of
+//! again; ours belongs to the instance, since connections outlive the calls that serve them. It asks
+//! for events in a loop, which costs a third of being called back with each of them.
+//!
+//! The interface is that of `wit_bindgen_cabi_wasip3.h` in its first version.
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::ptr;
+
+/// Tells a future how the operation of its that was under way has ended.
+type Callback = unsafe extern "C" fn(future: *mut c_void, code: u32);
+
+/// `struct wasip3_task`.
+#[repr(C)]
+struct CTask {
+    version: u32,
+    ptr: *mut c_void,
+    waitable_register: unsafe extern "C" fn(*mut c_void, u32, Callback, *mut c_void) -> *mut c_void,
+    waitable_unregister: unsafe extern "C" fn(*mut c_void, u32) -> *mut c_void,
+}
+
+/// `WASIP3_TASK_V1`.
+const VERSION: u32 = 1;
+
+/// The event code that stands for none.
+const NONE: u32 = 0;
+
+unsafe extern "C" {
+    /// Makes a task the current one, and gives the one that was.
+    fn wasip3_task_set(task: *mut CTask) -> *mut CTask;
+}
+
+#[link(wasm_import_module = "$root")]
+unsafe extern "C" {
+    #[link_name = "[waitable-set-new]"]
+    fn waitable_set_new() -> u32;
+    #[link_name = "[waitable-join]"]
+    fn waitable_join(waitable: u32, set: u32);
+    #[link_name = "[waitable-set-wait]"]
+    fn waitable_set_wait(set: u32, payload: *mut [u32; 2]) -> u32;
+    #[link_name = "[waitable-set-poll]"]
+    fn waitable_set_poll(set: u32, payload: *mut [u32; 2]) -> u32;
+}
+
+/// A future that waits.
+#[derive(Clone, Copy)]
+struct Waiting {
+    callback: Callback,
+    future: *mut c_void,
+}
+
+/// Something has happened to a waitable.
+pub struct Event {
+    waitable: u32,
+    code: u32,
+}
+
+/// The task of an instance: every future that waits, and the set of the host's that they wait in.
+pub struct Task {
+    set: u32,
+    /// By waitable: these are small numbers, as indexes of a table are.
+    waiting: RefCell<Vec<Option<Waiting>>>,
+}
+
+impl Task {
+    /// Makes this instance's task, for good: whatever waits from here on waits in it.
+    pub fn install() -> &'static Self {
+        // SAFETY: there is nothing to be wrong about.
+        let set = unsafe { waitable_set_new() };
+        let task: &Self = Box::leak(Box::new(Self {
+            set,
+            waiting: RefCell::default(),
+        }));
+        let c_task = Box::leak(Box::new(CTask {
+            version: VERSION,
+            ptr: ptr::from_ref(task).cast_mut().cast(),
+            waitable_register,
+            waitable_unregister,
+        }));
+        // SAFETY: it lives for ever.
+        unsafe { wasip3_task_set(c_task) };
+        task
+    }
+
+    /// Waits for the next event.
+    pub fn wait(&self) -> Event {
+        let mut payload = [0; 2];
+        // SAFETY: the set exists, and the payload has room for two numbers.
+        unsafe { waitable_set_wait(self.set, &raw mut payload) };
+        let [waitable, code] = payload;
+        Event { waitable, code }
+    }
+
+    /// The next event, if there is one already.
+    pub fn poll(&self) -> Option<Event> {
+        let mut payload = [0; 2];
+        // SAFETY: as in `wait`.
+        let event = unsafe { waitable_set_poll(self.set, &raw mut payload) };
+        let [waitable, code] = payload;
+        (event != NONE).then_some(Event { waitable, code })
+    }
+
+    /// Tells the future that waits for this event, which wakes whoever waits for the future.
+    pub fn deliver(&self, event: Event) {
+        let waiting = self.take(event.waitable);
+        if let Some(Waiting { callback, future }) = waiting {
+            // SAFETY: a future takes itself out before it goes away, so it is still there.
+            unsafe { callback(future, event.code) };
+        }
+    }
+
+    fn insert(&self, waitable: u32, waiting: Waiting) -> *mut c_void {
+        // Whatever it was in before it is in this set then. It stays in it when its event has come:
+        // to take it out and put it in again for the next would be one more call of the host.
+        // SAFETY: a future has just begun to wait for it, so it exists, and so does the set.
+        unsafe { waitable_join(waitable, self.set) };
+        let mut all = self.waiting.borrow_mut();
+        let index = waitable as usize;
+        if index >= all.len() {
+            all.resize(index + 1, None);
+        }
+        let before = all.get_mut(index).and_then(|place| place.replace(waiting));
+        before.map_or(ptr::null_mut(), |waiting| waiting.future)
+    }
+
+    fn take(&self, waitable: u32) -> Option<Waiting> {
+        self.waiting.borrow_mut().get_mut(waitable as usize)?.take()
+    }
+}
+
+unsafe extern "C" fn waitable_register(
+    task: *mut c_void,
+    waitable: u32,
+    callback: Callback,
+    future: *mut c_void,
+) -> *mut c_void {
+    // SAFETY: it is what `Task::install` put there, which lives for ever.
+    let task = unsafe { &*task.cast::<Task>() };
+    task.insert(waitable, Waiting { callback, future })
+}
+
+unsafe extern "C" fn waitable_unregister(task: *mut c_void, waitable: u32) -> *mut c_void {
+    // SAFETY: as in `waitable_register`.
+    let task = unsafe { &*task.cast::<Task>() };
+    // An operation can only be broken off outside of every set.
+    // SAFETY: its future is still there, so it exists.
+    unsafe { waitable_join(waitable, 0) };
+    let before = task.take(waitable);
+    before.map_or(ptr::null_mut(), |waiting| waiting.future)
+}

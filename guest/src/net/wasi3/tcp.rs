@@ -1,0 +1,216 @@
+//! TCP sockets as futures.
+
+use super::address::{family, from_wasi, to_wasi};
+use crate::bindings::wasi::sockets::types::{ErrorCode, TcpSocket};
+use crate::bindings::wit_stream;
+use crate::net::{Listener, NetError, Stream, TryRead};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use wit_bindgen::{FutureReader, StreamReader, StreamResult, StreamWriter};
+
+/// How many clients the system may hold ready between two accepts. A burst of connections that
+/// finds the queue full waits a second or more for its packets to be repeated; the system lowers
+/// this to its own maximum (`net.core.somaxconn`).
+const BACKLOG: u64 = 4096;
+
+/// How a direction of a connection has ended.
+type Outcome = FutureReader<Result<(), ErrorCode>>;
+
+/// Connects to one address.
+pub async fn connect(remote: SocketAddr) -> Result<TcpStream, NetError> {
+    let socket = TcpSocket::create(family(remote))?;
+    socket.connect(to_wasi(remote)).await?;
+    TcpStream::new(socket)
+}
+
+/// Binds to an address and listens on it.
+pub fn listen(local: SocketAddr) -> Result<TcpListener, NetError> {
+    let socket = TcpSocket::create(family(local))?;
+    // A runtime that doesn't let the queue be set still has one.
+    let _ = socket.set_listen_backlog_size(BACKLOG);
+    socket.bind(to_wasi(local))?;
+    let accepted = socket.listen()?;
+    Ok(TcpListener {
+        local: from_wasi(socket.get_local_address()?),
+        accepted: RefCell::new(accepted),
+        _socket: socket,
+    })
+}
+
+/// A socket that listens.
+pub struct TcpListener {
+    local: SocketAddr,
+    accepted: RefCell<StreamReader<TcpSocket>>,
+    _socket: TcpSocket,
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    async fn accept(&self) -> Result<TcpStream, NetError> {
+        loop {
+            match read_now(&self.accepted, 1)? {
+                Read::Items(mut sockets) => {
+                    if let Some(socket) = sockets.pop() {
+                        return TcpStream::new(socket);
+                    }
+                }
+                // Waiting takes nothing, so that nothing can be lost.
+                Read::Nothing => readable(&self.accepted).await?,
+                Read::End => return Err(NetError::Other),
+            }
+        }
+    }
+}
+
+/// A connection.
+pub struct TcpStream {
+    local: SocketAddr,
+    remote: SocketAddr,
+    input: RefCell<StreamReader<u8>>,
+    received: RefCell<Option<Outcome>>,
+    /// What `received` said, once the input has ended: the end is told only once.
+    ended: Cell<Option<Result<(), NetError>>>,
+    /// None when the sending side has been shut down.
+    output: RefCell<Option<StreamWriter<u8>>>,
+    _socket: TcpSocket,
+}
+
+impl TcpStream {
+    fn new(socket: TcpSocket) -> Result<Self, NetError> {
+        let (local, remote) = (socket.get_local_address()?, socket.get_remote_address()?);
+        let (input, received) = socket.receive();
+        let (output, data) = wit_stream::new();
+        // How sending ends is told by the stream, if not why, and not to keep the future leaves the
+        // host a tenth less to keep for each connection.
+        drop(socket.send(data));
+        Ok(Self {
+            local: from_wasi(local),
+            remote: from_wasi(remote),
+            input: RefCell::new(input),
+            received: RefCell::new(Some(received)),
+            ended: Cell::new(None),
+            output: RefCell::new(Some(output)),
+            _socket: socket,
+        })
+    }
+
+    /// How the input has ended, which it has.
+    fn end(&self) -> Result<TryRead, NetError> {
+        let ended = self.ended.get().unwrap_or_else(|| {
+            // It is known when the stream has ended: there is nothing to wait for.
+            match self.received.take().map(now) {
+                Some(Poll::Ready(result)) => result.map_err(NetError::from),
+                Some(Poll::Pending) | None => Ok(()),
+            }
+        });
+        self.ended.set(Some(ended));
+        ended.map(|()| TryRead::End)
+    }
+}
+
+impl Stream for TcpStream {
+    fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    fn remote_addr(&self) -> SocketAddr {
+        self.remote
+    }
+
+    fn try_read(&self, max: usize) -> Result<TryRead, NetError> {
+        if self.ended.get().is_some() {
+            return self.end();
+        }
+        match read_now(&self.input, max)? {
+            Read::Items(bytes) => Ok(TryRead::Data(bytes)),
+            Read::Nothing => Ok(TryRead::Nothing),
+            Read::End => self.end(),
+        }
+    }
+
+    async fn readable(&self) {
+        if self.ended.get().is_some() {
+            return;
+        }
+        if let Ok(false) = readable_or_ended(&self.input).await {
+            // What has ended must not be read again. Whether it failed, the next read tells.
+            let _ = self.end();
+        }
+    }
+
+    async fn write_all(&self, bytes: &[u8]) -> Result<(), NetError> {
+        let unsent = {
+            let mut output = self.output.try_borrow_mut().map_err(|_| NetError::Other)?;
+            let output = output.as_mut().ok_or(NetError::Other)?;
+            output.write_all(bytes.to_vec()).await
+        };
+        match unsent.is_empty() {
+            true => Ok(()),
+            // The other side of the stream is gone, which is so when sending has failed.
+            false => Err(NetError::ConnectionReset),
+        }
+    }
+
+    async fn flush(&self) -> Result<(), NetError> {
+        // A write is over when the host has taken everything, and it takes what the system does.
+        Ok(())
+    }
+
+    async fn finish(&self) -> Result<(), NetError> {
+        // The host sends what it takes from the stream at once, so nothing is left.
+        drop(self.output.take());
+        Ok(())
+    }
+}
+
+/// What a read has found.
+enum Read<T> {
+    /// At least one.
+    Items(Vec<T>),
+    Nothing,
+    End,
+}
+
+/// Takes at most `max` of what has arrived; doesn't wait.
+fn read_now<T>(stream: &RefCell<StreamReader<T>>, max: usize) -> Result<Read<T>, NetError> {
+    // Borrowed is a stream that somebody else is reading from.
+    let mut stream = stream.try_borrow_mut().map_err(|_| NetError::Other)?;
+    let mut read = pin!(stream.read(Vec::with_capacity(max)));
+    let (result, items) = match read.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => read.cancel(),
+    };
+    Ok(match result {
+        _ if !items.is_empty() => Read::Items(items),
+        StreamResult::Dropped => Read::End,
+        StreamResult::Complete(_) | StreamResult::Cancelled => Read::Nothing,
+    })
+}
+
+/// Waits until there is something to read, and takes nothing; false if there never will be.
+async fn readable_or_ended<T>(stream: &RefCell<StreamReader<T>>) -> Result<bool, NetError> {
+    let mut stream = stream.try_borrow_mut().map_err(|_| NetError::Other)?;
+    // To read nothing is to wait for the other side to have something.
+    let (result, _) = stream.read(Vec::new()).await;
+    Ok(result != StreamResult::Dropped)
+}
+
+async fn readable<T>(stream: &RefCell<StreamReader<T>>) -> Result<(), NetError> {
+    match readable_or_ended(stream).await? {
+        true => Ok(()),
+        false => Err(NetError::Other),
+    }
+}
+
+/// Asks a future once.
+fn now<F: IntoFuture>(future: F) -> Poll<F::Output> {
+    pin!(future.into_future()).poll(&mut Context::from_waker(Waker::noop()))
+}
