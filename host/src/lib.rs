@@ -71,6 +71,7 @@ mod load;
 mod lookup;
 mod network;
 pub mod policy;
+mod readiness;
 mod run;
 mod sandbox;
 mod serve;

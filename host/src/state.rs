@@ -3,6 +3,7 @@
 use crate::limits::Limits;
 use crate::lookup::LookupView;
 use crate::network::Network;
+use crate::readiness::Readiness;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store};
@@ -14,6 +15,7 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) network: Arc<Network>,
     pub(crate) limiter: Limiter,
+    pub(crate) readiness: Readiness,
 }
 
 impl State {
@@ -42,6 +44,7 @@ impl State {
                 table,
                 network,
                 limiter: Limiter::new(limits),
+                readiness: Readiness::default(),
             },
         );
         store.limiter(|state| &mut state.limiter);
