@@ -195,11 +195,14 @@ pub(crate) struct Indices {
 impl Indices {
     fn find(pre: &InstancePre<State>) -> wasmtime::Result<Indices> {
         const INTERFACE: &str = "sockbox:net/hello-server@0.1.0";
+        const COMMAND: &str = "wasi:cli/run@0.3.0";
         let component = pre.component();
         let export = |interface, name: &str| {
             let index = component.get_export_index(interface, name);
             index.ok_or_else(|| format_err!("it does not export `{name}`"))
         };
+        // What tells it from a build for WASI 0.2, whose functions have the same names.
+        export(None, COMMAND)?;
         let interface = export(None, INTERFACE)?;
         let function = |name| export(Some(&interface), name);
         Ok(Indices {

@@ -72,6 +72,7 @@ mod load;
 mod lookup;
 mod network;
 pub mod policy;
+mod readiness;
 mod run;
 mod sandbox;
 mod serve;

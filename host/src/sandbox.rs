@@ -9,6 +9,7 @@ use crate::exports::{ExportsPre, Wasi};
 use crate::instance::InstanceBuilder;
 use crate::load::{first_line, link, load};
 use crate::lookup::HasLookup;
+use crate::readiness;
 use crate::sockets;
 use crate::state::State;
 use crate::ticker::Ticker;
@@ -141,8 +142,8 @@ impl SandboxBuilder {
 
     /// Run the component on this version of WASI. Default: [`Wasi::V0_2`].
     ///
-    /// On [`Wasi::V0_3`] there is the server alone, in instances ([`Instance::serve`]) and in programs
-    /// ([`Sandbox::program`], which are still those for WASI 0.2).
+    /// On [`Wasi::V0_3`] an instance is the server alone ([`Instance::serve`]). Programs of others
+    /// ([`Sandbox::program`]) are those for WASI 0.2 on either.
     ///
     /// [`Instance::serve`]: crate::Instance::serve
     pub fn wasi(mut self, version: Wasi) -> SandboxBuilder {
@@ -217,6 +218,7 @@ fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
     linker.allow_shadowing(true);
     ip_name_lookup::add_to_linker::<State, HasLookup>(&mut linker, State::lookup)?;
     sockets::add_to_linker(&mut linker)?;
+    readiness::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }

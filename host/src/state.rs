@@ -3,6 +3,7 @@
 use crate::limits::Limits;
 use crate::lookup::LookupView;
 use crate::network::Network;
+use crate::readiness::Readiness;
 use crate::sockets::{Inherited, Sockets};
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
@@ -17,6 +18,7 @@ pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) tcp: Sockets,
     pub(crate) inherited: Inherited,
+    pub(crate) readiness: Readiness,
     /// Whether dropping an output stream breaks off the write that is under way on it. By default it
     /// waits for the write's end, as programs in general count on.
     pub(crate) dropping_breaks_off: bool,
@@ -50,6 +52,7 @@ impl State {
                 limiter: Limiter::new(limits),
                 tcp: Sockets::new(limits.sockets),
                 inherited: Inherited::default(),
+                readiness: Readiness::default(),
                 dropping_breaks_off: false,
             },
         );

@@ -4,10 +4,10 @@
 //! ask about ten thousand idle connections whenever one busy one has something to say would make
 //! the busy one wait 10 ms for each message. So who waits is either *hot*, having begun to wait not
 //! long ago, or *cold*: the hot are asked about at every turn, the cold in passing, a few at a
-//! turn, so that all of them come round within [`SWEEP`]. Where the machine is too slow for that,
-//! it takes longer: what the cold get of a turn is bounded by what the hot got of the one before.
-//! Only when nobody is hot is everybody asked about, with all the time there is to wait for the
-//! answer.
+//! turn, so that all of them come round within [`SWEEP`]. Where the machine or the runtime is too
+//! slow for that it takes longer, because the cold never get more than a part of the time
+//! ([`SHARE`]). Only when nobody is hot is everybody asked about, with all the time there is to wait
+//! for the answer.
 //!
 //! The hot are asked about in slices as well, for another reason. Runtimes built on tokio let a
 //! task learn of 128 ready sockets before it has to yield, and a poll that finds that many uses up
@@ -24,14 +24,21 @@ const HEAT: u64 = 20_000_000;
 /// turn takes on top of it, somebody who wakes up is noticed well within 50 ms.
 const SWEEP: u64 = 30_000_000;
 
-/// How many of the cold are asked about at a turn, at most, when the turn before was of use to
-/// somebody: so many, and so many more for each who was ready. To answer a message costs some ten
-/// times what it costs to ask about somebody, so that the hot keep two thirds of the time.
+/// What part of the time goes into asking about the cold, at most: a third, and as many as this at
+/// any turn.
 ///
-/// Without a bound, a machine that needs longer than [`SWEEP`] to ask about everybody would ask
-/// about everybody at every turn.
-const SHARE: usize = 64;
-const SHARE_PER_READY: usize = 4;
+/// Without a bound, who needs longer than [`SWEEP`] to ask about everybody would ask about everybody
+/// at every turn.
+const SHARE: u64 = 3;
+const SMALLEST_SHARE: usize = 16;
+
+/// What it costs to ask about one, to begin with and at most: some runtimes need a tenth of a
+/// microsecond, others need one. It is measured on the way.
+const COST: u64 = 1_000;
+const HIGHEST_COST: u64 = 10_000;
+
+/// How many must have been asked about for the time that it took to tell what one costs.
+const SAMPLE: usize = 32;
 
 /// How long to wait, at most, before the next of the cold are due: 5 ms.
 const STEP: u64 = 5_000_000;
@@ -72,8 +79,11 @@ pub struct Schedule {
     /// How many of those that are asked about were hot; they come first.
     asked_hot: usize,
     slice: usize,
-    /// How many were ready when last asked.
-    ready: usize,
+    /// What it costs to ask about one, in nanoseconds.
+    cost: u64,
+    /// When the last plan was made, and whether it was to look without waiting.
+    planned: u64,
+    looked: bool,
     /// When the cold were last given their share.
     swept: u64,
     /// What is left of their share: nanoseconds times the number of cold waits.
@@ -89,7 +99,9 @@ impl Default for Schedule {
             asked: Vec::new(),
             asked_hot: 0,
             slice: LARGEST_SLICE,
-            ready: 0,
+            cost: COST,
+            planned: 0,
+            looked: false,
             swept: 0,
             credit: 0,
             next_step: 0,
@@ -106,16 +118,30 @@ impl Schedule {
     /// Chooses whom to ask about; [`asked`](Self::asked) tells. `alive` tells of each whether it
     /// still waits: who doesn't is forgotten. To be followed by [`done`](Self::done).
     pub fn plan(&mut self, now: u64, idle: bool, mut alive: impl FnMut(&Item) -> bool) -> Wait {
+        let since = now.saturating_sub(self.planned);
+        self.planned = now;
+        let wait = self.choose(now, since, idle, &mut alive);
+        self.looked = wait == Wait::Look;
+        wait
+    }
+
+    fn choose(
+        &mut self,
+        now: u64,
+        since: u64,
+        idle: bool,
+        alive: &mut impl FnMut(&Item) -> bool,
+    ) -> Wait {
         self.asked.clear();
-        take(&mut self.hot, self.slice, &mut self.asked, &mut alive);
+        take(&mut self.hot, self.slice, &mut self.asked, alive);
         self.asked_hot = self.asked.len();
         if self.asked.is_empty() && idle {
-            take(&mut self.cold, usize::MAX, &mut self.asked, &mut alive);
+            take(&mut self.cold, usize::MAX, &mut self.asked, alive);
             self.rest(now);
             return Wait::Ready;
         }
-        let share = self.share(now);
-        take(&mut self.cold, share, &mut self.asked, &mut alive);
+        let share = self.share(now, since);
+        take(&mut self.cold, share, &mut self.asked, alive);
         match (idle && self.hot.is_empty(), self.cold.is_empty()) {
             (false, _) => Wait::Look,
             (true, true) => Wait::Ready,
@@ -136,6 +162,10 @@ impl Schedule {
     /// Takes the answer in: `ready` tells of each of [`asked`](Self::asked), by index, whether its
     /// wait is over. The others go on waiting.
     pub fn done(&mut self, now: u64, ready: impl Fn(usize) -> bool) {
+        if self.looked && self.asked.len() >= SAMPLE {
+            let cost = now.saturating_sub(self.planned) / self.asked.len() as u64;
+            self.cost = (3 * self.cost + cost.min(HIGHEST_COST)) / 4;
+        }
         let mut count = 0;
         for (index, item) in self.asked.drain(..).enumerate() {
             if ready(index) {
@@ -146,26 +176,26 @@ impl Schedule {
                 self.cold.push_back(item);
             }
         }
-        self.ready = count;
         self.slice = match count > SMALLEST_SLICE {
             true => SMALLEST_SLICE,
             false => (self.slice * 2).min(LARGEST_SLICE),
         };
     }
 
-    /// How many of the cold are due.
-    fn share(&mut self, now: u64) -> usize {
+    /// How many of the cold are due, `since` nanoseconds after the last plan.
+    fn share(&mut self, now: u64, since: u64) -> usize {
         let elapsed = now.saturating_sub(self.swept).min(SWEEP);
-        let count = self.cold.len() as u128;
-        self.credit += u128::from(elapsed) * count;
+        let count = self.cold.len();
+        let sweep = u128::from(SWEEP);
+        self.credit += u128::from(elapsed) * count as u128;
+        self.credit = self.credit.min(sweep * count as u128);
         self.swept = now;
-        let due = (self.credit / u128::from(SWEEP)).min(count);
-        self.credit -= due * u128::from(SWEEP);
-        let due = usize::try_from(due).unwrap_or(usize::MAX);
-        match self.ready {
-            0 => due,
-            ready => due.min(SHARE + SHARE_PER_READY * ready),
-        }
+        let due = usize::try_from(self.credit / sweep).unwrap_or(usize::MAX);
+        let affordable = since / SHARE / self.cost.max(1);
+        let affordable = usize::try_from(affordable).unwrap_or(usize::MAX);
+        let share = due.min(affordable.max(SMALLEST_SHARE)).min(count);
+        self.credit -= sweep * share as u128;
+        share
     }
 
     /// Everybody has been asked about.
@@ -277,22 +307,38 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_machine_leaves_the_hot_their_share() {
-        for (ready, expected) in [(1, 68), (40, 224)] {
+    fn the_cold_get_no_more_than_their_share_however_long_a_turn_takes() {
+        for (cost, expected) in [
+            (100, 10_000),
+            (1_000, 10_000),
+            (2_000, 5_000),
+            (5_000, 2_000),
+        ] {
             let mut schedule = cold(10_000);
-            for key in 0..ready {
-                schedule.add(Item {
-                    key: 10_000 + key,
-                    generation: 0,
-                    since: HEAT,
-                });
-            }
-            schedule.plan(HEAT, true, |_| true);
-            schedule.done(HEAT, |index| index < ready);
+            schedule.plan(HEAT, false, |_| true);
+            schedule.done(HEAT, nobody);
+            schedule.cost = cost;
             // A turn that took as long as a whole sweep may.
             schedule.plan(HEAT + SWEEP, false, |_| true);
-            assert_eq!(schedule.asked().len(), expected, "{ready} were ready");
+            assert_eq!(schedule.asked().len(), expected, "at {cost} ns each");
         }
+    }
+
+    #[test]
+    fn what_it_costs_to_ask_is_measured() {
+        let mut schedule = cold(10_000);
+        let mut now = HEAT;
+        for _ in 0..50 {
+            now += SWEEP;
+            schedule.plan(now, false, |_| true);
+            now += 200 * schedule.asked().len() as u64;
+            schedule.done(now, nobody);
+        }
+        assert!((195..=210).contains(&schedule.cost), "{}", schedule.cost);
+        // A wait takes as long as it takes, and tells nothing.
+        schedule.plan(now, true, |_| true);
+        schedule.done(now + SWEEP, nobody);
+        assert!((195..=210).contains(&schedule.cost), "{}", schedule.cost);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use socket2::SockRef;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,8 +89,9 @@ struct Input(Arc<TcpStream>);
 #[async_trait]
 impl Pollable for Input {
     async fn ready(&mut self) {
-        // A failure is told by the read that follows.
-        let _ = self.0.readable().await;
+        // Not `readable`, which takes its waker back when it is dropped. A failure is told by the read
+        // that follows.
+        let _ = poll_fn(|cx| self.0.poll_read_ready(cx)).await;
     }
 }
 

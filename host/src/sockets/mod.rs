@@ -234,6 +234,9 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
                     false => ErrorCode::WouldBlock,
                 })
             };
+            if let Ok((_, input, _)) = &accepted {
+                state.readiness.watch(&mut state.table, input)?;
+            }
             Ok((accepted,))
         },
     )
