@@ -128,7 +128,7 @@ async fn its_limits_hold() {
     assert!(matches!(error, Error::WallTime { .. }), "{error:?}");
 
     let mut limits = Limits::default();
-    limits.handles = 40;
+    limits.handles = 80;
     let instance = |limits: &Limits| {
         let policy = Policy::new().allow_listen(loopback());
         self::instance().limits(limits.clone()).policy(policy)
@@ -138,15 +138,15 @@ async fn its_limits_hold() {
         .refuse_when_full(true);
     let started = instance(&limits).build().await.unwrap();
     let mut server = started.serve(options.clone()).await.unwrap();
-    assert_eq!(server.max_connections(), 5);
+    assert_eq!(server.max_connections(), 10);
     let address = server.addresses()[0];
-    let clients: Vec<_> = (0..8).map(|_| TcpStream::connect(address)).collect();
+    let clients: Vec<_> = (0..13).map(|_| TcpStream::connect(address)).collect();
     let mut events = Vec::new();
     for _ in &clients {
         events.push(server.next().await.unwrap().expect("it hasn't stopped"));
     }
     assert!(
-        matches!(&events[4..6], [Event::Opened(_), Event::Refused(_)]),
+        matches!(&events[9..11], [Event::Opened(_), Event::Refused(_)]),
         "{events:?}"
     );
     drop(clients);

@@ -48,14 +48,17 @@ const EXPORTS: &[&str] = &[
     "wasi:cli/run@0.2.12",
 ];
 
-/// What the one for WASI 0.3 needs: its clocks and sockets, and what Rust's standard library does over
+/// What the one for WASI 0.3 needs: its clocks, sockets and standard input, and what Rust's standard library does over
 /// WASI 0.2. A runtime of WASI 0.3 has both.
 const NEEDED_0_3: &[&str] = &[
     "wasi:cli/environment@0.2",
     "wasi:cli/exit@0.2",
     "wasi:cli/stderr@0.2",
     "wasi:cli/stdin@0.2",
+    "wasi:cli/stdin@0.3",
     "wasi:cli/stdout@0.2",
+    "wasi:cli/types@0.3",
+    "wasi:clocks/monotonic-clock@0.2",
     "wasi:clocks/monotonic-clock@0.3",
     "wasi:clocks/types@0.3",
     "wasi:clocks/wall-clock@0.2",
