@@ -48,7 +48,7 @@ pub use name_trap::NameTrap;
 pub use nginx::Nginx;
 pub use node::Node;
 pub use paths::component;
-pub use process::{Finished, Process, Signal};
+pub use process::{Finished, Process, Signal, is_ignored};
 pub use program::Program;
 pub use python::{PythonHttp, TutorialClient};
 pub use raw_peer::{Peer, RawPeer};

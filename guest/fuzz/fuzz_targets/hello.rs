@@ -4,10 +4,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use sockbox_fuzz::pieces;
-use sockbox_guest::hello::{Flow, Framer};
+use sockbox_guest::hello::{Flow, Framer, Framing, Rules};
+use std::rc::Rc;
 
-fn answers(max: u8, pieces: &[&[u8]], enough: usize) -> (Vec<u8>, Flow, u64) {
-    let mut framer = Framer::new(max.into());
+fn answers(framing: Framing, max: u8, pieces: &[&[u8]], enough: usize) -> (Vec<u8>, Flow, u64) {
+    let rules = Rules::new(framing, "Hello", max.into());
+    let mut framer = Framer::new(Rc::new(rules));
     let mut answers = Vec::new();
     for piece in pieces {
         let mut rest = *piece;
@@ -30,9 +32,11 @@ fuzz_target!(|input: &[u8]| {
     let [seed, max, data @ ..] = input else {
         return;
     };
-    let whole = answers(*max, &[data], usize::MAX);
     let split = pieces(*seed, data);
-    for enough in [usize::MAX, 1] {
-        assert_eq!(answers(*max, &split, enough), whole);
+    for framing in [Framing::Auto, Framing::Line, Framing::Chunk] {
+        let whole = answers(framing, *max, &[data], usize::MAX);
+        for enough in [usize::MAX, 1] {
+            assert_eq!(answers(framing, *max, &split, enough), whole, "{framing:?}");
+        }
     }
 });

@@ -14,6 +14,6 @@ mod tests;
 pub use event::{
     AcceptFailed, CloseReason, Closed, Event, Json, Opened, RefuseReason, Refused, Statistics,
 };
-pub use framing::{DEFAULT_MAX_MESSAGE_SIZE, Flow, Framer, Framing};
+pub use framing::{DEFAULT_MAX_MESSAGE_SIZE, Flow, Framer, Framing, Rules};
 pub use options::{DEFAULT_GREETING, DEFAULT_MAX_HELD, DEFAULT_WRITE_TIMEOUT, Options, StartError};
 pub use server::{Progress, Server};
