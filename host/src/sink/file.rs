@@ -36,12 +36,15 @@ pub(super) fn sink(file: File) -> (FileSink, FileEnd) {
     let end = FileEnd {
         shared: shared.clone(),
     };
-    (FileSink { file, shared }, end)
+    let open = Some(file);
+    (FileSink { open, shared }, end)
 }
 
 /// The component's end.
 pub(super) struct FileSink {
-    file: File,
+    /// None once a write has failed: that is the end of the stream (`wasi:io/streams`, `stream-error`),
+    /// and how the component tells whether it was its source or its sink that has failed.
+    open: Option<File>,
     shared: Arc<Shared>,
 }
 
@@ -53,7 +56,7 @@ pub(crate) struct FileEnd {
 #[derive(Default)]
 struct Shared {
     written: AtomicU64,
-    /// What the first write that failed said.
+    /// What the write that failed said.
     failed: Mutex<Option<io::Error>>,
 }
 
@@ -83,26 +86,33 @@ impl OutputStream for FileSink {
         if bytes.len() > PERMIT {
             return Err(StreamError::trap("more was written than was permitted"));
         }
-        self.file.write_all(&bytes).map_err(|error| {
+        let file = self.open.as_mut().ok_or(StreamError::Closed)?;
+        if let Err(error) = file.write_all(&bytes) {
+            self.open = None;
             let mut failed = self
                 .shared
                 .failed
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            failed.get_or_insert(error);
-            StreamError::LastOperationFailed(wasmtime::format_err!("the output can't be written"))
-        })?;
+            *failed = Some(error);
+            return Err(StreamError::LastOperationFailed(wasmtime::format_err!(
+                "the output can't be written"
+            )));
+        }
         let written = bytes.len() as u64;
         self.shared.written.fetch_add(written, Ordering::Relaxed);
         Ok(())
     }
 
     fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
+        self.check_write().map(drop)
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(PERMIT)
+        match self.open {
+            Some(_) => Ok(PERMIT),
+            None => Err(StreamError::Closed),
+        }
     }
 }
 
@@ -127,14 +137,16 @@ mod tests {
     }
 
     #[test]
-    fn the_first_failure_is_told() {
+    fn a_failure_is_told_and_ends_the_stream() {
         let temporary = tempfile::NamedTempFile::new().unwrap();
         let for_reading = File::open(temporary.path()).unwrap();
         let (mut stream, end) = sink(for_reading);
-        for _ in 0..2 {
-            let failed = stream.write(Bytes::from_static(b"no"));
-            assert!(matches!(failed, Err(StreamError::LastOperationFailed(_))));
-        }
+        let failed = stream.write(Bytes::from_static(b"no"));
+        assert!(matches!(failed, Err(StreamError::LastOperationFailed(_))));
+        let again = stream.write(Bytes::from_static(b"no"));
+        assert!(matches!(again, Err(StreamError::Closed)));
+        assert!(matches!(stream.flush(), Err(StreamError::Closed)));
+        assert!(matches!(stream.check_write(), Err(StreamError::Closed)));
         assert_eq!(end.written(), 0);
         assert!(end.finish().unwrap_err().raw_os_error().is_some());
     }

@@ -200,6 +200,29 @@ async fn a_writers_error_comes_back() {
 }
 
 #[tokio::test]
+async fn a_files_error_comes_back() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    // What comes with the head is written by the component, what comes behind it by the host.
+    for length in [1, 8 * 1024 * 1024] {
+        let peer = Peer::doing(move |stream| {
+            // The client may be gone before all of it is sent.
+            let _ = stream.write_all(&response(&page(length)));
+            Ok(())
+        });
+        let mut instance = granted(&peer.url).await;
+        let mut response = instance.fetch(Request::get(&peer.url)).await.unwrap();
+        let for_reading = std::fs::File::open(file.path()).unwrap();
+        let failed = response.write_to_file(for_reading, |_| {}).await;
+        assert!(
+            matches!(&failed, Err(Error::Write { source }) if source.raw_os_error().is_some()),
+            "{length}: {failed:?}"
+        );
+        response.close().await.unwrap();
+        peer.request();
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_does_not_exist_is_told_apart_from_a_refusal() {
     // RFC 6761 section 6.4: no resolver finds anything here.
     let url = "http://nothing.invalid/";
