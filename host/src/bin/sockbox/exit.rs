@@ -339,6 +339,7 @@ mod tests {
             (Failure::InputIsGone, 65),
             (Failure::system(io::ErrorKind::Other.into()), 125),
             (Failure::MaxTime(Duration::ZERO), 28),
+            (Failure::Signal(Signal::Hangup), 129),
             (Failure::Signal(Signal::Interrupt), 130),
             (Failure::Signal(Signal::Terminate), 143),
         ] {
