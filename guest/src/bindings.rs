@@ -23,3 +23,9 @@ wit_bindgen::generate!({
         "-export:sockbox:net/hello-server@0.1.0#[method]server.run",
     ],
 });
+
+/// Where the types of addresses are: alike in both versions, under different names.
+#[cfg(not(feature = "wasi-0-3"))]
+pub use wasi::sockets::network as addresses;
+#[cfg(feature = "wasi-0-3")]
+pub use wasi::sockets::types as addresses;

@@ -7,6 +7,8 @@
 //! All methods of a [`Stream`] take `&self`, so that one task can send and receive at once. Every
 //! future here may be dropped before it is done; what that means for the stream is said there.
 
+#[cfg(target_family = "wasm")]
+mod address;
 #[cfg(any(test, target_family = "wasm"))]
 mod deadlines;
 mod error;

@@ -22,11 +22,11 @@ async fn serve_on(addresses: &[SocketAddr]) -> sockbox::Result<Server> {
     instance(policy).await.serve(options).await
 }
 
-fn loopback() -> SocketAddr {
+pub fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-fn ask(address: SocketAddr, message: &'static str) -> JoinHandle<io::Result<String>> {
+pub fn ask(address: SocketAddr, message: &'static str) -> JoinHandle<io::Result<String>> {
     thread::spawn(move || {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(DEADLINE))?;

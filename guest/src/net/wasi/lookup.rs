@@ -1,11 +1,11 @@
 //! Name lookup.
 
 use super::WasiNet;
-use super::address::ip_from_wasi;
 use super::reactor::Urgency;
 use crate::bindings::wasi::sockets::ip_name_lookup::resolve_addresses;
 use crate::bindings::wasi::sockets::network::ErrorCode;
 use crate::net::NetError;
+use crate::net::address::ip_from_wasi;
 use std::net::IpAddr;
 
 pub async fn lookup(net: &WasiNet, name: &str) -> Result<Vec<IpAddr>, NetError> {

@@ -1,6 +1,5 @@
 //! The back-end over WASI 0.2: the only place that calls sockets, streams, clocks and polls.
 
-mod address;
 mod error;
 mod lookup;
 mod reactor;
@@ -8,7 +7,7 @@ mod sink;
 mod tcp;
 mod timer;
 
-pub use address::{from_wasi, ip_from_wasi, to_wasi};
+pub use super::address::{from_wasi, ip_from_wasi, to_wasi};
 pub use reactor::{Interrupt, Interrupted, Reactor};
 pub use sink::{InputSource, OutputSink};
 pub use tcp::{TcpListener, TcpStream};

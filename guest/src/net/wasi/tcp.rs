@@ -1,7 +1,6 @@
 //! TCP sockets as futures.
 
 use super::WasiNet;
-use super::address::{family, from_wasi, to_wasi};
 use super::error::from_stream_error;
 use super::reactor::{Reactor, Registration, Urgency};
 use super::sink::OutputSink;
@@ -9,6 +8,7 @@ use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError}
 use crate::bindings::wasi::sockets::network::ErrorCode;
 use crate::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use crate::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
+use crate::net::address::{family, from_wasi, to_wasi};
 use crate::net::{Listener, NetError, Splice, SpliceError, Stream, TryRead};
 use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;

@@ -1,7 +1,6 @@
 //! The back-end over WASI 0.3. A wait costs the same there however many others wait, so there is
 //! nothing to schedule: the host tells of one event after the other.
 
-mod address;
 mod error;
 mod reactor;
 mod stdin;
@@ -9,7 +8,8 @@ mod task;
 mod tcp;
 mod timer;
 
-pub use address::{from_wasi, to_wasi};
+use super::address::ip_from_wasi;
+pub use super::address::{from_wasi, to_wasi};
 pub use reactor::{Interrupt, Interrupted, Reactor};
 pub use stdin::Stdin;
 pub use tcp::{TcpListener, TcpStream};
@@ -71,7 +71,7 @@ impl Net for WasiNet {
         let addresses = resolve_addresses(name.to_owned()).await?;
         match addresses.is_empty() {
             true => Err(NetError::NameUnresolvable),
-            false => Ok(addresses.into_iter().map(address::ip_from_wasi).collect()),
+            false => Ok(addresses.into_iter().map(ip_from_wasi).collect()),
         }
     }
 

@@ -1,8 +1,8 @@
 //! TCP sockets as futures.
 
-use super::address::{family, from_wasi, to_wasi};
 use crate::bindings::wasi::sockets::types::{ErrorCode, TcpSocket};
 use crate::bindings::wit_stream;
+use crate::net::address::{family, from_wasi, to_wasi};
 use crate::net::{Listener, NetError, Stream, TryRead};
 use std::cell::{Cell, RefCell};
 use std::future::Future;

@@ -1,38 +1,19 @@
 //! The library on WASI 0.3: the same policy, limits and events.
 
+use crate::DEADLINE;
+use crate::serve::{ask, loopback};
 use sockbox::policy::Target;
 use sockbox::{
     AuditEvent, CloseReason, Error, Event, InstanceBuilder, Limits, NetworkError, Policy, Request,
     Sandbox, ServeOptions, Wasi,
 };
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-/// How long anything may take.
-const DEADLINE: Duration = Duration::from_secs(30);
 
 fn instance() -> InstanceBuilder {
     let sandbox = Sandbox::builder().wasi(Wasi::V0_3).build();
     sandbox.unwrap().instance()
-}
-
-fn loopback() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
-}
-
-fn ask(address: SocketAddr, message: &'static str) -> JoinHandle<io::Result<String>> {
-    thread::spawn(move || {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.write_all(message.as_bytes())?;
-        stream.shutdown(Shutdown::Write)?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    })
 }
 
 #[tokio::test]

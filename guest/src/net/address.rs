@@ -1,6 +1,6 @@
 //! Addresses in WASI's shape and in the standard library's.
 
-use crate::bindings::wasi::sockets::network::{
+use crate::bindings::addresses::{
     IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
