@@ -190,10 +190,8 @@ fn installed(
     command: impl FnOnce(&Path) -> Command,
 ) -> Result<PathBuf, String> {
     let tools = folder()?;
-    // npm's names may have a slash in them.
-    let name = package.rsplit('/').next().unwrap_or(package);
-    let _lock = lock(&tools.join(format!("{name}.lock")))?;
-    let folder = tools.join(format!("{name}-{version}"));
+    let _lock = lock(&tools.join(format!("{package}.lock")))?;
+    let folder = tools.join(format!("{package}-{version}"));
     if !folder.is_dir() {
         announce(&format!(
             "taking {package} {version} from {registry} into {}",

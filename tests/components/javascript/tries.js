@@ -1,17 +1,28 @@
 // Some of the attempts of ../tries, as a JavaScript program makes them: with WASI's own functions, there
-// being no other sockets in its engine.
+// being no other sockets in its engine, QuickJS.
 //
 // A line for each attempt: `ok` and the details, or the error code. Attempts are separated by the word
 // `then`.
 
-import { getArguments } from 'wasi:cli/environment@0.2.12';
+import environment from 'wasi:cli/environment@0.2.12';
+import standardOutput from 'wasi:cli/stdout@0.2.12';
 import { instanceNetwork } from 'wasi:sockets/instance-network@0.2.12';
 import { resolveAddresses } from 'wasi:sockets/ip-name-lookup@0.2.12';
 import { createTcpSocket } from 'wasi:sockets/tcp-create-socket@0.2.12';
 import { createUdpSocket } from 'wasi:sockets/udp-create-socket@0.2.12';
 
-const text = new TextDecoder();
-const bytes = new TextEncoder();
+// There is no TextEncoder, and nothing here needs more than ASCII.
+const bytes = (text) => Uint8Array.from(text, (character) => character.charCodeAt(0));
+const text = (bytes) => String.fromCharCode(...bytes);
+
+function print(line) {
+  const output = standardOutput.getStdout();
+  output.blockingWriteAndFlush(bytes(`${line}\n`));
+  output[Symbol.dispose]();
+}
+
+// What an error says that a function of WASI's gave.
+const code = (error) => error.payload?.tag ?? error.payload ?? error.tag ?? error;
 
 // Repeats a call of something that can be waited for until it no longer would block.
 function finished(subject, call) {
@@ -21,24 +32,23 @@ function finished(subject, call) {
       try {
         return call(subject);
       } catch (error) {
-        if (error.payload !== 'would-block') throw error;
+        if (code(error) !== 'would-block') throw error;
       }
       pollable.block();
     }
   } finally {
-    drop(pollable);
+    pollable[Symbol.dispose]();
   }
 }
 
 // Whoever is used by others has to go after them.
 function drop(...resources) {
-  for (const resource of resources) resource[Symbol.dispose ?? Symbol.for('dispose')]?.();
+  for (const resource of resources) resource[Symbol.dispose]();
 }
 
 function parsed(address) {
-  const end = address.lastIndexOf(':');
-  const port = Number(address.slice(end + 1));
-  return { tag: 'ipv4', val: { port, address: address.slice(0, end).split('.').map(Number) } };
+  const [host, port] = address.split(':');
+  return { tag: 'ipv4', val: { port: Number(port), address: host.split('.').map(Number) } };
 }
 
 const shown = ({ val }) => `${val.address.join('.')}:${val.port}`;
@@ -48,7 +58,7 @@ function addresses(name) {
   const found = [];
   for (;;) {
     const address = finished(stream, (stream) => stream.resolveNextAddress());
-    if (address === undefined) break;
+    if (address == null) break;
     found.push(address);
   }
   drop(stream);
@@ -57,9 +67,9 @@ function addresses(name) {
 
 function read(input) {
   try {
-    return input.blockingRead(4096n);
+    return input.blockingRead(4096);
   } catch (error) {
-    if (error.payload?.tag !== 'closed') throw error;
+    if (code(error) !== 'closed') throw error;
     return new Uint8Array();
   }
 }
@@ -68,11 +78,11 @@ function ask(address) {
   const socket = createTcpSocket(address.tag);
   socket.startConnect(instanceNetwork(), address);
   const [input, output] = finished(socket, (socket) => socket.finishConnect());
-  output.blockingWriteAndFlush(bytes.encode('ping'));
+  output.blockingWriteAndFlush(bytes('ping'));
   socket.shutdown('send');
   let answer = '';
   for (let received = read(input); received.length > 0; received = read(input)) {
-    answer += text.decode(received);
+    answer += text(received);
   }
   drop(input, output, socket);
   return answer;
@@ -89,19 +99,20 @@ function listen(address, count) {
   const server = bound(createTcpSocket, parsed(address));
   server.startListen();
   finished(server, (server) => server.finishListen());
-  console.log(`listening on ${shown(server.localAddress())}`);
+  print(`listening on ${shown(server.localAddress())}`);
   for (let served = 0; served < Number(count); served++) {
     const [client, input, output] = finished(server, (server) => server.accept());
-    console.log(`accepted ${shown(client.remoteAddress())}`);
+    print(`accepted ${shown(client.remoteAddress())}`);
     output.blockingWriteAndFlush(read(input));
     drop(input, output, client);
   }
+  drop(server);
   return count;
 }
 
 function send(outgoing, data, remoteAddress) {
   const pollable = outgoing.subscribe();
-  while (outgoing.checkSend() === 0n) pollable.block();
+  while (Number(outgoing.checkSend()) === 0) pollable.block();
   drop(pollable);
   outgoing.send([{ data, remoteAddress }]);
 }
@@ -109,7 +120,7 @@ function send(outgoing, data, remoteAddress) {
 function receive(incoming) {
   const pollable = incoming.subscribe();
   for (;;) {
-    const [datagram] = incoming.receive(1n);
+    const [datagram] = incoming.receive(1);
     if (datagram) {
       drop(pollable);
       return datagram;
@@ -120,19 +131,24 @@ function receive(incoming) {
 
 function udpAsk(address) {
   const socket = bound(createUdpSocket, parsed('0.0.0.0:0'));
-  const [incoming, outgoing] = socket.stream(undefined);
-  send(outgoing, bytes.encode('ping'), parsed(address));
-  return text.decode(receive(incoming).data);
+  const [incoming, outgoing] = socket.stream(null);
+  try {
+    send(outgoing, bytes('ping'), parsed(address));
+    return text(receive(incoming).data);
+  } finally {
+    drop(incoming, outgoing, socket);
+  }
 }
 
 function udpServe(address, count) {
   const socket = bound(createUdpSocket, parsed(address));
-  const [incoming, outgoing] = socket.stream(undefined);
-  console.log(`listening on ${shown(socket.localAddress())}`);
+  const [incoming, outgoing] = socket.stream(null);
+  print(`listening on ${shown(socket.localAddress())}`);
   for (let served = 0; served < Number(count); served++) {
     const { data, remoteAddress } = receive(incoming);
     send(outgoing, data, remoteAddress);
   }
+  drop(incoming, outgoing, socket);
   return count;
 }
 
@@ -152,20 +168,19 @@ function made([name, ...words]) {
   try {
     return `ok ${ATTEMPTS[name](...words)}`;
   } catch (error) {
-    const code = error.payload?.tag ?? error.payload ?? String(error);
-    return `${code} at ${name}`;
+    return `${code(error)} at ${name}`;
   }
 }
 
 export const run = {
   run() {
     let attempt = [];
-    for (const word of [...getArguments().slice(1), 'then']) {
+    for (const word of [...environment.getArguments().slice(1), 'then']) {
       if (word !== 'then') {
         attempt.push(word);
         continue;
       }
-      console.log(made(attempt));
+      print(made(attempt));
       attempt = [];
     }
   },

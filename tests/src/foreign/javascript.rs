@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// What the component was written for.
-const VERSION: &str = "0.23.0";
+const VERSION: &str = "0.4.5";
 
 pub(super) fn build() -> Result<PathBuf, String> {
     let recipe = Recipe {
@@ -14,10 +14,11 @@ pub(super) fn build() -> Result<PathBuf, String> {
         source: "javascript/tries.js",
     };
     recipe.built(|folder, output| {
-        let packages = tools::installed_from_npm("@bytecodealliance/componentize-js", VERSION)?;
-        let mut command = Command::new(packages.join("node_modules/.bin/componentize-js"));
+        let packages = tools::installed_from_npm("componentize-qjs", VERSION)?;
+        let mut command = Command::new(packages.join("node_modules/.bin/componentize-qjs"));
         command
-            .args(["tries.js", "--wit", "wit", "--world-name", "guest", "--out"])
+            .args(["--sync", "--wit", "wit", "--world", "guest"])
+            .args(["--js", "tries.js", "--output"])
             .arg(output)
             .current_dir(folder);
         tools::run(&mut command).map(drop)
