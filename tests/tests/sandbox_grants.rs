@@ -6,7 +6,7 @@ use sockbox_tests::{
 };
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 fn tries(flags: &[&str], attempts: &str) -> Finished {
     Foreign::Rust.run(flags, attempts).run()
@@ -307,13 +307,15 @@ fn sending_datagrams() {
 
 #[test]
 fn serving_datagrams() {
-    let attempts = "udp-serve 127.0.0.1:0 2 then udp-bind 0.0.0.0:0 then bind 127.0.0.1:0";
-    let flags = ["--allow-udp-bind", "127.0.0.1:0"];
+    let attempts = "udp-serve 127.0.0.1:0 2 then udp-bind 127.0.0.2:0 then bind 127.0.0.1:0";
+    let flags = [
+        "--allow-udp-bind",
+        "127.0.0.1:0",
+        "--allow-udp-send",
+        "127.0.0.1",
+    ];
     let process = Foreign::Rust.run(&flags, attempts).start();
     let address = listening_address(&process);
-    // To whom may an answer go? To those who asked.
-    let flags_tell = "udp";
-    eprintln!("{flags_tell} on {address}");
     for _ in 0..2 {
         assert_eq!(ask_by_udp(address, b"hello"), b"hello");
     }
@@ -324,6 +326,27 @@ fn serving_datagrams() {
         stdout.ends_with("\nok 2\naccess-denied at bind\naccess-denied at bind\n"),
         "{stdout}"
     );
+}
+
+#[test]
+fn datagrams_from_who_is_not_accepted_are_not_seen() {
+    let flags = [
+        ["--allow-udp-bind", "127.0.0.1:0"],
+        ["--allow-udp-send", "127.0.0.0/8"],
+        ["--deny-accept", "127.0.0.2"],
+    ];
+    let process = Foreign::Rust
+        .run(flags.as_flattened(), "udp-serve 127.0.0.1:0 1")
+        .start();
+    let address = listening_address(&process);
+    let unwelcome = UdpSocket::bind("127.0.0.2:0").unwrap();
+    unwelcome.send_to(b"let me in", address).unwrap();
+    assert_eq!(ask_by_udp(address, b"hello"), b"hello");
+    let finished = process.wait();
+    finished.assert_code(0);
+    assert!(!finished.stdout_text().contains("received from 127.0.0.2"));
+    unwelcome.set_nonblocking(true).unwrap();
+    unwelcome.recv(&mut [0]).unwrap_err();
 }
 
 #[test]

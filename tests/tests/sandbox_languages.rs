@@ -20,12 +20,13 @@ fn with_grants(language: Foreign) {
         "resolve localhost then connect {tcp_address} then connect-name localhost {port} then udp-ask \
          {udp_address} then listen 127.0.0.1:0 2 then udp-serve 127.0.0.1:0 2"
     );
-    let (to_tcp, to_udp) = (tcp_address.to_string(), udp_address.to_string());
+    let to_tcp = tcp_address.to_string();
     let by_name = format!("localhost:{port}");
     let flags = [
         ["--allow-connect", &to_tcp],
         ["--allow-connect", &by_name],
-        ["--allow-udp-send", &to_udp],
+        // The echo, and its own clients.
+        ["--allow-udp-send", "127.0.0.1"],
         ["--allow-listen", "127.0.0.1:0"],
         ["--allow-udp-bind", "127.0.0.1:0"],
     ];

@@ -1,8 +1,6 @@
 //! What a foreign component may use of the machine: one less than the limit, the limit, and one more.
 
-use sockbox_tests::{
-    BlackHole, Finished, Foreign, Internet, Peer, Process, RawPeer, UdpEcho, eventually,
-};
+use sockbox_tests::{BlackHole, Finished, Foreign, Internet, Peer, Process, RawPeer, UdpEcho};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 
@@ -447,31 +445,6 @@ fn bandwidth_slows_down_and_nothing_else() {
         "{:?}",
         finished.elapsed()
     );
-}
-
-#[test]
-fn nothing_of_a_run_survives_it() {
-    for (flags, code) in [
-        (&["--max-time", "0.5"][..], 124),
-        (&["--max-cpu-time", "0.3"], 124),
-        (&["--max-handles", "1000"], 134),
-    ] {
-        let peer = RawPeer::start(Peer::wait_for_close);
-        let last_words = match code {
-            134 => "pollables 2000",
-            _ => "compute",
-        };
-        let flags = with_network(flags);
-        let attempts = format!(
-            "connections {} 3 then bind 127.0.0.1:0 then {last_words}",
-            peer.address()
-        );
-        tries(&flags, &attempts).assert_code(code);
-        // The scripts have ended: each client's connection is closed.
-        eventually("the end of all connections", || {
-            (peer.connections() == 3).then_some(())
-        });
-    }
 }
 
 /// Where the component says it listens.

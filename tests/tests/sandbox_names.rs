@@ -282,6 +282,11 @@ fn localhost_means_this_machine() {
     let stdout = finished.stdout_text();
     let lines: Vec<&str> = stdout.lines().collect();
     assert!(lines[0].starts_with("ok "), "{stdout}");
+    assert_eq!(lines[1], "access-denied at resolve");
+    assert_told(
+        &finished,
+        &["a.localhost", "1.2.3.4", "not a loopback address"],
+    );
     for packet in &seen.packets {
         assert!(
             ["tcp 127.0.0.1:80", "tcp [::1]:80"].contains(&packet.as_str()),
