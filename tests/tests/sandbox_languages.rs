@@ -32,7 +32,7 @@ fn with_grants(language: Foreign) {
     ];
     let mut process = language.run(flags.as_flattened(), &attempts).start();
 
-    let mut next = |served: usize| -> SocketAddr {
+    let next = |served: usize| -> SocketAddr {
         process.wait_for_stdout("where it listens", |stdout| {
             let mut places = stdout.split("listening on ").skip(1);
             let (address, _) = places.nth(served)?.split_once('\n')?;
