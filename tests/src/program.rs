@@ -116,9 +116,14 @@ impl Program {
     /// The same program on a terminal, which is all of its streams: what it shows there is on standard
     /// output.
     pub fn on_a_terminal(self) -> Self {
+        self.on_a_terminal_typing("")
+    }
+
+    /// The same with something typed there.
+    pub fn on_a_terminal_typing(self, typed: &str) -> Self {
         python::bare()
             .env("TERM", "xterm")
-            .args(["-c", include_str!("terminal.py")])
+            .args(["-c", include_str!("terminal.py"), typed])
             .args(self.words())
     }
 
