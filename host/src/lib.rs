@@ -62,6 +62,7 @@ pub mod audit;
 mod bindings;
 mod component;
 mod convert;
+mod decider;
 mod engine;
 mod error;
 mod exports;
@@ -81,7 +82,8 @@ mod sockets;
 mod state;
 mod ticker;
 
-pub use audit::{AuditEvent, AuditSink, RunId};
+pub use audit::{AuditEvent, AuditSink, RunId, What};
+pub use decider::{Decider, Decision, Question};
 pub use error::{ConnectFailure, Error, NetworkError, ResponseLimit, Result, Stage, TimeBound};
 pub use exports::Wasi;
 pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};

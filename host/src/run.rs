@@ -1,6 +1,7 @@
 //! Running any command component.
 
 use crate::audit::AuditSink;
+use crate::decider::Decider;
 use crate::error::{Error, Result};
 use crate::instance::{Clock, Grants, failure};
 use crate::limits::Limits;
@@ -10,6 +11,7 @@ use crate::sandbox::Sandbox;
 use crate::state::State;
 use std::fmt;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use wasmtime_wasi::p2::bindings::CommandPre;
@@ -152,7 +154,27 @@ impl Command {
         self
     }
 
-    /// Record every decision of the policy's in `sink`.
+    /// Ask `decider` what no rule of the policy decides. By default that is denied.
+    pub fn decider(mut self, decider: impl Decider) -> Command {
+        self.grants.decider = Some(Arc::new(decider));
+        self
+    }
+
+    /// Say that `name` resolves to `addresses`: nobody is asked about it, and they count as its addresses
+    /// even where those would have to be public. It grants nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`], [`Error::InvalidOptions`]: `name` isn't the name of a host.
+    pub fn resolve(
+        mut self,
+        name: &str,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<Command> {
+        self.grants.pin(name, addresses.into_iter().collect())?;
+        Ok(self)
+    }
+
+    /// Record every decision, and what else is worth it, in `sink`.
     pub fn audit(mut self, sink: impl AuditSink) -> Command {
         self.grants.audit = Some(Arc::new(sink));
         self

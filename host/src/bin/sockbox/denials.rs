@@ -21,9 +21,9 @@ struct State {
 }
 
 impl Denials {
-    /// Take note of a decision.
+    /// Take note of what was refused.
     pub fn record(&self, event: &AuditEvent) {
-        if event.verdict.is_allowed() {
+        if !event.is_denial() {
             return;
         }
         let line = event.to_string();
@@ -76,7 +76,10 @@ mod tests {
     #[tokio::test]
     async fn each_is_told_once_and_only_a_few() {
         let line = |port| {
-            format!("denied: connect to 127.0.0.1:{port}: no rule grants it (--allow-net would)")
+            format!(
+                "denied: connect to 127.0.0.1:{port}: no rule grants it (--allow-connect \
+                 127.0.0.1:{port} would)"
+            )
         };
         assert_eq!(lines([]).await, Vec::<String>::new());
         assert_eq!(lines([1, 1, 2, 1]).await, [line(1), line(2)]);
