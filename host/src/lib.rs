@@ -73,6 +73,7 @@ mod load;
 mod lookup;
 mod network;
 pub mod policy;
+pub mod profile;
 mod readiness;
 mod run;
 mod sandbox;
@@ -90,6 +91,7 @@ pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};
 pub use instance::{Instance, InstanceBuilder};
 pub use limits::Limits;
 pub use policy::Policy;
+pub use profile::Profile;
 pub use run::{Command, Program};
 pub use sandbox::{Sandbox, SandboxBuilder};
 pub use serve::{
