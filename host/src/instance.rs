@@ -7,6 +7,7 @@ use crate::exports::Exports;
 use crate::limits::Limits;
 use crate::network::{Network, Pins};
 use crate::policy::Policy;
+use crate::profile::{Pin, Profile};
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use crate::ticker::TickerHandle;
@@ -54,6 +55,19 @@ impl Grants {
         State::store(engine, wasi, network, &self.limits)
     }
 
+    /// Give what `profile` says, as far as it is about the network and limits.
+    pub(crate) fn profile(&mut self, profile: &Profile) -> Result<()> {
+        let limits = profile.limits().map_err(|error| Error::InvalidOptions {
+            reason: error.to_string(),
+        })?;
+        self.policy = profile.policy.clone();
+        self.limits = limits;
+        for Pin { name, addresses } in &profile.pins {
+            self.pins.insert(name.clone(), addresses.clone());
+        }
+        Ok(())
+    }
+
     /// Say what a name resolves to.
     pub(crate) fn pin(&mut self, name: &str, addresses: Vec<IpAddr>) -> Result<()> {
         self.pins.insert(name.parse()?, addresses);
@@ -74,6 +88,16 @@ impl InstanceBuilder {
     pub fn policy(mut self, policy: Policy) -> InstanceBuilder {
         self.grants.policy = policy;
         self
+    }
+
+    /// Grant and limit what `profile` says, in place of what was granted before, and take its pins as well.
+    /// The component of sockbox's own gets no directories and no environment.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOptions`]: a limit is set to what it can't be.
+    pub fn profile(mut self, profile: &Profile) -> Result<InstanceBuilder> {
+        self.grants.profile(profile)?;
+        Ok(self)
     }
 
     /// Set the limits.

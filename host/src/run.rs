@@ -7,6 +7,7 @@ use crate::instance::{Clock, Grants, failure};
 use crate::limits::Limits;
 use crate::load::{first_line, load};
 use crate::policy::Policy;
+use crate::profile::{Dir, Profile};
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use std::fmt;
@@ -15,7 +16,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use wasmtime_wasi::p2::bindings::CommandPre;
-use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 /// A command component, compiled and linked: any component that exports `wasi:cli/run` and imports
 /// nothing but WASI 0.2.
@@ -93,6 +94,7 @@ impl Program {
             grants: Grants::default(),
             args: Vec::new(),
             env: Vec::new(),
+            dirs: Vec::new(),
             inherit_stdio: false,
         }
     }
@@ -114,6 +116,7 @@ pub struct Command {
     grants: Grants,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    dirs: Vec<Dir>,
     inherit_stdio: bool,
 }
 
@@ -134,6 +137,42 @@ impl Command {
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Command {
         self.env.push((name.into(), value.into()));
         self
+    }
+
+    /// Let it see a directory.
+    pub fn dir(mut self, dir: Dir) -> Command {
+        self.dirs.push(dir);
+        self
+    }
+
+    /// Give it all that `profile` says: grants and limits in place of those before, and pins, directories and
+    /// environment variables as well.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or a variable isn't set in this
+    /// process or isn't Unicode.
+    pub fn profile(mut self, profile: &Profile) -> Result<Command> {
+        let invalid = |reason: String| Error::InvalidOptions { reason };
+        self.grants.profile(profile)?;
+        if profile.inherit_env {
+            for (name, value) in std::env::vars_os() {
+                let texts = name
+                    .into_string()
+                    .and_then(|name| Ok((name, value.into_string()?)));
+                self.env.push(texts.map_err(|text| {
+                    invalid(format!(
+                        "the environment has {text:?}, which is not Unicode, as a component's has to be"
+                    ))
+                })?);
+            }
+        }
+        for var in &profile.env {
+            let value = var.value().map_err(|error| invalid(error.to_string()))?;
+            self.env.retain(|(name, _)| *name != var.name);
+            self.env.push((var.name.clone(), value));
+        }
+        self.dirs.extend(profile.dirs.iter().cloned());
+        Ok(self)
     }
 
     /// Let it use this process's standard input, output and error.
@@ -183,6 +222,7 @@ impl Command {
     /// Run it to its end, and give its exit code: 0 is success.
     ///
     /// # Errors
+    /// - [`Error::InvalidOptions`]: a directory can't be opened.
     /// - [`Error::Trapped`]: it trapped, or could not start.
     /// - [`Error::WallTime`], [`Error::MemoryLimit`]: it went past its limits.
     /// - [`Error::Internal`]: it could not be run.
@@ -194,6 +234,9 @@ impl Command {
         wasi.args(&self.args).envs(&self.env);
         if self.inherit_stdio {
             wasi.inherit_stdio();
+        }
+        for dir in &self.dirs {
+            open(&mut wasi, dir)?;
         }
         let sandbox = &self.program.sandbox;
         let mut store = self
@@ -213,6 +256,23 @@ impl Command {
             },
         }
     }
+}
+
+/// Let a component see a directory.
+fn open(wasi: &mut WasiCtxBuilder, dir: &Dir) -> Result<()> {
+    let permissions = match dir.read_only {
+        true => FsPerms::ReadOnly,
+        false => FsPerms::ReadWrite,
+    };
+    wasi.preopened_dir(&dir.host, &dir.guest, permissions)
+        .map_err(|error| Error::InvalidOptions {
+            reason: format!(
+                "the directory {} can't be opened: {}",
+                dir.host.display(),
+                error.root_cause()
+            ),
+        })?;
+    Ok(())
 }
 
 impl fmt::Debug for Command {

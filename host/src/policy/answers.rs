@@ -129,6 +129,12 @@ impl Answers {
             .map(|(name, _)| name)
     }
 
+    /// Of the [names](Self::names_of) that resolved to `address` the one that did so last.
+    pub fn latest_name_of(&self, address: IpAddr) -> Option<&Name> {
+        let number = |name: &&Name| self.by_name.get(*name).map(|answer| answer.number);
+        self.names_of(address).max_by_key(number)
+    }
+
     /// Whether the user said what `name` resolves to.
     pub fn is_pinned(&self, name: &Name) -> bool {
         self.by_name.get(name).is_some_and(|answer| answer.pinned)

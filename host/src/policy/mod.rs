@@ -13,6 +13,7 @@
 mod answers;
 mod destination;
 mod embedded;
+mod needed;
 mod ports;
 mod rule;
 mod special;
@@ -20,6 +21,7 @@ mod verdict;
 
 pub use answers::{Answers, GRACE, MAX_ADDRESSES_PER_NAME, MAX_NAMES};
 pub use destination::{Destination, Endpoint, Hosts, Range};
+pub use needed::Needed;
 pub use ports::Ports;
 pub use rule::{Denied, Deny, Host, Name, Names, Rule, RuleError};
 pub use special::SpecialPurpose;
@@ -48,6 +50,36 @@ pub enum Target {
     UdpSend(SocketAddr),
     /// Receiving a datagram from this address.
     UdpReceive(SocketAddr),
+}
+
+impl Target {
+    /// What is done: `connect`.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Target::Resolve(_) => "resolve",
+            Target::Connect(_) => "connect",
+            Target::Bind(_) => "bind",
+            Target::Listen(_) => "listen",
+            Target::Accept(_) => "accept",
+            Target::UdpBind(_) => "udp-bind",
+            Target::UdpSend(_) => "udp-send",
+            Target::UdpReceive(_) => "udp-receive",
+        }
+    }
+
+    /// The name or the address that it is done with: `192.0.2.1:80`.
+    pub fn object(&self) -> String {
+        match self {
+            Target::Resolve(name) => name.to_string(),
+            Target::Connect(address)
+            | Target::Bind(address)
+            | Target::Listen(address)
+            | Target::Accept(address)
+            | Target::UdpBind(address)
+            | Target::UdpSend(address)
+            | Target::UdpReceive(address) => address.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Target {
@@ -362,7 +394,27 @@ impl Policy {
                     })
                 }),
         };
-        found.unwrap_or_else(|| self.refusal(target, answers))
+        match (found, target) {
+            (None, _) => self.refusal(target, answers),
+            // Granted by its number, it may have a name all the same.
+            (
+                Some(Verdict::Allowed { by, name: None }),
+                Target::Connect(address) | Target::UdpSend(address),
+            ) => Verdict::Allowed {
+                by,
+                name: answers.latest_name_of(address.ip()).cloned(),
+            },
+            (Some(verdict), _) => verdict,
+        }
+    }
+
+    /// The rule by which a name may be reached at a port, over TCP or `udp`, whatever it resolves to: of
+    /// that those addresses which a granted name [reaches](Policy::allow_private), and which aren't denied.
+    pub fn rule_for_name(&self, name: &Name, port: u16, udp: bool) -> Option<&Rule> {
+        self.rules.iter().find(|rule| match udp {
+            true => rule.covers_udp_port_of(name, port),
+            false => rule.covers_port_of(name, port),
+        })
     }
 
     /// What denies `target` in so many words.
@@ -400,14 +452,13 @@ impl Policy {
 
     /// Why `target` is denied, which nothing grants.
     fn refusal(&self, target: &Target, answers: &Answers) -> Verdict {
-        let mut names: Vec<&Name> = match target {
-            Target::Connect(address) | Target::UdpSend(address) => {
-                answers.names_of(address.ip()).collect()
-            }
-            _ => Vec::new(),
+        let (names, latest): (Vec<&Name>, _) = match target {
+            Target::Connect(address) | Target::UdpSend(address) | Target::UdpReceive(address) => (
+                answers.names_of(address.ip()).collect(),
+                answers.latest_name_of(address.ip()),
+            ),
+            _ => (Vec::new(), None),
         };
-        // A name of several would be another one each time.
-        names.sort();
         let reason = match target {
             Target::Connect(address) => self.why_not(*address, &names, Rule::covers_port_of),
             Target::UdpSend(address) => self.why_not(*address, &names, Rule::covers_udp_port_of),
@@ -415,7 +466,7 @@ impl Policy {
         };
         let name = match &reason {
             DenialReason::Special { name, .. } => Some(name.clone()),
-            _ => names.first().map(|name| (*name).clone()),
+            _ => latest.cloned(),
         };
         Verdict::Denied { reason, name }
     }

@@ -29,6 +29,21 @@ impl Ports {
         })
     }
 
+    /// These ports.
+    pub(super) fn list(ports: impl IntoIterator<Item = u16>) -> Ports {
+        Ports {
+            ranges: Some(ports.into_iter().map(|port| (port, port)).collect()),
+        }
+    }
+
+    /// The port, if it is just one.
+    pub fn single(&self) -> Option<u16> {
+        match self.ranges.as_deref() {
+            Some([(first, last)]) if first == last => Some(*first),
+            _ => None,
+        }
+    }
+
     /// Whether `port` is one of them.
     pub fn contains(&self, port: u16) -> bool {
         match &self.ranges {

@@ -95,7 +95,8 @@ impl FromStr for Host {
             url::Host::Ipv6(address) => Ok(Host::Address(IpAddr::V6(address).to_canonical())),
             url::Host::Domain(name) => {
                 let name = name.strip_suffix('.').unwrap_or(&name);
-                if name.is_empty() {
+                // A pattern is no name, though a URL may have one.
+                if name.is_empty() || name.contains('*') {
                     return Err(error());
                 }
                 Ok(Host::Name(Name(name.to_ascii_lowercase())))
@@ -606,6 +607,7 @@ mod tests {
             "a\nb",
             "user@example.com",
             "*.example.com/",
+            "*.example.com",
         ] {
             assert_eq!(
                 input.parse::<Host>(),

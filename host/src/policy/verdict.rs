@@ -11,7 +11,7 @@ pub enum Verdict {
     Allowed {
         /// What grants it.
         by: Basis,
-        /// The name that the address was resolved from, where that is why it is granted.
+        /// The name that the address was resolved from, where it was.
         name: Option<Name>,
     },
     /// It may not be done.

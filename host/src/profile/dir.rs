@@ -72,7 +72,9 @@ impl fmt::Display for Dir {
 
 /// A text names no directory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` names no directory: expected HOST, HOST::GUEST or HOST::GUEST:ro, such as ./pages::/data")]
+#[error(
+    "`{text}` names no directory: expected HOST, HOST::GUEST or HOST::GUEST:ro, such as ./pages::/data"
+)]
 pub struct DirError {
     text: String,
 }

@@ -71,13 +71,17 @@ impl fmt::Display for EnvVar {
 #[non_exhaustive]
 pub enum EnvError {
     /// A text names none.
-    #[error("`{text}` names no variable: expected NAME=VALUE, or NAME for the one that is set here")]
+    #[error(
+        "`{text}` names no variable: expected NAME=VALUE, or NAME for the one that is set here"
+    )]
     NoName {
         /// What was given.
         text: String,
     },
     /// It isn't set.
-    #[error("the environment variable `{name}` is not set here: give it a value, as in {name}=VALUE")]
+    #[error(
+        "the environment variable `{name}` is not set here: give it a value, as in {name}=VALUE"
+    )]
     NotSet {
         /// Its name.
         name: String,
@@ -106,7 +110,8 @@ mod tests {
         ] {
             let found = text.parse::<EnvVar>().ok();
             let found = found.map(|var| (var.name, var.value));
-            let expected = expected.map(|(name, value)| (name.to_owned(), value.map(str::to_owned)));
+            let expected =
+                expected.map(|(name, value)| (name.to_owned(), value.map(str::to_owned)));
             assert_eq!(found, expected, "{text:?}");
         }
     }

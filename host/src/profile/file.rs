@@ -357,7 +357,10 @@ mod tests {
             ]
         );
         let denials: Vec<_> = base.policy.denials().iter().map(Deny::to_string).collect();
-        assert_eq!(denials, ["deny-connect 10.0.0.0/8:*", "deny-accept 127.0.0.2/32"]);
+        assert_eq!(
+            denials,
+            ["deny-connect 10.0.0.0/8:*", "deny-accept 127.0.0.2/32"]
+        );
         assert_eq!(base.pins, ["example.com:192.0.2.1".parse().unwrap()]);
         assert_eq!(base.dirs.len(), 2);
         assert_eq!(base.env.len(), 2);
@@ -388,20 +391,38 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_told_with_its_line() {
         for (text, expected) in [
-            ("allow-conect = []", &["line 1", "unknown field `allow-conect`"][..]),
-            ("\nallow-connect = [\"10.0.0.1/8\"]", &["line 2", "the range is `10.0.0.0/8`"]),
+            (
+                "allow-conect = []",
+                &["line 1", "unknown field `allow-conect`"][..],
+            ),
+            (
+                "\nallow-connect = [\"10.0.0.1/8\"]",
+                &["line 2", "the range is `10.0.0.0/8`"],
+            ),
             ("allow-connect = \"example.com\"", &["line 1", "string"]),
             ("allow-connect = [80]", &["line 1", "expected a string"]),
             ("deny-connect = [\"example.com\"]", &["line 1", "is a name"]),
             ("allow-net = \"yes\"", &["line 1", "expected a boolean"]),
             ("[limits]\nmax-socket = 1", &["`max-socket` is no limit"]),
-            ("[limits]\nmax-sockets = -1", &["`max-sockets` can't be `-1`"]),
-            ("[limits]\nmax-memory = \"x\"", &["`max-memory` can't be `x`"]),
+            (
+                "[limits]\nmax-sockets = -1",
+                &["`max-sockets` can't be `-1`"],
+            ),
+            (
+                "[limits]\nmax-memory = \"x\"",
+                &["`max-memory` can't be `x`"],
+            ),
             ("[limits]\nmax-memory = true", &["line 2"]),
             ("[profile.a.profile.b]", &["`a` has profiles of its own"]),
-            ("[profile.a]\nallow-nett = true", &["line 2", "unknown field"]),
+            (
+                "[profile.a]\nallow-nett = true",
+                &["line 2", "unknown field"],
+            ),
             ("x", &["line 1"]),
-            ("allow-net = true\nallow-net = true", &["line 2", "duplicate key"]),
+            (
+                "allow-net = true\nallow-net = true",
+                &["line 2", "duplicate key"],
+            ),
         ] {
             let error = PolicyFile::parse(text).unwrap_err().to_string();
             for word in expected {
@@ -428,6 +449,9 @@ mod tests {
         assert!(matches!(error, PolicyFileError::TooLarge { .. }), "{error}");
         fs::write(&path, "nonsense").unwrap();
         let error = PolicyFile::read(&path).unwrap_err().to_string();
-        assert!(error.starts_with("invalid policy in ") && error.contains("policy.toml"), "{error}");
+        assert!(
+            error.starts_with("invalid policy in ") && error.contains("policy.toml"),
+            "{error}"
+        );
     }
 }

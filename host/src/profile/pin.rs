@@ -65,7 +65,9 @@ impl fmt::Display for Pin {
 #[non_exhaustive]
 pub enum PinError {
     /// It isn't a name and its addresses.
-    #[error("`{text}` gives a name no address: expected HOST:ADDRESS, such as example.com:192.0.2.1")]
+    #[error(
+        "`{text}` gives a name no address: expected HOST:ADDRESS, such as example.com:192.0.2.1"
+    )]
     Form {
         /// What was given.
         text: String,
@@ -83,7 +85,10 @@ mod tests {
     fn every_form_is_read() {
         for (text, expected) in [
             ("a.example:192.0.2.1", Some("a.example:192.0.2.1")),
-            ("A.example.:192.0.2.1,2001:db8::1", Some("a.example:192.0.2.1,2001:db8::1")),
+            (
+                "A.example.:192.0.2.1,2001:db8::1",
+                Some("a.example:192.0.2.1,2001:db8::1"),
+            ),
             ("a.example:::1", Some("a.example:::1")),
             ("a.example:[::1]", Some("a.example:::1")),
             ("a.example", None),

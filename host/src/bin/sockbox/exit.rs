@@ -141,6 +141,9 @@ pub fn wants_backtrace() -> bool {
     std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0")
 }
 
+/// The policy doesn't allow it: `sockbox policy explain` says so without having tried.
+pub const DENIED: u8 = code::DENIED;
+
 /// The numbers: curl's where curl has one; `env`'s, `timeout`'s and the shell's for the rest.
 mod code {
     pub const UNSUPPORTED_SCHEME: u8 = 1;

@@ -1,6 +1,5 @@
 //! The forms that options' values are written in.
 
-use sockbox::Policy;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -81,14 +80,6 @@ pub fn pin(text: &str) -> Result<Pin, String> {
         return Err(wrong());
     }
     Ok(pin)
-}
-
-/// A grant of `--allow-connect`, as it was typed.
-pub fn grant(text: &str) -> Result<String, String> {
-    Policy::new()
-        .allow_connect_to(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| error.to_string())
 }
 
 /// A user's name and password.

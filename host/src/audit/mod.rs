@@ -1,4 +1,9 @@
-//! A record of every decision.
+//! A record of what a run asked for, what was decided and why, and what came of it.
+
+mod json;
+mod lines;
+
+pub use lines::{FINISH_TIMEOUT, JsonLines, MAX_WAITING, Written};
 
 use crate::limits::Limit;
 use crate::policy::{Name, Target, Verdict};
@@ -192,7 +197,7 @@ impl fmt::Display for Addresses<'_> {
 /// Where events are recorded. A closure that takes an [`AuditEvent`] is one.
 ///
 /// It is called before what was decided happens, on the thread that runs the component, so it must
-/// not wait for anything.
+/// not wait for anything. [`JsonLines`] is one that writes a file.
 ///
 /// # Examples
 /// ```
