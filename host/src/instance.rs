@@ -1,16 +1,19 @@
 //! One run of the component.
 
 use crate::audit::{AuditSink, RunId};
+use crate::decider::Decider;
 use crate::error::{Error, Result};
 use crate::exports::Exports;
 use crate::limits::Limits;
-use crate::network::Network;
+use crate::network::{Network, Pins};
 use crate::policy::Policy;
+use crate::profile::{Pin, Profile};
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use crate::ticker::TickerHandle;
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::unconstrained;
@@ -33,20 +36,42 @@ pub struct InstanceBuilder {
 pub(crate) struct Grants {
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
+    pub(crate) pins: Pins,
+    pub(crate) decider: Option<Arc<dyn Decider>>,
     pub(crate) audit: Option<Arc<dyn AuditSink>>,
 }
 
 impl Grants {
     /// A store for a run with these grants.
     pub(crate) fn store(&self, engine: &Engine, run: RunId, wasi: WasiCtxBuilder) -> Store<State> {
-        let network = Network::new(run, self.policy.clone(), &self.limits, self.audit.clone());
-        State::store(
-            engine,
-            wasi,
-            network,
+        let network = Network::new(
+            run,
+            self.policy.clone(),
             &self.limits,
-            self.policy.may_use_udp(),
-        )
+            self.pins.clone(),
+            self.decider.clone(),
+            self.audit.clone(),
+        );
+        State::store(engine, wasi, network, &self.limits)
+    }
+
+    /// Give what `profile` says, as far as it is about the network and limits.
+    pub(crate) fn profile(&mut self, profile: &Profile) -> Result<()> {
+        let limits = profile.limits().map_err(|error| Error::InvalidOptions {
+            reason: error.to_string(),
+        })?;
+        self.policy = profile.policy.clone();
+        self.limits = limits;
+        for Pin { name, addresses } in &profile.pins {
+            self.pins.insert(name.clone(), addresses.clone());
+        }
+        Ok(())
+    }
+
+    /// Say what a name resolves to.
+    pub(crate) fn pin(&mut self, name: &str, addresses: Vec<IpAddr>) -> Result<()> {
+        self.pins.insert(name.parse()?, addresses);
+        Ok(())
     }
 }
 
@@ -65,13 +90,43 @@ impl InstanceBuilder {
         self
     }
 
+    /// Grant and limit what `profile` says, in place of what was granted before, and take its pins as well.
+    /// The component of sockbox's own gets no directories and no environment.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOptions`]: a limit is set to what it can't be.
+    pub fn profile(mut self, profile: &Profile) -> Result<InstanceBuilder> {
+        self.grants.profile(profile)?;
+        Ok(self)
+    }
+
     /// Set the limits.
     pub fn limits(mut self, limits: Limits) -> InstanceBuilder {
         self.grants.limits = limits;
         self
     }
 
-    /// Record every decision of the policy's in `sink`.
+    /// Ask `decider` what no rule of the policy decides. By default that is denied.
+    pub fn decider(mut self, decider: impl Decider) -> InstanceBuilder {
+        self.grants.decider = Some(Arc::new(decider));
+        self
+    }
+
+    /// Say that `name` resolves to `addresses`: nobody is asked about it, and they count as its addresses
+    /// even where those would have to be public. It grants nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`], [`Error::InvalidOptions`]: `name` isn't the name of a host.
+    pub fn resolve(
+        mut self,
+        name: &str,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<InstanceBuilder> {
+        self.grants.pin(name, addresses.into_iter().collect())?;
+        Ok(self)
+    }
+
+    /// Record every decision, and what else is worth it, in `sink`.
     pub fn audit(mut self, sink: impl AuditSink) -> InstanceBuilder {
         self.grants.audit = Some(Arc::new(sink));
         self

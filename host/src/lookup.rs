@@ -84,15 +84,18 @@ impl ip_name_lookup::Host for LookupView<'_> {
             // To repeat an address reveals nothing and asks nobody; using it is asked about later.
             Ok(Host::Address(address)) => Lookup::done(Ok(vec![address])),
             Ok(Host::Name(name)) => {
-                if !self.network.allows(Target::Resolve(name.clone())) {
+                let network = self.network.clone();
+                let target = Target::Resolve(name.clone());
+                // Refused right here where that can be, which is what a component expects.
+                let by_rules = !network.has_decider();
+                if by_rules && !network.allows(target.clone()) {
                     return Ok(Err(ErrorCode::AccessDenied));
                 }
-                let network = self.network.clone();
                 Lookup(State::UnderWay(spawn(async move {
-                    let addresses = look_up(&network, &name).await?;
-                    network
-                        .resolved(&name, addresses)
-                        .ok_or(ErrorCode::AccessDenied)
+                    if !by_rules && !network.ask(target).await {
+                        return Err(ErrorCode::AccessDenied);
+                    }
+                    answer(&network, &name).await
                 })))
             }
         };
@@ -121,6 +124,17 @@ impl ip_name_lookup::HostResolveAddressStream for LookupView<'_> {
         self.table.delete(stream)?;
         Ok(())
     }
+}
+
+/// What a component is told of `name`, whose lookup was allowed.
+async fn answer(network: &Network, name: &Name) -> Answer {
+    if let Some(addresses) = network.pinned(name) {
+        return Ok(addresses.to_vec());
+    }
+    let addresses = look_up(network, name).await?;
+    network
+        .resolved(name, addresses)
+        .ok_or(ErrorCode::AccessDenied)
 }
 
 /// Ask the system's resolver.
@@ -178,6 +192,7 @@ mod tests {
     use crate::audit::RunId;
     use crate::bindings::types;
     use crate::limits::Limits;
+    use crate::network::Pins;
     use crate::policy::Policy;
     use std::net::SocketAddr;
     use std::time::Duration;
@@ -188,7 +203,14 @@ mod tests {
     }
 
     fn network(policy: Policy, limits: &Limits) -> Arc<Network> {
-        Arc::new(Network::new(RunId(1), policy, limits, None))
+        Arc::new(Network::new(
+            RunId(1),
+            policy,
+            limits,
+            Pins::new(),
+            None,
+            None,
+        ))
     }
 
     async fn ask_of(network: &Arc<Network>, name: &str) -> Result<Vec<IpAddr>, ErrorCode> {
@@ -277,7 +299,10 @@ mod tests {
         let reported = types::Target::Lookup("localhost".to_owned());
         let (target, reason) = network.denial(&reported).unwrap();
         assert_eq!(target.to_string(), "look up localhost");
-        assert_eq!(reason.flag(&target), "--allow-connect localhost:81");
+        assert_eq!(
+            reason.flag(&target, None).as_deref(),
+            Some("--allow-connect localhost:81")
+        );
 
         // The same name, where the user named it.
         let policy = Policy::new()

@@ -1,19 +1,22 @@
 //! Running any command component.
 
 use crate::audit::AuditSink;
+use crate::decider::Decider;
 use crate::error::{Error, Result};
 use crate::instance::{Clock, Grants, failure};
 use crate::limits::Limits;
 use crate::load::{first_line, load};
 use crate::policy::Policy;
+use crate::profile::{Dir, Profile};
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use std::fmt;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use wasmtime_wasi::p2::bindings::CommandPre;
-use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 /// A command component, compiled and linked: any component that exports `wasi:cli/run` and imports
 /// nothing but WASI 0.2.
@@ -91,6 +94,7 @@ impl Program {
             grants: Grants::default(),
             args: Vec::new(),
             env: Vec::new(),
+            dirs: Vec::new(),
             inherit_stdio: false,
         }
     }
@@ -112,6 +116,7 @@ pub struct Command {
     grants: Grants,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    dirs: Vec<Dir>,
     inherit_stdio: bool,
 }
 
@@ -134,6 +139,42 @@ impl Command {
         self
     }
 
+    /// Let it see a directory.
+    pub fn dir(mut self, dir: Dir) -> Command {
+        self.dirs.push(dir);
+        self
+    }
+
+    /// Give it all that `profile` says: grants and limits in place of those before, and pins, directories and
+    /// environment variables as well.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or a variable isn't set in this
+    /// process or isn't Unicode.
+    pub fn profile(mut self, profile: &Profile) -> Result<Command> {
+        let invalid = |reason: String| Error::InvalidOptions { reason };
+        self.grants.profile(profile)?;
+        if profile.inherit_env {
+            for (name, value) in std::env::vars_os() {
+                let texts = name
+                    .into_string()
+                    .and_then(|name| Ok((name, value.into_string()?)));
+                self.env.push(texts.map_err(|text| {
+                    invalid(format!(
+                        "the environment has {text:?}, which is not Unicode, as a component's has to be"
+                    ))
+                })?);
+            }
+        }
+        for var in &profile.env {
+            let value = var.value().map_err(|error| invalid(error.to_string()))?;
+            self.env.retain(|(name, _)| *name != var.name);
+            self.env.push((var.name.clone(), value));
+        }
+        self.dirs.extend(profile.dirs.iter().cloned());
+        Ok(self)
+    }
+
     /// Let it use this process's standard input, output and error.
     pub fn inherit_stdio(mut self) -> Command {
         self.inherit_stdio = true;
@@ -152,7 +193,27 @@ impl Command {
         self
     }
 
-    /// Record every decision of the policy's in `sink`.
+    /// Ask `decider` what no rule of the policy decides. By default that is denied.
+    pub fn decider(mut self, decider: impl Decider) -> Command {
+        self.grants.decider = Some(Arc::new(decider));
+        self
+    }
+
+    /// Say that `name` resolves to `addresses`: nobody is asked about it, and they count as its addresses
+    /// even where those would have to be public. It grants nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`], [`Error::InvalidOptions`]: `name` isn't the name of a host.
+    pub fn resolve(
+        mut self,
+        name: &str,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<Command> {
+        self.grants.pin(name, addresses.into_iter().collect())?;
+        Ok(self)
+    }
+
+    /// Record every decision, and what else is worth it, in `sink`.
     pub fn audit(mut self, sink: impl AuditSink) -> Command {
         self.grants.audit = Some(Arc::new(sink));
         self
@@ -161,6 +222,7 @@ impl Command {
     /// Run it to its end, and give its exit code: 0 is success.
     ///
     /// # Errors
+    /// - [`Error::InvalidOptions`]: a directory can't be opened.
     /// - [`Error::Trapped`]: it trapped, or could not start.
     /// - [`Error::WallTime`], [`Error::MemoryLimit`]: it went past its limits.
     /// - [`Error::Internal`]: it could not be run.
@@ -172,6 +234,9 @@ impl Command {
         wasi.args(&self.args).envs(&self.env);
         if self.inherit_stdio {
             wasi.inherit_stdio();
+        }
+        for dir in &self.dirs {
+            open(&mut wasi, dir)?;
         }
         let sandbox = &self.program.sandbox;
         let mut store = self
@@ -191,6 +256,23 @@ impl Command {
             },
         }
     }
+}
+
+/// Let a component see a directory.
+fn open(wasi: &mut WasiCtxBuilder, dir: &Dir) -> Result<()> {
+    let permissions = match dir.read_only {
+        true => FsPerms::ReadOnly,
+        false => FsPerms::ReadWrite,
+    };
+    wasi.preopened_dir(&dir.host, &dir.guest, permissions)
+        .map_err(|error| Error::InvalidOptions {
+            reason: format!(
+                "the directory {} can't be opened: {}",
+                dir.host.display(),
+                error.root_cause()
+            ),
+        })?;
+    Ok(())
 }
 
 impl fmt::Debug for Command {

@@ -31,16 +31,14 @@ impl State {
         mut wasi: WasiCtxBuilder,
         network: Network,
         limits: &Limits,
-        udp: bool,
     ) -> Store<State> {
         let network = Arc::new(network);
         let check = network.clone();
+        // A socket by itself reaches nothing. What it is used for is asked about with its address, so that
+        // a refusal can say what was refused.
         wasi.allow_tcp(true)
-            .allow_udp(udp)
-            .socket_addr_check(move |address, use_| {
-                let allowed = check.allows_address(address, use_);
-                Box::pin(async move { allowed })
-            });
+            .allow_udp(true)
+            .socket_addr_check(move |address, use_| check.ask_address(address, use_));
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources);
         let mut store = Store::new(

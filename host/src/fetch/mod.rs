@@ -164,15 +164,13 @@ fn host_of(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::RunId;
     use crate::bindings::types;
-    use crate::limits::Limits;
     use crate::policy::{DenialReason, Policy, Target};
     use std::net::SocketAddr;
 
     #[test]
     fn every_error_of_the_components_has_its_own() {
-        let network = Network::new(RunId(1), Policy::new(), &Limits::default(), None);
+        let network = Network::of(Policy::new());
         let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
         network.allows(Target::Connect(address));
         let text = String::from;

@@ -213,14 +213,12 @@ fn error(network: &Network, code: wit::ErrorCode) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::RunId;
     use crate::bindings::types;
-    use crate::limits::Limits;
     use crate::policy::{Policy, Target};
 
     #[test]
     fn every_error_of_the_components_has_its_own() {
-        let network = Network::new(RunId(1), Policy::new(), &Limits::default(), None);
+        let network = Network::of(Policy::new());
         let address: SocketAddr = "127.0.0.1:80".parse().unwrap();
         let other: SocketAddr = "127.0.0.1:81".parse().unwrap();
         network.allows(Target::Bind(address));

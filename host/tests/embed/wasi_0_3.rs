@@ -23,8 +23,10 @@ async fn a_server_answers_and_tells_of_it() {
     let instance = instance()
         .policy(Policy::new().allow_listen(loopback()))
         .audit(move |event: &AuditEvent| {
-            let decision = (event.target.clone(), event.verdict.is_allowed());
-            sink.lock().unwrap().push(decision);
+            if let Some((target, verdict)) = event.decision() {
+                let decision = (target.clone(), verdict.is_allowed());
+                sink.lock().unwrap().push(decision);
+            }
         });
     let options = ServeOptions::new().listen(loopback());
     let mut server = instance

@@ -141,6 +141,9 @@ pub fn wants_backtrace() -> bool {
     std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0")
 }
 
+/// The policy doesn't allow it: `sockbox policy explain` says so without having tried.
+pub const DENIED: u8 = code::DENIED;
+
 /// The numbers: curl's where curl has one; `env`'s, `timeout`'s and the shell's for the rest.
 mod code {
     pub const UNSUPPORTED_SCHEME: u8 = 1;
@@ -164,7 +167,7 @@ mod code {
     pub const CODING: u8 = 61;
     pub const LIMIT: u8 = 63;
     pub const REWIND: u8 = 65;
-    pub const WALL_TIME: u8 = 124;
+    pub const TIME: u8 = 124;
     pub const OURS: u8 = 125;
     pub const DENIED: u8 = 126;
     /// What a shell gives a process that aborted.
@@ -189,8 +192,10 @@ fn code(error: &Error) -> u8 {
         Error::SendFailed { .. } => code::SEND,
         Error::ReceiveFailed { .. } => code::RECEIVE,
         Error::ContentEncoding { .. } => code::CODING,
-        Error::LimitExceeded { .. } | Error::MemoryLimit { .. } => code::LIMIT,
-        Error::WallTime { .. } => code::WALL_TIME,
+        Error::LimitExceeded { .. } | Error::MemoryLimit { .. } | Error::Exhausted { .. } => {
+            code::LIMIT
+        }
+        Error::WallTime { .. } | Error::CpuTime { .. } => code::TIME,
         Error::Denied { .. } => code::DENIED,
         Error::Trapped { .. } => code::TRAPPED,
         // `NotRunnable`, `Read`, `Abandoned`, `Internal`, and whatever the library may add.

@@ -6,12 +6,16 @@ mod denials;
 mod exit;
 mod fetch;
 mod output;
+mod policy;
 mod progress;
+mod prompt;
+mod record;
 mod run;
 mod runtime;
 mod serve;
 mod signals;
 mod stderr;
+mod watch;
 
 use args::{Args, Command};
 use clap::error::ErrorKind;
@@ -30,7 +34,8 @@ fn main() {
     let done = match args.command {
         Command::Fetch(fetch) => fetch::run(*fetch),
         Command::Serve(serve) => serve::run(serve).map(|()| 0),
-        Command::Run(run) => run::run(run),
+        Command::Run(run) => run::run(*run),
+        Command::Policy(policy) => policy::run(policy),
         Command::Component(component) => component::run(component).map(|()| 0),
     };
     let code = done.unwrap_or_else(|failure| {

@@ -1,8 +1,9 @@
 //! What can be typed behind `sockbox fetch`.
 
+use super::grants::{Common, Connect};
 use super::ordered::{Data, Outputs, Urls};
 use super::values::{
-    Pin, Resume, credentials, grant, milliseconds, pin, redirects, referer, resume, seconds, size,
+    Pin, Resume, credentials, milliseconds, pin, redirects, referer, resume, seconds, size,
 };
 use clap::value_parser;
 use std::ffi::OsString;
@@ -149,11 +150,11 @@ pub struct Fetch {
     #[arg(long, value_name = "NUMBER", value_parser = redirects, default_value_t = 30, hide_default_value = true, allow_negative_numbers = true, help_heading = NETWORK)]
     pub max_redirs: u32,
 
-    /// Grant connecting to a host, an address or a range of addresses, at these ports or at any.
-    /// May be given more than once
-    #[arg(long, value_name = "HOST[:PORTS]", value_parser = grant, help_heading = NETWORK)]
-    pub allow_connect: Vec<String>,
+    #[command(flatten)]
+    pub connect: Connect,
 
+    #[command(flatten)]
+    pub common: Common,
     /// Use these addresses in place of a lookup, and grant them. May be given more than once
     #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]...", value_parser = pin, help_heading = NETWORK)]
     pub resolve: Vec<Pin>,

@@ -3,15 +3,15 @@
 use super::console::Console;
 use crate::args::Fetch;
 use crate::exit::Failure;
-use crate::stderr;
+use crate::watch::Watch;
 use sockbox::policy::RuleError;
-use sockbox::{AuditEvent, Error, Instance, Policy, Sandbox};
+use sockbox::{Error, Instance, Policy, Profile, Sandbox};
 
 /// An instance, made when it is needed, and again when it can't be used any more.
 pub struct Session {
     sandbox: Sandbox,
-    policy: Policy,
-    verbose: bool,
+    profile: Profile,
+    watch: Watch,
     instance: Option<Instance>,
 }
 
@@ -20,19 +20,21 @@ impl Session {
     pub fn new<'a>(
         sandbox: &Sandbox,
         args: &Fetch,
+        watch: &Watch,
         urls: impl IntoIterator<Item = &'a str>,
     ) -> Result<Session, Failure> {
-        let mut policy = granted(args)?;
+        let mut profile = args.common.profile()?;
+        profile.policy = granted(args, profile.policy);
         for url in urls {
             // Whoever fetches it learns what is wrong with it.
-            if let Ok(wider) = policy.clone().allow_url(url) {
-                policy = wider;
+            if let Ok(wider) = profile.policy.clone().allow_url(url) {
+                profile.policy = wider;
             }
         }
         Ok(Session {
             sandbox: sandbox.clone(),
-            policy,
-            verbose: args.verbose,
+            profile,
+            watch: watch.clone(),
             instance: None,
         })
     }
@@ -47,11 +49,11 @@ impl Session {
     }
 
     async fn build(&self) -> Result<Instance, Failure> {
-        let mut builder = self.sandbox.instance().policy(self.policy.clone());
-        if self.verbose {
-            builder = builder
-                .inherit_stderr()
-                .audit(|event: &AuditEvent| stderr::line(format_args!("* {event}")));
+        let mut builder = self
+            .watch
+            .over(self.sandbox.instance().profile(&self.profile)?);
+        if self.watch.verbose {
+            builder = builder.inherit_stderr();
         }
         Ok(builder.build().await?)
     }
@@ -65,6 +67,8 @@ impl Session {
                 Error::Abandoned
                     | Error::Trapped { .. }
                     | Error::WallTime { .. }
+                    | Error::CpuTime { .. }
+                    | Error::Exhausted { .. }
                     | Error::MemoryLimit { .. }
                     | Error::Internal { .. }
             ),
@@ -77,18 +81,14 @@ impl Session {
 }
 
 /// What the options grant, whatever is fetched.
-fn granted(args: &Fetch) -> Result<Policy, Failure> {
-    let mut policy = Policy::new();
+fn granted(args: &Fetch, mut policy: Policy) -> Policy {
     if args.location {
         policy = policy.allow_redirects();
     }
     for target in args.resolve.iter().flat_map(|pin| pin.targets()) {
         policy = policy.allow_connect(target);
     }
-    for rule in &args.allow_connect {
-        policy = policy.allow_connect_to(rule).map_err(Error::from)?;
-    }
-    Ok(policy)
+    args.connect.add_to(policy)
 }
 
 /// Whether anything can be granted for a URL.
