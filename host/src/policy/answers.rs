@@ -129,6 +129,17 @@ impl Answers {
             .map(|(name, _)| name)
     }
 
+    /// The name that resolved to `address`; of several, the one that was looked up last.
+    pub(crate) fn latest_name_of(&self, address: IpAddr) -> Option<&Name> {
+        let address = address.to_canonical();
+        let named = self
+            .by_name
+            .iter()
+            .filter(|(_, answer)| answer.has(address));
+        let latest = named.max_by_key(|(_, answer)| answer.number);
+        latest.map(|(name, _)| name)
+    }
+
     /// Whether the user said what `name` resolves to.
     pub fn is_pinned(&self, name: &Name) -> bool {
         self.by_name.get(name).is_some_and(|answer| answer.pinned)
@@ -167,6 +178,8 @@ mod tests {
         names.sort();
         assert_eq!(names, [&one, &two]);
         assert_eq!(answers.names_of(own).collect::<Vec<_>>(), [&one]);
+        assert_eq!(answers.latest_name_of(shared), Some(&two));
+        assert_eq!(answers.latest_name_of(own), Some(&one));
         assert_eq!(answers.names_of("192.0.2.3".parse().unwrap()).count(), 0);
     }
 
