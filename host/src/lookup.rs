@@ -348,8 +348,30 @@ mod tests {
             lookup_timeout: Duration::from_millis(5),
             ..Limits::default()
         };
-        let answer = ask(Policy::everything(), &limits, "localhost").await;
+        let network = network(Policy::everything(), &limits);
+        let answer = ask_of(&network, "localhost").await;
         assert_eq!(answer, Err(ErrorCode::TemporaryResolverFailure));
+        assert!(network.has_reached(Limit::LookupsAtOnce));
+        assert!(network.has_reached(Limit::LookupTimeout));
+    }
+
+    #[tokio::test]
+    async fn as_many_lookups_are_made_as_may_be() {
+        for (limit, made) in [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3)] {
+            let limits = Limits::default().lookups(Some(limit));
+            let network = network(Policy::everything(), &limits);
+            let mut found = 0;
+            for _ in 0..3 {
+                match ask_of(&network, "localhost").await {
+                    Ok(_) => found += 1,
+                    Err(code) => assert_eq!(code, ErrorCode::TemporaryResolverFailure),
+                }
+                // What is an address needs no lookup.
+                ask_of(&network, "127.0.0.1").await.unwrap();
+            }
+            assert_eq!(found, made, "{limit}");
+            assert_eq!(network.has_reached(Limit::Lookups), limit < 3, "{limit}");
+        }
     }
 
     #[test]

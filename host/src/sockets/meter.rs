@@ -136,8 +136,7 @@ impl Direction {
         };
         let available = bucket.available(Instant::now());
         if available == 0 {
-            self.network
-                .reached(Limit::Bandwidth, connection.target().cloned());
+            self.slowed_down(connection);
         }
         bytes.min(usize::try_from(available).unwrap_or(usize::MAX))
     }
@@ -148,14 +147,22 @@ impl Direction {
         Some(bucket.unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn slowed_down(&self, connection: &Connection) {
+        let target = connection.target().cloned();
+        self.network.reached(Limit::Bandwidth, target);
+    }
+
     /// Wait until any bytes may go it.
-    async fn flows(&self) {
+    async fn flows(&self, connection: &Connection) {
         loop {
             let Some(wait) = self.bucket().map(|mut bucket| bucket.wait(Instant::now())) else {
                 return;
             };
+            if wait.is_some_and(|wait| wait.is_zero()) {
+                return;
+            }
+            self.slowed_down(connection);
             match wait {
-                Some(wait) if wait.is_zero() => return,
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => std::future::pending().await,
             }
@@ -201,14 +208,15 @@ impl Pollable for MeteredInput {
         'a: 'b,
         Self: 'b,
     {
-        let direction = &self.connection.meter.received;
+        let connection = &*self.connection;
+        let direction = &connection.meter.received;
         match &mut self.input {
             None => Box::pin(ready(())),
             Some(input) => match direction.throttle {
                 None => input.ready(),
                 Some(_) => Box::pin(async move {
                     input.ready().await;
-                    direction.flows().await;
+                    direction.flows(connection).await;
                 }),
             },
         }
@@ -267,14 +275,15 @@ impl Pollable for MeteredOutput {
         'a: 'b,
         Self: 'b,
     {
-        let direction = &self.connection.meter.sent;
+        let connection = &*self.connection;
+        let direction = &connection.meter.sent;
         match &mut self.output {
             None => Box::pin(ready(())),
             Some(output) => match direction.throttle {
                 None => output.ready(),
                 Some(_) => Box::pin(async move {
                     output.ready().await;
-                    direction.flows().await;
+                    direction.flows(connection).await;
                 }),
             },
         }
@@ -427,7 +436,7 @@ mod tests {
         assert!(matches!(input.read(10), Err(StreamError::Closed)));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn both_ways_flow_as_fast_as_they_may() {
         let meter = meter(Limits::default().bandwidth(Some(1000)));
         let (mut input, mut output) = connection(&meter, 350);

@@ -36,14 +36,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
             |mut store: StoreContextMut<'_, State>,
              (family,): (IpAddressFamily,)|
              -> Box<dyn Future<Output = _> + Send + '_> {
-                Box::new(async move {
-                    let state = store.data_mut();
-                    if !state.has_socket_left() {
-                        return Ok((Err(ErrorCode::NewSocketLimit),));
-                    }
-                    let made = state.sockets().create_udp_socket(family).await;
-                    Ok((settled(state, made)?,))
-                })
+                Box::new(async move { Ok((create(store.data_mut(), family).await?,)) })
             },
         )?;
     let mut udp = linker.instance("wasi:sockets/udp@0.2.12")?;
@@ -62,19 +55,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         |mut store: StoreContextMut<'_, State>,
          (this, remote): (Resource<UdpSocket>, Option<IpSocketAddress>)|
          -> Box<dyn Future<Output = _> + Send + '_> {
-            Box::new(async move {
-                let state = store.data_mut();
-                let streams = plain(state.sockets().stream(this, remote).await)?;
-                if let Ok((_, outgoing)) = &streams {
-                    let connected = &mut state.tcp.peers.connected;
-                    match remote {
-                        Some(remote) => connected.insert(outgoing.rep(), remote.into()),
-                        // The number may have been that of another stream.
-                        None => connected.remove(&outgoing.rep()),
-                    };
-                }
-                Ok((streams,))
-            })
+            Box::new(async move { Ok((stream(store.data_mut(), this, remote).await?,)) })
         },
     )?;
     udp.func_wrap(
@@ -91,6 +72,39 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
             Ok((send(store.data_mut(), this, datagrams)?,))
         },
     )
+}
+
+async fn create(
+    state: &mut State,
+    family: IpAddressFamily,
+) -> wasmtime::Result<Result<Resource<UdpSocket>, ErrorCode>> {
+    if !state.has_socket_left() {
+        return Ok(Err(ErrorCode::NewSocketLimit));
+    }
+    let made = state.sockets().create_udp_socket(family).await;
+    settled(state, made)
+}
+
+type Streams = (
+    Resource<IncomingDatagramStream>,
+    Resource<OutgoingDatagramStream>,
+);
+
+async fn stream(
+    state: &mut State,
+    this: Resource<UdpSocket>,
+    remote: Option<IpSocketAddress>,
+) -> wasmtime::Result<Result<Streams, ErrorCode>> {
+    let streams = plain(state.sockets().stream(this, remote).await)?;
+    if let Ok((_, outgoing)) = &streams {
+        let connected = &mut state.tcp.peers.connected;
+        match remote {
+            Some(remote) => connected.insert(outgoing.rep(), remote.into()),
+            // The number may have been that of another stream.
+            None => connected.remove(&outgoing.rep()),
+        };
+    }
+    Ok(streams)
 }
 
 fn receive(
@@ -171,5 +185,189 @@ impl State {
                 .map(|account| (peer, account));
         }
         latest.as_ref().map(|(_, account)| &**account)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{AuditEvent, RunId, Traffic, What};
+    use crate::engine;
+    use crate::limits::{Limit, Limits};
+    use crate::network::{Network, Pins};
+    use crate::policy::Policy;
+    use std::sync::Mutex;
+    use std::time::Duration;
+    use wasmtime::{Engine, Store};
+    use wasmtime_wasi::WasiCtxBuilder;
+    use wasmtime_wasi::p2::Pollable as _;
+    use wasmtime_wasi::p2::bindings::sockets::instance_network::Host as _;
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    type Events = Arc<Mutex<Vec<What>>>;
+
+    fn store(limits: &Limits) -> (Store<State>, Events) {
+        let events = Events::default();
+        let sink = events.clone();
+        let sink = move |event: &AuditEvent| sink.lock().unwrap().push(event.what.clone());
+        let network = Network::new(
+            RunId(1),
+            Policy::everything(),
+            limits,
+            Pins::new(),
+            None,
+            Some(Arc::new(sink)),
+        );
+        let engine = Engine::new(&engine::config(false)).unwrap();
+        let store = State::store(&engine, WasiCtxBuilder::new(), network, limits);
+        (store, events)
+    }
+
+    /// A socket that is bound, with its streams.
+    async fn bound(state: &mut State, remote: Option<SocketAddr>) -> (SocketAddr, Streams) {
+        let socket = create(state, IpAddressFamily::Ipv4).await.unwrap().unwrap();
+        let this = || Resource::new_borrow(socket.rep());
+        let network = state.sockets().instance_network().unwrap();
+        let loopback = IpSocketAddress::from(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let mut sockets = state.sockets();
+        plain(sockets.start_bind(this(), network, loopback).await)
+            .unwrap()
+            .unwrap();
+        plain(sockets.finish_bind(this())).unwrap().unwrap();
+        let address = plain(sockets.local_address(this())).unwrap().unwrap();
+        let streams = stream(state, this(), remote.map(IpSocketAddress::from));
+        (address.into(), streams.await.unwrap().unwrap())
+    }
+
+    fn datagram(size: usize, to: Option<SocketAddr>) -> OutgoingDatagram {
+        OutgoingDatagram {
+            data: vec![7; size],
+            remote_address: to.map(IpSocketAddress::from),
+        }
+    }
+
+    fn peer() -> (std::net::UdpSocket, SocketAddr) {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        let address = socket.local_addr().unwrap();
+        (socket, address)
+    }
+
+    fn totals(events: &Events) -> Vec<Traffic> {
+        let events = events.lock().unwrap();
+        let totals = events.iter().filter_map(|what| match what {
+            What::Traffic(traffic) => Some(traffic.clone()),
+            _ => None,
+        });
+        totals.collect()
+    }
+
+    fn reached(events: &Events) -> Vec<(Limit, Option<Target>)> {
+        let events = events.lock().unwrap();
+        let reached = events.iter().filter_map(|what| match what {
+            What::Limit { limit, target } => Some((*limit, target.clone())),
+            _ => None,
+        });
+        reached.collect()
+    }
+
+    #[tokio::test]
+    async fn sockets_are_counted() {
+        let (mut store, events) = store(&Limits::default().sockets(2));
+        let state = store.data_mut();
+        for expected in [true, true, false, false] {
+            let made = create(state, IpAddressFamily::Ipv4).await.unwrap();
+            assert_eq!(made.is_ok(), expected, "{made:?}");
+            if let Err(code) = made {
+                assert_eq!(code, ErrorCode::NewSocketLimit);
+            }
+        }
+        assert_eq!(reached(&events), [(Limit::Sockets, None)], "told once");
+        state.tcp.closed();
+        create(state, IpAddressFamily::Ipv4).await.unwrap().unwrap();
+        create(state, IpAddressFamily::Ipv4)
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(reached(&events).len(), 2, "and again after there was room");
+    }
+
+    #[tokio::test]
+    async fn sending_ends_where_it_may_go_no_further() {
+        for connected in [false, true] {
+            let (mut store, events) = store(&Limits::default().sent_bytes(Some(100)));
+            let state = store.data_mut();
+            let (socket, address) = peer();
+            let (_, (_, outgoing)) = bound(state, connected.then_some(address)).await;
+            let to = (!connected).then_some(address);
+            let mut attempt = |sizes: &[usize]| {
+                let this = || Resource::new_borrow(outgoing.rep());
+                plain(state.sockets().check_send(this())).unwrap().unwrap();
+                let datagrams = sizes.iter().map(|size| datagram(*size, to)).collect();
+                send(state, this(), datagrams).unwrap()
+            };
+            // 99, and one that doesn't fit; then up to the bound exactly; then nothing but nothing.
+            assert_eq!(attempt(&[60, 39, 2]), Ok(2));
+            assert_eq!(attempt(&[2]), Err(ErrorCode::AccessDenied));
+            assert_eq!(attempt(&[1, 1]), Ok(1));
+            assert_eq!(attempt(&[1]), Err(ErrorCode::AccessDenied));
+            assert_eq!(attempt(&[0]), Ok(1));
+            assert_eq!(attempt(&[]), Ok(0));
+            for size in [60, 39, 1, 0] {
+                assert_eq!(socket.recv(&mut [0; 1000]).unwrap(), size);
+            }
+            let target = Target::UdpSend(address);
+            assert_eq!(reached(&events), [(Limit::SentBytes, Some(target.clone()))]);
+            drop(store);
+            let [total] = &totals(&events)[..] else {
+                panic!("{events:?}")
+            };
+            assert_eq!(total.target, Some(target));
+            assert_eq!((total.connections, total.sent, total.received), (4, 100, 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn receiving_ends_where_it_may_go_no_further() {
+        for (last, refused) in [(39, false), (40, false), (41, true)] {
+            let (mut store, events) = store(&Limits::default().received_bytes(Some(100)));
+            let state = store.data_mut();
+            let (socket, address) = peer();
+            let (ours, (incoming, _)) = bound(state, None).await;
+            for size in [60, last] {
+                socket.send_to(&vec![7; size], ours).unwrap();
+            }
+            let mut sizes = Vec::new();
+            let outcome = loop {
+                state.table.get_mut(&incoming).unwrap().ready().await;
+                let this = Resource::new_borrow(incoming.rep());
+                match receive(state, this, 16).unwrap() {
+                    Ok(datagrams) => sizes.extend(datagrams.iter().map(|it| it.data.len())),
+                    Err(code) => break Err(code),
+                }
+                if sizes.len() == 2 {
+                    break Ok(());
+                }
+            };
+            let received: usize = sizes.iter().sum();
+            if refused {
+                assert_eq!(outcome, Err(ErrorCode::AccessDenied));
+                assert_eq!(sizes, [60]);
+                let target = Some(Target::UdpReceive(address));
+                assert_eq!(reached(&events), [(Limit::ReceivedBytes, target)]);
+            } else {
+                assert_eq!(outcome, Ok(()));
+                assert_eq!(sizes, [60, last]);
+                assert_eq!(reached(&events), []);
+            }
+            drop(store);
+            let [total] = &totals(&events)[..] else {
+                panic!("{events:?}")
+            };
+            assert_eq!(total.target, Some(Target::UdpSend(address)));
+            assert_eq!(total.received, received as u64);
+            assert_eq!(events.lock().unwrap().last(), Some(&What::Ended));
+        }
     }
 }
