@@ -124,8 +124,14 @@ fn limit_behind(network: &Network, error: &Error) -> Option<Limit> {
         Error::ReceiveFailed {
             reason: NetworkError::Other,
         } => Limit::ReceivedBytes,
+        // A server may answer before it has got all, so that this is waited for.
         Error::SendFailed {
             reason: NetworkError::Other,
+        }
+        | Error::EmptyResponse
+        | Error::Timeout {
+            stage: Stage::Send | Stage::FirstByte,
+            ..
         } => Limit::SentBytes,
         Error::ResolveFailed {
             reason: NetworkError::TemporaryResolverFailure,
@@ -307,6 +313,7 @@ mod tests {
         for (code, limit) in [
             (wit::ErrorCode::ReceiveFailed(other), Limit::ReceivedBytes),
             (wit::ErrorCode::SendFailed(other), Limit::SentBytes),
+            (wit::ErrorCode::EmptyResponse, Limit::SentBytes),
             (
                 wit::ErrorCode::ResolveFailed(types::NetworkError::TemporaryResolverFailure),
                 Limit::Lookups,

@@ -95,8 +95,9 @@ impl FromStr for Host {
             url::Host::Ipv6(address) => Ok(Host::Address(IpAddr::V6(address).to_canonical())),
             url::Host::Domain(name) => {
                 let name = name.strip_suffix('.').unwrap_or(&name);
-                // A pattern is no name, though a URL may have one.
-                if name.is_empty() || name.contains('*') {
+                // A URL may have stranger ones, patterns among them, which no resolver knows.
+                let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+                if name.is_empty() || !name.bytes().all(usual) {
                     return Err(error());
                 }
                 Ok(Host::Name(Name(name.to_ascii_lowercase())))
@@ -608,6 +609,8 @@ mod tests {
             "user@example.com",
             "*.example.com/",
             "*.example.com",
+            "a,b",
+            "a!b",
         ] {
             assert_eq!(
                 input.parse::<Host>(),

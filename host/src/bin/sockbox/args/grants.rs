@@ -179,7 +179,7 @@ fn list<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<List<T>, String> {
     let mut items: Vec<String> = Vec::new();
     for part in text.split(',') {
         match items.last_mut() {
-            Some(item) if are_ports(part) => {
+            Some(item) if has_ports(item) && are_ports(part) => {
                 item.push(',');
                 item.push_str(part);
             }
@@ -189,6 +189,11 @@ fn list<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<List<T>, String> {
     let items = items.iter().map(|item| item.parse());
     let items: Result<_, T::Err> = items.collect();
     items.map(List).map_err(|error| error.to_string())
+}
+
+fn has_ports(item: &str) -> bool {
+    let behind_host = item.rfind(']').unwrap_or(0);
+    item[behind_host..].contains(':')
 }
 
 fn are_ports(text: &str) -> bool {
