@@ -101,6 +101,17 @@ impl Needed {
         rules.extend(listens.into_iter().map(|address| Rule::Listen {
             on: Endpoint::one(address),
         }));
+        // Who binds and doesn't listen: a client that says where it connects from.
+        let others = self
+            .bound
+            .iter()
+            .filter(|address| !rules.iter().any(|rule| rule.covers_bind(**address)));
+        let others: Vec<Rule> = others
+            .map(|address| Rule::Listen {
+                on: Endpoint::one(*address),
+            })
+            .collect();
+        rules.extend(others);
         // Who sends may have a socket to send from, and receive what is answered.
         let heard_others = !self.received_from.is_subset(&self.sent_to);
         let binds = self
@@ -240,6 +251,18 @@ mod tests {
                     (Target::Listen(address("127.0.0.1:4711")), None),
                 ],
                 &["--allow-listen 127.0.0.1:0"],
+            ),
+            (
+                vec![
+                    (Target::Bind(address("127.0.0.1:0")), None),
+                    (Target::Bind(address("127.0.0.1:99")), None),
+                    (connect("1.1.1.1:80"), None),
+                ],
+                &[
+                    "--allow-connect 1.1.1.1:80",
+                    "--allow-listen 127.0.0.1:0",
+                    "--allow-listen 127.0.0.1:99",
+                ],
             ),
             (
                 vec![
