@@ -259,7 +259,7 @@ fn handles_and_resources() {
         finished.assert_quiet_success().assert_stdout(b"ok 50\n");
         // There is no error code for it: the component ends.
         let finished = tries(&flags, "pollables 101");
-        finished.assert_code(134).assert_stdout(b"");
+        finished.assert_code(63).assert_stdout(b"");
         assert_told(&finished, flag);
     }
 }
@@ -273,9 +273,9 @@ fn the_last_handle_and_one_more() {
             .find(|count| tries(&[flag, "100"], &format!("pollables {count}")).code() == 0);
         let most = most.expect("a number that fits");
         let limit = |limit: u32| limit.to_string();
-        tries(&[flag, &limit(99)], &format!("pollables {most}")).assert_code(134);
+        tries(&[flag, &limit(99)], &format!("pollables {most}")).assert_code(63);
         tries(&[flag, &limit(100)], &format!("pollables {most}")).assert_code(0);
-        tries(&[flag, &limit(100)], &format!("pollables {}", most + 1)).assert_code(134);
+        tries(&[flag, &limit(100)], &format!("pollables {}", most + 1)).assert_code(63);
         tries(&[flag, &limit(101)], &format!("pollables {}", most + 1)).assert_code(0);
     }
 }
@@ -318,7 +318,7 @@ fn bytes_in_one_call() {
     let flags = ["--max-hostcall-bytes", "10000"];
     tries(&flags, "hand-over 5000").assert_quiet_success();
     let finished = tries(&flags, "hand-over 20000");
-    finished.assert_code(134);
+    finished.assert_code(63);
     assert_told(&finished, "--max-hostcall-bytes");
 }
 
