@@ -67,17 +67,16 @@ async fn nothing_of_a_run_survives_it() {
         eprintln!("{end:?}");
         ended.store(0, Ordering::SeqCst);
         let server = free_port();
-        let mut limits = Limits::default();
-        limits.handles = 1_000;
+        let mut limits = Limits::default().handles(1_000);
         let last = match end {
             End::Return => "env",
             End::Trap => "pollables 2000",
             End::WallTime => {
-                limits.wall_time = Some(Duration::from_millis(500));
+                limits = limits.wall_time(Some(Duration::from_millis(500)));
                 "sleep 1000"
             }
             End::CpuTime => {
-                limits.cpu_time = Some(Duration::from_millis(500));
+                limits = limits.cpu_time(Some(Duration::from_millis(500)));
                 "compute"
             }
             End::Drop => "sleep 1000",
