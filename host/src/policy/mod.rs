@@ -702,6 +702,9 @@ pub(crate) fn without_credentials(url: &str) -> String {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Instant;

@@ -75,6 +75,7 @@ fn explain(args: &Explain) -> Result<i32, Failure> {
     };
     let explanations = match question(operation, object)? {
         Question::Target(target) => vec![judged(&profile.policy, &target, &answers)],
+        Question::Listen(address) => listening(&profile.policy, address, &answers),
         Question::Name { name, port, udp } => {
             of_name(&profile.policy, &name, port, udp, &profile, &answers)
         }
@@ -90,6 +91,7 @@ fn explain(args: &Explain) -> Result<i32, Failure> {
 /// What can be asked.
 enum Question {
     Target(Target),
+    Listen(SocketAddr),
     /// To reach a name, which has no addresses yet.
     Name {
         name: Name,
@@ -115,6 +117,17 @@ fn judged(policy: &Policy, target: &Target, answers: &Answers) -> Explanation {
                 format!("denied: {target}: {reason}{}", flag.unwrap_or_default())
             }
         },
+    }
+}
+
+/// What a policy says of listening on an address, for which a socket has to be bound first.
+fn listening(policy: &Policy, address: SocketAddr, answers: &Answers) -> Vec<Explanation> {
+    let bind = judged(policy, &Target::Bind(address), answers);
+    let listen = judged(policy, &Target::Listen(address), answers);
+    // Which port it will be is the system's to say then.
+    match bind.allowed && address.port() != 0 {
+        true => vec![listen],
+        false => vec![bind],
     }
 }
 
@@ -217,7 +230,7 @@ fn question(operation: &str, object: &str) -> Result<Question, Failure> {
             Question::Target(Target::Resolve(name))
         }
         "bind" => Question::Target(Target::Bind(address()?)),
-        "listen" => Question::Target(Target::Listen(address()?)),
+        "listen" => Question::Listen(address()?),
         "udp-bind" => Question::Target(Target::UdpBind(address()?)),
         "udp-receive" => Question::Target(Target::UdpReceive(address()?)),
         "accept" => {
