@@ -60,12 +60,14 @@
 
 pub mod audit;
 mod bindings;
+mod cache;
 mod component;
 mod convert;
 mod engine;
 mod error;
 mod exports;
 mod fetch;
+pub mod inspect;
 mod instance;
 pub mod limits;
 mod load;
@@ -82,6 +84,7 @@ mod state;
 mod ticker;
 
 pub use audit::{AuditEvent, AuditSink, RunId};
+pub use cache::CacheUse;
 pub use error::{ConnectFailure, Error, NetworkError, ResponseLimit, Result, Stage, TimeBound};
 pub use exports::Wasi;
 pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};

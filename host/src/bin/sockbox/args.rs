@@ -1,10 +1,12 @@
 //! What can be typed.
 
 mod fetch;
+mod inspect;
 mod ordered;
 mod values;
 
 pub use fetch::Fetch;
+pub use inspect::{Compile, Inspect};
 pub use ordered::{Data, DataKind, SaveAs};
 pub use values::{seconds, size};
 
@@ -28,6 +30,7 @@ Examples:
   sockbox fetch -o page.html http://example.com/
   sockbox serve --listen 127.0.0.1:9999
   sockbox run program.wasm some arguments
+  sockbox inspect program.wasm
   sockbox component -o sockbox.wasm
 
 Exit codes are curl's where curl has one: 3 invalid URL, 6 unknown host, 7 no connection, 18 page
@@ -40,6 +43,8 @@ pub enum Command {
     Fetch(Box<Fetch>),
     Serve(Serve),
     Run(Run),
+    Inspect(Inspect),
+    Compile(Compile),
     Component(Component),
 }
 
@@ -66,7 +71,7 @@ impl Command {
             Command::Fetch(fetch) => fetch.verbose,
             Command::Serve(serve) => serve.verbose,
             Command::Run(run) => run.verbose,
-            Command::Component(_) => false,
+            Command::Inspect(_) | Command::Compile(_) | Command::Component(_) => false,
         }
     }
 }
@@ -113,7 +118,18 @@ pub struct Run {
     #[arg(short, long)]
     pub verbose: bool,
 
-    /// The component, as a binary (.wasm) or as text (.wat), and what it is given as its arguments
+    /// Take a COMPONENT that is compiled already (sockbox compile). It is native code, which no sandbox
+    /// holds: only for files that nobody but you can have written
+    #[arg(long)]
+    pub allow_precompiled: bool,
+
+    /// Compile the component even if it was compiled before, and don't keep it in SOCKBOX_CACHE_DIR (by
+    /// default XDG_CACHE_HOME/sockbox, or ~/.cache/sockbox)
+    #[arg(long)]
+    pub no_cache: bool,
+
+    /// The component, as a binary (.wasm) or as text (.wat), and what it is given as its arguments; `-`
+    /// is a component on standard input
     // One list, so that what follows the component is never taken for an option of ours.
     #[arg(
         trailing_var_arg = true,

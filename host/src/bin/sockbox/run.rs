@@ -4,8 +4,8 @@ use crate::args::Run;
 use crate::denials::Denials;
 use crate::exit::Failure;
 use crate::runtime::block_on;
-use crate::stderr;
-use sockbox::{AuditEvent, Error, Policy, Sandbox};
+use crate::{cache, source, stderr};
+use sockbox::{AuditEvent, Error, Policy, Program, Sandbox};
 use std::path::Path;
 
 /// Gives the component's own exit code.
@@ -21,7 +21,10 @@ pub fn run(args: Run) -> Result<i32, Failure> {
             reason: format!("the argument {word:?} is not Unicode, as a component's have to be"),
         })?);
     }
-    let program = Sandbox::new()?.program_file(file)?;
+    let program = load(file, args.allow_precompiled, args.no_cache)?;
+    if args.verbose {
+        stderr::line(format_args!("* {}", program.cache_use()));
+    }
     let mut command = program.command().args(given).inherit_stdio();
     if args.allow_net {
         command = command.policy(Policy::everything());
@@ -40,4 +43,21 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         denials.tell();
     }
     done
+}
+
+/// Make a program of the component in `file`.
+#[allow(unsafe_code, reason = "native code is loaded")]
+fn load(file: &Path, allow_precompiled: bool, no_cache: bool) -> Result<Program, Failure> {
+    let mut sandbox = Sandbox::builder();
+    if let Some(folder) = cache::folder().filter(|_| !no_cache) {
+        sandbox = sandbox.cache_dir(folder);
+    }
+    let sandbox = sandbox.build()?;
+    let (name, bytes) = source::read(file)?;
+    Ok(if allow_precompiled && Sandbox::is_precompiled(&bytes) {
+        // SAFETY: whoever gave the option answers for the file.
+        unsafe { sandbox.program_precompiled(name, bytes)? }
+    } else {
+        sandbox.program_named(name, bytes)?
+    })
 }
