@@ -2,7 +2,7 @@
 
 use crate::audit::AuditSink;
 use crate::cache::CacheUse;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::instance::{Clock, Grants, failure};
 use crate::limits::Limits;
 use crate::load;
@@ -138,9 +138,9 @@ impl Sandbox {
         cache: CacheUse,
         file: Option<&Path>,
     ) -> Result<Program> {
-        let pre = CommandPre::new(pre).map_err(|error| {
-            let error = load::first_line(&error);
-            load::not_runnable(file, format!("{IS_NO_COMMAND}: {error}"))
+        let pre = CommandPre::new(pre).map_err(|error| Error::NotRunnable {
+            file: file.map(Path::to_owned),
+            problem: format!("{IS_NO_COMMAND}: {}", load::first_line(&error)),
         })?;
         Ok(Program {
             sandbox: self.clone(),
