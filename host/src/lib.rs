@@ -60,6 +60,7 @@
 
 pub mod audit;
 mod bindings;
+mod cache;
 mod component;
 mod convert;
 mod decider;
@@ -67,6 +68,7 @@ mod engine;
 mod error;
 mod exports;
 mod fetch;
+pub mod inspect;
 mod instance;
 pub mod limits;
 mod load;
@@ -84,6 +86,7 @@ mod state;
 mod ticker;
 
 pub use audit::{AuditEvent, AuditSink, RunId, What};
+pub use cache::CacheUse;
 pub use decider::{Decider, Decision, Question};
 pub use error::{ConnectFailure, Error, NetworkError, ResponseLimit, Result, Stage, TimeBound};
 pub use exports::Wasi;

@@ -24,6 +24,9 @@ impl Program {
     /// the default.
     pub fn sockbox<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         let mut program = Self::new(paths::sockbox(), [] as [&str; 0]);
+        // What it compiles is kept with the build, and not with the user's own things.
+        let cache = paths::target_dir().join("cache");
+        program.command.env("SOCKBOX_CACHE_DIR", cache);
         for arg in args {
             program.command.arg(arg.as_ref());
             if arg.as_ref() == "serve" && Wasi::under_test() == Wasi::V0_3 {
@@ -131,6 +134,27 @@ impl Program {
     /// The program and its arguments.
     pub(crate) fn words(&self) -> impl Iterator<Item = &OsStr> {
         std::iter::once(self.command.get_program()).chain(self.command.get_args())
+    }
+
+    /// Let files' permissions hold it, as they hold every user but root.
+    pub fn held_by_permissions(self) -> Self {
+        if !rustix::process::geteuid().is_root() {
+            return self;
+        }
+        let args = ["--bounding-set=-dac_override,-dac_read_search"];
+        self.launched_by(Path::new("setpriv"), args)
+    }
+
+    /// Unset a variable of its environment.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Let it read this file as its standard input.
+    pub fn stdin(mut self, file: impl Into<Stdio>) -> Self {
+        self.command.stdin(file);
+        self
     }
 
     /// Set a variable of its environment.

@@ -65,7 +65,18 @@ pub struct Run {
     #[arg(short, long)]
     pub verbose: bool,
 
-    /// The component, as a binary (.wasm) or as text (.wat), and what it is given as its arguments
+    /// Take a COMPONENT that is compiled already (sockbox compile). It is native code, which no sandbox
+    /// holds: only for files that nobody but you can have written
+    #[arg(long)]
+    pub allow_precompiled: bool,
+
+    /// Compile the component even if it was compiled before, and don't keep it in SOCKBOX_CACHE_DIR (by
+    /// default XDG_CACHE_HOME/sockbox, or ~/.cache/sockbox)
+    #[arg(long)]
+    pub no_cache: bool,
+
+    /// The component, as a binary (.wasm) or as text (.wat), and what it is given as its arguments; `-`
+    /// is a component on standard input
     // One list, so that what follows the component is never taken for an option of ours.
     #[arg(
         trailing_var_arg = true,
