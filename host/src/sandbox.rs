@@ -238,6 +238,9 @@ fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
     linker.allow_shadowing(true);
     ip_name_lookup::add_to_linker::<State, HasLookup>(&mut linker, State::lookup)?;
     sockets::add_to_linker(&mut linker)?;
+    if wasi == Wasi::V0_3 {
+        sockets::wasi_0_3::add_to_linker(&mut linker)?;
+    }
     readiness::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)

@@ -7,6 +7,7 @@ use crate::python;
 use crate::tools;
 use crate::wasi::Wasi;
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -187,6 +188,16 @@ impl Program {
             files,
             ..self.launched_by(python::path(), args)
         }
+    }
+
+    /// Let the real systemd-socket-activate listen on an address, and start it when there is a client.
+    /// None where the machine lacks that program.
+    pub fn socket_activated(self, address: SocketAddr) -> Option<Self> {
+        let launcher = tools::systemd_socket_activate();
+        if launcher.is_none() {
+            eprintln!("there is no systemd-socket-activate");
+        }
+        Some(self.launched_by(&launcher?, ["-l", &address.to_string()]))
     }
 
     /// Start it by another program, which is given its path and arguments behind its own.

@@ -6,12 +6,21 @@
 
 mod connection;
 mod inherited;
+mod options;
+mod ours;
+pub(crate) mod wasi_0_3;
+
+#[cfg(test)]
+mod calls;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use inherited::Inherited;
 
 use crate::state::State;
 use connection::Connection;
-use inherited::Listening;
+use inherited::{Listening, Stage};
+use ours::Ours;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -26,7 +35,7 @@ use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, Network as NetworkHandle, Pollable, SocketResult, TcpSocket,
     subscribe,
 };
-use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
 
 /// How many of a run's TCP sockets are open, and how many may be.
 pub(crate) struct Sockets {
@@ -69,16 +78,15 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     )?;
 
     let mut tcp = linker.instance("wasi:sockets/tcp@0.2.12")?;
+    options::add_to_linker(&mut tcp)?;
+    add_connecting(&mut tcp)?;
     add_listening(&mut tcp)?;
     tcp.func_wrap(
         "[method]tcp-socket.local-address",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            if let Some(listening) = state.inherited.get(this.rep()) {
-                return Ok((Ok(listening.address.into()),));
-            }
-            let address = match connection(state, &this) {
-                Some(connection) => Ok(connection.local.into()),
+            let address = match state.ours(&this) {
+                Some(ours) => Ok(ours.local_address().into()),
                 None => plain(state.sockets().local_address(this))?,
             };
             Ok((address,))
@@ -145,6 +153,35 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     )
 }
 
+/// What none of our own does: each has another purpose.
+fn add_connecting(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    tcp.func_wrap(
+        "[method]tcp-socket.start-connect",
+        |mut store: StoreContextMut<'_, State>,
+         (this, network, address): (
+            Resource<TcpSocket>,
+            Resource<NetworkHandle>,
+            IpSocketAddress,
+        )| {
+            let state = store.data_mut();
+            Ok((match state.ours(&this) {
+                Some(ours) => Err(ours.refusal()),
+                None => plain(state.sockets().start_connect(this, network, address))?,
+            },))
+        },
+    )?;
+    tcp.func_wrap(
+        "[method]tcp-socket.finish-connect",
+        |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
+            let state = store.data_mut();
+            Ok((match state.ours(&this) {
+                Some(_) => Err(ErrorCode::NotInProgress),
+                None => plain(state.sockets().finish_connect(this))?,
+            },))
+        },
+    )
+}
+
 /// What a listening socket does, which may be an inherited one.
 fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     tcp.func_wrap_async(
@@ -158,7 +195,7 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
          -> Box<dyn Future<Output = _> + Send + '_> {
             Box::new(async move {
                 let state = store.data_mut();
-                let bound = match state.inherit(this.rep(), address.into()) {
+                let bound = match state.inherit(&this, address.into())? {
                     Some(bound) => bound,
                     None => plain(state.sockets().start_bind(this, network, address).await)?,
                 };
@@ -170,8 +207,8 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         "[method]tcp-socket.finish-bind",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            Ok((match state.inherited.get(this.rep()) {
-                Some(_) => Ok(()),
+            Ok((match state.ours(&this) {
+                Some(ours) => ours.go_on(Stage::Binding, Stage::Bound),
                 None => plain(state.sockets().finish_bind(this))?,
             },))
         },
@@ -183,8 +220,8 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
          -> Box<dyn Future<Output = _> + Send + '_> {
             Box::new(async move {
                 let state = store.data_mut();
-                Ok((match state.inherited.get(this.rep()) {
-                    Some(_) => Ok(()),
+                Ok((match state.ours(&this) {
+                    Some(ours) => ours.go_on(Stage::Bound, Stage::Starting),
                     None => plain(state.sockets().start_listen(this).await)?,
                 },))
             })
@@ -194,8 +231,8 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         "[method]tcp-socket.finish-listen",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            Ok((match state.inherited.get(this.rep()) {
-                Some(_) => Ok(()),
+            Ok((match state.ours(&this) {
+                Some(ours) => ours.go_on(Stage::Starting, Stage::Listening),
                 None => plain(state.sockets().finish_listen(this))?,
             },))
         },
@@ -204,10 +241,15 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         "[method]tcp-socket.subscribe",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            let pollable = match state.inherited.get(this.rep()) {
-                Some(listening) => {
-                    let listening = state.table.push_child(listening.clone(), &this)?;
+            let pollable = match state.ours(&this) {
+                Some(Ours::Listening(listening)) => {
+                    let listening = listening.clone();
+                    let listening = state.table.push_child(listening, &this)?;
                     subscribe(&mut state.table, listening)?
+                }
+                Some(Ours::Connection(_)) => {
+                    let connection = Resource::<Connection>::new_borrow(this.rep());
+                    subscribe(&mut state.table, connection)?
                 }
                 None => state.sockets().subscribe(this)?,
             };
@@ -218,7 +260,13 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         "[method]tcp-socket.accept",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            let listening = state.inherited.get(this.rep()).cloned();
+            let listening = match state.ours(&this) {
+                Some(Ours::Listening(listening)) if listening.stage() >= Stage::Starting => {
+                    Some(listening.clone())
+                }
+                Some(_) => return Ok((Err(ErrorCode::InvalidState),)),
+                None => None,
+            };
             let accepted: Result<Accepted, ErrorCode> = if !state.tcp.are_used_up() {
                 counted(state, |state| match &listening {
                     Some(listening) => accept(state, listening),
@@ -244,22 +292,43 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 
 impl State {
     /// Let an inherited listener take the place of a socket that is to be bound, if there is one at
-    /// the address.
-    fn inherit(&mut self, rep: u32, address: SocketAddr) -> Option<Result<(), ErrorCode>> {
-        if !self.inherited.take(rep, address) {
-            return None;
+    /// the address. None leaves the answer to wasmtime-wasi.
+    fn inherit(
+        &mut self,
+        socket: &Resource<TcpSocket>,
+        address: SocketAddr,
+    ) -> wasmtime::Result<Option<Result<(), ErrorCode>>> {
+        if let Some(ours) = self.ours(socket) {
+            return Ok(Some(Err(ours.refusal())));
+        }
+        let rep = socket.rep();
+        if !may_be_bound(&mut self.sockets(), rep, address)? || !self.inherited.take(rep, address) {
+            return Ok(None);
         }
         let allowed = [SocketAddrUse::TcpBind, SocketAddrUse::TcpListen]
             .into_iter()
             .all(|use_| self.network.allows_address(address, use_));
-        Some(match allowed {
+        Ok(Some(match allowed {
             true => Ok(()),
             false => {
                 self.inherited.close(rep);
                 Err(ErrorCode::AccessDenied)
             }
-        })
+        }))
     }
+}
+
+/// Whether a socket of wasmtime-wasi's could be bound to an address of this kind.
+fn may_be_bound(
+    theirs: &mut WasiSocketsCtxView<'_>,
+    rep: u32,
+    address: SocketAddr,
+) -> wasmtime::Result<bool> {
+    let socket = || Resource::new_borrow(rep);
+    let is_ipv4 = theirs.address_family(socket())? == IpAddressFamily::Ipv4;
+    // A socket that is connecting has no address yet, and no options.
+    let is_new = theirs.local_address(socket()).is_err() && theirs.hop_limit(socket()).is_ok();
+    Ok(is_new && is_ipv4 == address.is_ipv4())
 }
 
 /// Accept a connection on an inherited listener.
@@ -274,7 +343,7 @@ fn accept(state: &mut State, listening: &Listening) -> SocketResult<Accepted> {
     let input: Resource<DynInputStream> = state.table.push_child(input, &socket)?;
     let output: Resource<DynOutputStream> = state.table.push_child(output, &socket)?;
     // The component knows of one kind of socket. Whatever it may do with this one looks for ours
-    // first; the rest (options of sockets) is a trap.
+    // first.
     Ok((Resource::new_own(socket.rep()), input, output))
 }
 
