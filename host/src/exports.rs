@@ -24,8 +24,9 @@ pub enum Wasi {
     /// idle, and a connection takes more memory. What wasmtime does for it counts as experimental.
     ///
     /// The host can't hold the component to a number of accepted connections there
-    /// ([`Limits::sockets`](crate::Limits::sockets)), nor let it have a socket that listens already
-    /// ([`ServeOptions::listener`](crate::ServeOptions::listener)).
+    /// ([`Limits::sockets`](crate::Limits::sockets)), nor count what goes through its sockets (the other
+    /// limits of the network, and [`Traffic`](crate::audit::Traffic)), nor let it have a socket that listens
+    /// already ([`ServeOptions::listener`](crate::ServeOptions::listener)).
     V0_3,
 }
 

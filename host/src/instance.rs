@@ -1,10 +1,12 @@
 //! One run of the component.
 
 use crate::audit::{AuditSink, RunId};
+use crate::cpu::CpuTime;
 use crate::decider::Decider;
 use crate::error::{Error, Result};
+use crate::exhausted;
 use crate::exports::Exports;
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::network::{Network, Pins};
 use crate::policy::Policy;
 use crate::profile::{Pin, Profile};
@@ -144,7 +146,8 @@ impl InstanceBuilder {
     /// Start the component.
     ///
     /// # Errors
-    /// - [`Error::WallTime`], [`Error::MemoryLimit`]: the limits are too tight for it to start.
+    /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: the
+    ///   limits are too tight for it to start.
     /// - [`Error::Trapped`], [`Error::Internal`]: it can't start.
     pub async fn build(self) -> Result<Instance> {
         let mut wasi = WasiCtxBuilder::new();
@@ -153,7 +156,8 @@ impl InstanceBuilder {
         }
         let run = self.sandbox.next_run();
         let mut store = self.grants.store(self.sandbox.engine(), run, wasi);
-        let clock = Clock::start(&self.sandbox, &self.grants.limits)?;
+        let network = store.data().network.clone();
+        let clock = Clock::start(&self.sandbox, &self.grants.limits, network)?;
         let started = clock
             .time(self.sandbox.exports().instantiate(&mut store))
             .await?;
@@ -301,7 +305,7 @@ impl Call {
     /// Run the component's part of it.
     ///
     /// # Errors
-    /// [`Error::WallTime`]. The call is abandoned then.
+    /// [`Error::WallTime`], [`Error::CpuTime`]. The call is abandoned then.
     pub(crate) async fn run<F: Future>(&self, call: F) -> Result<F::Output> {
         self.clock.time(call).await
     }
@@ -313,11 +317,17 @@ pub(crate) struct Clock {
     ticker: TickerHandle,
     /// When the run has to be over, and how long it had.
     deadline: Option<(Instant, Duration)>,
+    cpu: Option<CpuTime>,
+    network: Arc<Network>,
 }
 
 impl Clock {
     /// Start a run's time.
-    pub(crate) fn start(sandbox: &Sandbox, limits: &Limits) -> Result<Clock> {
+    pub(crate) fn start(
+        sandbox: &Sandbox,
+        limits: &Limits,
+        network: Arc<Network>,
+    ) -> Result<Clock> {
         let ticker = sandbox.ticker().handle().map_err(|error| {
             Error::internal(format_args!("the system has no thread to give: {error}"))
         })?;
@@ -325,31 +335,56 @@ impl Clock {
         let deadline = limits
             .wall_time
             .and_then(|time| Some((Instant::now().checked_add(time)?, time)));
-        Ok(Clock { ticker, deadline })
+        Ok(Clock {
+            ticker,
+            deadline,
+            cpu: limits.cpu_time.map(CpuTime::new),
+            network,
+        })
     }
 
     /// Run a piece of it.
     ///
     /// # Errors
-    /// [`Error::WallTime`].
+    /// [`Error::WallTime`], [`Error::CpuTime`].
     pub(crate) async fn time<F: Future>(&self, piece: F) -> Result<F::Output> {
         // tokio lets a task learn of 128 ready sockets before it has to yield, and tells it of the
         // others that they aren't ready. A component can't know that it should yield, and yields
         // anyway when it waits or its tick is over.
         let piece = unconstrained(self.ticker.drive(piece));
-        match self.deadline {
-            None => Ok(piece.await),
-            Some((deadline, limit)) => tokio::time::timeout_at(deadline, piece)
+        let computing = async {
+            match &self.cpu {
+                None => Ok(piece.await),
+                Some(cpu) => cpu.bound(piece).await,
+            }
+        };
+        let done = match self.deadline {
+            None => computing.await,
+            Some((deadline, limit)) => tokio::time::timeout_at(deadline, computing)
                 .await
-                .map_err(|_| Error::WallTime { limit }),
+                .unwrap_or(Err(Error::WallTime { limit })),
+        };
+        match &done {
+            Err(Error::WallTime { .. }) => self.network.reached(Limit::WallTime, None),
+            Err(Error::CpuTime { .. }) => self.network.reached(Limit::CpuTime, None),
+            _ => {}
         }
+        done
     }
 }
 
 /// What it means that a call into a component failed.
 pub(crate) fn failure(store: &Store<State>, error: wasmtime::Error) -> Error {
-    if let Some(limit) = store.data().limiter.memory_refused() {
+    let State {
+        limiter, network, ..
+    } = store.data();
+    if let Some(limit) = limiter.memory_refused() {
+        network.reached(Limit::Memory, None);
         return Error::MemoryLimit { limit };
+    }
+    if let Some(limit) = exhausted::limit(&error, limiter) {
+        network.reached(limit, None);
+        return Error::Exhausted { limit };
     }
     let backtrace = error
         .downcast_ref::<WasmBacktrace>()

@@ -1,6 +1,7 @@
 //! `wasi:sockets/ip-name-lookup` with a policy, a timeout and a memory.
 
 use crate::bindings::ip_name_lookup;
+use crate::limits::Limit;
 use crate::network::Network;
 use crate::policy::{Host, Name, Target};
 use std::future::poll_fn;
@@ -140,13 +141,23 @@ async fn answer(network: &Network, name: &Name) -> Answer {
 /// Ask the system's resolver.
 async fn look_up(network: &Network, name: &Name) -> Answer {
     let question = (name.as_str().to_owned(), 0);
+    let reached = |limit| network.reached(limit, Some(Target::Resolve(name.clone())));
+    if !network.counts_lookup() {
+        reached(Limit::Lookups);
+        return Err(ErrorCode::TemporaryResolverFailure);
+    }
     let asked = async {
-        let turn = network
-            .lookups
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(io::Error::other)?;
+        let turns = network.lookups.clone();
+        let turn = match turns.clone().try_acquire_owned() {
+            Ok(turn) => {
+                network.has_room(Limit::LookupsAtOnce);
+                turn
+            }
+            Err(_) => {
+                reached(Limit::LookupsAtOnce);
+                turns.acquire_owned().await.map_err(io::Error::other)?
+            }
+        };
         tokio::task::spawn_blocking(move || {
             // Kept by the thread, not by whoever waits for it: it is the threads that are counted.
             let _turn = turn;
@@ -156,13 +167,17 @@ async fn look_up(network: &Network, name: &Name) -> Answer {
         .map_err(io::Error::other)?
     };
     match tokio::time::timeout(network.lookup_timeout, asked).await {
-        Err(_) => Err(ErrorCode::TemporaryResolverFailure),
+        Err(_) => {
+            reached(Limit::LookupTimeout);
+            Err(ErrorCode::TemporaryResolverFailure)
+        }
         Ok(Err(error)) => Err(classify(&error)),
         Ok(Ok(addresses)) if addresses.is_empty() => Err(ErrorCode::NameUnresolvable),
-        Ok(Ok(addresses)) => Ok(addresses
-            .into_iter()
-            .map(|address| address.ip().to_canonical())
-            .collect()),
+        Ok(Ok(addresses)) => {
+            network.has_room(Limit::LookupTimeout);
+            let addresses = addresses.into_iter();
+            Ok(addresses.map(|it| it.ip().to_canonical()).collect())
+        }
     }
 }
 
@@ -333,8 +348,30 @@ mod tests {
             lookup_timeout: Duration::from_millis(5),
             ..Limits::default()
         };
-        let answer = ask(Policy::everything(), &limits, "localhost").await;
+        let network = network(Policy::everything(), &limits);
+        let answer = ask_of(&network, "localhost").await;
         assert_eq!(answer, Err(ErrorCode::TemporaryResolverFailure));
+        assert!(network.has_reached(Limit::LookupsAtOnce));
+        assert!(network.has_reached(Limit::LookupTimeout));
+    }
+
+    #[tokio::test]
+    async fn as_many_lookups_are_made_as_may_be() {
+        for (limit, made) in [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3)] {
+            let limits = Limits::default().lookups(Some(limit));
+            let network = network(Policy::everything(), &limits);
+            let mut found = 0;
+            for _ in 0..3 {
+                match ask_of(&network, "localhost").await {
+                    Ok(_) => found += 1,
+                    Err(code) => assert_eq!(code, ErrorCode::TemporaryResolverFailure),
+                }
+                // What is an address needs no lookup.
+                ask_of(&network, "127.0.0.1").await.unwrap();
+            }
+            assert_eq!(found, made, "{limit}");
+            assert_eq!(network.has_reached(Limit::Lookups), limit < 3, "{limit}");
+        }
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use crate::audit::{AuditEvent, AuditSink, RunId, What};
 use crate::bindings::types;
 use crate::decider::{Decider, Decision, Question};
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::policy::{Answers, Basis, DenialReason, Host, Name, Policy, Target, Verdict, is_any};
+use crate::traffic::{Account, Accounts};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, ready};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -30,8 +32,14 @@ pub(crate) struct Network {
     granted: Mutex<Granted>,
     pins: Pins,
     decider: Option<Arc<dyn Decider>>,
-    audit: Option<Arc<dyn AuditSink>>,
+    /// None where nobody wants to know, and once the run is over.
+    audit: Mutex<Option<Arc<dyn AuditSink>>>,
+    accounts: Option<Mutex<Accounts>>,
+    /// The limits that have been reached, a bit for each.
+    reached: AtomicU32,
     denials: Mutex<VecDeque<(Target, DenialReason)>>,
+    /// How many more names may be looked up; none: any number.
+    lookups_left: Option<AtomicU64>,
     pub(crate) lookups: Arc<Semaphore>,
     pub(crate) lookup_timeout: Duration,
 }
@@ -66,8 +74,11 @@ impl Network {
             policy,
             pins,
             decider,
-            audit,
+            accounts: audit.is_some().then(Mutex::default),
+            audit: Mutex::new(audit),
+            reached: AtomicU32::new(0),
             denials: Mutex::default(),
+            lookups_left: limits.lookups.map(AtomicU64::new),
             lookups: Arc::new(Semaphore::new(
                 limits.lookups_at_once.min(Semaphore::MAX_PERMITS),
             )),
@@ -156,9 +167,77 @@ impl Network {
 
     /// Record something, if anybody wants it.
     pub(crate) fn record(&self, what: impl FnOnce() -> What) {
-        if let Some(audit) = &self.audit {
+        // Held meanwhile, so that nothing comes behind the end.
+        if let Some(audit) = &*locked(&self.audit) {
             audit.record(&AuditEvent::now(self.run, what()));
         }
+    }
+
+    /// A limit has been reached. That is recorded once, until there was [room](Self::has_room): a
+    /// component may run into it again as often as it can.
+    pub(crate) fn reached(&self, limit: Limit, target: Option<Target>) {
+        if self.reached.fetch_or(bit(limit), Ordering::Relaxed) & bit(limit) == 0 {
+            tracing::debug!(run = %self.run, %limit, "limit reached");
+            self.record(|| What::Limit { limit, target });
+        }
+    }
+
+    /// A limit that comes and goes left room for one more.
+    pub(crate) fn has_room(&self, limit: Limit) {
+        if self.has_reached(limit) {
+            self.reached.fetch_and(!bit(limit), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a limit has been reached, and there was no room since.
+    pub(crate) fn has_reached(&self, limit: Limit) -> bool {
+        self.reached.load(Ordering::Relaxed) & bit(limit) != 0
+    }
+
+    /// Whether one more name may be looked up, which is counted.
+    pub(crate) fn counts_lookup(&self) -> bool {
+        let Some(left) = &self.lookups_left else {
+            return true;
+        };
+        let one_less = |left: u64| left.checked_sub(1);
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+            .is_ok()
+    }
+
+    /// The account of what is exchanged with a target, where anybody wants to know.
+    pub(crate) fn account(&self, target: Target) -> Option<Arc<Account>> {
+        let accounts = self.accounts.as_ref()?;
+        let name = match &target {
+            Target::Connect(address) | Target::UdpSend(address) => self.name_of(address.ip()),
+            _ => None,
+        };
+        Some(locked(accounts).of(target, name))
+    }
+
+    /// Whether anybody wants to know what is exchanged with whom.
+    pub(crate) fn keeps_accounts(&self) -> bool {
+        self.accounts.is_some()
+    }
+
+    /// The name that resolved to an address, the latest one if there are several.
+    pub(crate) fn name_of(&self, address: IpAddr) -> Option<Name> {
+        locked(&self.granted)
+            .answers
+            .latest_name_of(address)
+            .cloned()
+    }
+
+    /// The run is over: record what it came to.
+    pub(crate) fn end(&self) {
+        let totals = self
+            .accounts
+            .as_ref()
+            .map(|accounts| locked(accounts).close());
+        for traffic in totals.into_iter().flatten() {
+            self.record(|| What::Traffic(traffic));
+        }
+        self.record(|| What::Ended);
+        *locked(&self.audit) = None;
     }
 
     /// The addresses that the user said a name resolves to.
@@ -304,6 +383,10 @@ impl Network {
             }
         })
     }
+}
+
+fn bit(limit: Limit) -> u32 {
+    1 << limit as u32
 }
 
 /// The address that a URL names, where it names one and not a name.
@@ -578,5 +661,95 @@ mod tests {
                 "receive a datagram from 192.0.2.1:80: false",
             ]
         );
+    }
+
+    /// A network that records, and what it has recorded.
+    fn recording(limits: &Limits) -> (Network, Arc<Mutex<Vec<String>>>) {
+        let record = Arc::new(Mutex::new(Vec::new()));
+        let sink = record.clone();
+        let sink = move |event: &AuditEvent| sink.lock().unwrap().push(event.to_string());
+        let policy = Policy::everything();
+        let sink: Arc<dyn AuditSink> = Arc::new(sink);
+        let network = Network::new(RunId(1), policy, limits, Pins::new(), None, Some(sink));
+        (network, record)
+    }
+
+    #[test]
+    fn a_limit_is_told_when_it_is_reached_and_not_each_time() {
+        let (network, record) = recording(&Limits::default());
+        for _ in 0..3 {
+            network.reached(Limit::Sockets, None);
+            network.reached(Limit::Lookups, None);
+        }
+        assert!(network.has_reached(Limit::Sockets));
+        assert!(!network.has_reached(Limit::Handles));
+        network.has_room(Limit::Sockets);
+        assert!(!network.has_reached(Limit::Sockets));
+        let target = Target::Connect(address("192.0.2.1:80"));
+        network.reached(Limit::Sockets, Some(target));
+        network.reached(Limit::Lookups, None);
+        assert_eq!(
+            *locked(&record),
+            [
+                "limit: no more sockets (--max-sockets bounds them)",
+                "limit: no more lookups (--max-lookups bounds them)",
+                "limit: no more sockets for this: connect to 192.0.2.1:80 (--max-sockets bounds \
+                 them)",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_limit_has_a_bit_of_its_own() {
+        let bits = Limit::all().fold(0, |bits, limit| {
+            assert_eq!(bits & bit(limit), 0, "{limit:?}");
+            bits | bit(limit)
+        });
+        assert_eq!(bits.count_ones() as usize, Limit::all().count());
+    }
+
+    #[test]
+    fn lookups_are_counted() {
+        for (limit, expected) in [
+            (None, [true, true, true]),
+            (Some(0), [false, false, false]),
+            (Some(2), [true, true, false]),
+        ] {
+            let (network, _) = recording(&Limits::default().lookups(limit));
+            let counted = [(); 3].map(|()| network.counts_lookup());
+            assert_eq!(counted, expected, "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_comes_behind_the_end() {
+        let (network, record) = recording(&Limits::default());
+        let named = address("192.0.2.1:80");
+        network.resolved(&"example.com".parse().unwrap(), vec![named.ip()]);
+        let account = network.account(Target::Connect(named)).unwrap();
+        account.add_received(5);
+        network.account(Target::Listen(named)).unwrap().add_sent(6);
+        locked(&record).clear();
+        network.end();
+        network.end();
+        network.reached(Limit::Memory, None);
+        network.allows(Target::Connect(named));
+        assert_eq!(
+            *locked(&record),
+            [
+                "total: connect to 192.0.2.1:80 (example.com): 0 connections, 5 bytes received, 0 \
+                 sent, 0.000 s",
+                "total: listen on 192.0.2.1:80: 0 connections, 0 bytes received, 6 sent, 0.000 s",
+                "ended",
+            ]
+        );
+    }
+
+    #[test]
+    fn accounts_are_kept_only_where_somebody_wants_to_know() {
+        let network = Network::of(Policy::new());
+        assert!(!network.keeps_accounts());
+        let target = Target::Connect(address("192.0.2.1:80"));
+        assert!(network.account(target).is_none());
     }
 }

@@ -300,7 +300,8 @@ impl Command {
     /// # Errors
     /// - [`Error::InvalidOptions`]: a directory can't be opened.
     /// - [`Error::Trapped`]: it trapped, or could not start.
-    /// - [`Error::WallTime`], [`Error::MemoryLimit`]: it went past its limits.
+    /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it went
+    ///   past its limits.
     /// - [`Error::Internal`]: it could not be run.
     ///
     /// # Cancel safety
@@ -318,7 +319,8 @@ impl Command {
         let mut store = self
             .grants
             .store(sandbox.engine(), sandbox.next_run(), wasi);
-        let clock = Clock::start(sandbox, &self.grants.limits)?;
+        let network = store.data().network.clone();
+        let clock = Clock::start(sandbox, &self.grants.limits, network)?;
         let run = async {
             let command = self.program.pre.instantiate_async(&mut store).await?;
             command.wasi_cli_run().call_run(&mut store).await

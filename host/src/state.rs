@@ -22,6 +22,17 @@ pub(crate) struct State {
     /// Whether dropping an output stream breaks off the write that is under way on it. By default it
     /// waits for the write's end, as programs in general count on.
     pub(crate) dropping_breaks_off: bool,
+    /// The last field: when it is dropped, everything else has been.
+    _ending: Ending,
+}
+
+/// Tells the run's end when it is dropped.
+struct Ending(Arc<Network>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl State {
@@ -46,9 +57,10 @@ impl State {
             State {
                 wasi: wasi.build(),
                 table,
+                tcp: Sockets::new(limits, &network),
+                _ending: Ending(network.clone()),
                 network,
                 limiter: Limiter::new(limits),
-                tcp: Sockets::new(limits.sockets),
                 inherited: Inherited::default(),
                 readiness: Readiness::default(),
                 dropping_breaks_off: false,
@@ -96,15 +108,21 @@ impl Limiter {
         }
     }
 
-    /// Forget that memory was refused: the component has coped with it.
+    /// Forget that memory or a table's growth was refused: the component has coped with it.
     pub(crate) fn forget_refusal(&mut self) {
         self.memory.refused = false;
+        self.table.refused = false;
     }
 
     /// The bound on memory, if the component was refused memory for it since
     /// [`Limiter::forget_refusal`].
     pub(crate) fn memory_refused(&self) -> Option<u64> {
         self.memory.refused.then_some(self.memory.limit)
+    }
+
+    /// Whether the component was refused a table's growth since [`Limiter::forget_refusal`].
+    pub(crate) fn table_refused(&self) -> bool {
+        self.table.refused
     }
 }
 

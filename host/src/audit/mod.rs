@@ -78,8 +78,10 @@ pub enum What {
 #[non_exhaustive]
 pub struct Traffic {
     /// The target. Of connections that were accepted: the address that was listened on, as
-    /// [`Target::Listen`].
-    pub target: Target,
+    /// [`Target::Listen`]. Of a name with several addresses: the one that was used first.
+    ///
+    /// None: all those that were one too many to be told one by one, of which there are 10,000.
+    pub target: Option<Target>,
     /// The name that the address was resolved from, where it was.
     pub name: Option<Name>,
     /// Connections; of UDP: datagrams, in both directions.
@@ -137,7 +139,7 @@ impl fmt::Display for AuditEvent {
             What::Limit { limit, target } => {
                 write!(f, "limit: no more {limit}")?;
                 if let Some(target) = target {
-                    write!(f, " to {target}")?;
+                    write!(f, " for this: {target}")?;
                 }
                 write!(f, " (--{} bounds them)", limit.key())
             }
@@ -163,7 +165,10 @@ fn decision(f: &mut fmt::Formatter<'_>, target: &Target, verdict: &Verdict) -> f
 
 impl fmt::Display for Traffic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "total: {}", self.target)?;
+        match &self.target {
+            Some(target) => write!(f, "total: {target}")?,
+            None => f.write_str("total: all others")?,
+        }
         if let Some(name) = &self.name {
             write!(f, " ({name})")?;
         }

@@ -14,8 +14,9 @@ pub use timings::Timings;
 
 use crate::bindings::fetch as wit;
 use crate::convert::denied;
-use crate::error::{ConnectFailure, Error, ResponseLimit, Result, Stage, TimeBound};
+use crate::error::{ConnectFailure, Error, NetworkError, ResponseLimit, Result, Stage, TimeBound};
 use crate::instance::Instance;
+use crate::limits::Limit;
 use crate::network::Network;
 use crate::policy::without_credentials;
 use std::time::Duration;
@@ -30,11 +31,13 @@ impl Instance {
     /// - [`Error::Denied`]: the policy does not grant what it takes. Nothing was sent.
     /// - [`Error::ResolveFailed`], [`Error::ConnectFailed`], [`Error::SendFailed`],
     ///   [`Error::ReceiveFailed`]: the network.
+    /// - [`Error::Exhausted`]: the limits are too tight for it. The instance can still be used if it
+    ///   is one of the network's.
     /// - [`Error::Protocol`], [`Error::EmptyResponse`], [`Error::ContentEncoding`],
     ///   [`Error::LimitExceeded`]: the server.
     /// - [`Error::Timeout`]: it took too long.
-    /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::MemoryLimit`]: the
-    ///   instance can't be used any more.
+    /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::CpuTime`],
+    ///   [`Error::MemoryLimit`], [`Error::Exhausted`]: the instance can't be used any more.
     ///
     /// # Cancel safety
     /// A future that is dropped before its end leaves an instance that can't be used any more.
@@ -106,8 +109,48 @@ impl From<wit::Limit> for ResponseLimit {
     }
 }
 
-/// What the component's error means here: the one table from its codes to ours.
+/// What the component's error means here.
 fn error(network: &Network, host: &str, url: &str, code: wit::ErrorCode) -> Error {
+    let error = translated(network, host, url, code);
+    match limit_behind(network, &error) {
+        Some(limit) => Error::Exhausted { limit },
+        None => error,
+    }
+}
+
+/// The limit that an error comes of, where the component could only be told that it is one.
+fn limit_behind(network: &Network, error: &Error) -> Option<Limit> {
+    let limit = match error {
+        Error::ReceiveFailed {
+            reason: NetworkError::Other,
+        } => Limit::ReceivedBytes,
+        // A server may answer before it has got all, so that this is waited for.
+        Error::SendFailed {
+            reason: NetworkError::Other,
+        }
+        | Error::EmptyResponse
+        | Error::Timeout {
+            stage: Stage::Send | Stage::FirstByte,
+            ..
+        } => Limit::SentBytes,
+        Error::ResolveFailed {
+            reason: NetworkError::TemporaryResolverFailure,
+            ..
+        } => Limit::Lookups,
+        Error::ConnectFailed { attempts, .. }
+            if attempts
+                .iter()
+                .any(|attempt| attempt.reason == NetworkError::NoSocketsLeft) =>
+        {
+            Limit::ConnectsPerSecond
+        }
+        _ => return None,
+    };
+    network.has_reached(limit).then_some(limit)
+}
+
+/// The one table from the component's codes to ours.
+fn translated(network: &Network, host: &str, url: &str, code: wit::ErrorCode) -> Error {
     match code {
         wit::ErrorCode::InvalidUrl(reason) => Error::InvalidUrl {
             url: without_credentials(url),
@@ -261,6 +304,38 @@ mod tests {
             network.denial(&types::Target::Connect(address.into())),
             Some((Target::Connect(address), DenialReason::NoRule))
         );
+    }
+
+    #[test]
+    fn a_limit_behind_a_failure_is_told() {
+        let other = types::NetworkError::Other;
+        let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        for (code, limit) in [
+            (wit::ErrorCode::ReceiveFailed(other), Limit::ReceivedBytes),
+            (wit::ErrorCode::SendFailed(other), Limit::SentBytes),
+            (wit::ErrorCode::EmptyResponse, Limit::SentBytes),
+            (
+                wit::ErrorCode::ResolveFailed(types::NetworkError::TemporaryResolverFailure),
+                Limit::Lookups,
+            ),
+            (
+                wit::ErrorCode::ConnectFailed(vec![wit::ConnectFailure {
+                    address: address.into(),
+                    reason: types::NetworkError::NoSocketsLeft,
+                }]),
+                Limit::ConnectsPerSecond,
+            ),
+        ] {
+            let network = Network::of(Policy::new());
+            let told = error(&network, "h", "http://h/", code.clone());
+            assert!(!matches!(told, Error::Exhausted { .. }), "{told:?}");
+            network.reached(limit, None);
+            let told = error(&network, "h", "http://h/", code);
+            assert!(
+                matches!(told, Error::Exhausted { limit: at } if at == limit),
+                "{told:?}"
+            );
+        }
     }
 
     #[test]

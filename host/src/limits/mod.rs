@@ -87,20 +87,22 @@ pub struct Limits {
     /// [`DEFAULT_INSTANCES`].
     pub instances: usize,
     /// The most entries in the host's resource table. Default: [`DEFAULT_RESOURCES`]. Asking for
-    /// one more is a trap.
+    /// one more ends the run: [`Error::Exhausted`](crate::Error::Exhausted).
     pub resources: usize,
     /// The most handles that the component may hold. Default: [`DEFAULT_HANDLES`]. Asking for one
-    /// more is a trap.
+    /// more ends the run: [`Error::Exhausted`](crate::Error::Exhausted).
     pub handles: usize,
-    /// The most TCP sockets open at once. Default: as many as the process may have files open, by its
-    /// own limit at the time (`ulimit -n`), less [`RESERVED_FILES`]. Asking for one more is an error
-    /// that the component is told, and so is asking for one when the process has no files left.
+    /// The most sockets open at once, those of TCP and UDP together. Default: as many as the process
+    /// may have files open, by its own limit at the time (`ulimit -n`), less [`RESERVED_FILES`]. Asking
+    /// for one more is an error that the component is told, and so is asking for one when the process
+    /// has no files left.
     ///
     /// On [`Wasi::V0_3`](crate::Wasi::V0_3) it bounds those that the component makes, and how many
     /// connections a server has ([`Limits::connections`]), but wasmtime accepts what it is asked to.
     pub sockets: usize,
     /// The most bytes that the component may hand over in one call of the host. Default:
-    /// [`DEFAULT_HOSTCALL_BYTES`]. Handing over more is a trap.
+    /// [`DEFAULT_HOSTCALL_BYTES`]. Handing over more ends the run:
+    /// [`Error::Exhausted`](crate::Error::Exhausted).
     pub hostcall_bytes: usize,
     /// The longest that the run may take, from the instance's start on, whether it computes or
     /// waits. Default: none, no bound. With 0 it ends before it begins.
@@ -113,25 +115,40 @@ pub struct Limits {
     /// lookup ends in its timeout.
     pub lookups_at_once: usize,
     /// The longest that the component may compute, counted in the time that its thread spends on it
-    /// and on the calls it makes of the host. Default: none, no bound. Going past it ends the run:
-    /// [`Error::CpuTime`](crate::Error::CpuTime).
+    /// and on the calls it makes of the host. Default: none, no bound. Going past it ends the run, 20
+    /// milliseconds later at most: [`Error::CpuTime`](crate::Error::CpuTime). With 0 it ends before it
+    /// begins.
     pub cpu_time: Option<Duration>,
     /// The most attempts to connect per second, over TCP; as many may be made at once after a second
     /// without any. Default: none, no bound. One more is refused as `new-socket-limit`. With 0 none can
     /// be made.
+    ///
+    /// On [`Wasi::V0_3`](crate::Wasi::V0_3), where there is the server alone, nobody connects.
     pub connects_per_second: Option<u32>,
     /// The most connections accepted per second; as many may be accepted at once after a second
     /// without any. Default: none, no bound. Accepting one more is refused as `new-socket-limit`; who
     /// is not accepted waits in the system's queue.
+    ///
+    /// It does not hold on [`Wasi::V0_3`](crate::Wasi::V0_3), whose sockets can't be wrapped.
     pub accepts_per_second: Option<u32>,
     /// The most bytes that the component may receive, over TCP and UDP, all connections together.
-    /// Default: none, no bound. Up to the bound all is received; receiving more is a failed operation.
+    /// Default: none, no bound. Up to the bound all is received; receiving more is a failed operation
+    /// (`last-operation-failed`, after which the stream is closed; for a datagram, which is lost,
+    /// `access-denied`).
+    ///
+    /// It does not hold on [`Wasi::V0_3`](crate::Wasi::V0_3), whose streams can't be wrapped.
     pub received_bytes: Option<u64>,
     /// The most bytes that the component may send, over TCP and UDP, all connections together.
-    /// Default: none, no bound. Up to the bound all is sent; sending more is a failed operation.
+    /// Default: none, no bound. Up to the bound all is sent; sending more is a failed operation
+    /// (`last-operation-failed`, after which the stream is closed; for a datagram `access-denied`).
+    ///
+    /// It does not hold on [`Wasi::V0_3`](crate::Wasi::V0_3), whose streams can't be wrapped.
     pub sent_bytes: Option<u64>,
     /// The most bytes per second, in each direction, over TCP, all connections together; a tenth of a
-    /// second's may go at once. Default: none, no bound. It only slows things down.
+    /// second's may go at once. Default: none, no bound. It only slows things down; with 0 they stand
+    /// still.
+    ///
+    /// It does not hold on [`Wasi::V0_3`](crate::Wasi::V0_3), whose streams can't be wrapped.
     pub bandwidth: Option<u64>,
     /// The most lookups of names, all together. Default: none, no bound. One more is refused as
     /// `temporary-resolver-failure`. What is an address already, or pinned, needs no lookup.

@@ -2,6 +2,7 @@
 
 use crate::DEADLINE;
 use crate::serve::{ask, loopback};
+use sockbox::limits::Limit;
 use sockbox::policy::Target;
 use sockbox::{
     AuditEvent, CloseReason, Error, Event, InstanceBuilder, Limits, NetworkError, Policy, Request,
@@ -141,7 +142,15 @@ async fn its_limits_hold() {
         Ok(instance) => instance.serve(options).await.map(|_| ()).unwrap_err(),
         Err(error) => error,
     };
-    assert!(matches!(error, Error::Trapped { .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            Error::Exhausted {
+                limit: Limit::Handles
+            }
+        ),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
