@@ -129,15 +129,10 @@ impl Answers {
             .map(|(name, _)| name)
     }
 
-    /// The name that resolved to `address`; of several, the one that was looked up last.
-    pub(crate) fn latest_name_of(&self, address: IpAddr) -> Option<&Name> {
-        let address = address.to_canonical();
-        let named = self
-            .by_name
-            .iter()
-            .filter(|(_, answer)| answer.has(address));
-        let latest = named.max_by_key(|(_, answer)| answer.number);
-        latest.map(|(name, _)| name)
+    /// Of the [names](Self::names_of) that resolved to `address` the one that did so last.
+    pub fn latest_name_of(&self, address: IpAddr) -> Option<&Name> {
+        let number = |name: &&Name| self.by_name.get(*name).map(|answer| answer.number);
+        self.names_of(address).max_by_key(number)
     }
 
     /// Whether the user said what `name` resolves to.
