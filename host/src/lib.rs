@@ -60,6 +60,7 @@
 
 pub mod audit;
 mod bindings;
+mod cache;
 mod component;
 mod convert;
 mod cpu;
@@ -69,6 +70,7 @@ mod error;
 mod exhausted;
 mod exports;
 mod fetch;
+pub mod inspect;
 mod instance;
 pub mod limits;
 mod load;
@@ -87,6 +89,7 @@ mod ticker;
 mod traffic;
 
 pub use audit::{AuditEvent, AuditSink, RunId, What};
+pub use cache::CacheUse;
 pub use decider::{Decider, Decision, Question};
 pub use error::{ConnectFailure, Error, NetworkError, ResponseLimit, Result, Stage, TimeBound};
 pub use exports::Wasi;

@@ -93,6 +93,11 @@ impl Network {
         Network::new(RunId(1), policy, &limits, Pins::new(), None, None)
     }
 
+    /// Whose access it is.
+    pub(crate) fn run(&self) -> RunId {
+        self.run
+    }
+
     /// Ask the policy, and record what it says.
     pub(crate) fn allows(&self, target: Target) -> bool {
         let verdict = self.judge(&target);
@@ -661,5 +666,95 @@ mod tests {
                 "receive a datagram from 192.0.2.1:80: false",
             ]
         );
+    }
+
+    /// A network that records, and what it has recorded.
+    fn recording(limits: &Limits) -> (Network, Arc<Mutex<Vec<String>>>) {
+        let record = Arc::new(Mutex::new(Vec::new()));
+        let sink = record.clone();
+        let sink = move |event: &AuditEvent| sink.lock().unwrap().push(event.to_string());
+        let policy = Policy::everything();
+        let sink: Arc<dyn AuditSink> = Arc::new(sink);
+        let network = Network::new(RunId(1), policy, limits, Pins::new(), None, Some(sink));
+        (network, record)
+    }
+
+    #[test]
+    fn a_limit_is_told_when_it_is_reached_and_not_each_time() {
+        let (network, record) = recording(&Limits::default());
+        for _ in 0..3 {
+            network.reached(Limit::Sockets, None);
+            network.reached(Limit::Lookups, None);
+        }
+        assert!(network.has_reached(Limit::Sockets));
+        assert!(!network.has_reached(Limit::Handles));
+        network.has_room(Limit::Sockets);
+        assert!(!network.has_reached(Limit::Sockets));
+        let target = Target::Connect(address("192.0.2.1:80"));
+        network.reached(Limit::Sockets, Some(target));
+        network.reached(Limit::Lookups, None);
+        assert_eq!(
+            *locked(&record),
+            [
+                "limit: no more sockets (--max-sockets bounds them)",
+                "limit: no more lookups (--max-lookups bounds them)",
+                "limit: no more sockets for this: connect to 192.0.2.1:80 (--max-sockets bounds \
+                 them)",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_limit_has_a_bit_of_its_own() {
+        let bits = Limit::all().fold(0, |bits, limit| {
+            assert_eq!(bits & bit(limit), 0, "{limit:?}");
+            bits | bit(limit)
+        });
+        assert_eq!(bits.count_ones() as usize, Limit::all().count());
+    }
+
+    #[test]
+    fn lookups_are_counted() {
+        for (limit, expected) in [
+            (None, [true, true, true]),
+            (Some(0), [false, false, false]),
+            (Some(2), [true, true, false]),
+        ] {
+            let (network, _) = recording(&Limits::default().lookups(limit));
+            let counted = [(); 3].map(|()| network.counts_lookup());
+            assert_eq!(counted, expected, "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_comes_behind_the_end() {
+        let (network, record) = recording(&Limits::default());
+        let named = address("192.0.2.1:80");
+        network.resolved(&"example.com".parse().unwrap(), vec![named.ip()]);
+        let account = network.account(Target::Connect(named)).unwrap();
+        account.add_received(5);
+        network.account(Target::Listen(named)).unwrap().add_sent(6);
+        locked(&record).clear();
+        network.end();
+        network.end();
+        network.reached(Limit::Memory, None);
+        network.allows(Target::Connect(named));
+        assert_eq!(
+            *locked(&record),
+            [
+                "total: connect to 192.0.2.1:80 (example.com): 0 connections, 5 bytes received, 0 \
+                 sent, 0.000 s",
+                "total: listen on 192.0.2.1:80: 0 connections, 0 bytes received, 6 sent, 0.000 s",
+                "ended",
+            ]
+        );
+    }
+
+    #[test]
+    fn accounts_are_kept_only_where_somebody_wants_to_know() {
+        let network = Network::of(Policy::new());
+        assert!(!network.keeps_accounts());
+        let target = Target::Connect(address("192.0.2.1:80"));
+        assert!(network.account(target).is_none());
     }
 }

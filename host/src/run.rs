@@ -1,20 +1,22 @@
 //! Running any command component.
 
 use crate::audit::AuditSink;
+use crate::cache::CacheUse;
 use crate::decider::Decider;
-use crate::error::{Error, Result};
+use crate::error::{Error, NetworkError, Result};
 use crate::instance::{Clock, Grants, failure};
 use crate::limits::Limits;
-use crate::load::{first_line, load};
+use crate::load;
 use crate::policy::Policy;
-use crate::profile::{Dir, Profile};
+use crate::profile::{Dir, ListenAs, Profile};
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use std::fmt;
-use std::fs;
-use std::net::IpAddr;
+use std::io::{self, ErrorKind, Read};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use wasmtime::component::InstancePre;
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
@@ -45,6 +47,7 @@ use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 pub struct Program {
     sandbox: Sandbox,
     pre: CommandPre<State>,
+    cache: CacheUse,
 }
 
 impl Sandbox {
@@ -63,30 +66,103 @@ impl Sandbox {
     /// - [`Error::NotRunnable`]: it isn't a component, or not one that can be run here.
     pub fn program_file(&self, file: impl AsRef<Path>) -> Result<Program> {
         let file = file.as_ref();
-        let bytes = fs::read(file).map_err(|source| Error::Read {
-            file: file.to_owned(),
-            source,
-        })?;
-        self.load_program(&bytes, Some(file))
+        self.program_named(file, load::read(file)?)
+    }
+
+    /// Compile and link a command component that came from `name`, which messages mention: the name of
+    /// a file, or `standard input`.
+    ///
+    /// # Errors
+    /// [`Error::NotRunnable`]: it isn't a component, or not one that can be run here.
+    pub fn program_named(
+        &self,
+        name: impl AsRef<Path>,
+        bytes: impl AsRef<[u8]>,
+    ) -> Result<Program> {
+        self.load_program(bytes.as_ref(), Some(name.as_ref()))
+    }
+
+    /// Load and link a command component that [`Sandbox::precompile`] has compiled. It came from `name`,
+    /// for messages.
+    ///
+    /// # Safety
+    /// What is loaded is native code, and nothing holds it: it can do whatever this process can, whatever
+    /// is granted to the component. Load only what [`Sandbox::precompile`] gave, or `sockbox compile`
+    /// wrote, and what nobody who isn't trusted could have changed since. That it is made for this
+    /// version, these settings and this machine is checked; that it is harmless can't be.
+    ///
+    /// # Errors
+    /// [`Error::NotRunnable`]: it isn't a compiled component, was compiled by another version or for
+    /// another machine, or isn't one that can be run here.
+    #[allow(unsafe_code, reason = "native code is loaded")]
+    pub unsafe fn program_precompiled(
+        &self,
+        name: impl AsRef<Path>,
+        bytes: impl AsRef<[u8]>,
+    ) -> Result<Program> {
+        let file = Some(name.as_ref());
+        let (engine, linker) = (self.engine(), self.linker());
+        // SAFETY: as the caller says.
+        let pre = unsafe { load::load_precompiled(engine, linker, bytes.as_ref(), file)? };
+        self.to_program(pre, CacheUse::Off, file)
+    }
+
+    /// Compile a component, given as a WebAssembly binary or text, to what
+    /// [`Sandbox::program_precompiled`] takes. It came from `name`, for messages.
+    ///
+    /// # Errors
+    /// [`Error::NotRunnable`]: it isn't a component, or can't be compiled.
+    pub fn precompile(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<Vec<u8>> {
+        load::precompile(self.engine(), bytes.as_ref(), Some(name.as_ref()))
+    }
+
+    /// Read a component from anywhere; None if it has more than the 256 MiB that one may have.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn read_component(mut source: impl Read) -> io::Result<Option<Vec<u8>>> {
+        load::read_from(&mut source)
+    }
+
+    /// Whether this is what [`Sandbox::precompile`] gives, in this version or another, rather than
+    /// WebAssembly.
+    pub fn is_precompiled(bytes: impl AsRef<[u8]>) -> bool {
+        wasmtime::Engine::detect_precompiled(bytes.as_ref()).is_some()
     }
 
     fn load_program(&self, bytes: &[u8], file: Option<&Path>) -> Result<Program> {
-        let pre = load(self.engine(), self.linker(), bytes, file)?;
+        let (pre, cache) = load::load(self.engine(), self.linker(), self.cache(), bytes, file)?;
+        self.to_program(pre, cache, file)
+    }
+
+    fn to_program(
+        &self,
+        pre: InstancePre<State>,
+        cache: CacheUse,
+        file: Option<&Path>,
+    ) -> Result<Program> {
         let pre = CommandPre::new(pre).map_err(|error| Error::NotRunnable {
-            file: file.map(Into::into),
-            problem: format!(
-                "it is not a command, having no `wasi:cli/run@0.2` to call: {}",
-                first_line(&error)
-            ),
+            file: file.map(Path::to_owned),
+            problem: format!("{IS_NO_COMMAND}: {}", load::first_line(&error)),
         })?;
         Ok(Program {
             sandbox: self.clone(),
             pre,
+            cache,
         })
     }
 }
 
+/// What is wrong with a component that can't be run.
+pub(crate) const IS_NO_COMMAND: &str = "it is not a command, having no `wasi:cli/run@0.2` to call";
+
 impl Program {
+    /// Whether it was compiled, or found compiled in the folder that the sandbox keeps such things in
+    /// ([`SandboxBuilder::cache_dir`](crate::SandboxBuilder::cache_dir)).
+    pub fn cache_use(&self) -> &CacheUse {
+        &self.cache
+    }
+
     /// Prepare one run, with nothing granted.
     pub fn command(&self) -> Command {
         Command {
@@ -95,6 +171,7 @@ impl Program {
             args: Vec::new(),
             env: Vec::new(),
             dirs: Vec::new(),
+            listen_as: Vec::new(),
             inherit_stdio: false,
         }
     }
@@ -117,6 +194,7 @@ pub struct Command {
     args: Vec<String>,
     env: Vec<(String, String)>,
     dirs: Vec<Dir>,
+    listen_as: Vec<ListenAs>,
     inherit_stdio: bool,
 }
 
@@ -145,6 +223,13 @@ impl Command {
         self
     }
 
+    /// Let it listen where `map` says when it asks for that address, which grants just that; whom it may
+    /// accept is for the policy to say.
+    pub fn listen_as(mut self, map: ListenAs) -> Command {
+        self.listen_as.push(map);
+        self
+    }
+
     /// Give it all that `profile` says: grants and limits in place of those before, and pins, directories and
     /// environment variables as well.
     ///
@@ -159,10 +244,11 @@ impl Command {
                 let texts = name
                     .into_string()
                     .and_then(|name| Ok((name, value.into_string()?)));
-                self.env.push(texts.map_err(|text| {
-                    invalid(format!(
-                        "the environment has {text:?}, which is not Unicode, as a component's has to be"
-                    ))
+                // What it is may be a secret.
+                self.env.push(texts.map_err(|_| {
+                    let problem = "a variable of the environment is not Unicode, as a component's have \
+                                   to be: name those that it is to have";
+                    invalid(problem.to_owned())
                 })?);
             }
         }
@@ -172,6 +258,9 @@ impl Command {
             self.env.push((var.name.clone(), value));
         }
         self.dirs.extend(profile.dirs.iter().cloned());
+        for map in &profile.listen_as {
+            self = self.listen_as(*map);
+        }
         Ok(self)
     }
 
@@ -223,6 +312,7 @@ impl Command {
     ///
     /// # Errors
     /// - [`Error::InvalidOptions`]: a directory can't be opened.
+    /// - [`Error::ListenFailed`]: an address of [`Command::listen_as`] can't be listened on.
     /// - [`Error::Trapped`]: it trapped, or could not start.
     /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it went
     ///   past its limits.
@@ -230,7 +320,7 @@ impl Command {
     ///
     /// # Cancel safety
     /// The future can be dropped at any time: the run ends then, and nothing of it goes on.
-    pub async fn run(self) -> Result<i32> {
+    pub async fn run(mut self) -> Result<i32> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.args(&self.args).envs(&self.env);
         if self.inherit_stdio {
@@ -239,10 +329,23 @@ impl Command {
         for dir in &self.dirs {
             open(&mut wasi, dir)?;
         }
+        let mut listeners = Vec::new();
+        for ListenAs { asked, real } in &self.listen_as {
+            listeners.push((*asked, listen(*real)?));
+            self.grants.policy = self.grants.policy.allow_listen(*asked);
+        }
         let sandbox = &self.program.sandbox;
         let mut store = self
             .grants
             .store(sandbox.engine(), sandbox.next_run(), wasi);
+        for (asked, listener) in &listeners {
+            let offered = store.data_mut().inherited.offer_as(*asked, listener);
+            offered.map_err(|error| {
+                Error::internal(format_args!("the listener can't be handed on: {error}"))
+            })?;
+        }
+        // The component's is the only one left.
+        drop(listeners);
         let network = store.data().network.clone();
         let clock = Clock::start(sandbox, &self.grants.limits, network)?;
         let run = async {
@@ -258,6 +361,19 @@ impl Command {
             },
         }
     }
+}
+
+/// Listen on an address before the component does.
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| Error::ListenFailed {
+        address,
+        reason: match error.kind() {
+            ErrorKind::AddrInUse => NetworkError::AddressInUse,
+            ErrorKind::AddrNotAvailable => NetworkError::AddressNotBindable,
+            ErrorKind::PermissionDenied => NetworkError::NotPermitted,
+            _ => NetworkError::Other,
+        },
+    })
 }
 
 /// Let a component see a directory.

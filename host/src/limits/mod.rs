@@ -97,8 +97,8 @@ pub struct Limits {
     /// for one more is an error that the component is told, and so is asking for one when the process
     /// has no files left.
     ///
-    /// On [`Wasi::V0_3`](crate::Wasi::V0_3) sockets aren't counted: there it only bounds how many
-    /// connections a server may have ([`Limits::connections`]).
+    /// On [`Wasi::V0_3`](crate::Wasi::V0_3) it bounds those that the component makes, and how many
+    /// connections a server has ([`Limits::connections`]), but wasmtime accepts what it is asked to.
     pub sockets: usize,
     /// The most bytes that the component may hand over in one call of the host. Default:
     /// [`DEFAULT_HOSTCALL_BYTES`]. Handing over more ends the run:

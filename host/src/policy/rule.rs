@@ -217,8 +217,8 @@ pub enum Rule {
 /// One thing that is denied, whatever is granted.
 ///
 /// There are no names among them: nobody can tell beforehand which addresses a name will have, and a
-/// denial that misses is worse than none. An address is denied too when the IPv4 address that it
-/// [stands for](super::embedded) is.
+/// denial that misses is worse than none. An address is denied too when the IPv4 address that it stands
+/// for is ([`Policy::judge`](super::Policy::judge)).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Deny {

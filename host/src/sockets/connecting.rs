@@ -23,6 +23,9 @@ pub(super) fn add_to_linker(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Re
             IpSocketAddress,
         )| {
             let state = store.data_mut();
+            if let Some(ours) = state.ours(&this) {
+                return Ok((Err(ours.refusal()),));
+            }
             let (rep, to) = (this.rep(), SocketAddr::from(address));
             if !state.may_connect(to) {
                 return Ok((Err(ErrorCode::NewSocketLimit),));
@@ -38,6 +41,9 @@ pub(super) fn add_to_linker(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Re
         "[method]tcp-socket.finish-connect",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
+            if state.ours(&this).is_some() {
+                return Ok((Err(ErrorCode::NotInProgress),));
+            }
             let rep = this.rep();
             let connected = plain(state.sockets().finish_connect(this))?;
             if let Ok((input, output)) = &connected {

@@ -6,6 +6,7 @@
 
 use super::connection::Connection;
 use crate::network::Network;
+use rustix::fd::{AsFd, BorrowedFd};
 use socket2::SockRef;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -34,12 +35,25 @@ impl Inherited {
     /// # Errors
     /// It isn't a TCP socket that listens.
     pub(crate) fn offer(&mut self, listener: &std::net::TcpListener) -> io::Result<SocketAddr> {
+        let address = listener.local_addr()?;
+        self.offer_as(address, listener)?;
+        Ok(address)
+    }
+
+    /// Let the component have a listener when it binds to this address, wherever the listener is.
+    ///
+    /// # Errors
+    /// It isn't a TCP socket that listens.
+    pub(crate) fn offer_as(
+        &mut self,
+        address: SocketAddr,
+        listener: &std::net::TcpListener,
+    ) -> io::Result<()> {
         let listener = listener.try_clone()?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
-        let address = listener.local_addr()?;
         self.offered.entry(address).or_default().push_back(listener);
-        Ok(address)
+        Ok(())
     }
 
     /// Bind the socket with this number; tells whether a listener was waiting at the address.
@@ -65,24 +79,56 @@ impl Inherited {
 #[derive(Clone)]
 pub(super) struct Listening {
     pub(super) address: SocketAddr,
+    listener: Arc<TcpListener>,
     queue: Arc<Mutex<Queue>>,
 }
 
 struct Queue {
-    listener: TcpListener,
+    stage: Stage,
     /// What was accepted to see whether anybody is there.
     first: Option<io::Result<(TcpStream, SocketAddr)>>,
+}
+
+/// How far the component has got, which knows nothing of the socket's listening already. Each stage
+/// leads to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// Bound, without having asked whether that is done.
+    Binding,
+    Bound,
+    /// It listens, without having asked whether that is done.
+    Starting,
+    Listening,
 }
 
 impl Listening {
     fn new(listener: TcpListener, address: SocketAddr) -> Listening {
         Listening {
             address,
+            listener: Arc::new(listener),
             queue: Arc::new(Mutex::new(Queue {
-                listener,
+                stage: Stage::Binding,
                 first: None,
             })),
         }
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.queue().stage
+    }
+
+    /// Go on from one stage to another; false if it isn't at the one.
+    pub(super) fn go_on(&self, from: Stage, to: Stage) -> bool {
+        let mut queue = self.queue();
+        let goes_on = queue.stage == from;
+        if goes_on {
+            queue.stage = to;
+        }
+        goes_on
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -93,7 +139,7 @@ impl Listening {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut queue = self.queue();
         if queue.first.is_none() {
-            queue.first = Some(ready!(queue.listener.poll_accept(cx)));
+            queue.first = Some(ready!(self.listener.poll_accept(cx)));
         }
         Poll::Ready(())
     }
@@ -123,6 +169,9 @@ impl Listening {
 #[async_trait]
 impl Pollable for Listening {
     async fn ready(&mut self) {
-        poll_fn(|cx| self.poll_ready(cx)).await;
+        // As with wasmtime-wasi's, there is nothing to wait for before it listens.
+        if self.stage() == Stage::Listening {
+            poll_fn(|cx| self.poll_ready(cx)).await;
+        }
     }
 }

@@ -9,8 +9,16 @@ mod connecting;
 mod connection;
 mod inherited;
 mod meter;
+mod options;
+mod ours;
 mod rate;
 mod udp;
+pub(crate) mod wasi_0_3;
+
+#[cfg(test)]
+mod calls;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use inherited::Inherited;
 
@@ -20,8 +28,9 @@ use crate::policy::Target;
 use crate::state::State;
 use crate::traffic::Account;
 use connection::Connection;
-use inherited::Listening;
+use inherited::{Listening, Stage};
 use meter::Meter;
+use ours::Ours;
 use rate::Bucket;
 use std::collections::HashMap;
 use std::future::Future;
@@ -42,7 +51,7 @@ use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, Network as NetworkHandle, Pollable, SocketResult, TcpSocket,
     subscribe,
 };
-use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
 
 /// A run's sockets: how many are open, and how many may be; and what goes through them.
 pub(crate) struct Sockets {
@@ -118,17 +127,15 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
     udp::add_to_linker(linker)?;
     let mut tcp = linker.instance("wasi:sockets/tcp@0.2.12")?;
+    options::add_to_linker(&mut tcp)?;
     connecting::add_to_linker(&mut tcp)?;
     add_listening(&mut tcp)?;
     tcp.func_wrap(
         "[method]tcp-socket.local-address",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            if let Some(listening) = state.inherited.get(this.rep()) {
-                return Ok((Ok(listening.address.into()),));
-            }
-            let address = match connection(state, &this) {
-                Some(connection) => Ok(connection.local.into()),
+            let address = match state.ours(&this) {
+                Some(ours) => Ok(ours.local_address().into()),
                 None => plain(state.sockets().local_address(this))?,
             };
             Ok((address,))
@@ -210,7 +217,7 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
          -> Box<dyn Future<Output = _> + Send + '_> {
             Box::new(async move {
                 let state = store.data_mut();
-                let bound = match state.inherit(this.rep(), address.into()) {
+                let bound = match state.inherit(&this, address.into())? {
                     Some(bound) => bound,
                     None => plain(state.sockets().start_bind(this, network, address).await)?,
                 };
@@ -222,8 +229,8 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         "[method]tcp-socket.finish-bind",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            Ok((match state.inherited.get(this.rep()) {
-                Some(_) => Ok(()),
+            Ok((match state.ours(&this) {
+                Some(ours) => ours.go_on(Stage::Binding, Stage::Bound),
                 None => plain(state.sockets().finish_bind(this))?,
             },))
         },
@@ -235,8 +242,8 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
          -> Box<dyn Future<Output = _> + Send + '_> {
             Box::new(async move {
                 let state = store.data_mut();
-                Ok((match state.inherited.get(this.rep()) {
-                    Some(_) => Ok(()),
+                Ok((match state.ours(&this) {
+                    Some(ours) => ours.go_on(Stage::Bound, Stage::Starting),
                     None => plain(state.sockets().start_listen(this).await)?,
                 },))
             })
@@ -246,8 +253,8 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         "[method]tcp-socket.finish-listen",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            Ok((match state.inherited.get(this.rep()) {
-                Some(_) => Ok(()),
+            Ok((match state.ours(&this) {
+                Some(ours) => ours.go_on(Stage::Starting, Stage::Listening),
                 None => plain(state.sockets().finish_listen(this))?,
             },))
         },
@@ -256,10 +263,15 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         "[method]tcp-socket.subscribe",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            let pollable = match state.inherited.get(this.rep()) {
-                Some(listening) => {
-                    let listening = state.table.push_child(listening.clone(), &this)?;
+            let pollable = match state.ours(&this) {
+                Some(Ours::Listening(listening)) => {
+                    let listening = listening.clone();
+                    let listening = state.table.push_child(listening, &this)?;
                     subscribe(&mut state.table, listening)?
+                }
+                Some(Ours::Connection(_)) => {
+                    let connection = Resource::<Connection>::new_borrow(this.rep());
+                    subscribe(&mut state.table, connection)?
                 }
                 None => state.sockets().subscribe(this)?,
             };
@@ -271,7 +283,13 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
             let rep = this.rep();
-            let listening = state.inherited.get(rep).cloned();
+            let listening = match state.ours(&this) {
+                Some(Ours::Listening(listening)) if listening.stage() >= Stage::Starting => {
+                    Some(listening.clone())
+                }
+                Some(_) => return Ok((Err(ErrorCode::InvalidState),)),
+                None => None,
+            };
             let limit = state.tcp.keeps_from_accepting();
             let accepted: Result<Accepted, ErrorCode> = if let Some(limit) = limit {
                 let somebody_waits = match &listening {
@@ -372,22 +390,43 @@ impl State {
     }
 
     /// Let an inherited listener take the place of a socket that is to be bound, if there is one at
-    /// the address.
-    fn inherit(&mut self, rep: u32, address: SocketAddr) -> Option<Result<(), ErrorCode>> {
-        if !self.inherited.take(rep, address) {
-            return None;
+    /// the address. None leaves the answer to wasmtime-wasi.
+    fn inherit(
+        &mut self,
+        socket: &Resource<TcpSocket>,
+        address: SocketAddr,
+    ) -> wasmtime::Result<Option<Result<(), ErrorCode>>> {
+        if let Some(ours) = self.ours(socket) {
+            return Ok(Some(Err(ours.refusal())));
+        }
+        let rep = socket.rep();
+        if !may_be_bound(&mut self.sockets(), rep, address)? || !self.inherited.take(rep, address) {
+            return Ok(None);
         }
         let allowed = [SocketAddrUse::TcpBind, SocketAddrUse::TcpListen]
             .into_iter()
             .all(|use_| self.network.allows_address(address, use_));
-        Some(match allowed {
+        Ok(Some(match allowed {
             true => Ok(()),
             false => {
                 self.inherited.close(rep);
                 Err(ErrorCode::AccessDenied)
             }
-        })
+        }))
     }
+}
+
+/// Whether a socket of wasmtime-wasi's could be bound to an address of this kind.
+fn may_be_bound(
+    theirs: &mut WasiSocketsCtxView<'_>,
+    rep: u32,
+    address: SocketAddr,
+) -> wasmtime::Result<bool> {
+    let socket = || Resource::new_borrow(rep);
+    let is_ipv4 = theirs.address_family(socket())? == IpAddressFamily::Ipv4;
+    // A socket that is connecting has no address yet, and no options.
+    let is_new = theirs.local_address(socket()).is_err() && theirs.hop_limit(socket()).is_ok();
+    Ok(is_new && is_ipv4 == address.is_ipv4())
 }
 
 /// Accept a connection on an inherited listener.
@@ -402,7 +441,7 @@ fn accept(state: &mut State, listening: &Listening) -> SocketResult<Accepted> {
     let input: Resource<DynInputStream> = state.table.push_child(input, &socket)?;
     let output: Resource<DynOutputStream> = state.table.push_child(output, &socket)?;
     // The component knows of one kind of socket. Whatever it may do with this one looks for ours
-    // first; the rest (options of sockets) is a trap.
+    // first.
     Ok((Resource::new_own(socket.rep()), input, output))
 }
 

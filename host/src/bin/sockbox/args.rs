@@ -2,6 +2,7 @@
 
 mod fetch;
 mod grants;
+mod inspect;
 mod ordered;
 mod policy;
 mod run;
@@ -9,6 +10,7 @@ mod values;
 
 pub use fetch::Fetch;
 pub use grants::{Accept, Common, read as read_policy};
+pub use inspect::{Compile, Inspect};
 pub use ordered::{Data, DataKind, SaveAs};
 pub use policy::{Check, Explain, PolicyArgs, PolicyCommand};
 pub use run::Run;
@@ -35,6 +37,7 @@ Examples:
   sockbox run program.wasm some arguments
   sockbox run --allow-connect example.com:443 program.wasm
   sockbox policy explain policy.toml example.com:443
+  sockbox inspect program.wasm
   sockbox component -o sockbox.wasm
 
 Exit codes are curl's where curl has one: 3 invalid URL, 6 unknown host, 7 no connection, 18 page
@@ -47,6 +50,8 @@ pub enum Command {
     Fetch(Box<Fetch>),
     Serve(Serve),
     Run(Box<Run>),
+    Inspect(Inspect),
+    Compile(Compile),
     Policy(PolicyArgs),
     Component(Component),
 }
@@ -74,7 +79,10 @@ impl Command {
             Command::Fetch(fetch) => fetch.verbose,
             Command::Serve(serve) => serve.verbose,
             Command::Run(run) => run.verbose,
-            Command::Policy(_) | Command::Component(_) => false,
+            Command::Inspect(_)
+            | Command::Compile(_)
+            | Command::Policy(_)
+            | Command::Component(_) => false,
         }
     }
 }

@@ -7,10 +7,10 @@ use crate::prompt::Prompt;
 use crate::record::Record;
 use crate::runtime::block_on;
 use crate::signals::Signals;
-use crate::stderr;
 use crate::watch::Watch;
+use crate::{cache, source, stderr};
 use sockbox::policy::Needed;
-use sockbox::{Command, Error, Policy, Sandbox};
+use sockbox::{Command, Error, Policy, Program, Sandbox};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,7 +32,10 @@ pub fn run(args: Run) -> Result<i32, Failure> {
             reason: format!("the argument {word:?} is not Unicode, as a component's have to be"),
         })?);
     }
-    let program = Sandbox::new()?.program_file(file)?;
+    let program = load(file, args.allow_precompiled, args.no_cache)?;
+    if args.verbose {
+        stderr::line(format_args!("* {}", program.cache_use()));
+    }
     let mut command = program
         .command()
         .args(given)
@@ -61,6 +64,23 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         tell(&needed.lock().unwrap_or_else(PoisonError::into_inner));
     }
     done
+}
+
+/// Make a program of the component in `file`.
+#[allow(unsafe_code, reason = "native code is loaded")]
+fn load(file: &Path, allow_precompiled: bool, no_cache: bool) -> Result<Program, Failure> {
+    let mut sandbox = Sandbox::builder();
+    if let Some(folder) = cache::folder().filter(|_| !no_cache) {
+        sandbox = sandbox.cache_dir(folder);
+    }
+    let sandbox = sandbox.build()?;
+    let (name, bytes) = source::read(file)?;
+    Ok(if allow_precompiled && Sandbox::is_precompiled(&bytes) {
+        // SAFETY: whoever gave the option answers for the file.
+        unsafe { sandbox.program_precompiled(name, bytes)? }
+    } else {
+        sandbox.program_named(name, bytes)?
+    })
 }
 
 /// Run it to its end, or to a signal: what was recorded so far is told then, too.
