@@ -2,7 +2,6 @@
 
 use crate::process::Finished;
 use crate::program::Program;
-use crate::python;
 use crate::text::announce;
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -66,17 +65,14 @@ impl Internet {
         self
     }
 
-    /// Run a program to its end, which is given none of its environment.
+    /// Run a program to its end; also returns what went over the network.
     pub fn run(&self, program: Program) -> (Finished, Seen) {
         let dir = tempfile::tempdir().expect("a folder");
         let (names, seen) = (dir.path().join("names"), dir.path().join("seen"));
         fs::write(&names, Value::Object(self.names.clone()).to_string()).expect("a file");
         fs::write(&seen, "").expect("a file");
-        let finished = Program::new(Path::new("unshare"), ["-r", "-m", "-n"])
-            .args([python::path()])
-            .args(["-I", "-S", "-c", include_str!("internet.py")])
-            .args([&names, &seen])
-            .args(program.words())
+        let finished = program
+            .in_namespaces(include_str!("internet.py"), &[&names, &seen])
             .run();
         let seen = fs::read_to_string(&seen).expect("what was seen");
         (finished, Seen::parse(&seen))
