@@ -414,6 +414,7 @@ fn each_stage_is_timed() {
     let first = Timings {
         lookup: ms(1000),
         connect: ms(3250),
+        handshake: ms(3250),
         sent: ms(3250),
         first_byte: ms(7250),
         head: ms(12_250),
@@ -423,6 +424,7 @@ fn each_stage_is_timed() {
     let second = Timings {
         lookup: ms(0),
         connect: ms(0),
+        handshake: ms(0),
         sent: ms(0),
         first_byte: ms(1000),
         head: ms(1000),
