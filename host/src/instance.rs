@@ -9,6 +9,7 @@ use crate::policy::Policy;
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use crate::ticker::TickerHandle;
+use crate::tls::{self, TlsConfig};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ pub(crate) struct Grants {
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
     pub(crate) audit: Option<Arc<dyn AuditSink>>,
+    pub(crate) tls: TlsConfig,
+    /// What it speaks above TLS, where that is known.
+    pub(crate) protocols: &'static [&'static [u8]],
 }
 
 impl Grants {
@@ -46,15 +50,21 @@ impl Grants {
             network,
             &self.limits,
             self.policy.may_use_udp(),
+            tls::Client::new(self.tls.clone(), self.protocols),
         )
     }
 }
 
 impl InstanceBuilder {
     pub(crate) fn new(sandbox: Sandbox) -> InstanceBuilder {
+        let grants = Grants {
+            tls: sandbox.tls().clone(),
+            protocols: &[b"http/1.1"],
+            ..Grants::default()
+        };
         InstanceBuilder {
             sandbox,
-            grants: Grants::default(),
+            grants,
             inherit_stderr: false,
         }
     }
@@ -74,6 +84,12 @@ impl InstanceBuilder {
     /// Record every decision of the policy's in `sink`.
     pub fn audit(mut self, sink: impl AuditSink) -> InstanceBuilder {
         self.grants.audit = Some(Arc::new(sink));
+        self
+    }
+
+    /// Set how TLS is spoken. By default the system's authorities are trusted: see [`TlsConfig`].
+    pub fn tls(mut self, config: TlsConfig) -> InstanceBuilder {
+        self.grants.tls = config;
         self
     }
 
@@ -225,6 +241,10 @@ impl Instance {
 
     pub(crate) fn network(&self) -> &Network {
         &self.store.data().network
+    }
+
+    pub(crate) fn tls(&self) -> &tls::Client {
+        &self.store.data().tls
     }
 }
 

@@ -10,6 +10,8 @@ use wasmtime::component::{Component, InstancePre, Linker};
 const MAGIC: &[u8] = b"\0asm";
 /// The version and layer of a core module, behind the magic number.
 const CORE_MODULE: &[u8] = &[1, 0, 0, 0];
+/// TLS is a draft: what a component wants of it has to be this very version.
+const TLS: &str = "wasi:tls/types@0.2.0-draft";
 /// The packages of WASI 0.2 that every component may import.
 const PACKAGES: [&str; 6] = [
     "wasi:cli/",
@@ -64,6 +66,7 @@ pub(crate) fn link(
 
 fn is_provided(import: &str) -> bool {
     PACKAGES.iter().any(|package| import.starts_with(package)) && import.contains("@0.2.")
+        || import == TLS
 }
 
 /// The component as a binary, or what else the bytes are.
@@ -167,6 +170,8 @@ mod tests {
             ("wasi:cli/stdout@0.2.0", true),
             ("wasi:sockets/tcp@0.2.12", true),
             ("wasi:sockets/types@0.3.0", false),
+            ("wasi:tls/types@0.2.0-draft", true),
+            ("wasi:tls/types@0.2.0", false),
             ("wasi:http/types@0.2.0", false),
             ("example:own/thing", false),
             ("print", false),

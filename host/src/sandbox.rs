@@ -13,6 +13,7 @@ use crate::readiness;
 use crate::sockets;
 use crate::state::State;
 use crate::ticker::Ticker;
+use crate::tls::{self, TlsConfig};
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ struct Inner {
     exports: ExportsPre,
     ticker: Ticker,
     runs: AtomicU64,
+    /// That of runs which say nothing about it: they share what is read of the system's authorities.
+    tls: TlsConfig,
 }
 
 impl Sandbox {
@@ -73,9 +76,15 @@ impl Sandbox {
     }
 
     /// The component that comes with sockbox, as a WebAssembly binary for any runtime of this version
-    /// of WASI.
+    /// of WASI. No version of WASI has TLS, so that this one fetches `http` pages only.
     pub fn component(wasi: Wasi) -> &'static [u8] {
         component::wasm(wasi)
+    }
+
+    /// The component for WASI 0.2 as it is run here: with TLS, for runtimes that offer the draft
+    /// `wasi:tls` as well.
+    pub fn component_with_tls() -> &'static [u8] {
+        component::wasm_with_tls()
     }
 
     /// Prepare one run of the component, with nothing granted.
@@ -93,6 +102,10 @@ impl Sandbox {
 
     pub(crate) fn exports(&self) -> &ExportsPre {
         &self.inner.exports
+    }
+
+    pub(crate) fn tls(&self) -> &TlsConfig {
+        &self.inner.tls
     }
 
     pub(crate) fn ticker(&self) -> &Ticker {
@@ -193,6 +206,7 @@ impl SandboxBuilder {
                 linker,
                 exports,
                 runs: AtomicU64::new(0),
+                tls: TlsConfig::new(),
             }),
         })
     }
@@ -204,7 +218,7 @@ impl fmt::Debug for SandboxBuilder {
     }
 }
 
-/// All of WASI 0.2, with the lookup of names and some of TCP's functions replaced by our own. With 0.3
+/// All of WASI 0.2, with the lookup of names and some of TCP's functions replaced by our own, and TLS. With 0.3
 /// there are its clocks, its sockets and its standard input as well, which are what the component needs
 /// of it, and no lookup of names.
 fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
@@ -219,6 +233,7 @@ fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
     ip_name_lookup::add_to_linker::<State, HasLookup>(&mut linker, State::lookup)?;
     sockets::add_to_linker(&mut linker)?;
     readiness::add_to_linker(&mut linker)?;
+    tls::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }
