@@ -29,6 +29,7 @@ fn each_stage_ends_when_its_time_is_up() {
     let timeouts = || Timeouts {
         lookup: seconds(1),
         connect: seconds(2),
+        handshake: seconds(2),
         first_byte: seconds(3),
         idle: seconds(4),
         total: None,
@@ -339,6 +340,7 @@ fn the_whole_time_is_one_for_all_stages() {
         asked.options.timeouts = Timeouts {
             lookup: seconds(100),
             connect: seconds(100),
+            handshake: seconds(100),
             first_byte: seconds(100),
             idle: seconds(100),
             total: Some(seconds(10)),

@@ -1,16 +1,18 @@
 //! The sandbox that transfers run in.
 
 use super::console::Console;
+use super::plan::Plan;
 use crate::args::Fetch;
 use crate::exit::Failure;
 use crate::stderr;
 use sockbox::policy::RuleError;
-use sockbox::{AuditEvent, Error, Instance, Policy, Sandbox};
+use sockbox::{AuditEvent, Error, Instance, Policy, Sandbox, TlsConfig};
 
 /// An instance, made when it is needed, and again when it can't be used any more.
 pub struct Session {
     sandbox: Sandbox,
     policy: Policy,
+    tls: TlsConfig,
     verbose: bool,
     instance: Option<Instance>,
 }
@@ -18,11 +20,10 @@ pub struct Session {
 impl Session {
     /// One that may fetch `urls`, and what else was granted.
     pub fn new<'a>(
-        sandbox: &Sandbox,
-        args: &Fetch,
+        plan: &Plan,
         urls: impl IntoIterator<Item = &'a str>,
     ) -> Result<Session, Failure> {
-        let mut policy = granted(args)?;
+        let mut policy = granted(&plan.args)?;
         for url in urls {
             // Whoever fetches it learns what is wrong with it.
             if let Ok(wider) = policy.clone().allow_url(url) {
@@ -30,9 +31,10 @@ impl Session {
             }
         }
         Ok(Session {
-            sandbox: sandbox.clone(),
+            sandbox: plan.sandbox.clone(),
             policy,
-            verbose: args.verbose,
+            tls: plan.tls.clone(),
+            verbose: plan.args.verbose,
             instance: None,
         })
     }
@@ -47,7 +49,11 @@ impl Session {
     }
 
     async fn build(&self) -> Result<Instance, Failure> {
-        let mut builder = self.sandbox.instance().policy(self.policy.clone());
+        let mut builder = self
+            .sandbox
+            .instance()
+            .policy(self.policy.clone())
+            .tls(self.tls.clone());
         if self.verbose {
             builder = builder
                 .inherit_stderr()
