@@ -104,7 +104,7 @@ pub enum Error {
         problem: CertificateProblem,
     },
     /// TLS: there is none to be had with the server. Nothing was asked of it.
-    #[error("no TLS with {host}: {reason}")]
+    #[error("no TLS with {host}: {reason}{}", CertificateHint(reason))]
     TlsFailed {
         /// The host, as the URL names it.
         host: String,
