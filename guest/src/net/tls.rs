@@ -14,10 +14,6 @@ impl TlsError {
     ///
     /// `wasi:tls` tells no more than a text for people. That it is about the certificate is worth
     /// telling from the rest, and each of the libraries that runtimes use has its words for it.
-    #[cfg_attr(
-        not(any(test, feature = "tls")),
-        expect(dead_code, reason = "for TLS alone")
-    )]
     pub fn from_text(text: &str) -> Self {
         // rustls; OpenSSL, on its own or behind native-tls.
         const REJECTED: [&str; 2] = ["invalid peer certificate", "certificate verify failed"];

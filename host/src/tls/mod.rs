@@ -41,7 +41,8 @@ pub use failure::{CertificateProblem, TlsFailure};
 
 pub(crate) use client::Client;
 pub(crate) use failure::Failure;
-pub(crate) use handshake::{Connection, FutureStreams, Handshake};
+// What `bindgen!` is told of has to be as public as what it makes.
+pub use handshake::{Connection, FutureStreams, Handshake};
 
 use crate::bindings::tls;
 use crate::readiness::Readiness;

@@ -174,7 +174,12 @@ fn a_page_whose_end_is_known_needs_no_other() {
     play(
         &net,
         SECURE,
-        vec![vec![Step::Read(0), page("page"), Step::Cut]],
+        vec![vec![
+            Step::Read(0),
+            page("page"),
+            Step::Wait(SECOND),
+            Step::Cut,
+        ]],
     );
     net.run(async {
         let mut response = fetch(&net, request(SECURE_URL)).await.expect("a head");

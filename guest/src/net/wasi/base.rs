@@ -11,7 +11,10 @@ pub enum Base {
     Plain(TcpSocket),
     /// TLS, and below it the socket.
     #[cfg(feature = "tls")]
-    Tls(ClientConnection, TcpSocket),
+    Tls {
+        connection: ClientConnection,
+        _socket: TcpSocket,
+    },
 }
 
 impl Base {
@@ -20,7 +23,7 @@ impl Base {
         match self {
             Self::Plain(socket) => Ok(socket.shutdown(ShutdownType::Send)?),
             #[cfg(feature = "tls")]
-            Self::Tls(connection, _) => {
+            Self::Tls { connection, .. } => {
                 connection.close_output();
                 Ok(())
             }

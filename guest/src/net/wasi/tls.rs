@@ -25,7 +25,10 @@ pub async fn secure(net: &WasiNet, stream: TcpStream, server: &str) -> Result<Tc
         match future.get() {
             None => ready.ready().await,
             Some(Ok(Ok((connection, input, output)))) => {
-                let base = Base::Tls(connection, socket);
+                let base = Base::Tls {
+                    connection,
+                    _socket: socket,
+                };
                 let reactor = net.reactor().clone();
                 return Ok(TcpStream::from_parts(reactor, ends, base, input, output));
             }
