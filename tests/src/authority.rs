@@ -94,6 +94,16 @@ impl Authority {
         self.save(&key, &[signed.pem()])
     }
 
+    /// A certificate as `openssl req -x509` makes it: signed by itself alone, and an authority's.
+    pub fn self_made(&self, names: &[&str]) -> Identity {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = server(names);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.extended_key_usages.clear();
+        let signed = params.self_signed(&key).expect("a certificate");
+        self.save(&key, &[signed.pem()])
+    }
+
     /// A client's certificate.
     pub fn client(&self, name: &str) -> Identity {
         let mut params = named(name);

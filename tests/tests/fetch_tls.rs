@@ -50,6 +50,23 @@ fn a_page_from_whom_is_vouched_for() {
 }
 
 #[test]
+fn a_certificate_that_is_trusted_by_itself() {
+    let authority = Authority::new();
+    for identity in [
+        authority.self_made(&["127.0.0.1"]),
+        authority.nobody(&["127.0.0.1"]),
+    ] {
+        let peer = TlsPeer::start(&identity, TlsSettings::default(), PAGE);
+        let trusted = ["--cacert", text(&identity.certificate)];
+        assert_page(&fetch(&[&trusted[..], &[&peer.url()]].concat()));
+        // That it is trusted doesn't make it everybody's.
+        let elsewhere = peer.url_at("localhost");
+        fetch(&[&trusted[..], &[&elsewhere]].concat()).assert_failure(60, &["for 127.0.0.1"]);
+        fetch(&[&peer.url()]).assert_failure(60, &["alone"]);
+    }
+}
+
+#[test]
 fn both_versions() {
     let authority = Authority::new();
     let identity = authority.server(&["127.0.0.1"]);

@@ -1,14 +1,15 @@
 //! How a run speaks TLS.
 
 use super::certificate::Certificate;
-use super::failure::Failure;
+use super::failure::{Failure, TlsFailure};
 use super::identity::Identity;
 use super::roots::{SystemRoots, of_file, of_folder};
-use super::verifier::Anybody;
+use super::verifier::{Anybody, Named};
 use crate::error::Result;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
 use rustls::{RootCertStore, SupportedProtocolVersion};
 use std::fmt;
 use std::path::Path;
@@ -59,6 +60,7 @@ type Observer = Arc<dyn Fn(&TlsHandshake) + Send + Sync>;
 enum Trust {
     System(SystemRoots),
     Roots(Arc<RootCertStore>),
+    Named(Arc<RootCertStore>, Arc<Vec<CertificateDer<'static>>>),
     Verifier(Arc<dyn ServerCertVerifier>),
     Anybody,
 }
@@ -122,7 +124,8 @@ impl TlsConfig {
         }
     }
 
-    /// Trust the certificates in this PEM file, and those given so before, in place of the system's.
+    /// Trust the certificates in this PEM file, and those given so before, in place of the system's: as
+    /// authorities, and as the server's own where it shows the very same.
     ///
     /// # Errors
     /// [`Error::Trust`](crate::Error::Trust): it can't be read, or has none in it.
@@ -141,13 +144,15 @@ impl TlsConfig {
         Ok(self.trust(certificates))
     }
 
-    fn trust(mut self, more: Vec<rustls::pki_types::CertificateDer<'static>>) -> TlsConfig {
-        let mut roots = match self.trust {
-            Trust::Roots(roots) => Arc::unwrap_or_clone(roots),
-            _ => RootCertStore::empty(),
+    fn trust(mut self, more: Vec<CertificateDer<'static>>) -> TlsConfig {
+        let (roots, named) = match self.trust {
+            Trust::Named(roots, named) => (roots, named),
+            _ => (Arc::new(RootCertStore::empty()), Arc::default()),
         };
-        roots.add_parsable_certificates(more);
-        self.trust = Trust::Roots(Arc::new(roots));
+        let (mut roots, mut named) = (Arc::unwrap_or_clone(roots), Arc::unwrap_or_clone(named));
+        roots.add_parsable_certificates(more.clone());
+        named.extend(more);
+        self.trust = Trust::Named(Arc::new(roots), Arc::new(named));
         self
     }
 
@@ -240,19 +245,25 @@ impl TlsConfig {
         &self,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
-        let roots = match &self.trust {
-            Trust::Verifier(verifier) => return Ok(verifier.clone()),
-            Trust::Anybody => return Ok(Arc::new(Anybody(provider.clone()))),
-            Trust::System(roots) => roots.read()?,
-            Trust::Roots(roots) => roots.clone(),
+        let authorities = |roots: &Arc<RootCertStore>| {
+            let builder =
+                WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone());
+            builder.build().map_err(|error| {
+                Failure::Tls(TlsFailure::Other {
+                    reason: format!("nobody is trusted: {error}"),
+                })
+            })
         };
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
-        match verifier.build() {
-            Ok(verifier) => Ok(verifier),
-            Err(error) => Err(Failure::Tls(super::TlsFailure::Other {
-                reason: format!("nobody is trusted: {error}"),
-            })),
-        }
+        Ok(match &self.trust {
+            Trust::Verifier(verifier) => verifier.clone(),
+            Trust::Anybody => Arc::new(Anybody(provider.clone())),
+            Trust::System(roots) => authorities(&roots.read()?)?,
+            Trust::Roots(roots) => authorities(roots)?,
+            Trust::Named(roots, named) => Arc::new(Named {
+                certificates: named.clone(),
+                authorities: authorities(roots)?,
+            }),
+        })
     }
 
     pub(super) fn checks(&self) -> bool {
@@ -303,7 +314,7 @@ impl fmt::Debug for TlsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let trust = match &self.trust {
             Trust::System(_) => "the system's authorities",
-            Trust::Roots(_) => "the authorities given",
+            Trust::Roots(_) | Trust::Named(..) => "the authorities given",
             Trust::Verifier(_) => "a verifier",
             Trust::Anybody => "anybody",
         };

@@ -3,10 +3,13 @@
 use super::certificate::Certificate;
 use super::failure::CertificateProblem;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A verifier, and a memory of whom it has refused: an error of rustls's names no certificate.
 #[derive(Debug)]
@@ -91,6 +94,82 @@ impl ServerCertVerifier for Remembering {
 
     fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
         self.verifier.root_hint_subjects()
+    }
+}
+
+/// Accepts whom the authorities vouch for, and a server whose own certificate is one of those that the
+/// user has named. Such a certificate need not be one for servers: what `openssl req -x509` makes says of
+/// itself that it is an authority's, and path validation (RFC 5280 section 6) begins behind the
+/// authorities.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) certificates: Arc<Vec<CertificateDer<'static>>>,
+    pub(super) authorities: Arc<dyn ServerCertVerifier>,
+}
+
+impl Named {
+    /// Whether the certificate is for this server, and valid now: that it is to be believed was said.
+    fn check(
+        certificate: &CertificateDer<'_>,
+        server: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        verify_server_name(&ParsedCertificate::try_from(certificate)?, server)?;
+        let read = Certificate::read(certificate).ok_or(CertificateError::BadEncoding)?;
+        let now = UNIX_EPOCH + Duration::from_secs(now.as_secs());
+        if now < read.not_before {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if now > read.not_after {
+            return Err(CertificateError::Expired.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.certificates.iter().any(|named| named == end_entity) {
+            return Named::check(end_entity, server_name, now);
+        }
+        self.authorities.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        )
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.authorities
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.authorities
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
     }
 }
 

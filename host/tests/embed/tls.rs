@@ -10,7 +10,7 @@ use rustls::{
 };
 use sockbox::{
     CertificateProblem, Error, Instance, Policy, Request, Sandbox, TlsConfig, TlsFailure,
-    TlsHandshake, TlsVersion, rustls,
+    TlsHandshake, TlsVersion,
 };
 use std::io::{Read, Write};
 use std::net::TcpListener;
