@@ -87,6 +87,12 @@ impl CertificateProblem {
             E::UnknownIssuer => CertificateProblem::UnknownIssuer {
                 certificate: last_of(chain).cloned(),
             },
+            // Whatever else it is, it is nobody's whom anybody knows.
+            E::Other(_) if is_authority(error) && chain.len() == 1 && chain[0].is_self_signed() => {
+                CertificateProblem::UnknownIssuer {
+                    certificate: first(),
+                }
+            }
             error => CertificateProblem::Other {
                 reason: explain(error),
                 certificate: first(),
@@ -109,6 +115,12 @@ fn last_of(chain: &[Certificate]) -> Option<&Certificate> {
     Some(last)
 }
 
+/// Whether it is an authority's certificate where a server's should be. rustls has no word of its own for
+/// it; that of what is below is the name of the case.
+fn is_authority(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity"))
+}
+
 fn explain(error: &CertificateError) -> String {
     use CertificateError as E;
     match error {
@@ -125,7 +137,7 @@ fn explain(error: &CertificateError) -> String {
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "it is signed in a way that isn't accepted".to_owned()
         }
-        E::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+        error if is_authority(error) => {
             "it is that of an authority, and not of a server".to_owned()
         }
         other => other.to_string(),
