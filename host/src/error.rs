@@ -461,8 +461,13 @@ struct Hint<'a>(&'a CertificateProblem);
 impl fmt::Display for Hint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
+            CertificateProblem::UnknownIssuer {
+                certificate: Some(it),
+            } if it.is_self_signed() => {
+                f.write_str(" (--cacert with that certificate would trust it)")
+            }
             CertificateProblem::UnknownIssuer { .. } => {
-                f.write_str(" (--cacert FILE with who has signed it would accept it)")
+                f.write_str(" (--cacert with the issuer's certificate would trust it)")
             }
             _ => Ok(()),
         }

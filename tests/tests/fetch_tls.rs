@@ -62,7 +62,7 @@ fn a_certificate_that_is_trusted_by_itself() {
         // That it is trusted doesn't make it everybody's.
         let elsewhere = peer.url_at("localhost");
         fetch(&[&trusted[..], &[&elsewhere]].concat()).assert_failure(60, &["for 127.0.0.1"]);
-        fetch(&[&peer.url()]).assert_failure(60, &["alone"]);
+        fetch(&[&peer.url()]).assert_failure(60, &["self-signed"]);
     }
 }
 
@@ -135,17 +135,20 @@ fn what_is_wrong_with_a_certificate_is_told() {
         (
             "signed by itself",
             authority.nobody(&here),
-            &["CN=127.0.0.1 has signed it alone", "--cacert"],
+            &["CN=127.0.0.1 is self-signed", "--cacert"],
         ),
         (
             "signed by somebody else",
             other.server(&here),
-            &["CN=Somebody Else", "unknown", "--cacert"],
+            &[
+                "issuer of CN=127.0.0.1 is not known: CN=Somebody Else",
+                "--cacert",
+            ],
         ),
         (
             "with a gap on the way",
             authority.server_behind(&here, false),
-            &["CN=Between", "unknown"],
+            &["not known: CN=Between"],
         ),
         (
             "a client's",

@@ -169,14 +169,14 @@ impl fmt::Display for CertificateProblem {
             P::UnknownIssuer {
                 certificate: Some(it),
             } if it.is_self_signed() => {
-                write!(f, "{} has signed it alone, who isn't trusted", it.issuer)
+                write!(f, "{} is self-signed, and not trusted", it.subject)
             }
             P::UnknownIssuer {
                 certificate: Some(it),
             } => write!(
                 f,
-                "{} has signed it, who is unknown, and the server shows nobody who isn't ({it})",
-                it.issuer
+                "the issuer of {} is not known: {}",
+                it.subject, it.issuer
             ),
             P::Other {
                 reason,

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use crate::error::{Error, Result};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
+use rustls_native_certs::{CertificateResult, ErrorKind, load_certs_from_paths, load_native_certs};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -64,7 +64,11 @@ fn store_of(read: CertificateResult, file: &Path) -> Result<RootCertStore, Failu
     roots.add_parsable_certificates(read.certs);
     match read.errors.first() {
         _ if !roots.is_empty() => Ok(roots),
-        Some(error) => Err(failed(error.to_string())),
+        Some(error) => Err(failed(match &error.kind {
+            ErrorKind::Io { inner, .. } => inner.to_string(),
+            ErrorKind::Pem(error) => format!("it isn't PEM: {error}"),
+            _ => error.to_string(),
+        })),
         None if found => Err(failed("it has no certificate in it that is one".to_owned())),
         None => Err(failed("it has no certificate in PEM in it".to_owned())),
     }
