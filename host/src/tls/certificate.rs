@@ -107,7 +107,7 @@ mod tests {
         name.push(DnType::OrganizationName, "Some, Inc.");
         let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let read = Certificate::read(made.der()).unwrap();
-        assert_eq!(read.subject, "O=Some\\, Inc.,CN=evil[2J");
+        assert_eq!(read.subject, "O=Some\\, Inc.,CN=evil\\1b[2J");
         assert!(read.is_self_signed());
         assert_eq!(read.names, names);
         assert_eq!(read.begins(), "2020-01-02T00:00:00Z");
