@@ -3,7 +3,7 @@
 use super::certificate::Certificate;
 use super::failure::{Failure, TlsFailure};
 use super::identity::Identity;
-use super::roots::{SystemRoots, of_file, of_folder};
+use super::roots::{SystemRoots, Trusted, of_file, of_folder};
 use super::verifier::{Anybody, Named};
 use crate::error::Result;
 use rustls::client::WebPkiServerVerifier;
@@ -59,8 +59,7 @@ type Observer = Arc<dyn Fn(&TlsHandshake) + Send + Sync>;
 #[derive(Clone)]
 enum Trust {
     System(SystemRoots),
-    Roots(Arc<RootCertStore>),
-    Named(Arc<RootCertStore>, Arc<Vec<CertificateDer<'static>>>),
+    Given(Trusted),
     Verifier(Arc<dyn ServerCertVerifier>),
     Anybody,
 }
@@ -145,20 +144,17 @@ impl TlsConfig {
     }
 
     fn trust(mut self, more: Vec<CertificateDer<'static>>) -> TlsConfig {
-        let (roots, named) = match self.trust {
-            Trust::Named(roots, named) => (roots, named),
-            _ => (Arc::new(RootCertStore::empty()), Arc::default()),
+        let before = match self.trust {
+            Trust::Given(trusted) => trusted,
+            _ => RootCertStore::empty().into(),
         };
-        let (mut roots, mut named) = (Arc::unwrap_or_clone(roots), Arc::unwrap_or_clone(named));
-        roots.add_parsable_certificates(more.clone());
-        named.extend(more);
-        self.trust = Trust::Named(Arc::new(roots), Arc::new(named));
+        self.trust = Trust::Given(before.with(more));
         self
     }
 
     /// Trust these authorities, and nobody else.
     pub fn roots(mut self, roots: RootCertStore) -> TlsConfig {
-        self.trust = Trust::Roots(Arc::new(roots));
+        self.trust = Trust::Given(roots.into());
         self
     }
 
@@ -225,7 +221,7 @@ impl TlsConfig {
     /// are read when they are needed in any case; this is for those who know before.
     pub fn prepare(&self) {
         if let Trust::System(roots) = &self.trust
-            && roots.known().is_none()
+            && !roots.are_known()
         {
             let roots = roots.clone();
             // Without a thread they are read later.
@@ -237,7 +233,7 @@ impl TlsConfig {
 
     /// Whether what is trusted has still to be read, which waits for the disk.
     pub(super) fn has_to_read(&self) -> bool {
-        matches!(&self.trust, Trust::System(roots) if roots.known().is_none())
+        matches!(&self.trust, Trust::System(roots) if !roots.are_known())
     }
 
     /// What checks certificates.
@@ -245,25 +241,22 @@ impl TlsConfig {
         &self,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
-        let authorities = |roots: &Arc<RootCertStore>| {
-            let builder =
-                WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone());
-            builder.build().map_err(|error| {
-                Failure::Tls(TlsFailure::Other {
-                    reason: format!("nobody is trusted: {error}"),
-                })
-            })
+        let trusted = match &self.trust {
+            Trust::Verifier(verifier) => return Ok(verifier.clone()),
+            Trust::Anybody => return Ok(Arc::new(Anybody(provider.clone()))),
+            Trust::System(roots) => roots.read()?,
+            Trust::Given(trusted) => trusted.clone(),
         };
-        Ok(match &self.trust {
-            Trust::Verifier(verifier) => verifier.clone(),
-            Trust::Anybody => Arc::new(Anybody(provider.clone())),
-            Trust::System(roots) => authorities(&roots.read()?)?,
-            Trust::Roots(roots) => authorities(roots)?,
-            Trust::Named(roots, named) => Arc::new(Named {
-                certificates: named.clone(),
-                authorities: authorities(roots)?,
-            }),
-        })
+        let builder = WebPkiServerVerifier::builder_with_provider(trusted.roots, provider.clone());
+        let authorities = builder.build().map_err(|error| {
+            Failure::Tls(TlsFailure::Other {
+                reason: format!("nobody is trusted: {error}"),
+            })
+        })?;
+        Ok(Arc::new(Named {
+            certificates: trusted.named,
+            authorities,
+        }))
     }
 
     pub(super) fn checks(&self) -> bool {
@@ -314,7 +307,7 @@ impl fmt::Debug for TlsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let trust = match &self.trust {
             Trust::System(_) => "the system's authorities",
-            Trust::Roots(_) | Trust::Named(..) => "the authorities given",
+            Trust::Given(_) => "the authorities given",
             Trust::Verifier(_) => "a verifier",
             Trust::Anybody => "anybody",
         };

@@ -12,26 +12,60 @@ use std::sync::{Arc, OnceLock};
 /// Where OpenSSL, and curl, let the user say what is trusted in place of the system's authorities.
 const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
+/// Who is trusted.
+#[derive(Clone)]
+pub(super) struct Trusted {
+    pub(super) roots: Arc<RootCertStore>,
+    /// The certificates that the user has named, which are believed by themselves as well.
+    pub(super) named: Arc<Vec<CertificateDer<'static>>>,
+}
+
+impl Trusted {
+    /// These certificates, and those that were trusted before.
+    pub(super) fn with(self, more: Vec<CertificateDer<'static>>) -> Trusted {
+        let mut roots = Arc::unwrap_or_clone(self.roots);
+        let mut named = Arc::unwrap_or_clone(self.named);
+        roots.add_parsable_certificates(more.clone());
+        named.extend(more);
+        Trusted {
+            roots: roots.into(),
+            named: named.into(),
+        }
+    }
+}
+
+impl From<RootCertStore> for Trusted {
+    fn from(roots: RootCertStore) -> Trusted {
+        Trusted {
+            roots: roots.into(),
+            named: Arc::default(),
+        }
+    }
+}
+
 /// The system's authorities, read when they are first needed, once for all that share this.
 #[derive(Clone, Default)]
-pub(super) struct SystemRoots(Arc<OnceLock<Result<Arc<RootCertStore>, Failure>>>);
+pub(super) struct SystemRoots(Arc<OnceLock<Result<Trusted, Failure>>>);
 
 impl SystemRoots {
-    /// Those that were read already.
-    pub(super) fn known(&self) -> Option<Result<Arc<RootCertStore>, Failure>> {
-        self.0.get().cloned()
+    /// Whether they were read already.
+    pub(super) fn are_known(&self) -> bool {
+        self.0.get().is_some()
     }
 
     /// Read them, or wait for whoever does.
-    pub(super) fn read(&self) -> Result<Arc<RootCertStore>, Failure> {
+    pub(super) fn read(&self) -> Result<Trusted, Failure> {
         let read = || {
             let named = VARIABLES.iter().find_map(env::var_os).map(PathBuf::from);
             match named {
-                Some(file) => store_of(load_native_certs(), &file),
-                None => Ok(system()),
+                Some(file) => {
+                    let certificates = found(load_native_certs(), &file)?;
+                    Ok(Trusted::from(RootCertStore::empty()).with(certificates))
+                }
+                None => Ok(system().into()),
             }
         };
-        self.0.get_or_init(|| read().map(Arc::new)).clone()
+        self.0.get_or_init(read).clone()
     }
 }
 
@@ -52,24 +86,22 @@ fn system() -> RootCertStore {
     roots
 }
 
-/// The authorities in what was read of `file`, which somebody has named: that none can be read is an
+/// The certificates in what was read of `file`, which somebody has named: that there are none is an
 /// error then, and no reason to trust others.
-fn store_of(read: CertificateResult, file: &Path) -> Result<RootCertStore, Failure> {
-    let mut roots = RootCertStore::empty();
+fn found(read: CertificateResult, file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let failed = |reason: String| Failure::Trust {
         file: file.to_owned(),
         reason,
     };
-    let found = !read.certs.is_empty();
-    roots.add_parsable_certificates(read.certs);
-    match read.errors.first() {
-        _ if !roots.is_empty() => Ok(roots),
-        Some(error) => Err(failed(match &error.kind {
-            ErrorKind::Io { inner, .. } => inner.to_string(),
-            ErrorKind::Pem(error) => format!("it isn't PEM: {error}"),
-            _ => error.to_string(),
-        })),
-        None if found => Err(failed("it has no certificate in it that is one".to_owned())),
+    let (usable, _) = RootCertStore::empty().add_parsable_certificates(read.certs.iter().cloned());
+    match read.errors.first().map(|error| &error.kind) {
+        _ if usable > 0 => Ok(read.certs),
+        Some(ErrorKind::Io { inner, .. }) => Err(failed(inner.to_string())),
+        Some(ErrorKind::Pem(error)) => Err(failed(format!("it isn't PEM: {error}"))),
+        Some(ErrorKind::Os(error)) => Err(failed(error.to_string())),
+        None if !read.certs.is_empty() => {
+            Err(failed("it has no certificate in it that is one".to_owned()))
+        }
         None => Err(failed("it has no certificate in PEM in it".to_owned())),
     }
 }
@@ -85,10 +117,8 @@ pub(super) fn of_folder(folder: &Path) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 fn of(read: CertificateResult, file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let certificates = read.certs.clone();
-    match store_of(read, file) {
-        Ok(_) => Ok(certificates),
-        Err(Failure::Trust { file, reason }) => Err(Error::Trust { file, reason }),
-        Err(other) => Err(Error::internal(other)),
-    }
+    found(read, file).map_err(|failure| match failure {
+        Failure::Trust { file, reason } => Error::Trust { file, reason },
+        other => Error::internal(other),
+    })
 }
