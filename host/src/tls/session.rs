@@ -66,6 +66,7 @@ impl Broken {
 }
 
 /// What there is to read.
+#[derive(Debug)]
 pub(super) enum Read {
     Bytes(Bytes),
     Nothing,
@@ -286,3 +287,6 @@ impl Write for Bounded {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
