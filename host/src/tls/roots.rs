@@ -94,11 +94,13 @@ fn found(read: CertificateResult, file: &Path) -> Result<Vec<CertificateDer<'sta
         reason,
     };
     let (usable, _) = RootCertStore::empty().add_parsable_certificates(read.certs.iter().cloned());
-    match read.errors.first().map(|error| &error.kind) {
+    match read.errors.first() {
         _ if usable > 0 => Ok(read.certs),
-        Some(ErrorKind::Io { inner, .. }) => Err(failed(inner.to_string())),
-        Some(ErrorKind::Pem(error)) => Err(failed(format!("it isn't PEM: {error}"))),
-        Some(ErrorKind::Os(error)) => Err(failed(error.to_string())),
+        Some(error) => Err(failed(match &error.kind {
+            ErrorKind::Io { inner, .. } => inner.to_string(),
+            ErrorKind::Pem(error) => format!("it isn't PEM: {error}"),
+            _ => error.to_string(),
+        })),
         None if !read.certs.is_empty() => {
             Err(failed("it has no certificate in it that is one".to_owned()))
         }
