@@ -12,7 +12,8 @@ use wasmtime::{Config, OptLevel, WasmBacktraceDetails, WasmFeatures};
 pub fn config(concurrency: bool) -> Config {
     let mut config = Config::new();
     config
-        .wasm_features(not_needed(), false)
+        .wasm_features(WasmFeatures::all(), false)
+        .wasm_features(features(concurrency), true)
         // The async calls of WASI 0.3, and the bookkeeping for them, which has its price.
         .concurrency_support(concurrency)
         // Gives the host a way to stop a component that computes without end.
@@ -23,6 +24,15 @@ pub fn config(concurrency: bool) -> Config {
         // the environment decides, and what it says must be the same for building and for running.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
+}
+
+/// What a component may be made of, under the configuration with `concurrency` or that without: what
+/// wasmtime understands by default, less what is not needed. All of it is said, so that a component
+/// can be checked without an engine.
+pub fn features(concurrency: bool) -> WasmFeatures {
+    let mut features = WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL;
+    features.set(WasmFeatures::CM_ASYNC, concurrency);
+    features - not_needed()
 }
 
 /// What wasmtime understands by default, in some set of its cargo features, and toolchains for

@@ -1,5 +1,6 @@
 //! What can go wrong, sorted by who can do something about it.
 
+use crate::limits::Limit;
 use crate::policy::{DenialReason, RuleError, Target};
 use crate::tls::{CertificateProblem, TlsFailure};
 use std::fmt;
@@ -42,7 +43,7 @@ pub enum Error {
         reason: String,
     },
     /// The policy: this was asked of the network and refused. Nothing was sent.
-    #[error("not allowed to {target}: {}", reason.told(target))]
+    #[error("not allowed to {target}: {}", reason.told(target, None))]
     Denied {
         /// What was asked for.
         target: Target,
@@ -184,6 +185,19 @@ pub enum Error {
     WallTime {
         /// The bound.
         limit: Duration,
+    },
+    /// Time: the component computed longer than its
+    /// [`Limits::cpu_time`](crate::limits::Limits::cpu_time).
+    #[error("the component computed longer than the {limit:?} it may")]
+    CpuTime {
+        /// The bound.
+        limit: Duration,
+    },
+    /// A limit: the component went past one that it can't be told of, and was ended.
+    #[error("the component needs more {limit} than it may have (--{} bounds them)", limit.key())]
+    Exhausted {
+        /// Which one.
+        limit: Limit,
     },
     /// A limit: the response is larger than allowed.
     #[error("the response has more than allowed: {limit}")]
@@ -534,7 +548,8 @@ mod tests {
                     target: Target::Connect("192.0.2.1:80".parse().unwrap()),
                     reason: DenialReason::NoRule,
                 },
-                "not allowed to connect to 192.0.2.1:80: no rule grants it (--allow-net would)",
+                "not allowed to connect to 192.0.2.1:80: no rule grants it (--allow-connect \
+                 192.0.2.1:80 would)",
             ),
             (
                 Error::IncompleteBody {

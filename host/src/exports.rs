@@ -23,9 +23,10 @@ pub enum Wasi {
     /// WASI 0.3, for the server alone: a wait costs the same there however many connections are
     /// idle, and a connection takes more memory. What wasmtime does for it counts as experimental.
     ///
-    /// The host can't count sockets there ([`Limits::sockets`](crate::Limits::sockets)), nor let the
-    /// component have one that listens already
-    /// ([`ServeOptions::listener`](crate::ServeOptions::listener)).
+    /// The host can't hold the component to a number of accepted connections there
+    /// ([`Limits::sockets`](crate::Limits::sockets)), nor count what goes through its sockets (the other
+    /// limits of the network, and [`Traffic`](crate::audit::Traffic)), nor let it have a socket that listens
+    /// already ([`ServeOptions::listener`](crate::ServeOptions::listener)).
     V0_3,
 }
 

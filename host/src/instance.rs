@@ -1,17 +1,22 @@
 //! One run of the component.
 
 use crate::audit::{AuditSink, RunId};
+use crate::cpu::CpuTime;
+use crate::decider::Decider;
 use crate::error::{Error, Result};
+use crate::exhausted;
 use crate::exports::Exports;
-use crate::limits::Limits;
-use crate::network::Network;
+use crate::limits::{Limit, Limits};
+use crate::network::{Network, Pins};
 use crate::policy::Policy;
+use crate::profile::{Pin, Profile};
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use crate::ticker::TickerHandle;
 use crate::tls::{self, TlsConfig};
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::unconstrained;
@@ -34,6 +39,8 @@ pub struct InstanceBuilder {
 pub(crate) struct Grants {
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
+    pub(crate) pins: Pins,
+    pub(crate) decider: Option<Arc<dyn Decider>>,
     pub(crate) audit: Option<Arc<dyn AuditSink>>,
     pub(crate) tls: TlsConfig,
     /// What it speaks above TLS, where that is known.
@@ -43,15 +50,35 @@ pub(crate) struct Grants {
 impl Grants {
     /// A store for a run with these grants.
     pub(crate) fn store(&self, engine: &Engine, run: RunId, wasi: WasiCtxBuilder) -> Store<State> {
-        let network = Network::new(run, self.policy.clone(), &self.limits, self.audit.clone());
-        State::store(
-            engine,
-            wasi,
-            network,
+        let network = Network::new(
+            run,
+            self.policy.clone(),
             &self.limits,
-            self.policy.may_use_udp(),
-            tls::Client::new(self.tls.clone(), self.protocols),
-        )
+            self.pins.clone(),
+            self.decider.clone(),
+            self.audit.clone(),
+        );
+        let tls = tls::Client::new(self.tls.clone(), self.protocols);
+        State::store(engine, wasi, network, &self.limits, tls)
+    }
+
+    /// Give what `profile` says, as far as it is about the network and limits.
+    pub(crate) fn profile(&mut self, profile: &Profile) -> Result<()> {
+        let limits = profile.limits().map_err(|error| Error::InvalidOptions {
+            reason: error.to_string(),
+        })?;
+        self.policy = profile.policy.clone();
+        self.limits = limits;
+        for Pin { name, addresses } in &profile.pins {
+            self.pins.insert(name.clone(), addresses.clone());
+        }
+        Ok(())
+    }
+
+    /// Say what a name resolves to.
+    pub(crate) fn pin(&mut self, name: &str, addresses: Vec<IpAddr>) -> Result<()> {
+        self.pins.insert(name.parse()?, addresses);
+        Ok(())
     }
 }
 
@@ -75,13 +102,43 @@ impl InstanceBuilder {
         self
     }
 
+    /// Grant and limit what `profile` says, in place of what was granted before, and take its pins as well.
+    /// The component of sockbox's own gets no directories and no environment.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOptions`]: a limit is set to what it can't be.
+    pub fn profile(mut self, profile: &Profile) -> Result<InstanceBuilder> {
+        self.grants.profile(profile)?;
+        Ok(self)
+    }
+
     /// Set the limits.
     pub fn limits(mut self, limits: Limits) -> InstanceBuilder {
         self.grants.limits = limits;
         self
     }
 
-    /// Record every decision of the policy's in `sink`.
+    /// Ask `decider` what no rule of the policy decides. By default that is denied.
+    pub fn decider(mut self, decider: impl Decider) -> InstanceBuilder {
+        self.grants.decider = Some(Arc::new(decider));
+        self
+    }
+
+    /// Say that `name` resolves to `addresses`: nobody is asked about it, and they count as its addresses
+    /// even where those would have to be public. It grants nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`], [`Error::InvalidOptions`]: `name` isn't the name of a host.
+    pub fn resolve(
+        mut self,
+        name: &str,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<InstanceBuilder> {
+        self.grants.pin(name, addresses.into_iter().collect())?;
+        Ok(self)
+    }
+
+    /// Record every decision, and what else is worth it, in `sink`.
     pub fn audit(mut self, sink: impl AuditSink) -> InstanceBuilder {
         self.grants.audit = Some(Arc::new(sink));
         self
@@ -105,7 +162,8 @@ impl InstanceBuilder {
     /// Start the component.
     ///
     /// # Errors
-    /// - [`Error::WallTime`], [`Error::MemoryLimit`]: the limits are too tight for it to start.
+    /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: the
+    ///   limits are too tight for it to start.
     /// - [`Error::Trapped`], [`Error::Internal`]: it can't start.
     pub async fn build(self) -> Result<Instance> {
         let mut wasi = WasiCtxBuilder::new();
@@ -114,7 +172,8 @@ impl InstanceBuilder {
         }
         let run = self.sandbox.next_run();
         let mut store = self.grants.store(self.sandbox.engine(), run, wasi);
-        let clock = Clock::start(&self.sandbox, &self.grants.limits)?;
+        let network = store.data().network.clone();
+        let clock = Clock::start(&self.sandbox, &self.grants.limits, network)?;
         let started = clock
             .time(self.sandbox.exports().instantiate(&mut store))
             .await?;
@@ -266,7 +325,7 @@ impl Call {
     /// Run the component's part of it.
     ///
     /// # Errors
-    /// [`Error::WallTime`]. The call is abandoned then.
+    /// [`Error::WallTime`], [`Error::CpuTime`]. The call is abandoned then.
     pub(crate) async fn run<F: Future>(&self, call: F) -> Result<F::Output> {
         self.clock.time(call).await
     }
@@ -278,11 +337,17 @@ pub(crate) struct Clock {
     ticker: TickerHandle,
     /// When the run has to be over, and how long it had.
     deadline: Option<(Instant, Duration)>,
+    cpu: Option<CpuTime>,
+    network: Arc<Network>,
 }
 
 impl Clock {
     /// Start a run's time.
-    pub(crate) fn start(sandbox: &Sandbox, limits: &Limits) -> Result<Clock> {
+    pub(crate) fn start(
+        sandbox: &Sandbox,
+        limits: &Limits,
+        network: Arc<Network>,
+    ) -> Result<Clock> {
         let ticker = sandbox.ticker().handle().map_err(|error| {
             Error::internal(format_args!("the system has no thread to give: {error}"))
         })?;
@@ -290,31 +355,56 @@ impl Clock {
         let deadline = limits
             .wall_time
             .and_then(|time| Some((Instant::now().checked_add(time)?, time)));
-        Ok(Clock { ticker, deadline })
+        Ok(Clock {
+            ticker,
+            deadline,
+            cpu: limits.cpu_time.map(CpuTime::new),
+            network,
+        })
     }
 
     /// Run a piece of it.
     ///
     /// # Errors
-    /// [`Error::WallTime`].
+    /// [`Error::WallTime`], [`Error::CpuTime`].
     pub(crate) async fn time<F: Future>(&self, piece: F) -> Result<F::Output> {
         // tokio lets a task learn of 128 ready sockets before it has to yield, and tells it of the
         // others that they aren't ready. A component can't know that it should yield, and yields
         // anyway when it waits or its tick is over.
         let piece = unconstrained(self.ticker.drive(piece));
-        match self.deadline {
-            None => Ok(piece.await),
-            Some((deadline, limit)) => tokio::time::timeout_at(deadline, piece)
+        let computing = async {
+            match &self.cpu {
+                None => Ok(piece.await),
+                Some(cpu) => cpu.bound(piece).await,
+            }
+        };
+        let done = match self.deadline {
+            None => computing.await,
+            Some((deadline, limit)) => tokio::time::timeout_at(deadline, computing)
                 .await
-                .map_err(|_| Error::WallTime { limit }),
+                .unwrap_or(Err(Error::WallTime { limit })),
+        };
+        match &done {
+            Err(Error::WallTime { .. }) => self.network.reached(Limit::WallTime, None),
+            Err(Error::CpuTime { .. }) => self.network.reached(Limit::CpuTime, None),
+            _ => {}
         }
+        done
     }
 }
 
 /// What it means that a call into a component failed.
 pub(crate) fn failure(store: &Store<State>, error: wasmtime::Error) -> Error {
-    if let Some(limit) = store.data().limiter.memory_refused() {
+    let State {
+        limiter, network, ..
+    } = store.data();
+    if let Some(limit) = limiter.memory_refused() {
+        network.reached(Limit::Memory, None);
         return Error::MemoryLimit { limit };
+    }
+    if let Some(limit) = exhausted::limit(&error, limiter) {
+        network.reached(limit, None);
+        return Error::Exhausted { limit };
     }
     let backtrace = error
         .downcast_ref::<WasmBacktrace>()

@@ -61,18 +61,24 @@
 
 pub mod audit;
 mod bindings;
+mod cache;
 mod component;
 mod convert;
+mod cpu;
+mod decider;
 mod engine;
 mod error;
+mod exhausted;
 mod exports;
 mod fetch;
+pub mod inspect;
 mod instance;
 pub mod limits;
 mod load;
 mod lookup;
 mod network;
 pub mod policy;
+pub mod profile;
 mod readiness;
 mod run;
 mod sandbox;
@@ -82,14 +88,18 @@ mod sockets;
 mod state;
 mod ticker;
 mod tls;
+mod traffic;
 
-pub use audit::{AuditEvent, AuditSink, RunId};
+pub use audit::{AuditEvent, AuditSink, RunId, What};
+pub use cache::CacheUse;
+pub use decider::{Decider, Decision, Question};
 pub use error::{ConnectFailure, Error, NetworkError, ResponseLimit, Result, Stage, TimeBound};
 pub use exports::Wasi;
 pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};
 pub use instance::{Instance, InstanceBuilder};
 pub use limits::Limits;
 pub use policy::Policy;
+pub use profile::Profile;
 pub use run::{Command, Program};
 pub use sandbox::{Sandbox, SandboxBuilder};
 pub use serve::{

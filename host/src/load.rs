@@ -1,17 +1,31 @@
 //! From a file's bytes to a component that can be linked, with a plain word for each way to fail.
 
+use crate::cache::{Cache, CacheUse};
 use crate::error::{Error, Result};
+use crate::inspect;
 use crate::state::State;
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
-use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Engine, Precompiled};
 
+/// The largest file that is taken as a component, in bytes. A toolchain that puts a whole language
+/// into each makes some tens of MiB.
+const MAX_BYTES: u64 = 256 << 20;
+const TOO_LARGE: &str = "it is larger than the 256 MiB that a component may have";
+/// How many missing imports a message names.
+const MAX_NAMED: usize = 10;
 /// What every WebAssembly binary begins with.
 const MAGIC: &[u8] = b"\0asm";
 /// The version and layer of a core module, behind the magic number.
 const CORE_MODULE: &[u8] = &[1, 0, 0, 0];
 /// TLS is a draft: what a component wants of it has to be this very version.
 const TLS: &str = "wasi:tls/types@0.2.0-draft";
+/// What native programs begin with on most systems, wasmtime's compiled code among them.
+const ELF: &[u8] = b"\x7fELF";
 /// The packages of WASI 0.2 that every component may import.
 const PACKAGES: [&str; 6] = [
     "wasi:cli/",
@@ -22,22 +36,98 @@ const PACKAGES: [&str; 6] = [
     "wasi:sockets/",
 ];
 
-/// Compile a component, binary or text, and link what it imports.
+/// Read a component's file.
+///
+/// # Errors
+/// - [`Error::Read`]: it can't be read.
+/// - [`Error::NotRunnable`]: it is too large. A file that never ends is one of these.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
+    let failed = |source: io::Error| Error::Read {
+        file: file.to_owned(),
+        source,
+    };
+    let mut opened = File::open(file).map_err(failed)?;
+    let bytes = read_from(&mut opened).map_err(failed)?;
+    bytes.ok_or_else(|| not_runnable(Some(file), TOO_LARGE.to_owned()))
+}
+
+/// Read a component from wherever it comes; None if it is too large.
+pub(crate) fn read_from(source: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    source.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= MAX_BYTES).then_some(bytes))
+}
+
+pub(crate) fn not_runnable(file: Option<&Path>, problem: String) -> Error {
+    Error::NotRunnable {
+        file: file.map(Path::to_owned),
+        problem,
+    }
+}
+
+/// Compile a component, binary or text, or find it compiled in the cache, and link what it imports.
 ///
 /// `file` is where it came from, for messages.
 pub(crate) fn load(
     engine: &Engine,
     linker: &Linker<State>,
+    cache: Option<&Cache>,
+    bytes: &[u8],
+    file: Option<&Path>,
+) -> Result<(InstancePre<State>, CacheUse)> {
+    let problem = |problem| not_runnable(file, problem);
+    let binary = to_binary(bytes, file).map_err(problem)?;
+    let compile = || Component::from_binary(engine, &binary);
+    let (component, cache) = match cache {
+        Some(cache) => cache.component(engine, &binary, compile),
+        None => compile().map(|component| (component, CacheUse::Off)),
+    }
+    .map_err(|error| {
+        // What it lacks says more than what its types are made of, which is newer than WASI 0.2.
+        problem(inspect::lacks(&binary).unwrap_or_else(|| cant_be_compiled(&error)))
+    })?;
+    Ok((link(engine, linker, &component).map_err(problem)?, cache))
+}
+
+/// Compile a component to what [`load_precompiled`] takes.
+pub(crate) fn precompile(engine: &Engine, bytes: &[u8], file: Option<&Path>) -> Result<Vec<u8>> {
+    let problem = |problem| not_runnable(file, problem);
+    let binary = to_binary(bytes, file).map_err(problem)?;
+    engine
+        .precompile_component(&binary)
+        .map_err(|error| problem(cant_be_compiled(&error)))
+}
+
+/// Load what was compiled before, and link what it imports.
+///
+/// # Safety
+/// It is native code, and runs as such: `bytes` have to come from
+/// [`Sandbox::precompile`](crate::Sandbox::precompile), by way of nobody who could have changed them.
+#[allow(unsafe_code, reason = "native code is loaded")]
+pub(crate) unsafe fn load_precompiled(
+    engine: &Engine,
+    linker: &Linker<State>,
     bytes: &[u8],
     file: Option<&Path>,
 ) -> Result<InstancePre<State>> {
-    let problem = |problem: String| Error::NotRunnable {
-        file: file.map(Path::to_owned),
-        problem,
-    };
-    let binary = to_binary(bytes, file).map_err(problem)?;
-    let component = Component::from_binary(engine, &binary)
-        .map_err(|error| problem(format!("it can't be compiled: {}", first_line(&error))))?;
+    let problem = |problem| not_runnable(file, problem);
+    match Engine::detect_precompiled(bytes) {
+        Some(Precompiled::Component) => {}
+        Some(Precompiled::Module) => {
+            return Err(problem(
+                "it is a precompiled core module, not a component".to_owned(),
+            ));
+        }
+        None => return Err(problem("it is not a precompiled component".to_owned())),
+    }
+    // SAFETY: as the caller says.
+    let component = unsafe { Component::deserialize(engine, bytes) }.map_err(|error| {
+        problem(format!(
+            "it was compiled by another version of sockbox or wasmtime, with other settings or for \
+             another machine ({}); compile it again, with `sockbox compile`",
+            first_line(&error)
+        ))
+    })?;
     link(engine, linker, &component).map_err(problem)
 }
 
@@ -48,20 +138,41 @@ pub(crate) fn link(
     component: &Component,
 ) -> Result<InstancePre<State>, String> {
     linker.instantiate_pre(component).map_err(|error| {
-        let unknown: Vec<String> = component
-            .component_type()
-            .imports(engine)
-            .filter(|(name, _)| !is_provided(name))
-            .map(|(name, _)| format!("`{name}`"))
-            .collect();
-        match unknown.as_slice() {
-            [] => format!("it can't be linked: {}", first_line(&error)),
-            _ => format!(
-                "it imports {}, which sockbox does not provide: only WASI 0.2 is",
-                unknown.join(", ")
-            ),
+        let component = component.component_type();
+        // What an interface with nothing in it lacks is nothing.
+        let imports = component.imports(engine).filter(|(_, import)| {
+            !matches!(&import.ty, ComponentItem::ComponentInstance(interface)
+                if interface.exports(engine).len() == 0)
+        });
+        let imports: Vec<_> = imports.map(|(name, _)| name).collect();
+        match all_provided(imports) {
+            // All of it: the cause alone doesn't name the import.
+            Ok(()) => format!("it can't be linked: {error:#}"),
+            Err(problem) => problem,
         }
     })
+}
+
+/// Whether these imports are among those that sockbox provides; the error names those that aren't.
+pub(crate) fn all_provided<'a>(imports: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    let imports = imports.into_iter();
+    let mut unknown = imports.filter(|name| !is_provided(name));
+    let named: Vec<String> = unknown
+        .by_ref()
+        .take(MAX_NAMED)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let more = match unknown.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Err(format!(
+        "it imports {}{more}, which sockbox does not provide: only WASI 0.2 is",
+        named.join(", ")
+    ))
 }
 
 fn is_provided(import: &str) -> bool {
@@ -69,20 +180,42 @@ fn is_provided(import: &str) -> bool {
         || import == TLS
 }
 
-/// The component as a binary, or what else the bytes are.
-fn to_binary<'a>(
-    bytes: &'a [u8],
-    file: Option<&Path>,
-) -> Result<std::borrow::Cow<'a, [u8]>, String> {
+/// What a file may be, as far as its first bytes tell.
+pub(crate) enum Content<'a> {
+    /// A component, as a binary.
+    Component(Cow<'a, [u8]>),
+    /// A core module, as a binary.
+    CoreModule(Cow<'a, [u8]>),
+    /// What wasmtime has compiled.
+    Precompiled,
+}
+
+/// What is wrong with a core module.
+pub(crate) const IS_CORE_MODULE: &str = "\
+    it is a core module, not a component; build it for a component target \
+    (Rust: wasm32-wasip2), or make it one: wasm-tools component new MODULE \
+    --adapt wasi_snapshot_preview1.command.wasm -o COMPONENT";
+/// What is wrong with what was compiled before.
+pub(crate) const IS_PRECOMPILED: &str = "\
+    it is precompiled: native code, which no sandbox can hold; give the component that it was made \
+    from, or, if nobody but you can have written it, --allow-precompiled";
+
+/// The component as a binary.
+fn to_binary<'a>(bytes: &'a [u8], file: Option<&Path>) -> Result<Cow<'a, [u8]>, String> {
+    match content(bytes, file)? {
+        Content::Component(binary) => Ok(binary),
+        Content::CoreModule(_) => Err(IS_CORE_MODULE.to_owned()),
+        Content::Precompiled => Err(IS_PRECOMPILED.to_owned()),
+    }
+}
+
+/// Tell what the bytes are; text is made binary.
+pub(crate) fn content<'a>(bytes: &'a [u8], file: Option<&Path>) -> Result<Content<'a>, String> {
     if bytes.is_empty() {
         return Err("it is empty".to_owned());
     }
     if Engine::detect_precompiled(bytes).is_some() {
-        return Err(
-            "it is precompiled: native code, which no sandbox can hold; give the component \
-             that it was made from"
-                .to_owned(),
-        );
+        return Ok(Content::Precompiled);
     }
     let named_as_text = file
         .and_then(Path::extension)
@@ -96,18 +229,19 @@ fn to_binary<'a>(
     } else if named_as_text || begins_as_text() {
         wat::parse_bytes(bytes)
             .map_err(|error| format!("it is not valid WebAssembly text: {error}"))?
+    } else if bytes.starts_with(ELF) {
+        return Err("it is not WebAssembly, but native code (ELF)".to_owned());
     } else {
         return Err("it is not WebAssembly".to_owned());
     };
     match binary.get(MAGIC.len()..) {
-        Some(version) if version.starts_with(CORE_MODULE) => Err(
-            "it is a core module, not a component; build it for a component target \
-             (Rust: wasm32-wasip2), or make it one: wasm-tools component new MODULE \
-             --adapt wasi_snapshot_preview1.command.wasm -o COMPONENT"
-                .to_owned(),
-        ),
-        _ => Ok(binary),
+        Some(version) if version.starts_with(CORE_MODULE) => Ok(Content::CoreModule(binary)),
+        _ => Ok(Content::Component(binary)),
     }
+}
+
+fn cant_be_compiled(error: &wasmtime::Error) -> String {
+    format!("it can't be compiled: {}", first_line(error))
 }
 
 /// An error's cause, without the context that is wrapped around it, on one line.
@@ -125,7 +259,7 @@ mod tests {
         let table: &[(&[u8], &str, &str)] = &[
             (b"", "a.wasm", "it is empty"),
             (b"#!/bin/sh\n", "a.wasm", "it is not WebAssembly"),
-            (b"\x7fELF", "a", "it is not WebAssembly"),
+            (b"\x7fELF", "a", "it is not WebAssembly, but native code"),
             (b"\0as", "a.wasm", "it is not WebAssembly"),
             (
                 b"\0asm\x01\0\0\0",

@@ -1,6 +1,7 @@
 //! `wasi:sockets/ip-name-lookup` with a policy, a timeout and a memory.
 
 use crate::bindings::ip_name_lookup;
+use crate::limits::Limit;
 use crate::network::Network;
 use crate::policy::{Host, Name, Target};
 use std::future::poll_fn;
@@ -84,15 +85,18 @@ impl ip_name_lookup::Host for LookupView<'_> {
             // To repeat an address reveals nothing and asks nobody; using it is asked about later.
             Ok(Host::Address(address)) => Lookup::done(Ok(vec![address])),
             Ok(Host::Name(name)) => {
-                if !self.network.allows(Target::Resolve(name.clone())) {
+                let network = self.network.clone();
+                let target = Target::Resolve(name.clone());
+                // Refused right here where that can be, which is what a component expects.
+                let by_rules = !network.has_decider();
+                if by_rules && !network.allows(target.clone()) {
                     return Ok(Err(ErrorCode::AccessDenied));
                 }
-                let network = self.network.clone();
                 Lookup(State::UnderWay(spawn(async move {
-                    let addresses = look_up(&network, &name).await?;
-                    network
-                        .resolved(&name, addresses)
-                        .ok_or(ErrorCode::AccessDenied)
+                    if !by_rules && !network.ask(target).await {
+                        return Err(ErrorCode::AccessDenied);
+                    }
+                    answer(&network, &name).await
                 })))
             }
         };
@@ -123,16 +127,37 @@ impl ip_name_lookup::HostResolveAddressStream for LookupView<'_> {
     }
 }
 
+/// What a component is told of `name`, whose lookup was allowed.
+async fn answer(network: &Network, name: &Name) -> Answer {
+    if let Some(addresses) = network.pinned(name) {
+        return Ok(addresses.to_vec());
+    }
+    let addresses = look_up(network, name).await?;
+    network
+        .resolved(name, addresses)
+        .ok_or(ErrorCode::AccessDenied)
+}
+
 /// Ask the system's resolver.
 async fn look_up(network: &Network, name: &Name) -> Answer {
     let question = (name.as_str().to_owned(), 0);
+    let reached = |limit| network.reached(limit, Some(Target::Resolve(name.clone())));
+    if !network.counts_lookup() {
+        reached(Limit::Lookups);
+        return Err(ErrorCode::TemporaryResolverFailure);
+    }
     let asked = async {
-        let turn = network
-            .lookups
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(io::Error::other)?;
+        let turns = network.lookups.clone();
+        let turn = match turns.clone().try_acquire_owned() {
+            Ok(turn) => {
+                network.has_room(Limit::LookupsAtOnce);
+                turn
+            }
+            Err(_) => {
+                reached(Limit::LookupsAtOnce);
+                turns.acquire_owned().await.map_err(io::Error::other)?
+            }
+        };
         tokio::task::spawn_blocking(move || {
             // Kept by the thread, not by whoever waits for it: it is the threads that are counted.
             let _turn = turn;
@@ -142,13 +167,17 @@ async fn look_up(network: &Network, name: &Name) -> Answer {
         .map_err(io::Error::other)?
     };
     match tokio::time::timeout(network.lookup_timeout, asked).await {
-        Err(_) => Err(ErrorCode::TemporaryResolverFailure),
+        Err(_) => {
+            reached(Limit::LookupTimeout);
+            Err(ErrorCode::TemporaryResolverFailure)
+        }
         Ok(Err(error)) => Err(classify(&error)),
         Ok(Ok(addresses)) if addresses.is_empty() => Err(ErrorCode::NameUnresolvable),
-        Ok(Ok(addresses)) => Ok(addresses
-            .into_iter()
-            .map(|address| address.ip().to_canonical())
-            .collect()),
+        Ok(Ok(addresses)) => {
+            network.has_room(Limit::LookupTimeout);
+            let addresses = addresses.into_iter();
+            Ok(addresses.map(|it| it.ip().to_canonical()).collect())
+        }
     }
 }
 
@@ -178,6 +207,7 @@ mod tests {
     use crate::audit::RunId;
     use crate::bindings::types;
     use crate::limits::Limits;
+    use crate::network::Pins;
     use crate::policy::Policy;
     use std::net::SocketAddr;
     use std::time::Duration;
@@ -188,7 +218,14 @@ mod tests {
     }
 
     fn network(policy: Policy, limits: &Limits) -> Arc<Network> {
-        Arc::new(Network::new(RunId(1), policy, limits, None))
+        Arc::new(Network::new(
+            RunId(1),
+            policy,
+            limits,
+            Pins::new(),
+            None,
+            None,
+        ))
     }
 
     async fn ask_of(network: &Arc<Network>, name: &str) -> Result<Vec<IpAddr>, ErrorCode> {
@@ -277,7 +314,10 @@ mod tests {
         let reported = types::Target::Lookup("localhost".to_owned());
         let (target, reason) = network.denial(&reported).unwrap();
         assert_eq!(target.to_string(), "look up localhost");
-        assert_eq!(reason.flag(&target), "--allow-connect localhost:81");
+        assert_eq!(
+            reason.flag(&target, None).as_deref(),
+            Some("--allow-connect localhost:81")
+        );
 
         // The same name, where the user named it.
         let policy = Policy::new()
@@ -308,8 +348,30 @@ mod tests {
             lookup_timeout: Duration::from_millis(5),
             ..Limits::default()
         };
-        let answer = ask(Policy::everything(), &limits, "localhost").await;
+        let network = network(Policy::everything(), &limits);
+        let answer = ask_of(&network, "localhost").await;
         assert_eq!(answer, Err(ErrorCode::TemporaryResolverFailure));
+        assert!(network.has_reached(Limit::LookupsAtOnce));
+        assert!(network.has_reached(Limit::LookupTimeout));
+    }
+
+    #[tokio::test]
+    async fn as_many_lookups_are_made_as_may_be() {
+        for (limit, made) in [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3)] {
+            let limits = Limits::default().lookups(Some(limit));
+            let network = network(Policy::everything(), &limits);
+            let mut found = 0;
+            for _ in 0..3 {
+                match ask_of(&network, "localhost").await {
+                    Ok(_) => found += 1,
+                    Err(code) => assert_eq!(code, ErrorCode::TemporaryResolverFailure),
+                }
+                // What is an address needs no lookup.
+                ask_of(&network, "127.0.0.1").await.unwrap();
+            }
+            assert_eq!(found, made, "{limit}");
+            assert_eq!(network.has_reached(Limit::Lookups), limit < 3, "{limit}");
+        }
     }
 
     #[test]

@@ -9,6 +9,11 @@
 //! Only the inputs of accepted TCP connections, wasmtime-wasi's and [our own](crate::sockets), are
 //! known to keep their waker when the future that left it is dropped. Everything else is asked as
 //! before. The functions replaced here hand over to wasmtime-wasi's own.
+//!
+//! A server whose clients are quick always finds one that is ready, and would never wait. But tokio
+//! learns of news from the system only when its thread has nothing else to do, or after as many turns
+//! of its tasks as it is set to, which may be a second: until then those who are ready would keep all
+//! others out. So a call that comes long after the last wait lets tokio look first ([`UNTIL_A_LOOK`]).
 
 use crate::state::State;
 use bytes::Bytes;
@@ -19,6 +24,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceTable, ResourceType};
 use wasmtime_wasi::async_trait;
@@ -27,6 +33,11 @@ use wasmtime_wasi::p2::pipe::ClosedInputStream;
 use wasmtime_wasi::p2::{
     DynInputStream, DynPollable, InputStream, Pollable, StreamResult, subscribe,
 };
+
+/// How long a component may go on finding something ready until the system is asked for news: 1 ms.
+///
+/// To ask costs some microseconds.
+const UNTIL_A_LOOK: Duration = Duration::from_millis(1);
 
 /// Put these in the place of wasmtime-wasi's.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -70,6 +81,8 @@ pub(crate) struct Readiness {
     accepted: HashMap<u32, Arc<Watch>>,
     /// By pollable.
     pollables: HashMap<u32, Subscription>,
+    /// When the system was last asked for news, or waited for.
+    looked: Option<Instant>,
 }
 
 struct Subscription {
@@ -117,10 +130,32 @@ impl Readiness {
 
     /// `wasi:io/poll.poll`.
     async fn poll(
-        &self,
+        &mut self,
         table: &mut ResourceTable,
         asked: &[Resource<DynPollable>],
     ) -> wasmtime::Result<Vec<u32>> {
+        if self
+            .looked
+            .is_none_or(|last| last.elapsed() >= UNTIL_A_LOOK)
+        {
+            // tokio comes back to who yields in this way when it has asked the system.
+            tokio::task::yield_now().await;
+            self.looked = Some(Instant::now());
+        }
+        let (ready, waited) = self.find(table, asked).await?;
+        if waited {
+            self.looked = Some(Instant::now());
+        }
+        Ok(ready)
+    }
+
+    /// What is ready, and whether that had to be waited for.
+    async fn find(
+        &self,
+        table: &mut ResourceTable,
+        asked: &[Resource<DynPollable>],
+    ) -> wasmtime::Result<(Vec<u32>, bool)> {
+        let mut waited = false;
         let (mut watched, mut others) = (Vec::with_capacity(asked.len()), Vec::new());
         for (index, pollable) in (0..).zip(asked) {
             match self.pollables.get(&pollable.rep()) {
@@ -151,7 +186,10 @@ impl Readiness {
                     Poll::Pending if !ready.is_empty() || self.alarm.has_rung() => {
                         Poll::Ready(None)
                     }
-                    Poll::Pending => Poll::Pending,
+                    Poll::Pending => {
+                        waited = true;
+                        Poll::Pending
+                    }
                 }
             })
             .await;
@@ -160,7 +198,7 @@ impl Readiness {
                 ready.extend(indexes.filter_map(|at| others.get(at as usize).map(|it| it.0)));
             }
             if !ready.is_empty() {
-                return Ok(ready);
+                return Ok((ready, waited));
             }
         }
     }
@@ -299,7 +337,6 @@ impl Drop for Watched {
 mod tests {
     use super::*;
     use std::collections::VecDeque;
-    use std::time::Duration;
 
     /// An input as a TCP connection's is: one place for a waker, which stays.
     #[derive(Clone, Default)]
@@ -449,6 +486,50 @@ mod tests {
         });
         assert_eq!(bench.poll().await, Some(vec![1]));
         later.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_is_always_ready_keeps_no_news_out() {
+        let mut bench = Bench::new(2);
+        let (stream, mut peer) = {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            (listener.accept().await.unwrap().0, peer)
+        };
+        // A connection, whose news tokio has to bring, in the place of the second.
+        let input = bench.table.get_mut(&bench.inputs[1]).unwrap();
+        *input = Box::new(Watched {
+            input: Box::new(Connected(stream)),
+            watch: bench.readiness.pollables[&bench.pollables[1].rep()]
+                .watch
+                .clone(),
+        });
+        // tokio takes a new connection for ready until it has been tried.
+        assert_eq!(bench.read(1), "");
+        bench.fakes[0].arrive(b"a");
+        assert_eq!(bench.poll().await, Some(vec![0]));
+        std::io::Write::write_all(&mut peer, b"b").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while bench.poll().await != Some(vec![0, 1]) {
+            assert!(Instant::now() < deadline, "it is never heard of");
+        }
+    }
+
+    struct Connected(tokio::net::TcpStream);
+
+    #[async_trait]
+    impl Pollable for Connected {
+        async fn ready(&mut self) {
+            poll_fn(|cx| self.0.poll_read_ready(cx)).await.unwrap();
+        }
+    }
+
+    impl InputStream for Connected {
+        fn read(&mut self, _: usize) -> StreamResult<Bytes> {
+            let mut byte = [0];
+            let read = self.0.try_read(&mut byte).unwrap_or(0);
+            Ok(Bytes::copy_from_slice(&byte[..read]))
+        }
     }
 
     #[tokio::test]

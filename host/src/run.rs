@@ -1,19 +1,24 @@
 //! Running any command component.
 
 use crate::audit::AuditSink;
+use crate::cache::CacheUse;
+use crate::decider::Decider;
 use crate::error::{Error, Result};
 use crate::instance::{Clock, Grants, failure};
 use crate::limits::Limits;
-use crate::load::{first_line, load};
+use crate::load;
 use crate::policy::Policy;
+use crate::profile::{Dir, Profile};
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use std::fmt;
-use std::fs;
+use std::io::{self, Read};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use wasmtime::component::InstancePre;
 use wasmtime_wasi::p2::bindings::CommandPre;
-use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 /// A command component, compiled and linked: any component that exports `wasi:cli/run` and imports
 /// nothing but WASI 0.2.
@@ -42,6 +47,7 @@ use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 pub struct Program {
     sandbox: Sandbox,
     pre: CommandPre<State>,
+    cache: CacheUse,
 }
 
 impl Sandbox {
@@ -60,30 +66,103 @@ impl Sandbox {
     /// - [`Error::NotRunnable`]: it isn't a component, or not one that can be run here.
     pub fn program_file(&self, file: impl AsRef<Path>) -> Result<Program> {
         let file = file.as_ref();
-        let bytes = fs::read(file).map_err(|source| Error::Read {
-            file: file.to_owned(),
-            source,
-        })?;
-        self.load_program(&bytes, Some(file))
+        self.program_named(file, load::read(file)?)
+    }
+
+    /// Compile and link a command component that came from `name`, which messages mention: the name of
+    /// a file, or `standard input`.
+    ///
+    /// # Errors
+    /// [`Error::NotRunnable`]: it isn't a component, or not one that can be run here.
+    pub fn program_named(
+        &self,
+        name: impl AsRef<Path>,
+        bytes: impl AsRef<[u8]>,
+    ) -> Result<Program> {
+        self.load_program(bytes.as_ref(), Some(name.as_ref()))
+    }
+
+    /// Load and link a command component that [`Sandbox::precompile`] has compiled. It came from `name`,
+    /// for messages.
+    ///
+    /// # Safety
+    /// What is loaded is native code, and nothing holds it: it can do whatever this process can, whatever
+    /// is granted to the component. Load only what [`Sandbox::precompile`] gave, or `sockbox compile`
+    /// wrote, and what nobody who isn't trusted could have changed since. That it is made for this
+    /// version, these settings and this machine is checked; that it is harmless can't be.
+    ///
+    /// # Errors
+    /// [`Error::NotRunnable`]: it isn't a compiled component, was compiled by another version or for
+    /// another machine, or isn't one that can be run here.
+    #[allow(unsafe_code, reason = "native code is loaded")]
+    pub unsafe fn program_precompiled(
+        &self,
+        name: impl AsRef<Path>,
+        bytes: impl AsRef<[u8]>,
+    ) -> Result<Program> {
+        let file = Some(name.as_ref());
+        let (engine, linker) = (self.engine(), self.linker());
+        // SAFETY: as the caller says.
+        let pre = unsafe { load::load_precompiled(engine, linker, bytes.as_ref(), file)? };
+        self.to_program(pre, CacheUse::Off, file)
+    }
+
+    /// Compile a component, given as a WebAssembly binary or text, to what
+    /// [`Sandbox::program_precompiled`] takes. It came from `name`, for messages.
+    ///
+    /// # Errors
+    /// [`Error::NotRunnable`]: it isn't a component, or can't be compiled.
+    pub fn precompile(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<Vec<u8>> {
+        load::precompile(self.engine(), bytes.as_ref(), Some(name.as_ref()))
+    }
+
+    /// Read a component from anywhere; None if it has more than the 256 MiB that one may have.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn read_component(mut source: impl Read) -> io::Result<Option<Vec<u8>>> {
+        load::read_from(&mut source)
+    }
+
+    /// Whether this is what [`Sandbox::precompile`] gives, in this version or another, rather than
+    /// WebAssembly.
+    pub fn is_precompiled(bytes: impl AsRef<[u8]>) -> bool {
+        wasmtime::Engine::detect_precompiled(bytes.as_ref()).is_some()
     }
 
     fn load_program(&self, bytes: &[u8], file: Option<&Path>) -> Result<Program> {
-        let pre = load(self.engine(), self.linker(), bytes, file)?;
+        let (pre, cache) = load::load(self.engine(), self.linker(), self.cache(), bytes, file)?;
+        self.to_program(pre, cache, file)
+    }
+
+    fn to_program(
+        &self,
+        pre: InstancePre<State>,
+        cache: CacheUse,
+        file: Option<&Path>,
+    ) -> Result<Program> {
         let pre = CommandPre::new(pre).map_err(|error| Error::NotRunnable {
-            file: file.map(Into::into),
-            problem: format!(
-                "it is not a command, having no `wasi:cli/run@0.2` to call: {}",
-                first_line(&error)
-            ),
+            file: file.map(Path::to_owned),
+            problem: format!("{IS_NO_COMMAND}: {}", load::first_line(&error)),
         })?;
         Ok(Program {
             sandbox: self.clone(),
             pre,
+            cache,
         })
     }
 }
 
+/// What is wrong with a component that can't be run.
+pub(crate) const IS_NO_COMMAND: &str = "it is not a command, having no `wasi:cli/run@0.2` to call";
+
 impl Program {
+    /// Whether it was compiled, or found compiled in the folder that the sandbox keeps such things in
+    /// ([`SandboxBuilder::cache_dir`](crate::SandboxBuilder::cache_dir)).
+    pub fn cache_use(&self) -> &CacheUse {
+        &self.cache
+    }
+
     /// Prepare one run, with nothing granted.
     pub fn command(&self) -> Command {
         Command {
@@ -94,6 +173,7 @@ impl Program {
             },
             args: Vec::new(),
             env: Vec::new(),
+            dirs: Vec::new(),
             inherit_stdio: false,
         }
     }
@@ -115,6 +195,7 @@ pub struct Command {
     grants: Grants,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    dirs: Vec<Dir>,
     inherit_stdio: bool,
 }
 
@@ -137,6 +218,42 @@ impl Command {
         self
     }
 
+    /// Let it see a directory.
+    pub fn dir(mut self, dir: Dir) -> Command {
+        self.dirs.push(dir);
+        self
+    }
+
+    /// Give it all that `profile` says: grants and limits in place of those before, and pins, directories and
+    /// environment variables as well.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or a variable isn't set in this
+    /// process or isn't Unicode.
+    pub fn profile(mut self, profile: &Profile) -> Result<Command> {
+        let invalid = |reason: String| Error::InvalidOptions { reason };
+        self.grants.profile(profile)?;
+        if profile.inherit_env {
+            for (name, value) in std::env::vars_os() {
+                let texts = name
+                    .into_string()
+                    .and_then(|name| Ok((name, value.into_string()?)));
+                self.env.push(texts.map_err(|text| {
+                    invalid(format!(
+                        "the environment has {text:?}, which is not Unicode, as a component's has to be"
+                    ))
+                })?);
+            }
+        }
+        for var in &profile.env {
+            let value = var.value().map_err(|error| invalid(error.to_string()))?;
+            self.env.retain(|(name, _)| *name != var.name);
+            self.env.push((var.name.clone(), value));
+        }
+        self.dirs.extend(profile.dirs.iter().cloned());
+        Ok(self)
+    }
+
     /// Let it use this process's standard input, output and error.
     pub fn inherit_stdio(mut self) -> Command {
         self.inherit_stdio = true;
@@ -155,7 +272,27 @@ impl Command {
         self
     }
 
-    /// Record every decision of the policy's in `sink`.
+    /// Ask `decider` what no rule of the policy decides. By default that is denied.
+    pub fn decider(mut self, decider: impl Decider) -> Command {
+        self.grants.decider = Some(Arc::new(decider));
+        self
+    }
+
+    /// Say that `name` resolves to `addresses`: nobody is asked about it, and they count as its addresses
+    /// even where those would have to be public. It grants nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`], [`Error::InvalidOptions`]: `name` isn't the name of a host.
+    pub fn resolve(
+        mut self,
+        name: &str,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<Command> {
+        self.grants.pin(name, addresses.into_iter().collect())?;
+        Ok(self)
+    }
+
+    /// Record every decision, and what else is worth it, in `sink`.
     pub fn audit(mut self, sink: impl AuditSink) -> Command {
         self.grants.audit = Some(Arc::new(sink));
         self
@@ -164,8 +301,10 @@ impl Command {
     /// Run it to its end, and give its exit code: 0 is success.
     ///
     /// # Errors
+    /// - [`Error::InvalidOptions`]: a directory can't be opened.
     /// - [`Error::Trapped`]: it trapped, or could not start.
-    /// - [`Error::WallTime`], [`Error::MemoryLimit`]: it went past its limits.
+    /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it went
+    ///   past its limits.
     /// - [`Error::Internal`]: it could not be run.
     ///
     /// # Cancel safety
@@ -176,11 +315,15 @@ impl Command {
         if self.inherit_stdio {
             wasi.inherit_stdio();
         }
+        for dir in &self.dirs {
+            open(&mut wasi, dir)?;
+        }
         let sandbox = &self.program.sandbox;
         let mut store = self
             .grants
             .store(sandbox.engine(), sandbox.next_run(), wasi);
-        let clock = Clock::start(sandbox, &self.grants.limits)?;
+        let network = store.data().network.clone();
+        let clock = Clock::start(sandbox, &self.grants.limits, network)?;
         let run = async {
             let command = self.program.pre.instantiate_async(&mut store).await?;
             command.wasi_cli_run().call_run(&mut store).await
@@ -194,6 +337,23 @@ impl Command {
             },
         }
     }
+}
+
+/// Let a component see a directory.
+fn open(wasi: &mut WasiCtxBuilder, dir: &Dir) -> Result<()> {
+    let permissions = match dir.read_only {
+        true => FsPerms::ReadOnly,
+        false => FsPerms::ReadWrite,
+    };
+    wasi.preopened_dir(&dir.host, &dir.guest, permissions)
+        .map_err(|error| Error::InvalidOptions {
+            reason: format!(
+                "the directory {} can't be opened: {}",
+                dir.host.display(),
+                error.root_cause()
+            ),
+        })?;
+    Ok(())
 }
 
 impl fmt::Debug for Command {

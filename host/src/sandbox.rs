@@ -2,12 +2,13 @@
 
 use crate::audit::RunId;
 use crate::bindings::ip_name_lookup;
+use crate::cache::Cache;
 use crate::component;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::exports::{ExportsPre, Wasi};
 use crate::instance::InstanceBuilder;
-use crate::load::{first_line, link, load};
+use crate::load::{self, first_line, link, load};
 use crate::lookup::HasLookup;
 use crate::readiness;
 use crate::sockets;
@@ -15,7 +16,6 @@ use crate::state::State;
 use crate::ticker::Ticker;
 use crate::tls::{self, TlsConfig};
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,6 +52,7 @@ struct Inner {
     linker: Linker<State>,
     exports: ExportsPre,
     ticker: Ticker,
+    cache: Option<Cache>,
     runs: AtomicU64,
     /// That of runs which say nothing about it: they share what is read of the system's authorities.
     tls: TlsConfig,
@@ -72,6 +73,7 @@ impl Sandbox {
         SandboxBuilder {
             source: Source::Embedded,
             wasi: Wasi::default(),
+            cache: None,
         }
     }
 
@@ -108,6 +110,10 @@ impl Sandbox {
         &self.inner.tls
     }
 
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.inner.cache.as_ref()
+    }
+
     pub(crate) fn ticker(&self) -> &Ticker {
         &self.inner.ticker
     }
@@ -129,6 +135,7 @@ impl fmt::Debug for Sandbox {
 pub struct SandboxBuilder {
     source: Source,
     wasi: Wasi,
+    cache: Option<PathBuf>,
 }
 
 #[derive(Clone)]
@@ -164,6 +171,20 @@ impl SandboxBuilder {
         self
     }
 
+    /// Keep what is compiled in this folder, for other sandboxes and for later: a component of
+    /// somebody else's that was compiled once is then loaded in milliseconds. Default: nothing is
+    /// kept.
+    ///
+    /// Any number of processes may use one folder at the same time. It is made if there is none. What
+    /// is in it is native code, so it is used only where nobody but this process's user can write to
+    /// it; and whatever is wrong with it, the component is compiled as if there were none
+    /// ([`Program::cache_use`](crate::Program::cache_use) tells). It holds 1 GiB at most, of what was
+    /// used last.
+    pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> SandboxBuilder {
+        self.cache = Some(folder.into());
+        self
+    }
+
     /// Prepare everything.
     ///
     /// # Errors
@@ -173,6 +194,7 @@ impl SandboxBuilder {
     pub fn build(self) -> Result<Sandbox> {
         let engine = Engine::new(&engine::config(self.wasi == Wasi::V0_3)).map_err(internal)?;
         let linker = linker(&engine, self.wasi).map_err(internal)?;
+        let cache = self.cache.map(Cache::new);
         let file = match &self.source {
             Source::File(file) => Some(file.as_path()),
             Source::Embedded | Source::Bytes(_) => None,
@@ -182,13 +204,10 @@ impl SandboxBuilder {
                 let component = component::load(&engine, self.wasi).map_err(internal)?;
                 link(&engine, &linker, &component).map_err(Error::internal)?
             }
-            Source::Bytes(bytes) => load(&engine, &linker, bytes, None)?,
+            Source::Bytes(bytes) => load(&engine, &linker, cache.as_ref(), bytes, None)?.0,
             Source::File(file) => {
-                let bytes = fs::read(file).map_err(|source| Error::Read {
-                    file: file.clone(),
-                    source,
-                })?;
-                load(&engine, &linker, &bytes, Some(file))?
+                let bytes = load::read(file)?;
+                load(&engine, &linker, cache.as_ref(), &bytes, Some(file))?.0
             }
         };
         let exports =
@@ -205,6 +224,7 @@ impl SandboxBuilder {
                 engine,
                 linker,
                 exports,
+                cache,
                 runs: AtomicU64::new(0),
                 tls: TlsConfig::new(),
             }),
@@ -232,6 +252,9 @@ fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
     linker.allow_shadowing(true);
     ip_name_lookup::add_to_linker::<State, HasLookup>(&mut linker, State::lookup)?;
     sockets::add_to_linker(&mut linker)?;
+    if wasi == Wasi::V0_3 {
+        sockets::wasi_0_3::add_to_linker(&mut linker)?;
+    }
     readiness::add_to_linker(&mut linker)?;
     tls::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);

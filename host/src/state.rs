@@ -24,6 +24,17 @@ pub(crate) struct State {
     /// Whether dropping an output stream breaks off the write that is under way on it. By default it
     /// waits for the write's end, as programs in general count on.
     pub(crate) dropping_breaks_off: bool,
+    /// The last field: when it is dropped, everything else has been.
+    _ending: Ending,
+}
+
+/// Tells the run's end when it is dropped.
+struct Ending(Arc<Network>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl State {
@@ -33,17 +44,15 @@ impl State {
         mut wasi: WasiCtxBuilder,
         network: Network,
         limits: &Limits,
-        udp: bool,
         tls: tls::Client,
     ) -> Store<State> {
         let network = Arc::new(network);
         let check = network.clone();
+        // A socket by itself reaches nothing. What it is used for is asked about with its address, so that
+        // a refusal can say what was refused.
         wasi.allow_tcp(true)
-            .allow_udp(udp)
-            .socket_addr_check(move |address, use_| {
-                let allowed = check.allows_address(address, use_);
-                Box::pin(async move { allowed })
-            });
+            .allow_udp(true)
+            .socket_addr_check(move |address, use_| check.ask_address(address, use_));
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources);
         let mut store = Store::new(
@@ -51,9 +60,10 @@ impl State {
             State {
                 wasi: wasi.build(),
                 table,
+                tcp: Sockets::new(limits, &network),
+                _ending: Ending(network.clone()),
                 network,
                 limiter: Limiter::new(limits),
-                tcp: Sockets::new(limits.sockets),
                 inherited: Inherited::default(),
                 readiness: Readiness::default(),
                 tls,
@@ -111,15 +121,21 @@ impl Limiter {
         }
     }
 
-    /// Forget that memory was refused: the component has coped with it.
+    /// Forget that memory or a table's growth was refused: the component has coped with it.
     pub(crate) fn forget_refusal(&mut self) {
         self.memory.refused = false;
+        self.table.refused = false;
     }
 
     /// The bound on memory, if the component was refused memory for it since
     /// [`Limiter::forget_refusal`].
     pub(crate) fn memory_refused(&self) -> Option<u64> {
         self.memory.refused.then_some(self.memory.limit)
+    }
+
+    /// Whether the component was refused a table's growth since [`Limiter::forget_refusal`].
+    pub(crate) fn table_refused(&self) -> bool {
+        self.table.refused
     }
 }
 

@@ -7,6 +7,7 @@ use crate::python;
 use crate::tools;
 use crate::wasi::Wasi;
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -24,6 +25,9 @@ impl Program {
     /// the default.
     pub fn sockbox<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         let mut program = Self::new(paths::sockbox(), [] as [&str; 0]);
+        // What it compiles is kept with the build, and not with the user's own things.
+        let cache = paths::target_dir().join("cache");
+        program.command.env("SOCKBOX_CACHE_DIR", cache);
         for arg in args {
             program.command.arg(arg.as_ref());
             if arg.as_ref() == "serve" && Wasi::under_test() == Wasi::V0_3 {
@@ -143,6 +147,27 @@ impl Program {
         std::iter::once(self.command.get_program()).chain(self.command.get_args())
     }
 
+    /// Let files' permissions hold it, as they hold every user but root.
+    pub fn held_by_permissions(self) -> Self {
+        if !rustix::process::geteuid().is_root() {
+            return self;
+        }
+        let args = ["--bounding-set=-dac_override,-dac_read_search"];
+        self.launched_by(Path::new("setpriv"), args)
+    }
+
+    /// Unset a variable of its environment.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Let it read this file as its standard input.
+    pub fn stdin(mut self, file: impl Into<Stdio>) -> Self {
+        self.command.stdin(file);
+        self
+    }
+
     /// Set a variable of its environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
@@ -173,6 +198,16 @@ impl Program {
             files,
             ..self.launched_by(python::path(), args)
         }
+    }
+
+    /// Let the real systemd-socket-activate listen on an address, and start it when there is a client.
+    /// None where the machine lacks that program.
+    pub fn socket_activated(self, address: SocketAddr) -> Option<Self> {
+        let launcher = tools::systemd_socket_activate();
+        if launcher.is_none() {
+            eprintln!("there is no systemd-socket-activate");
+        }
+        Some(self.launched_by(&launcher?, ["-l", &address.to_string()]))
     }
 
     /// Start it by another program, which is given its path and arguments behind its own.

@@ -3,7 +3,6 @@
 use crate::hello_client::HelloClient;
 use crate::process::{Finished, Process, Signal};
 use crate::program::Program;
-use crate::wasi::Wasi;
 use std::net::SocketAddr;
 
 /// `serve`, started and ready: by sockbox or by another runtime.
@@ -105,13 +104,9 @@ impl Serving {
         })
     }
 
-    /// Whether a line of statistics tells of so many sockets; or, on WASI 0.3, where they aren't
-    /// counted, of none.
+    /// Whether a line of statistics tells of so many sockets.
     pub fn holds_sockets(line: &str, count: usize) -> bool {
-        match Wasi::is_without("a count of sockets") {
-            true => !line.contains("sockets"),
-            false => line.contains(&format!(", {count} sockets")),
-        }
+        line.contains(&format!(", {count} sockets"))
     }
 
     /// Send it SIGTERM and wait until it has ended.

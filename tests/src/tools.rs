@@ -85,6 +85,12 @@ pub(crate) fn netcat() -> &'static Tool {
     })
 }
 
+/// The real systemd-socket-activate, where the machine has it. It isn't fetched: its library is in a
+/// folder of its own, which it finds only where it was installed.
+pub(crate) fn systemd_socket_activate() -> Option<PathBuf> {
+    on_path("systemd-socket-activate")
+}
+
 /// The folder that httpbin was installed in, with all that it needs.
 pub(crate) fn httpbin() -> &'static Path {
     static HTTPBIN: OnceLock<PathBuf> = OnceLock::new();

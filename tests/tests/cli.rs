@@ -14,6 +14,8 @@ fn help_has_examples() {
         (&["fetch", "--help"], "sockbox fetch -o"),
         (&["serve", "--help"], "sockbox serve --listen"),
         (&["run", "--help"], "sockbox run"),
+        (&["inspect", "--help"], "sockbox inspect --json"),
+        (&["compile", "--help"], "sockbox compile -o"),
         (&["component", "--help"], "sockbox component -o"),
     ] {
         let help = sockbox(args);
@@ -116,6 +118,8 @@ fn mistakes_in_usage() {
         &["fetch", "-T", "x", "-d", "x", "http://127.0.0.1/"],
         &["serve", "127.0.0.1:9999"],
         &["run"],
+        &["inspect"],
+        &["compile", "a.wasm"],
         &["component"],
     ] {
         eprintln!("sockbox {args:?}");

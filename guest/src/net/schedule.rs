@@ -20,9 +20,10 @@ use std::collections::VecDeque;
 /// How long a wait is hot: 20 ms, enough for the next message of a client nearby.
 const HEAT: u64 = 20_000_000;
 
-/// How long it may take until each of the cold has been asked about: 30 ms. With the time that a
-/// turn takes on top of it, somebody who wakes up is noticed well within 50 ms.
-const SWEEP: u64 = 30_000_000;
+/// How long it may take until each of the cold has been asked about: 20 ms. With the time that a
+/// turn takes on top of it, and what else goes on on the machine, somebody who wakes up is noticed well
+/// within 50 ms.
+const SWEEP: u64 = 20_000_000;
 
 /// What part of the time goes into asking about the cold, at most: a third, and as many as this at
 /// any turn.
@@ -32,10 +33,15 @@ const SWEEP: u64 = 30_000_000;
 const SHARE: u64 = 3;
 const SMALLEST_SHARE: usize = 16;
 
-/// What it costs to ask about one, to begin with and at most: some runtimes need a tenth of a
+/// What it costs to ask about one, to begin with, at least and at most: some runtimes need a tenth of a
 /// microsecond, others need one. It is measured on the way.
 const COST: u64 = 1_000;
+const LOWEST_COST: u64 = 20;
 const HIGHEST_COST: u64 = 10_000;
+
+/// How slowly the measured cost rises: by a 32nd of the difference. It falls at once, since whatever
+/// else takes time meanwhile, a wait or another program's turn, only adds to it.
+const RISE: u64 = 32;
 
 /// How many must have been asked about for the time that it took to tell what one costs.
 const SAMPLE: usize = 32;
@@ -162,9 +168,14 @@ impl Schedule {
     /// Takes the answer in: `ready` tells of each of [`asked`](Self::asked), by index, whether its
     /// wait is over. The others go on waiting.
     pub fn done(&mut self, now: u64, ready: impl Fn(usize) -> bool) {
-        if self.looked && self.asked.len() >= SAMPLE {
+        if self.asked.len() >= SAMPLE {
             let cost = now.saturating_sub(self.planned) / self.asked.len() as u64;
-            self.cost = (3 * self.cost + cost.min(HIGHEST_COST)) / 4;
+            let cost = cost.clamp(LOWEST_COST, HIGHEST_COST);
+            if cost < self.cost {
+                self.cost = cost;
+            } else if self.looked {
+                self.cost += (cost - self.cost).div_ceil(RISE);
+            }
         }
         let mut count = 0;
         for (index, item) in self.asked.drain(..).enumerate() {
@@ -253,7 +264,8 @@ mod tests {
         let mut schedule = schedule(waits, 0);
         while !schedule.hot.is_empty() {
             schedule.plan(HEAT, false, |_| true);
-            schedule.done(HEAT, nobody);
+            let took = COST * schedule.asked().len() as u64;
+            schedule.done(HEAT + took, nobody);
         }
         schedule.rest(HEAT);
         schedule
@@ -272,6 +284,7 @@ mod tests {
     #[test]
     fn the_cold_come_round_in_time_beside_a_hot_one_and_cost_little() {
         let mut schedule = cold(10_000);
+        schedule.cost = 200;
         let mut seen = vec![false; 10_000];
         let mut now = HEAT;
         let mut most = 0;
@@ -296,12 +309,14 @@ mod tests {
                 seen[item.key] = true;
             }
             most = most.max(schedule.asked().len() - 1);
-            schedule.done(now, |index| index == 0);
+            schedule.done(now + 200 * schedule.asked().len() as u64, |index| {
+                index == 0
+            });
             now += MS / 10;
         }
         assert!(seen.iter().all(|seen| *seen));
         assert!(
-            most <= 10_000 / 300 + 1,
+            most <= 10_000 / 200 + 1,
             "{most} in a tenth of a millisecond"
         );
     }
@@ -310,9 +325,10 @@ mod tests {
     fn the_cold_get_no_more_than_their_share_however_long_a_turn_takes() {
         for (cost, expected) in [
             (100, 10_000),
-            (1_000, 10_000),
-            (2_000, 5_000),
-            (5_000, 2_000),
+            (600, 10_000),
+            (1_000, 6_666),
+            (2_000, 3_333),
+            (5_000, 1_333),
         ] {
             let mut schedule = cold(10_000);
             schedule.plan(HEAT, false, |_| true);
@@ -339,6 +355,39 @@ mod tests {
         schedule.plan(now, true, |_| true);
         schedule.done(now + SWEEP, nobody);
         assert!((195..=210).contains(&schedule.cost), "{}", schedule.cost);
+    }
+
+    /// Makes a turn in which all cold ones are asked about at this price each.
+    fn look(schedule: &mut Schedule, now: &mut u64, cost: u64) {
+        *now += 10 * SWEEP;
+        assert_eq!(schedule.plan(*now, false, |_| true), Wait::Look);
+        assert!(schedule.asked().len() >= SAMPLE);
+        schedule.done(*now + cost * schedule.asked().len() as u64, nobody);
+    }
+
+    #[test]
+    fn the_measured_cost_falls_at_once_and_rises_slowly() {
+        let mut schedule = cold(1_000);
+        let mut now = HEAT;
+        look(&mut schedule, &mut now, 200);
+        assert_eq!(schedule.cost, 200);
+        // Another program had its turn meanwhile: soon made up for.
+        look(&mut schedule, &mut now, 1_000_000);
+        assert_eq!(schedule.cost, 200 + (HIGHEST_COST - 200).div_ceil(RISE));
+        look(&mut schedule, &mut now, 210);
+        assert_eq!(schedule.cost, 210);
+        // A short wait tells as well, of less.
+        now += SWEEP;
+        assert_ne!(schedule.plan(now, true, |_| true), Wait::Look);
+        schedule.done(now + 100 * schedule.asked().len() as u64, nobody);
+        assert_eq!(schedule.cost, 100);
+        // What has become slower for good is believed in the end.
+        for _ in 0..200 {
+            look(&mut schedule, &mut now, 900);
+        }
+        assert!((890..=900).contains(&schedule.cost), "{}", schedule.cost);
+        look(&mut schedule, &mut now, 0);
+        assert_eq!(schedule.cost, LOWEST_COST);
     }
 
     #[test]

@@ -14,8 +14,9 @@ pub use timings::Timings;
 
 use crate::bindings::fetch as wit;
 use crate::convert::denied;
-use crate::error::{ConnectFailure, Error, ResponseLimit, Result, Stage, TimeBound};
+use crate::error::{ConnectFailure, Error, NetworkError, ResponseLimit, Result, Stage, TimeBound};
 use crate::instance::Instance;
+use crate::limits::Limit;
 use crate::network::Network;
 use crate::policy::without_credentials;
 use crate::tls::{Failure, TlsFailure};
@@ -33,11 +34,13 @@ impl Instance {
     ///   [`Error::Trust`]: the system's authorities can't be read, which the environment names.
     /// - [`Error::ResolveFailed`], [`Error::ConnectFailed`], [`Error::SendFailed`],
     ///   [`Error::ReceiveFailed`]: the network.
+    /// - [`Error::Exhausted`]: the limits are too tight for it. The instance can still be used if it
+    ///   is one of the network's.
     /// - [`Error::Protocol`], [`Error::EmptyResponse`], [`Error::ContentEncoding`],
     ///   [`Error::LimitExceeded`]: the server.
     /// - [`Error::Timeout`]: it took too long.
-    /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::MemoryLimit`]: the
-    ///   instance can't be used any more.
+    /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::CpuTime`],
+    ///   [`Error::MemoryLimit`], [`Error::Exhausted`]: the instance can't be used any more.
     ///
     /// # Cancel safety
     /// A future that is dropped before its end leaves an instance that can't be used any more.
@@ -123,8 +126,54 @@ fn error(instance: &Instance, host: &str, url: &str, code: wit::ErrorCode) -> Er
     )
 }
 
-/// The one table from the component's codes to ours. `tls` is what has failed below the component.
+/// The same, of what is known besides. `tls` is what has failed in TLS, below the component.
 fn told(
+    network: &Network,
+    tls: Option<Failure>,
+    host: &str,
+    url: &str,
+    code: wit::ErrorCode,
+) -> Error {
+    let error = translated(network, tls, host, url, code);
+    match limit_behind(network, &error) {
+        Some(limit) => Error::Exhausted { limit },
+        None => error,
+    }
+}
+
+/// The limit that an error comes of, where the component could only be told that it is one.
+fn limit_behind(network: &Network, error: &Error) -> Option<Limit> {
+    let limit = match error {
+        Error::ReceiveFailed {
+            reason: NetworkError::Other,
+        } => Limit::ReceivedBytes,
+        // A server may answer before it has got all, so that this is waited for.
+        Error::SendFailed {
+            reason: NetworkError::Other,
+        }
+        | Error::EmptyResponse
+        | Error::Timeout {
+            stage: Stage::Send | Stage::FirstByte,
+            ..
+        } => Limit::SentBytes,
+        Error::ResolveFailed {
+            reason: NetworkError::TemporaryResolverFailure,
+            ..
+        } => Limit::Lookups,
+        Error::ConnectFailed { attempts, .. }
+            if attempts
+                .iter()
+                .any(|attempt| attempt.reason == NetworkError::NoSocketsLeft) =>
+        {
+            Limit::ConnectsPerSecond
+        }
+        _ => return None,
+    };
+    network.has_reached(limit).then_some(limit)
+}
+
+/// The one table from the component's codes to ours.
+fn translated(
     network: &Network,
     tls: Option<Failure>,
     host: &str,
@@ -210,16 +259,14 @@ fn host_of(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::RunId;
     use crate::bindings::types;
-    use crate::limits::Limits;
     use crate::policy::{DenialReason, Policy, Target};
     use crate::tls::CertificateProblem;
     use std::net::SocketAddr;
 
     #[test]
     fn every_error_of_the_components_has_its_own() {
-        let network = Network::new(RunId(1), Policy::new(), &Limits::default(), None);
+        let network = Network::of(Policy::new());
         let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
         network.allows(Target::Connect(address));
         let text = String::from;
@@ -322,7 +369,7 @@ mod tests {
 
     #[test]
     fn what_failed_below_the_component_is_told_in_its_place() {
-        let network = Network::new(RunId(1), Policy::new(), &Limits::default(), None);
+        let network = Network::of(Policy::new());
         let text = String::from;
         let expired = || Failure::Certificate(CertificateProblem::Expired { certificate: None });
         let required = || Failure::Tls(TlsFailure::CertificateRequired);
@@ -366,6 +413,38 @@ mod tests {
         for (code, failure, expected) in table {
             let found = told(&network, Some(failure), "h", "https://h/", code);
             assert_eq!(format!("{found:?}"), expected);
+        }
+    }
+
+    #[test]
+    fn a_limit_behind_a_failure_is_told() {
+        let other = types::NetworkError::Other;
+        let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        for (code, limit) in [
+            (wit::ErrorCode::ReceiveFailed(other), Limit::ReceivedBytes),
+            (wit::ErrorCode::SendFailed(other), Limit::SentBytes),
+            (wit::ErrorCode::EmptyResponse, Limit::SentBytes),
+            (
+                wit::ErrorCode::ResolveFailed(types::NetworkError::TemporaryResolverFailure),
+                Limit::Lookups,
+            ),
+            (
+                wit::ErrorCode::ConnectFailed(vec![wit::ConnectFailure {
+                    address: address.into(),
+                    reason: types::NetworkError::NoSocketsLeft,
+                }]),
+                Limit::ConnectsPerSecond,
+            ),
+        ] {
+            let network = Network::of(Policy::new());
+            let told = told(&network, None, "h", "http://h/", code.clone());
+            assert!(!matches!(told, Error::Exhausted { .. }), "{told:?}");
+            network.reached(limit, None);
+            let told = told(&network, None, "h", "http://h/", code);
+            assert!(
+                matches!(told, Error::Exhausted { limit: at } if at == limit),
+                "{told:?}"
+            );
         }
     }
 

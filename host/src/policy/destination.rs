@@ -1,4 +1,4 @@
-//! Where a run may connect to, as people write it: `HOST[:PORTS]`.
+//! Where a run may connect to, and where it may listen, as people write it: `HOST[:PORTS]`.
 
 use super::{Host, Name, Ports, RuleError};
 use ipnet::IpNet;
@@ -12,9 +12,15 @@ use std::str::FromStr;
 /// ```
 /// use sockbox::policy::Destination;
 ///
-/// for text in ["example.com:443", "[::1]:8000-8100", "10.0.0.0/8", "[fd00::/8]:80"] {
+/// for text in [
+///     "example.com:443",
+///     "*.example.com:80,443",
+///     "[::1]:8000-8100",
+///     "10.0.0.0/8:*",
+///     "[fd00::/8]:80",
+/// ] {
 ///     let destination: Destination = text.parse()?;
-///     assert!(destination.to_string().starts_with(text));
+///     assert_eq!(destination.to_string(), text);
 /// }
 /// assert_eq!("192.0.2.1".parse::<Destination>()?.to_string(), "192.0.2.1:*");
 /// # Ok::<(), sockbox::policy::RuleError>(())
@@ -27,12 +33,14 @@ pub struct Destination {
     pub ports: Ports,
 }
 
-/// One host, or a range of addresses.
+/// One host, or several.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Hosts {
     /// This host.
     One(Host),
+    /// Every name below this one, however deep, and not this one: `*.example.com`.
+    Subdomains(Name),
     /// Every address of this range.
     Range(Range),
 }
@@ -43,6 +51,29 @@ pub enum Hosts {
 /// range of IPv6 covers an IPv4 address, mapped or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Range(IpNet);
+
+/// Addresses of this machine's own, and ports there.
+///
+/// A wildcard address (`0.0.0.0`, `[::]`) covers each address of its family, since whoever listens on it
+/// listens on them all. Port 0 covers whatever port the system chooses when it is asked to choose one,
+/// and no port that the component chooses.
+///
+/// # Examples
+/// ```
+/// use sockbox::policy::Endpoint;
+///
+/// for text in ["127.0.0.1:8080", "[::1]:0", "0.0.0.0:8000-8100", "127.0.0.0/8:*"] {
+///     assert_eq!(text.parse::<Endpoint>()?.to_string(), text);
+/// }
+/// # Ok::<(), sockbox::policy::RuleError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// The addresses.
+    pub addresses: Range,
+    /// The ports of each.
+    pub ports: Ports,
+}
 
 impl Destination {
     /// This port of this host.
@@ -55,23 +86,79 @@ impl Destination {
 
     /// Whether it covers `address` by its number alone.
     pub(super) fn covers_address(&self, address: SocketAddr) -> bool {
-        let covered = match &self.hosts {
-            Hosts::One(host) => host.is_address(address.ip()),
-            Hosts::Range(range) => range.contains(address.ip()),
-        };
-        covered && self.ports.contains(address.port())
+        self.hosts.cover_address(address.ip()) && self.ports.contains(address.port())
     }
 
     /// Whether it covers `name`, at some port.
     pub(super) fn covers_name(&self, name: &Name) -> bool {
-        matches!(&self.hosts, Hosts::One(Host::Name(own)) if own == name)
+        match &self.hosts {
+            Hosts::One(Host::Name(own)) => own == name,
+            Hosts::Subdomains(parent) => name.is_below(parent),
+            Hosts::One(Host::Address(_)) | Hosts::Range(_) => false,
+        }
+    }
+
+    /// Whether it has names, and not addresses.
+    pub(super) fn is_of_names(&self) -> bool {
+        matches!(self.hosts, Hosts::One(Host::Name(_)) | Hosts::Subdomains(_))
+    }
+}
+
+impl Hosts {
+    /// Whether `address` is one of them, by its number.
+    pub(super) fn cover_address(&self, address: IpAddr) -> bool {
+        match self {
+            Hosts::One(host) => host.is_address(address),
+            Hosts::Range(range) => range.contains(address),
+            Hosts::Subdomains(_) => false,
+        }
     }
 }
 
 impl Range {
+    /// This address alone.
+    pub fn one(address: IpAddr) -> Range {
+        Range(address.to_canonical().into())
+    }
+
     /// Whether `address` is in it.
     pub fn contains(self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
+    }
+
+    /// The address, if it is just one.
+    fn single(self) -> Option<IpAddr> {
+        (self.0.prefix_len() == self.0.max_prefix_len()).then(|| self.0.addr())
+    }
+}
+
+impl Endpoint {
+    /// This address and port.
+    pub(crate) fn one(address: SocketAddr) -> Endpoint {
+        Endpoint {
+            addresses: Range::one(address.ip()),
+            ports: Ports::one(address.port()),
+        }
+    }
+
+    /// Whether binding to `address` is covered.
+    pub(super) fn covers_bind(&self, address: SocketAddr) -> bool {
+        self.covers_ip(address.ip()) && self.ports.contains(address.port())
+    }
+
+    /// Whether using `address`, to which a socket is bound already, is covered.
+    ///
+    /// With port 0 any port is covered here: the bind was asked for with port 0, or it would have
+    /// been refused, so it is the system that chose the port.
+    pub(super) fn covers_bound(&self, address: SocketAddr) -> bool {
+        self.covers_ip(address.ip())
+            && (self.ports.contains(address.port()) || self.ports.contains(0))
+    }
+
+    fn covers_ip(&self, asked: IpAddr) -> bool {
+        let wildcard =
+            |own: IpAddr| own.is_unspecified() && own.is_ipv4() == asked.to_canonical().is_ipv4();
+        self.addresses.contains(asked) || self.addresses.single().is_some_and(wildcard)
     }
 }
 
@@ -86,6 +173,7 @@ impl fmt::Display for Hosts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Hosts::One(host) => host.fmt(f),
+            Hosts::Subdomains(parent) => write!(f, "*.{parent}"),
             Hosts::Range(range) => range.fmt(f),
         }
     }
@@ -100,21 +188,27 @@ impl fmt::Display for Range {
     }
 }
 
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.addresses.single() {
+            Some(address) => write!(f, "{}", Host::Address(address))?,
+            None => write!(f, "{}", self.addresses)?,
+        }
+        write!(f, ":{}", self.ports)
+    }
+}
+
 impl FromStr for Destination {
     type Err = RuleError;
 
-    /// Read `HOST[:PORTS]`. HOST is a name, an IPv4 address, an IPv6 address in brackets, or a range
-    /// in CIDR notation (`10.0.0.0/8`, `[fd00::/8]`), whose bits behind the prefix are zero. PORTS is
-    /// one port or a range, both ends included (`8000-8100`); without it, every port.
+    /// Read `HOST[:PORTS]`. HOST is a name, `*.NAME` (every name below it), an IPv4 address, an IPv6
+    /// address in brackets, or a range in CIDR notation (`10.0.0.0/8`, `[fd00::/8]`), whose bits behind
+    /// the prefix are zero. PORTS is one port, a range, both ends included (`8000-8100`), a list of
+    /// these (`80,443`), or `*`; without it, every port.
     ///
     /// # Errors
     /// [`RuleError`], with the right form in its message where one can be told.
     fn from_str(text: &str) -> Result<Destination, RuleError> {
-        if text.contains("://") {
-            return Err(RuleError::NotAUrl {
-                instead: Self::of_url(text).unwrap_or_else(|| "example.com:80".to_owned()),
-            });
-        }
         let (hosts, ports) = split(text)?;
         Ok(Destination {
             hosts: hosts.parse()?,
@@ -123,18 +217,39 @@ impl FromStr for Destination {
     }
 }
 
-impl Destination {
-    /// What to write in place of a URL.
-    fn of_url(text: &str) -> Option<String> {
-        let url = url::Url::parse(text).ok()?;
-        let host: Host = url.host_str()?.parse().ok()?;
-        let port = url.port_or_known_default()?;
-        Some(Destination::one(host, port).to_string())
+impl FromStr for Endpoint {
+    type Err = RuleError;
+
+    /// Read `ADDRESS[:PORTS]`. ADDRESS is an IPv4 address, an IPv6 address in brackets, or a range in CIDR
+    /// notation. PORTS is as a [`Destination`]'s, and may be 0.
+    ///
+    /// # Errors
+    /// [`RuleError`], with the right form in its message where one can be told.
+    fn from_str(text: &str) -> Result<Endpoint, RuleError> {
+        let (hosts, ports) = split(text)?;
+        let addresses = match hosts.parse()? {
+            Hosts::One(Host::Address(address)) => Range::one(address),
+            Hosts::Range(range) => range,
+            Hosts::One(Host::Name(_)) | Hosts::Subdomains(_) => {
+                return Err(RuleError::NotAnAddress {
+                    text: hosts.to_owned(),
+                });
+            }
+        };
+        Ok(Endpoint {
+            addresses,
+            ports: ports.map_or(Ok(Ports::ANY), Ports::with_zero)?,
+        })
     }
 }
 
 /// The host's part of a text, and the ports' where there is one.
 fn split(text: &str) -> Result<(&str, Option<&str>), RuleError> {
+    if text.contains("://") {
+        return Err(RuleError::NotAUrl {
+            instead: of_url(text).unwrap_or_else(|| "example.com:80".to_owned()),
+        });
+    }
     // The colons of an IPv6 address are in brackets: `[::1]`, `[fd00::/8]` and `[fd00::]/8`.
     let behind_host = text.rfind(']').unwrap_or(0);
     match text[behind_host..].split_once(':') {
@@ -147,6 +262,14 @@ fn split(text: &str) -> Result<(&str, Option<&str>), RuleError> {
             Ok((host, Some(ports)))
         }
     }
+}
+
+/// What to write in place of a URL.
+fn of_url(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok()?;
+    let host: Host = url.host_str()?.parse().ok()?;
+    let port = url.port_or_known_default()?;
+    Some(Destination::one(host, port).to_string())
 }
 
 /// What has several colons and no bracket.
@@ -168,18 +291,41 @@ impl FromStr for Hosts {
         if text.contains('/') {
             return text.parse().map(Hosts::Range);
         }
-        if text.contains('*') {
-            return Err(RuleError::Wildcard {
+        if looks_like_ports(text) {
+            return Err(RuleError::BarePorts {
                 text: text.to_owned(),
             });
         }
-        text.parse().map(Hosts::One)
+        let wildcard = || RuleError::Wildcard {
+            text: text.to_owned(),
+        };
+        match text.strip_prefix("*.") {
+            Some(parent) if !parent.contains('*') => match parent.parse()? {
+                Host::Name(parent) => Ok(Hosts::Subdomains(parent)),
+                Host::Address(_) => Err(wildcard()),
+            },
+            _ if text.contains('*') => Err(wildcard()),
+            _ => text.parse().map(Hosts::One),
+        }
     }
+}
+
+/// Whether a text that stands where a host does is rather a port, or a range of them: half of
+/// `example.com:80,443`, which was split at its comma. (Such numbers are addresses too, of the block
+/// `0.0.0.0/16`, where nobody is.)
+fn looks_like_ports(text: &str) -> bool {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    first.parse::<u16>().is_ok() && last.parse::<u16>().is_ok()
 }
 
 impl FromStr for Range {
     type Err = RuleError;
 
+    /// Read a range in CIDR notation, `10.0.0.0/8` or `[fd00::/8]`, whose bits behind the prefix are
+    /// zero; or one address.
+    ///
+    /// # Errors
+    /// [`RuleError::Range`], [`RuleError::HostBits`].
     fn from_str(text: &str) -> Result<Range, RuleError> {
         let range = parse_range(text).ok_or_else(|| RuleError::Range {
             text: text.to_owned(),
@@ -194,14 +340,22 @@ impl FromStr for Range {
     }
 }
 
-/// `10.0.0.0/8`, `[fd00::/8]` or `[fd00::]/8`.
+/// `10.0.0.0/8`, `[fd00::/8]`, `[fd00::]/8` or, since there is no port to be told from it, `fd00::/8`.
 fn parse_range(text: &str) -> Option<IpNet> {
-    match text.strip_prefix('[') {
-        None => text.parse().map(IpNet::V4).ok(),
+    let bare = match text.strip_prefix('[') {
+        None => text.to_owned(),
         Some(rest) => {
             let (inside, behind) = rest.split_once(']')?;
-            format!("{inside}{behind}").parse().map(IpNet::V6).ok()
+            let v6 = format!("{inside}{behind}");
+            if !v6.contains(':') {
+                return None;
+            }
+            v6
         }
+    };
+    match bare.contains('/') {
+        true => bare.parse().ok(),
+        false => bare.parse::<IpAddr>().ok().map(IpNet::from),
     }
 }
 
@@ -219,35 +373,6 @@ fn canonical(range: IpNet) -> IpNet {
     }
 }
 
-impl FromStr for Ports {
-    type Err = RuleError;
-
-    /// Read `443`, or `8000-8100`.
-    ///
-    /// # Errors
-    /// [`RuleError::Ports`], [`RuleError::UpsideDown`].
-    fn from_str(text: &str) -> Result<Ports, RuleError> {
-        let error = || RuleError::Ports {
-            text: text.to_owned(),
-        };
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let first = parse_port(first).ok_or_else(error)?;
-        let last = parse_port(last).ok_or_else(error)?;
-        Ports::range(first, last).ok_or_else(|| RuleError::UpsideDown {
-            text: text.to_owned(),
-            instead: format!("{last}-{first}"),
-        })
-    }
-}
-
-/// A port that can be connected to: digits, and not 0.
-fn parse_port(text: &str) -> Option<u16> {
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok().filter(|port| *port != 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,6 +386,15 @@ mod tests {
             ("localhost:8000-8100", "localhost:8000-8100"),
             ("example.com:80-80", "example.com:80"),
             ("example.com:1-65535", "example.com:1-65535"),
+            ("example.com:*", "example.com:*"),
+            ("example.com:80,443", "example.com:80,443"),
+            (
+                "example.com:443,8000-8100,80",
+                "example.com:443,8000-8100,80",
+            ),
+            ("*.example.com", "*.example.com:*"),
+            ("*.EXAMPLE.com.:443", "*.example.com:443"),
+            ("*.bücher.example", "*.xn--bcher-kva.example:*"),
             ("192.0.2.1", "192.0.2.1:*"),
             ("192.0.2.1:443", "192.0.2.1:443"),
             ("2130706433:80", "127.0.0.1:80"),
@@ -291,7 +425,13 @@ mod tests {
         let ports = |text: &str| {
             format!(
                 "`{text}` is neither a port from 1 to 65535 nor a range of them: they are written \
-                 `443` and `8000-8100`"
+                 `443`, `8000-8100` and `80,443`"
+            )
+        };
+        let bare = |text: &str| {
+            format!(
+                "`{text}` is a port where a host is wanted, as in `example.com:{text}`; for several \
+                 ports of one host name it with each: `example.com:80,example.com:443`"
             )
         };
         let range = |text: &str| {
@@ -301,7 +441,10 @@ mod tests {
             )
         };
         let pattern = |text: &str| {
-            format!("`{text}` is a pattern: a rule names one host, or a range of addresses")
+            format!(
+                "`{text}` is a pattern of a kind that isn't known: there are `*.example.com`, every \
+                 name below that one, and ranges of addresses"
+            )
         };
         let bits = |text: &str, instead: &str| {
             format!("`{text}` has bits set behind its prefix: the range is `{instead}`")
@@ -327,8 +470,12 @@ mod tests {
             ("example.com:+80", ports("+80")),
             ("example.com: 80", ports(" 80")),
             ("example.com:http", ports("http")),
-            ("example.com:*", ports("*")),
-            ("example.com:80,443", ports("80,443")),
+            ("example.com:80,", ports("")),
+            ("example.com:,80", ports("")),
+            ("example.com:80,x", ports("x")),
+            ("443", bare("443")),
+            ("8000-8100", bare("8000-8100")),
+            ("443:443", bare("443")),
             ("example.com:80-", ports("80-")),
             ("example.com:-80", ports("-80")),
             ("example.com:1-2-3", ports("1-2-3")),
@@ -337,8 +484,12 @@ mod tests {
                 "the ports `8100-8000` are upside down: the range is `8000-8100`".to_owned(),
             ),
             ("*", pattern("*")),
-            ("*.example.com", pattern("*.example.com")),
             ("*:80", pattern("*")),
+            ("*.", host("")),
+            ("a.*.example", pattern("a.*.example")),
+            ("*.*.example", pattern("*.*.example")),
+            ("*example.com", pattern("*example.com")),
+            ("*.127.0.0.1", pattern("*.127.0.0.1")),
             ("::1", brackets("[::1]")),
             ("fe80::1:80", brackets("[fe80::1:80]")),
             ("fd00::/8", brackets("[fd00::/8]")),
@@ -393,6 +544,76 @@ mod tests {
             let range: Destination = range.parse().unwrap();
             let covered = range.covers_address(address.parse().unwrap());
             assert_eq!(covered, expected, "{address} in {range}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_what_is_below_it() {
+        for (pattern, name, expected) in [
+            ("*.example.com", "www.example.com", true),
+            ("*.example.com", "a.b.example.com", true),
+            ("*.example.com", "example.com", false),
+            ("*.example.com", "notexample.com", false),
+            ("*.example.com", "example.com.evil.example", false),
+            ("*.com", "example.com", true),
+            ("*.com", "com", false),
+            ("example.com", "example.com", true),
+            ("example.com", "www.example.com", false),
+            ("10.0.0.0/8", "example.com", false),
+        ] {
+            let destination: Destination = pattern.parse().unwrap();
+            let covered = destination.covers_name(&name.parse().unwrap());
+            assert_eq!(covered, expected, "{name} in {pattern}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_addresses_of_this_machine() {
+        for (text, expected) in [
+            ("127.0.0.1:9999", Ok("127.0.0.1:9999")),
+            ("127.0.0.1", Ok("127.0.0.1:*")),
+            ("[::1]:0", Ok("[::1]:0")),
+            ("0.0.0.0:0,80", Ok("0.0.0.0:0,80")),
+            ("[::ffff:127.0.0.1]:1", Ok("127.0.0.1:1")),
+            ("127.0.0.0/8:80", Ok("127.0.0.0/8:80")),
+            (
+                "localhost:80",
+                Err("`localhost` is not an address: write `127.0.0.1:8080` or `[::1]:8080`"),
+            ),
+            (
+                "8080",
+                Err(
+                    "`8080` is a port where a host is wanted, as in `example.com:8080`; for several \
+                     ports of one host name it with each: `example.com:80,example.com:443`",
+                ),
+            ),
+            (
+                "*.example:80",
+                Err("`*.example` is not an address: write `127.0.0.1:8080` or `[::1]:8080`"),
+            ),
+        ] {
+            let found = text.parse::<Endpoint>();
+            let found = found.map(|it| it.to_string()).map_err(|it| it.to_string());
+            let expected = expected.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(found, expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn single_addresses_and_bare_ipv6_are_ranges_too() {
+        for (text, expected) in [
+            ("10.0.0.1", Some("10.0.0.1/32")),
+            ("[::1]", Some("[::1/128]")),
+            ("::1", Some("[::1/128]")),
+            ("fd00::/8", Some("[fd00::/8]")),
+            ("::ffff:10.0.0.1", Some("10.0.0.1/32")),
+            ("localhost", None),
+            ("", None),
+            ("[10.0.0.1]", None),
+            ("10.0.0.1:80", None),
+        ] {
+            let found = text.parse::<Range>().ok().map(|it| it.to_string());
+            assert_eq!(found.as_deref(), expected, "{text:?}");
         }
     }
 }

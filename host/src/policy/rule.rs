@@ -1,6 +1,7 @@
-//! What can be granted: rules, and the names and port ranges that they are made of.
+//! What can be granted, and what can be denied: rules, and the names that they are made of.
 
-use super::{Destination, SpecialPurpose};
+use super::embedded::embedded;
+use super::{Destination, Endpoint, Range};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -14,6 +15,35 @@ impl Name {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is a name below `parent`, however deep: not `parent` itself.
+    pub(super) fn is_below(&self, parent: &Name) -> bool {
+        self.0
+            .strip_suffix(&parent.0)
+            .is_some_and(|rest| rest.ends_with('.'))
+    }
+
+    /// Whether it is the machine itself, by its name (RFC 6761 section 6.3).
+    pub(super) fn is_localhost(&self) -> bool {
+        self.0 == "localhost" || self.0.ends_with(".localhost")
+    }
+}
+
+impl FromStr for Name {
+    type Err = RuleError;
+
+    /// Read a name as [`Host`] does.
+    ///
+    /// # Errors
+    /// [`RuleError::Host`]; [`RuleError::NotAName`] when it is an address.
+    fn from_str(text: &str) -> Result<Name, RuleError> {
+        match text.parse()? {
+            Host::Name(name) => Ok(name),
+            Host::Address(_) => Err(RuleError::NotAName {
+                text: text.to_owned(),
+            }),
+        }
     }
 }
 
@@ -65,7 +95,9 @@ impl FromStr for Host {
             url::Host::Ipv6(address) => Ok(Host::Address(IpAddr::V6(address).to_canonical())),
             url::Host::Domain(name) => {
                 let name = name.strip_suffix('.').unwrap_or(&name);
-                if name.is_empty() {
+                // A URL may have stranger ones, patterns among them, which no resolver knows.
+                let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+                if name.is_empty() || !name.bytes().all(usual) {
                     return Err(error());
                 }
                 Ok(Host::Name(Name(name.to_ascii_lowercase())))
@@ -84,49 +116,45 @@ impl fmt::Display for Host {
     }
 }
 
-/// A range of ports, both ends inclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ports {
-    first: u16,
-    last: u16,
+/// Names that may be looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Names {
+    /// This name.
+    One(Name),
+    /// Every name below this one, however deep, and not this one: `*.example.com`.
+    Below(Name),
 }
 
-impl Ports {
-    /// Every port.
-    pub const ANY: Ports = Ports {
-        first: 0,
-        last: u16::MAX,
-    };
-
-    /// This port alone.
-    pub const fn one(port: u16) -> Ports {
-        Ports {
-            first: port,
-            last: port,
+impl Names {
+    fn cover(&self, name: &Name) -> bool {
+        match self {
+            Names::One(own) => own == name,
+            Names::Below(parent) => name.is_below(parent),
         }
-    }
-
-    /// The ports from `first` to `last`, both included; none if `last` comes before `first`.
-    pub const fn range(first: u16, last: u16) -> Option<Ports> {
-        if first <= last {
-            Some(Ports { first, last })
-        } else {
-            None
-        }
-    }
-
-    /// Whether `port` is one of them.
-    pub const fn contains(self, port: u16) -> bool {
-        self.first <= port && port <= self.last
     }
 }
 
-impl fmt::Display for Ports {
+impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Ports::ANY => f.write_str("*"),
-            Ports { first, last } if first == last => write!(f, "{first}"),
-            Ports { first, last } => write!(f, "{first}-{last}"),
+        match self {
+            Names::One(name) => name.fmt(f),
+            Names::Below(parent) => write!(f, "*.{parent}"),
+        }
+    }
+}
+
+impl FromStr for Names {
+    type Err = RuleError;
+
+    /// Read `example.com`, or `*.example.com`.
+    ///
+    /// # Errors
+    /// [`RuleError`], with the right form in its message where one can be told.
+    fn from_str(text: &str) -> Result<Names, RuleError> {
+        match text.strip_prefix("*.") {
+            Some(parent) => parent.parse().map(Names::Below),
+            None => text.parse().map(Names::One),
         }
     }
 }
@@ -154,43 +182,143 @@ pub enum Rule {
         /// The port there.
         port: u16,
         /// Whether it may be connected to at public addresses only, those without a
-        /// [`SpecialPurpose`].
+        /// [`SpecialPurpose`](super::SpecialPurpose).
         public_only: bool,
     },
-    /// Looking a name up, and nothing more.
+    /// Looking names up, and nothing more.
     Resolve {
-        /// The name.
-        name: Name,
+        /// The names.
+        names: Names,
     },
-    /// Listening on an address over TCP, and accepting whoever connects.
-    ///
-    /// A wildcard address (`0.0.0.0`, `[::]`) covers each address of its family, since whoever
-    /// listens on it listens on them all. Port 0 covers whatever port the system chooses when it is
-    /// asked to choose one, and no port that the component chooses.
+    /// Listening over TCP; and accepting whoever connects, unless an `Accept` says whom.
     Listen {
-        /// The address.
-        address: SocketAddr,
+        /// Where.
+        on: Endpoint,
     },
+    /// Accepting clients from these addresses, where listening is granted. As soon as there is one such
+    /// rule, nobody else is accepted.
+    Accept {
+        /// The addresses.
+        from: Range,
+    },
+    /// Sending datagrams, and receiving those that come from there. A host that is a name may be looked
+    /// up too, as with `Connect`.
+    UdpSend {
+        /// Where to.
+        to: Destination,
+    },
+    /// Binding UDP sockets, and receiving from whoever sends, unless an `Accept` says who may.
+    UdpBind {
+        /// Where.
+        on: Endpoint,
+    },
+}
+
+/// One thing that is denied, whatever is granted.
+///
+/// There are no names among them: nobody can tell beforehand which addresses a name will have, and a
+/// denial that misses is worse than none. An address is denied too when the IPv4 address that it
+/// [stands for](super::embedded) is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Deny {
+    /// Connecting over TCP, and sending datagrams.
+    Connect {
+        /// Where to.
+        to: Denied,
+    },
+    /// Accepting clients, and receiving datagrams from who wasn't sent any.
+    Accept {
+        /// From whom.
+        from: Range,
+    },
+}
+
+/// Addresses that are denied, and ports there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Denied {
+    destination: Destination,
+}
+
+impl Denied {
+    fn covers(&self, address: SocketAddr) -> bool {
+        std::iter::once(address.ip())
+            .chain(embedded(address.ip()))
+            .any(|ip| {
+                self.destination
+                    .covers_address(SocketAddr::new(ip, address.port()))
+            })
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.destination.fmt(f)
+    }
+}
+
+impl FromStr for Denied {
+    type Err = RuleError;
+
+    /// Read a [`Destination`] without names.
+    ///
+    /// # Errors
+    /// [`RuleError`], with the right form in its message where one can be told.
+    fn from_str(text: &str) -> Result<Denied, RuleError> {
+        let destination: Destination = text.parse()?;
+        match destination.is_of_names() {
+            true => Err(RuleError::NameDenied {
+                text: destination.hosts.to_string(),
+            }),
+            false => Ok(Denied { destination }),
+        }
+    }
+}
+
+impl Deny {
+    /// Whether connecting to `address`, or sending a datagram there, is denied.
+    pub(super) fn covers_connect(&self, address: SocketAddr) -> bool {
+        matches!(self, Deny::Connect { to } if to.covers(address))
+    }
+
+    /// Whether accepting somebody from `address` is denied.
+    pub(super) fn covers_accept(&self, address: IpAddr) -> bool {
+        let Deny::Accept { from } = self else {
+            return false;
+        };
+        from.contains(address) || embedded(address).any(|ip| from.contains(ip))
+    }
+}
+
+impl fmt::Display for Deny {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Deny::Connect { to } => write!(f, "deny-connect {to}"),
+            Deny::Accept { from } => write!(f, "deny-accept {from}"),
+        }
+    }
 }
 
 impl Rule {
     /// Whether connecting to `address` is granted by its number alone.
-    pub(super) fn covers_address(&self, address: SocketAddr) -> bool {
+    pub(super) fn covers_connect(&self, address: SocketAddr) -> bool {
         match self {
             Rule::Everything => true,
             Rule::Connect { to } => to.covers_address(address),
             Rule::Redirect { host, port, .. } => {
-                host.is_address(address.ip())
-                    && *port == address.port()
-                    && self.reaches(address.ip())
+                host.is_address(address.ip()) && *port == address.port()
             }
-            Rule::Resolve { .. } | Rule::Listen { .. } => false,
+            _ => false,
         }
     }
 
-    /// Whether connecting to `address` is granted because `name` resolved to it.
-    pub(super) fn covers_named(&self, name: &Name, address: SocketAddr) -> bool {
-        self.covers_port_of(name, address.port()) && self.reaches(address.ip())
+    /// Whether sending a datagram to `address` is granted by its number alone.
+    pub(super) fn covers_udp_send(&self, address: SocketAddr) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::UdpSend { to } => to.covers_address(address),
+            _ => false,
+        }
     }
 
     /// Whether connecting to `port` of some address that `name` resolves to is granted.
@@ -201,7 +329,16 @@ impl Rule {
             Rule::Redirect {
                 host, port: own, ..
             } => host.is_name(name) && *own == port,
-            Rule::Resolve { .. } | Rule::Listen { .. } => false,
+            _ => false,
+        }
+    }
+
+    /// Whether sending a datagram to `port` of some address that `name` resolves to is granted.
+    pub(super) fn covers_udp_port_of(&self, name: &Name, port: u16) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::UdpSend { to } => to.covers_name(name) && to.ports.contains(port),
+            _ => false,
         }
     }
 
@@ -209,10 +346,28 @@ impl Rule {
     pub(super) fn covers_lookup(&self, name: &Name) -> bool {
         match self {
             Rule::Everything => true,
-            Rule::Connect { to } => to.covers_name(name),
+            Rule::Connect { to } | Rule::UdpSend { to } => to.covers_name(name),
             Rule::Redirect { host, .. } => host.is_name(name),
-            Rule::Resolve { name: own } => own == name,
-            Rule::Listen { .. } => false,
+            Rule::Resolve { names } => names.cover(name),
+            Rule::Listen { .. } | Rule::Accept { .. } | Rule::UdpBind { .. } => false,
+        }
+    }
+
+    /// Whether it grants looking `name` up for the sake of the answer, whatever it is.
+    pub(super) fn tells_any_answer(&self, name: &Name) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Resolve { names } => names.cover(name),
+            _ => false,
+        }
+    }
+
+    /// Whether it grants something at `address`, at some port, by its number alone.
+    pub(super) fn reaches_by_number(&self, address: IpAddr) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Connect { to } | Rule::UdpSend { to } => to.hosts.cover_address(address),
+            _ => false,
         }
     }
 
@@ -229,53 +384,51 @@ impl Rule {
         }
     }
 
-    /// Whether `address` is of the kind that the rule is about, whoever has it.
-    fn reaches(&self, address: IpAddr) -> bool {
-        match self {
-            Rule::Redirect {
-                public_only: true, ..
-            } => SpecialPurpose::of(address).is_none(),
-            _ => true,
-        }
-    }
-
     /// Whether binding to `address`, in order to listen, is granted.
     pub(super) fn covers_bind(&self, address: SocketAddr) -> bool {
         match self {
             Rule::Everything => true,
-            Rule::Listen { address: own } => {
-                covers_ip(own.ip(), address.ip()) && own.port() == address.port()
-            }
-            Rule::Connect { .. } | Rule::Redirect { .. } | Rule::Resolve { .. } => false,
+            Rule::Listen { on } => on.covers_bind(address),
+            _ => false,
         }
     }
 
     /// Whether listening on `address`, to which the socket is bound already, is granted.
-    ///
-    /// A rule with port 0 covers any port here: the bind was asked for with port 0, or it would have
-    /// been refused, so it is the system that chose the port.
     pub(super) fn covers_listen(&self, address: SocketAddr) -> bool {
         match self {
             Rule::Everything => true,
-            Rule::Listen { address: own } => {
-                covers_ip(own.ip(), address.ip())
-                    && (own.port() == 0 || own.port() == address.port())
-            }
-            Rule::Connect { .. } | Rule::Redirect { .. } | Rule::Resolve { .. } => false,
+            Rule::Listen { on } => on.covers_bound(address),
+            _ => false,
         }
     }
 
-    /// Whether a client may be accepted, whoever it is.
-    pub(super) fn covers_accept(&self) -> bool {
-        matches!(self, Rule::Everything | Rule::Listen { .. })
+    /// Whether accepting somebody from `address` is granted in so many words.
+    pub(super) fn covers_accept(&self, address: IpAddr) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Accept { from } => from.contains(address),
+            _ => false,
+        }
+    }
+
+    /// Whether binding a UDP socket to `address` is granted. `is_any`: the system is to choose all of it.
+    pub(super) fn covers_udp_bind(&self, address: SocketAddr, is_any: bool) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::UdpBind { on } => on.covers_bind(address),
+            // Who may send needs a socket to send from. What it receives is asked about one by one.
+            Rule::UdpSend { .. } => is_any,
+            _ => false,
+        }
     }
 }
 
 impl fmt::Display for Rule {
+    /// As its flag and its key in a policy file are written: `allow-connect example.com:443`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rule::Everything => f.write_str("everything"),
-            Rule::Connect { to } => write!(f, "connect {to}"),
+            Rule::Everything => f.write_str("allow-net"),
+            Rule::Connect { to } => write!(f, "allow-connect {to}"),
             Rule::Redirect {
                 host,
                 port,
@@ -288,16 +441,13 @@ impl fmt::Display for Rule {
                 };
                 write!(f, "redirect to {host}:{port}{public}")
             }
-            Rule::Resolve { name } => write!(f, "resolve {name}"),
-            Rule::Listen { address } => write!(f, "listen {address}"),
+            Rule::Resolve { names } => write!(f, "allow-resolve {names}"),
+            Rule::Listen { on } => write!(f, "allow-listen {on}"),
+            Rule::Accept { from } => write!(f, "allow-accept {from}"),
+            Rule::UdpSend { to } => write!(f, "allow-udp-send {to}"),
+            Rule::UdpBind { on } => write!(f, "allow-udp-bind {on}"),
         }
     }
-}
-
-/// Whether listening on `granted` includes listening on `asked`.
-fn covers_ip(granted: IpAddr, asked: IpAddr) -> bool {
-    let (granted, asked) = (granted.to_canonical(), asked.to_canonical());
-    granted == asked || granted.is_unspecified() && granted.is_ipv4() == asked.is_ipv4()
 }
 
 /// Why a rule can't be made of a text.
@@ -330,18 +480,51 @@ pub enum RuleError {
         /// The right form.
         instead: String,
     },
-    /// It is a pattern.
-    #[error("`{text}` is a pattern: a rule names one host, or a range of addresses")]
+    /// It is a pattern of another kind than `*.example.com`.
+    #[error(
+        "`{text}` is a pattern of a kind that isn't known: there are `*.example.com`, every name below \
+         that one, and ranges of addresses"
+    )]
     Wildcard {
         /// What was given.
         text: String,
     },
     /// They aren't ports.
     #[error(
-        "`{text}` is neither a port from 1 to 65535 nor a range of them: they are written `443` and \
-         `8000-8100`"
+        "`{text}` is neither a port from 1 to 65535 nor a range of them: they are written `443`, \
+         `8000-8100` and `80,443`"
     )]
     Ports {
+        /// What was given.
+        text: String,
+    },
+    /// It is ports where a host is wanted.
+    #[error(
+        "`{text}` is a port where a host is wanted, as in `example.com:{text}`; for several ports of \
+         one host name it with each: `example.com:80,example.com:443`"
+    )]
+    BarePorts {
+        /// What was given.
+        text: String,
+    },
+    /// It is a name where an address of this machine is wanted.
+    #[error("`{text}` is not an address: write `127.0.0.1:8080` or `[::1]:8080`")]
+    NotAnAddress {
+        /// What was given.
+        text: String,
+    },
+    /// It is an address where a name is wanted.
+    #[error("`{text}` is an address, which needs no lookup: give the name of a host")]
+    NotAName {
+        /// What was given.
+        text: String,
+    },
+    /// It is a name on the side of what is denied.
+    #[error(
+        "`{text}` is a name, and which addresses it will have can't be told beforehand: deny the \
+         addresses, as in `192.0.2.1` or `10.0.0.0/8`"
+    )]
+    NameDenied {
         /// What was given.
         text: String,
     },
@@ -425,6 +608,9 @@ mod tests {
             "a\nb",
             "user@example.com",
             "*.example.com/",
+            "*.example.com",
+            "a,b",
+            "a!b",
         ] {
             assert_eq!(
                 input.parse::<Host>(),
@@ -437,32 +623,9 @@ mod tests {
     }
 
     #[test]
-    fn port_ranges_include_both_ends() {
-        let range = Ports::range(8000, 8100).unwrap();
-        for (ports, port, expected) in [
-            (Ports::one(80), 79, false),
-            (Ports::one(80), 80, true),
-            (Ports::one(80), 81, false),
-            (range, 7999, false),
-            (range, 8000, true),
-            (range, 8050, true),
-            (range, 8100, true),
-            (range, 8101, false),
-            (Ports::ANY, 0, true),
-            (Ports::ANY, u16::MAX, true),
-        ] {
-            assert_eq!(ports.contains(port), expected, "{port} in {ports}");
-        }
-        assert_eq!(Ports::range(80, 80), Some(Ports::one(80)));
-        assert_eq!(Ports::range(0, u16::MAX), Some(Ports::ANY));
-        assert_eq!(Ports::range(81, 80), None);
-        assert_eq!(range.to_string(), "8000-8100");
-    }
-
-    #[test]
     fn rules_can_be_read_by_people() {
         let listen = |text: &str| Rule::Listen {
-            address: text.parse().unwrap(),
+            on: text.parse().unwrap(),
         };
         let connect = |text: &str| Rule::Connect {
             to: text.parse().unwrap(),
@@ -473,20 +636,71 @@ mod tests {
             public_only,
         };
         for (rule, expected) in [
-            (Rule::Everything, "everything"),
-            (connect("Example.com:80"), "connect example.com:80"),
-            (connect("[::1]"), "connect [::1]:*"),
-            (connect("10.0.0.0/8:1-2"), "connect 10.0.0.0/8:1-2"),
-            (connect("[fd00::/8]"), "connect [fd00::/8]:*"),
+            (Rule::Everything, "allow-net"),
+            (connect("Example.com:80"), "allow-connect example.com:80"),
+            (
+                connect("*.Example.com:80"),
+                "allow-connect *.example.com:80",
+            ),
+            (connect("[::1]"), "allow-connect [::1]:*"),
+            (connect("10.0.0.0/8:1-2"), "allow-connect 10.0.0.0/8:1-2"),
+            (connect("[fd00::/8]"), "allow-connect [fd00::/8]:*"),
             (redirect("::1", false), "redirect to [::1]:80"),
             (
                 redirect("Example.com", true),
                 "redirect to example.com:80 (public addresses)",
             ),
-            (listen("127.0.0.1:9999"), "listen 127.0.0.1:9999"),
-            (listen("[::1]:0"), "listen [::1]:0"),
+            (listen("127.0.0.1:9999"), "allow-listen 127.0.0.1:9999"),
+            (listen("[::1]:0"), "allow-listen [::1]:0"),
         ] {
             assert_eq!(rule.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn names_are_not_denied() {
+        for (text, expected) in [
+            ("10.0.0.0/8", Ok("10.0.0.0/8:*")),
+            ("[::1]:80", Ok("[::1]:80")),
+            ("2130706433", Ok("127.0.0.1:*")),
+            ("example.com", Err("example.com")),
+            ("*.example.com:80", Err("*.example.com")),
+        ] {
+            let found = text.parse::<Denied>();
+            let found = found.map(|it| it.to_string());
+            let expected = expected
+                .map(str::to_owned)
+                .map_err(|name| RuleError::NameDenied {
+                    text: name.to_owned(),
+                });
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_for_a_denied_address_is_denied() {
+        let deny = Deny::Connect {
+            to: "10.0.0.0/8:80".parse().unwrap(),
+        };
+        for (address, expected) in [
+            ("10.0.0.1:80", true),
+            ("10.0.0.1:81", false),
+            ("11.0.0.1:80", false),
+            ("[::ffff:10.0.0.1]:80", true),
+            ("[::10.0.0.1]:80", true),
+            ("[64:ff9b::10.0.0.1]:80", true),
+            ("[64:ff9b::11.0.0.1]:80", false),
+            ("[2002:a00:1::]:80", true),
+            ("[2002:b00:1::]:80", false),
+            // Teredo keeps its client's address inverted.
+            ("[2001:0:102:304::f5ff:fffe]:80", true),
+            ("[2001:0:a00:1::fefd:fcfb]:80", true),
+        ] {
+            assert_eq!(
+                deny.covers_connect(address.parse().unwrap()),
+                expected,
+                "{address}"
+            );
         }
     }
 }

@@ -196,7 +196,7 @@ mod tests {
             bytes_received: 3,
             bytes_sent: 4,
             uptime: Duration::from_secs(5),
-            sockets: Some(0),
+            sockets: 0,
         };
         for last in [Some(summary), None] {
             let control = Arc::new(Control::default());

@@ -154,9 +154,8 @@ pub struct Summary {
     /// Time since the start.
     pub uptime: Duration,
     /// TCP sockets that the run holds, by the host's own count: those that listen, those of open
-    /// connections, and those that are about to be closed. None on
-    /// [`Wasi::V0_3`](crate::Wasi::V0_3), where the host can't count them.
-    pub sockets: Option<usize>,
+    /// connections, and those that are about to be closed.
+    pub sockets: usize,
 }
 
 impl From<wit::Event> for Event {
@@ -209,7 +208,7 @@ impl From<wit::CloseReason> for CloseReason {
 }
 
 impl Summary {
-    pub(super) fn new(statistics: wit::Statistics, sockets: Option<usize>) -> Summary {
+    pub(super) fn new(statistics: wit::Statistics, sockets: usize) -> Summary {
         Summary {
             accepted: statistics.accepted,
             refused: statistics.refused,

@@ -88,8 +88,8 @@ impl Instance {
     ///   there are [listeners](ServeOptions::listener) and it isn't on WASI 0.2.
     /// - [`Error::Denied`]: an address isn't granted.
     /// - [`Error::ListenFailed`]: an address is in use, or isn't this machine's.
-    /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::MemoryLimit`]: the
-    ///   instance can't be used any more.
+    /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::CpuTime`],
+    ///   [`Error::MemoryLimit`], [`Error::Exhausted`]: the instance can't be used any more.
     pub async fn serve(mut self, options: ServeOptions) -> Result<Server> {
         let (mut wit_options, max_connections) = options.to_wit(self.limits());
         let (store, exports) = self.parts();
@@ -154,8 +154,8 @@ impl Server {
     /// The next thing that happens; none once it was told to stop and every connection has ended.
     ///
     /// # Errors
-    /// [`Error::Trapped`], [`Error::WallTime`], [`Error::MemoryLimit`]: the instance has ended, and
-    /// every connection with it.
+    /// [`Error::Trapped`], [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`],
+    /// [`Error::Exhausted`]: the instance has ended, and every connection with it.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: the event is there for the next call.
@@ -213,14 +213,12 @@ fn error(network: &Network, code: wit::ErrorCode) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::RunId;
     use crate::bindings::types;
-    use crate::limits::Limits;
     use crate::policy::{Policy, Target};
 
     #[test]
     fn every_error_of_the_components_has_its_own() {
-        let network = Network::new(RunId(1), Policy::new(), &Limits::default(), None);
+        let network = Network::of(Policy::new());
         let address: SocketAddr = "127.0.0.1:80".parse().unwrap();
         let other: SocketAddr = "127.0.0.1:81".parse().unwrap();
         network.allows(Target::Bind(address));

@@ -7,6 +7,7 @@ use crate::convert::nanoseconds;
 use crate::error::{Error, Result};
 use crate::exports::Wasi;
 use crate::instance::Instance;
+use crate::sockets::wasi_0_3;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use wasmtime::component::ResourceAny;
@@ -73,8 +74,8 @@ impl Worker {
     fn summary(&mut self, statistics: wit::Statistics) -> Summary {
         let (store, exports) = self.instance.parts();
         let sockets = match exports.wasi() {
-            Wasi::V0_2 => Some(store.data().tcp.open()),
-            Wasi::V0_3 => None,
+            Wasi::V0_2 => store.data().tcp.open(),
+            Wasi::V0_3 => wasi_0_3::open(&mut store.data_mut().table),
         };
         Summary::new(statistics, sockets)
     }

@@ -2,6 +2,7 @@
 //! a socket of our own.
 
 use bytes::Bytes;
+use rustix::fd::{AsFd, BorrowedFd};
 use socket2::SockRef;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -41,6 +42,10 @@ impl Connection {
         })
     }
 
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
     pub(super) fn streams(&self) -> (Box<dyn InputStream>, Box<dyn OutputStream>) {
         let output = Output {
             stream: self.stream.clone(),
@@ -60,6 +65,13 @@ impl Connection {
             // What goes wrong is told by the next write, or there is none.
             let _ = sending.go_on(&self.stream);
         }
+    }
+}
+
+#[async_trait]
+impl Pollable for Connection {
+    async fn ready(&mut self) {
+        // There is nothing to wait for, but on its streams.
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::connection::Connection;
 use crate::network::Network;
+use rustix::fd::{AsFd, BorrowedFd};
 use socket2::SockRef;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -65,24 +66,56 @@ impl Inherited {
 #[derive(Clone)]
 pub(super) struct Listening {
     pub(super) address: SocketAddr,
+    listener: Arc<TcpListener>,
     queue: Arc<Mutex<Queue>>,
 }
 
 struct Queue {
-    listener: TcpListener,
+    stage: Stage,
     /// What was accepted to see whether anybody is there.
     first: Option<io::Result<(TcpStream, SocketAddr)>>,
+}
+
+/// How far the component has got, which knows nothing of the socket's listening already. Each stage
+/// leads to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// Bound, without having asked whether that is done.
+    Binding,
+    Bound,
+    /// It listens, without having asked whether that is done.
+    Starting,
+    Listening,
 }
 
 impl Listening {
     fn new(listener: TcpListener, address: SocketAddr) -> Listening {
         Listening {
             address,
+            listener: Arc::new(listener),
             queue: Arc::new(Mutex::new(Queue {
-                listener,
+                stage: Stage::Binding,
                 first: None,
             })),
         }
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.queue().stage
+    }
+
+    /// Go on from one stage to another; false if it isn't at the one.
+    pub(super) fn go_on(&self, from: Stage, to: Stage) -> bool {
+        let mut queue = self.queue();
+        let goes_on = queue.stage == from;
+        if goes_on {
+            queue.stage = to;
+        }
+        goes_on
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -93,7 +126,7 @@ impl Listening {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut queue = self.queue();
         if queue.first.is_none() {
-            queue.first = Some(ready!(queue.listener.poll_accept(cx)));
+            queue.first = Some(ready!(self.listener.poll_accept(cx)));
         }
         Poll::Ready(())
     }
@@ -123,6 +156,9 @@ impl Listening {
 #[async_trait]
 impl Pollable for Listening {
     async fn ready(&mut self) {
-        poll_fn(|cx| self.poll_ready(cx)).await;
+        // As with wasmtime-wasi's, there is nothing to wait for before it listens.
+        if self.stage() == Stage::Listening {
+            poll_fn(|cx| self.poll_ready(cx)).await;
+        }
     }
 }

@@ -1,46 +1,103 @@
-//! What sockbox adds to wasmtime-wasi's TCP sockets and streams: a count of the sockets that a run
-//! holds, a plain word when there are none left, streams that can be dropped without waiting, and
-//! listeners that were there before the run.
+//! What sockbox adds to wasmtime-wasi's sockets and streams: a count of the sockets that a run
+//! holds and of the bytes that go through them, bounds on both and on how fast they may be used up, a
+//! plain word when there are none left, streams that can be dropped without waiting, and listeners that
+//! were there before the run.
 //!
 //! Only these few functions are replaced; each hands over to wasmtime-wasi's own.
 
+mod connecting;
 mod connection;
 mod inherited;
+mod meter;
+mod options;
+mod ours;
+mod rate;
+mod udp;
+pub(crate) mod wasi_0_3;
+
+#[cfg(test)]
+mod calls;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use inherited::Inherited;
 
+use crate::limits::{Limit, Limits};
+use crate::network::Network;
+use crate::policy::Target;
 use crate::state::State;
+use crate::traffic::Account;
 use connection::Connection;
-use inherited::Listening;
+use inherited::{Listening, Stage};
+use meter::Meter;
+use ours::Ours;
+use rate::Bucket;
+use std::collections::HashMap;
 use std::future::Future;
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Instant;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, LinkerInstance, Resource, ResourceType};
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress};
 use wasmtime_wasi::p2::bindings::sockets::tcp::{HostTcpSocket, ShutdownType};
 use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
+use wasmtime_wasi::p2::pipe::{ClosedInputStream, ClosedOutputStream};
 use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, Network as NetworkHandle, Pollable, SocketResult, TcpSocket,
     subscribe,
 };
-use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
 
-/// How many of a run's TCP sockets are open, and how many may be.
+/// A run's sockets: how many are open, and how many may be; and what goes through them.
 pub(crate) struct Sockets {
     open: usize,
     limit: usize,
+    connects: Option<Bucket>,
+    accepts: Option<Bucket>,
+    meter: Arc<Meter>,
+    /// Where sockets are connecting to, by their number, where anybody wants to know.
+    connecting: HashMap<u32, SocketAddr>,
+    /// The accounts of what sockets that listen accept, by their number.
+    accepting: HashMap<u32, Arc<Account>>,
+    peers: udp::Peers,
 }
 
 impl Sockets {
-    pub(crate) fn new(limit: usize) -> Sockets {
-        Sockets { open: 0, limit }
+    pub(crate) fn new(limits: &Limits, network: &Arc<Network>) -> Sockets {
+        let bucket = |rate: Option<u32>| Some(Bucket::of_events(rate?, Instant::now()));
+        Sockets {
+            open: 0,
+            limit: limits.sockets,
+            connects: bucket(limits.connects_per_second),
+            accepts: bucket(limits.accepts_per_second),
+            meter: Arc::new(Meter::new(limits, network)),
+            connecting: HashMap::new(),
+            accepting: HashMap::new(),
+            peers: udp::Peers::default(),
+        }
     }
 
     fn are_used_up(&self) -> bool {
         self.open >= self.limit
+    }
+
+    /// A socket has been closed.
+    fn closed(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+
+    /// What keeps another connection from being accepted.
+    fn keeps_from_accepting(&mut self) -> Option<Limit> {
+        if self.are_used_up() {
+            return Some(Limit::Sockets);
+        }
+        let accepts = self.accepts.as_mut()?;
+        (accepts.available(Instant::now()) == 0).then_some(Limit::AcceptsPerSecond)
     }
 
     /// How many are open: those that listen, those of connections, and those that wait for either.
@@ -68,17 +125,17 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         },
     )?;
 
+    udp::add_to_linker(linker)?;
     let mut tcp = linker.instance("wasi:sockets/tcp@0.2.12")?;
+    options::add_to_linker(&mut tcp)?;
+    connecting::add_to_linker(&mut tcp)?;
     add_listening(&mut tcp)?;
     tcp.func_wrap(
         "[method]tcp-socket.local-address",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            if let Some(listening) = state.inherited.get(this.rep()) {
-                return Ok((Ok(listening.address.into()),));
-            }
-            let address = match connection(state, &this) {
-                Some(connection) => Ok(connection.local.into()),
+            let address = match state.ours(&this) {
+                Some(ours) => Ok(ours.local_address().into()),
                 None => plain(state.sockets().local_address(this))?,
             };
             Ok((address,))
@@ -122,7 +179,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
             } else {
                 HostTcpSocket::drop(&mut state.sockets(), Resource::new_own(rep))?;
             }
-            state.tcp.open = state.tcp.open.saturating_sub(1);
+            state.tcp.connecting.remove(&rep);
+            state.tcp.accepting.remove(&rep);
+            state.tcp.closed();
             Ok(())
         },
     )?;
@@ -158,7 +217,7 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
          -> Box<dyn Future<Output = _> + Send + '_> {
             Box::new(async move {
                 let state = store.data_mut();
-                let bound = match state.inherit(this.rep(), address.into()) {
+                let bound = match state.inherit(&this, address.into())? {
                     Some(bound) => bound,
                     None => plain(state.sockets().start_bind(this, network, address).await)?,
                 };
@@ -170,8 +229,8 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         "[method]tcp-socket.finish-bind",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            Ok((match state.inherited.get(this.rep()) {
-                Some(_) => Ok(()),
+            Ok((match state.ours(&this) {
+                Some(ours) => ours.go_on(Stage::Binding, Stage::Bound),
                 None => plain(state.sockets().finish_bind(this))?,
             },))
         },
@@ -183,8 +242,8 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
          -> Box<dyn Future<Output = _> + Send + '_> {
             Box::new(async move {
                 let state = store.data_mut();
-                Ok((match state.inherited.get(this.rep()) {
-                    Some(_) => Ok(()),
+                Ok((match state.ours(&this) {
+                    Some(ours) => ours.go_on(Stage::Bound, Stage::Starting),
                     None => plain(state.sockets().start_listen(this).await)?,
                 },))
             })
@@ -194,8 +253,8 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         "[method]tcp-socket.finish-listen",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            Ok((match state.inherited.get(this.rep()) {
-                Some(_) => Ok(()),
+            Ok((match state.ours(&this) {
+                Some(ours) => ours.go_on(Stage::Starting, Stage::Listening),
                 None => plain(state.sockets().finish_listen(this))?,
             },))
         },
@@ -204,10 +263,15 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         "[method]tcp-socket.subscribe",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            let pollable = match state.inherited.get(this.rep()) {
-                Some(listening) => {
-                    let listening = state.table.push_child(listening.clone(), &this)?;
+            let pollable = match state.ours(&this) {
+                Some(Ours::Listening(listening)) => {
+                    let listening = listening.clone();
+                    let listening = state.table.push_child(listening, &this)?;
                     subscribe(&mut state.table, listening)?
+                }
+                Some(Ours::Connection(_)) => {
+                    let connection = Resource::<Connection>::new_borrow(this.rep());
+                    subscribe(&mut state.table, connection)?
                 }
                 None => state.sockets().subscribe(this)?,
             };
@@ -218,24 +282,35 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         "[method]tcp-socket.accept",
         |mut store: StoreContextMut<'_, State>, (this,): (Resource<TcpSocket>,)| {
             let state = store.data_mut();
-            let listening = state.inherited.get(this.rep()).cloned();
-            let accepted: Result<Accepted, ErrorCode> = if !state.tcp.are_used_up() {
-                counted(state, |state| match &listening {
-                    Some(listening) => accept(state, listening),
-                    None => state.sockets().accept(this),
-                })?
-            } else {
+            let rep = this.rep();
+            let listening = match state.ours(&this) {
+                Some(Ours::Listening(listening)) if listening.stage() >= Stage::Starting => {
+                    Some(listening.clone())
+                }
+                Some(_) => return Ok((Err(ErrorCode::InvalidState),)),
+                None => None,
+            };
+            let limit = state.tcp.keeps_from_accepting();
+            let accepted: Result<Accepted, ErrorCode> = if let Some(limit) = limit {
                 let somebody_waits = match &listening {
                     Some(listening) => listening.is_ready(),
                     None => is_ready(state.table.get_mut(&this)?),
                 };
                 Err(match somebody_waits {
-                    true => ErrorCode::NewSocketLimit,
+                    true => {
+                        state.network.reached(limit, None);
+                        ErrorCode::NewSocketLimit
+                    }
                     false => ErrorCode::WouldBlock,
                 })
+            } else {
+                counted(state, |state| match &listening {
+                    Some(listening) => accept(state, listening),
+                    None => state.sockets().accept(this),
+                })?
             };
-            if let Ok((_, input, _)) = &accepted {
-                state.readiness.watch(&mut state.table, input)?;
+            if let Ok((_, input, output)) = &accepted {
+                state.accepted(rep, input, output)?;
             }
             Ok((accepted,))
         },
@@ -243,23 +318,115 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 }
 
 impl State {
+    /// Count a connection that was accepted by the socket with this number, and watch it.
+    fn accepted(
+        &mut self,
+        rep: u32,
+        input: &Resource<DynInputStream>,
+        output: &Resource<DynOutputStream>,
+    ) -> wasmtime::Result<()> {
+        if let Some(accepts) = &mut self.tcp.accepts {
+            accepts.take(1);
+            self.network.has_room(Limit::AcceptsPerSecond);
+        }
+        let account = self.account_of_listener(rep)?;
+        self.meter(account, input, output)?;
+        // One that is slowed down isn't ready when its waker is woken, and doesn't keep it.
+        if !self.tcp.meter.is_slow() {
+            self.readiness.watch(&mut self.table, input)?;
+        }
+        Ok(())
+    }
+
+    /// The account of what the socket with this number accepts, where anybody wants to know.
+    fn account_of_listener(&mut self, rep: u32) -> wasmtime::Result<Option<Arc<Account>>> {
+        if !self.network.keeps_accounts() {
+            return Ok(None);
+        }
+        if let Some(account) = self.tcp.accepting.get(&rep) {
+            return Ok(Some(account.clone()));
+        }
+        let address = match self.inherited.get(rep) {
+            Some(listening) => listening.address,
+            None => match plain(self.sockets().local_address(Resource::new_borrow(rep)))? {
+                Ok(address) => address.into(),
+                Err(_) => return Ok(None),
+            },
+        };
+        let account = self.network.account(Target::Listen(address));
+        if let Some(account) = &account {
+            self.tcp.accepting.insert(rep, account.clone());
+        }
+        Ok(account)
+    }
+
+    /// Put a meter around the streams of a new connection, if there is anything to be counted.
+    fn meter(
+        &mut self,
+        account: Option<Arc<Account>>,
+        input: &Resource<DynInputStream>,
+        output: &Resource<DynOutputStream>,
+    ) -> wasmtime::Result<()> {
+        if account.is_none() && !self.tcp.meter.is_bound() {
+            return Ok(());
+        }
+        let place = self.table.get_mut(input)?;
+        let inner_input = mem::replace(place, Box::new(ClosedInputStream));
+        let place = self.table.get_mut(output)?;
+        let inner_output = mem::replace(place, Box::new(ClosedOutputStream));
+        let (outer_input, outer_output) = self.tcp.meter.around(account, inner_input, inner_output);
+        *self.table.get_mut(input)? = outer_input;
+        *self.table.get_mut(output)? = outer_output;
+        Ok(())
+    }
+
+    /// Whether one more socket may be had.
+    fn has_socket_left(&self) -> bool {
+        let left = !self.tcp.are_used_up();
+        if !left {
+            self.network.reached(Limit::Sockets, None);
+        }
+        left
+    }
+
     /// Let an inherited listener take the place of a socket that is to be bound, if there is one at
-    /// the address.
-    fn inherit(&mut self, rep: u32, address: SocketAddr) -> Option<Result<(), ErrorCode>> {
-        if !self.inherited.take(rep, address) {
-            return None;
+    /// the address. None leaves the answer to wasmtime-wasi.
+    fn inherit(
+        &mut self,
+        socket: &Resource<TcpSocket>,
+        address: SocketAddr,
+    ) -> wasmtime::Result<Option<Result<(), ErrorCode>>> {
+        if let Some(ours) = self.ours(socket) {
+            return Ok(Some(Err(ours.refusal())));
+        }
+        let rep = socket.rep();
+        if !may_be_bound(&mut self.sockets(), rep, address)? || !self.inherited.take(rep, address) {
+            return Ok(None);
         }
         let allowed = [SocketAddrUse::TcpBind, SocketAddrUse::TcpListen]
             .into_iter()
             .all(|use_| self.network.allows_address(address, use_));
-        Some(match allowed {
+        Ok(Some(match allowed {
             true => Ok(()),
             false => {
                 self.inherited.close(rep);
                 Err(ErrorCode::AccessDenied)
             }
-        })
+        }))
     }
+}
+
+/// Whether a socket of wasmtime-wasi's could be bound to an address of this kind.
+fn may_be_bound(
+    theirs: &mut WasiSocketsCtxView<'_>,
+    rep: u32,
+    address: SocketAddr,
+) -> wasmtime::Result<bool> {
+    let socket = || Resource::new_borrow(rep);
+    let is_ipv4 = theirs.address_family(socket())? == IpAddressFamily::Ipv4;
+    // A socket that is connecting has no address yet, and no options.
+    let is_new = theirs.local_address(socket()).is_err() && theirs.hop_limit(socket()).is_ok();
+    Ok(is_new && is_ipv4 == address.is_ipv4())
 }
 
 /// Accept a connection on an inherited listener.
@@ -274,7 +441,7 @@ fn accept(state: &mut State, listening: &Listening) -> SocketResult<Accepted> {
     let input: Resource<DynInputStream> = state.table.push_child(input, &socket)?;
     let output: Resource<DynOutputStream> = state.table.push_child(output, &socket)?;
     // The component knows of one kind of socket. Whatever it may do with this one looks for ours
-    // first; the rest (options of sockets) is a trap.
+    // first.
     Ok((Resource::new_own(socket.rep()), input, output))
 }
 
@@ -309,12 +476,19 @@ fn counted<T>(
     state: &mut State,
     make: impl FnOnce(&mut State) -> SocketResult<T>,
 ) -> wasmtime::Result<Result<T, ErrorCode>> {
-    if state.tcp.are_used_up() {
+    if !state.has_socket_left() {
         return Ok(Err(ErrorCode::NewSocketLimit));
     }
-    match plain(make(state))? {
+    let made = make(state);
+    settled(state, made)
+}
+
+/// Count a socket, if it could be made.
+fn settled<T>(state: &mut State, made: SocketResult<T>) -> wasmtime::Result<Result<T, ErrorCode>> {
+    match plain(made)? {
         Ok(made) => {
             state.tcp.open += 1;
+            state.network.has_room(Limit::Sockets);
             Ok(Ok(made))
         }
         // wasmtime-wasi has no word of its own for it, though WASI has.

@@ -2,6 +2,7 @@
 //! library at the other end.
 
 mod fetch;
+mod limits;
 mod options;
 mod peer;
 mod policy;

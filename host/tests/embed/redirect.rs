@@ -223,7 +223,7 @@ async fn a_server_leads_nowhere_but_to_public_addresses() {
     let sink = {
         let denials = denials.clone();
         move |event: &AuditEvent| {
-            if !event.verdict.is_allowed() {
+            if event.is_denial() {
                 denials.lock().unwrap().push(event.to_string());
             }
         }
@@ -367,8 +367,8 @@ async fn a_flag_grants_a_name_wherever_it_is() {
         match (followed, granted) {
             (Ok(()), true) => {}
             (Err(Error::Denied { target, reason }), false) => assert_eq!(
-                reason.flag(&target),
-                format!("--allow-connect localhost:{port}")
+                reason.flag(&target, None),
+                Some(format!("--allow-connect localhost:{port}"))
             ),
             (followed, _) => panic!("{followed:?}"),
         }

@@ -6,7 +6,7 @@ use sockbox::policy::Rule;
 use sockbox::{Error, Limits, Policy, Request, Sandbox, Wasi};
 
 /// A component in text: `run` does what `body` says, and gives what it leaves on the stack.
-fn command(body: &str) -> String {
+pub fn command(body: &str) -> String {
     format!(
         r#"(component
             (core module $module

@@ -2,6 +2,7 @@
 
 use crate::DEADLINE;
 use crate::serve::{ask, loopback};
+use sockbox::limits::Limit;
 use sockbox::policy::Target;
 use sockbox::{
     AuditEvent, CloseReason, Error, Event, InstanceBuilder, Limits, NetworkError, Policy, Request,
@@ -23,8 +24,10 @@ async fn a_server_answers_and_tells_of_it() {
     let instance = instance()
         .policy(Policy::new().allow_listen(loopback()))
         .audit(move |event: &AuditEvent| {
-            let decision = (event.target.clone(), event.verdict.is_allowed());
-            sink.lock().unwrap().push(decision);
+            if let Some((target, verdict)) = event.decision() {
+                let decision = (target.clone(), verdict.is_allowed());
+                sink.lock().unwrap().push(decision);
+            }
         });
     let options = ServeOptions::new().listen(loopback());
     let mut server = instance
@@ -139,7 +142,15 @@ async fn its_limits_hold() {
         Ok(instance) => instance.serve(options).await.map(|_| ()).unwrap_err(),
         Err(error) => error,
     };
-    assert!(matches!(error, Error::Trapped { .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            Error::Exhausted {
+                limit: Limit::Handles
+            }
+        ),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -153,12 +164,39 @@ async fn what_only_wasi_0_2_has_is_refused() {
 }
 
 #[tokio::test]
-async fn sockets_are_not_counted() {
+async fn sockets_are_counted_and_one_too_many_is_refused() {
     let policy = Policy::new().allow_listen(loopback());
-    let instance = instance().policy(policy).build().await.unwrap();
-    let options = ServeOptions::new().listen(loopback());
-    let server = instance.serve(options).await.unwrap();
-    assert_eq!(server.handle().summary().await.unwrap().sockets, None);
+    let mut limits = Limits::default();
+    limits.sockets = 4;
+    let serve = async |count| {
+        let instance = instance().policy(policy.clone()).limits(limits.clone());
+        let options = (0..count).fold(ServeOptions::new(), |options, _| options.listen(loopback()));
+        instance.build().await.unwrap().serve(options).await
+    };
+    let mut server = serve(2).await.unwrap();
+    let handle = server.handle();
+    assert_eq!(handle.summary().await.unwrap().sockets, 2);
+    let client = TcpStream::connect(server.addresses()[1]).unwrap();
+    assert!(matches!(
+        server.next().await.unwrap(),
+        Some(Event::Opened(_))
+    ));
+    let now = handle.summary().await.unwrap();
+    assert_eq!((now.open, now.sockets), (1, 3));
+    drop(client);
+    assert!(matches!(
+        server.next().await.unwrap(),
+        Some(Event::Closed(_))
+    ));
+    handle.stop(Duration::ZERO);
+    assert_eq!(server.finish().await.unwrap().sockets, 0);
+
+    serve(4).await.unwrap();
+    let error = serve(5).await.map(|_| ()).unwrap_err();
+    assert!(
+        matches!(&error, Error::ListenFailed { reason, .. } if *reason == NetworkError::NoSocketsLeft),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

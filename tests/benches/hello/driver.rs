@@ -28,12 +28,19 @@ struct Values {
 pub fn run(words: &[String]) -> io::Result<()> {
     let mut rounds = ROUNDS;
     let mut names = Vec::new();
+    let mut servers = Vec::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--rounds" => {
                 let number = words.next().and_then(|word| word.parse().ok());
                 rounds = number.ok_or_else(|| io::Error::other("--rounds needs a number"))?;
+            }
+            "--server" => {
+                let name = words.next().map_or("", String::as_str);
+                let found = Server::ALL.into_iter().find(|it| it.name() == name);
+                servers
+                    .push(found.ok_or_else(|| io::Error::other("--server needs a server's name"))?);
             }
             name => names.push(name),
         }
@@ -42,11 +49,14 @@ pub fn run(words: &[String]) -> io::Result<()> {
         .iter()
         .filter(|row| names.is_empty() || names.iter().any(|name| row.name.contains(name)))
         .collect();
+    if servers.is_empty() {
+        servers.extend(Server::ALL);
+    }
 
     let mut measured = Measured::new();
     for round in 1..=rounds {
         for row in &rows {
-            for server in Server::ALL {
+            for &server in &servers {
                 eprint!("\r\x1b[Kround {round}: {}, {}", row.name, server.name());
                 let values = measure(server, row.load)?;
                 measured.entry((row.name, server)).or_default().push(values);

@@ -4,6 +4,7 @@
 //! cargo bench --workspace --bench hello                  every row, five rounds
 //! cargo bench --workspace --bench hello -- --rounds 3    fewer
 //! cargo bench --workspace --bench hello -- pipelined     the rows whose name has this word
+//! cargo bench --workspace --bench hello -- --server tokio --server sockbox    these servers
 //! ```
 //!
 //! In each round every server has its turn at a row, in a process of its own and under load from

@@ -20,6 +20,8 @@ impl From<types::ErrorCode> for NetError {
             // An argument is invalid where the address itself can't be used: a multicast address
             // to connect to, port 0.
             ErrorCode::InvalidArgument | ErrorCode::AddressNotBindable => Self::AddressNotBindable,
+            // What our host says; others say nothing, or something of their own.
+            ErrorCode::Other(Some(text)) if text == "no sockets left" => Self::NoSocketsLeft,
             ErrorCode::InvalidState | ErrorCode::DatagramTooLarge | ErrorCode::Other(_) => {
                 Self::Other
             }

@@ -1,19 +1,26 @@
 //! What can be typed.
 
 mod fetch;
+mod grants;
+mod inspect;
 mod ordered;
+mod policy;
+mod run;
 mod tls;
 mod values;
 
 pub use fetch::Fetch;
+pub use grants::{Accept, Common, read as read_policy};
+pub use inspect::{Compile, Inspect};
 pub use ordered::{Data, DataKind, SaveAs};
+pub use policy::{Check, Explain, PolicyArgs, PolicyCommand};
+pub use run::Run;
 pub use tls::TlsMax;
 pub use values::{seconds, size};
 
 use crate::serve::Serve;
 use clap::{Parser, Subcommand};
 use sockbox::Wasi;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Run network programs in a WebAssembly sandbox that reaches only what it was granted
@@ -30,6 +37,9 @@ Examples:
   sockbox fetch -o page.html http://example.com/
   sockbox serve --listen 127.0.0.1:9999
   sockbox run program.wasm some arguments
+  sockbox run --allow-connect example.com:443 program.wasm
+  sockbox policy explain policy.toml example.com:443
+  sockbox inspect program.wasm
   sockbox component -o sockbox.wasm
 
 Exit codes are curl's where curl has one: 3 invalid URL, 6 unknown host, 7 no connection, 18 page
@@ -41,7 +51,10 @@ by the policy, 134 the component trapped.";
 pub enum Command {
     Fetch(Box<Fetch>),
     Serve(Serve),
-    Run(Run),
+    Run(Box<Run>),
+    Inspect(Inspect),
+    Compile(Compile),
+    Policy(PolicyArgs),
     Component(Component),
 }
 
@@ -68,7 +81,10 @@ impl Command {
             Command::Fetch(fetch) => fetch.verbose,
             Command::Serve(serve) => serve.verbose,
             Command::Run(run) => run.verbose,
-            Command::Component(_) => false,
+            Command::Inspect(_)
+            | Command::Compile(_)
+            | Command::Policy(_)
+            | Command::Component(_) => false,
         }
     }
 }
@@ -90,39 +106,6 @@ impl From<WasiVersion> for Wasi {
             WasiVersion::V0_3 => Wasi::V0_3,
         }
     }
-}
-
-const RUN_EXAMPLES: &str = "\
-Examples:
-  sockbox run program.wasm some --arguments
-  sockbox run --allow-net client.wasm 127.0.0.1:9999";
-
-/// Run any WASI 0.2 command component
-///
-/// It uses this terminal and gets the arguments; it reaches no network, no file and no environment
-/// variable. Its exit code is passed on.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = RUN_EXAMPLES,
-    override_usage = "sockbox run [OPTIONS] <COMPONENT> [ARGS]..."
-)]
-pub struct Run {
-    /// Grant the whole network: lookups, connections, listening, UDP
-    #[arg(long)]
-    pub allow_net: bool,
-
-    /// Tell on standard error what the policy decides, and where in the component a trap happened
-    #[arg(short, long)]
-    pub verbose: bool,
-
-    /// The component, as a binary (.wasm) or as text (.wat), and what it is given as its arguments
-    // One list, so that what follows the component is never taken for an option of ours.
-    #[arg(
-        trailing_var_arg = true,
-        required = true,
-        value_name = "COMPONENT [ARGS]"
-    )]
-    pub command: Vec<OsString>,
 }
 
 const COMPONENT_EXAMPLES: &str = "\
@@ -187,7 +170,7 @@ mod tests {
             let Ok(Command::Run(run)) = parse(words) else {
                 panic!("{words:?} is not a run");
             };
-            assert_eq!(run.allow_net, allow_net, "{words:?}");
+            assert_eq!(run.others.allow_net, allow_net, "{words:?}");
             assert!(!run.verbose, "{words:?}");
             assert_eq!(run.command, expected, "{words:?}");
         }

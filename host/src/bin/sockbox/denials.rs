@@ -1,7 +1,7 @@
 //! What the policy refused, for people who wonder why a component failed.
 
 use crate::stderr;
-use sockbox::AuditEvent;
+use sockbox::{AuditEvent, What};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,9 +21,9 @@ struct State {
 }
 
 impl Denials {
-    /// Take note of a decision.
+    /// Take note of what was refused, and of limits that were reached.
     pub fn record(&self, event: &AuditEvent) {
-        if event.verdict.is_allowed() {
+        if !event.is_denial() && !matches!(event.what, What::Limit { .. }) {
             return;
         }
         let line = event.to_string();
@@ -46,7 +46,7 @@ impl Denials {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines: Vec<_> = state.lines.iter().cloned().collect();
         if state.more {
-            lines.push("denied: more than these (-v tells all)".to_owned());
+            lines.push("and more than these (-v tells all)".to_owned());
         }
         lines
     }
@@ -76,7 +76,10 @@ mod tests {
     #[tokio::test]
     async fn each_is_told_once_and_only_a_few() {
         let line = |port| {
-            format!("denied: connect to 127.0.0.1:{port}: no rule grants it (--allow-net would)")
+            format!(
+                "denied: connect to 127.0.0.1:{port}: no rule grants it (--allow-connect \
+                 127.0.0.1:{port} would)"
+            )
         };
         assert_eq!(lines([]).await, Vec::<String>::new());
         assert_eq!(lines([1, 1, 2, 1]).await, [line(1), line(2)]);
@@ -84,6 +87,6 @@ mod tests {
         assert_eq!(lines(1..=5).await, all);
         let more = lines((1..=6).chain(1..=3)).await;
         assert_eq!(more[..5], all);
-        assert_eq!(more[5..], ["denied: more than these (-v tells all)"]);
+        assert_eq!(more[5..], ["and more than these (-v tells all)"]);
     }
 }

@@ -141,6 +141,9 @@ pub fn wants_backtrace() -> bool {
     std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0")
 }
 
+/// The policy doesn't allow it: `sockbox policy explain` says so without having tried.
+pub const DENIED: u8 = code::DENIED;
+
 /// The numbers: curl's where curl has one; `env`'s, `timeout`'s and the shell's for the rest.
 mod code {
     pub const UNSUPPORTED_SCHEME: u8 = 1;
@@ -168,7 +171,7 @@ mod code {
     pub const LIMIT: u8 = 63;
     pub const REWIND: u8 = 65;
     pub const TRUST: u8 = 77;
-    pub const WALL_TIME: u8 = 124;
+    pub const TIME: u8 = 124;
     pub const OURS: u8 = 125;
     pub const DENIED: u8 = 126;
     /// What a shell gives a process that aborted.
@@ -197,8 +200,10 @@ fn code(error: &Error) -> u8 {
         Error::CertificateRejected { .. } => code::CERTIFICATE,
         Error::Trust { .. } => code::TRUST,
         Error::ContentEncoding { .. } => code::CODING,
-        Error::LimitExceeded { .. } | Error::MemoryLimit { .. } => code::LIMIT,
-        Error::WallTime { .. } => code::WALL_TIME,
+        Error::LimitExceeded { .. } | Error::MemoryLimit { .. } | Error::Exhausted { .. } => {
+            code::LIMIT
+        }
+        Error::WallTime { .. } | Error::CpuTime { .. } => code::TIME,
         Error::Denied { .. } | Error::InsecureRedirect { .. } => code::DENIED,
         Error::Trapped { .. } => code::TRAPPED,
         // `NotRunnable`, `Read`, `Abandoned`, `Internal`, and whatever the library may add.

@@ -1,17 +1,26 @@
 //! The `sockbox` command: what was typed, handed to the library, and what came of it.
 
 mod args;
+mod cache;
+mod compile;
 mod component;
 mod denials;
 mod exit;
 mod fetch;
+mod inspect;
 mod output;
+mod policy;
+mod printable;
 mod progress;
+mod prompt;
+mod record;
 mod run;
 mod runtime;
 mod serve;
 mod signals;
+mod source;
 mod stderr;
+mod watch;
 
 use args::{Args, Command};
 use clap::error::ErrorKind;
@@ -30,12 +39,17 @@ fn main() {
     let done = match args.command {
         Command::Fetch(fetch) => fetch::run(*fetch),
         Command::Serve(serve) => serve::run(serve).map(|()| 0),
-        Command::Run(run) => run::run(run),
+        Command::Run(run) => run::run(*run),
+        Command::Inspect(inspect) => inspect::run(inspect).map(|()| 0),
+        Command::Compile(compile) => compile::run(compile).map(|()| 0),
+        Command::Policy(policy) => policy::run(policy),
         Command::Component(component) => component::run(component).map(|()| 0),
     };
     let code = done.unwrap_or_else(|failure| {
         let message = failure.message(verbose || exit::wants_backtrace());
         if let Some(message) = message.filter(|_| !silent) {
+            // It may quote a server, or a file.
+            let message = printable::text(&message);
             stderr::line(format_args!("sockbox: ({}) {message}", failure.code()));
         }
         i32::from(failure.code())

@@ -1,9 +1,10 @@
 //! What can be typed behind `sockbox fetch`.
 
+use super::grants::{Common, Connect};
 use super::ordered::{Data, Outputs, Urls};
 use super::tls::Tls;
 use super::values::{
-    Pin, Resume, credentials, grant, milliseconds, pin, redirects, referer, resume, seconds, size,
+    Pin, Resume, credentials, milliseconds, pin, redirects, referer, resume, seconds, size,
 };
 use clap::value_parser;
 use std::ffi::OsString;
@@ -158,11 +159,11 @@ pub struct Fetch {
     #[arg(long, help_heading = NETWORK)]
     pub allow_downgrade: bool,
 
-    /// Grant connecting to a host, an address or a range of addresses, at these ports or at any.
-    /// May be given more than once
-    #[arg(long, value_name = "HOST[:PORTS]", value_parser = grant, help_heading = NETWORK)]
-    pub allow_connect: Vec<String>,
+    #[command(flatten)]
+    pub connect: Connect,
 
+    #[command(flatten)]
+    pub common: Common,
     /// Use these addresses in place of a lookup, and grant them. May be given more than once
     #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]...", value_parser = pin, help_heading = NETWORK)]
     pub resolve: Vec<Pin>,

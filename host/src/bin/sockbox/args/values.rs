@@ -1,14 +1,20 @@
 //! The forms that options' values are written in.
 
-use sockbox::Policy;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// A number of seconds; 0 means that there is no bound.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || "expected a number of seconds, such as 10 or 0.5".to_owned();
-    let seconds: f64 = text.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+    sockbox::limits::seconds(text).map_err(expected)
+}
+
+/// A number of bytes: `1000`, `10k`, `2.5M`, `1G`, with units of 1024, as curl has them.
+pub fn size(text: &str) -> Result<u64, String> {
+    sockbox::limits::size(text).map_err(expected)
+}
+
+fn expected(what: String) -> String {
+    format!("expected {what}")
 }
 
 /// A number of milliseconds.
@@ -16,36 +22,6 @@ pub fn milliseconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .map(Duration::from_millis)
         .map_err(|_| "expected a number of milliseconds, such as 250".to_owned())
-}
-
-/// A number of bytes: `1000`, `10k`, `2.5M`, `1G`, with units of 1024, as curl has them.
-pub fn size(text: &str) -> Result<u64, String> {
-    let wrong = || "expected a number of bytes, such as 1000, 10k, 2.5M or 1G".to_owned();
-    let number = text.strip_suffix(['b', 'B']).unwrap_or(text);
-    let (number, unit) = match number.char_indices().next_back() {
-        Some((end, letter)) if letter.is_ascii_alphabetic() => {
-            let power = match letter.to_ascii_lowercase() {
-                'k' => 1,
-                'm' => 2,
-                'g' => 3,
-                't' => 4,
-                'p' => 5,
-                _ => return Err(wrong()),
-            };
-            (&number[..end], 1024_u64.pow(power))
-        }
-        _ => (number, 1),
-    };
-    if !number.starts_with(|first: char| first.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    if number.contains('.') {
-        let number: f64 = number.parse().map_err(|_| wrong())?;
-        // What is past the largest number becomes it; nothing here is exact to the byte.
-        return Ok((number * unit as f64) as u64);
-    }
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(unit).ok_or_else(wrong)
 }
 
 /// How many redirects are followed; -1 means that there is no bound.
@@ -106,14 +82,6 @@ pub fn pin(text: &str) -> Result<Pin, String> {
     Ok(pin)
 }
 
-/// A grant of `--allow-connect`, as it was typed.
-pub fn grant(text: &str) -> Result<String, String> {
-    Policy::new()
-        .allow_connect_to(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| error.to_string())
-}
-
 /// A user's name and password.
 pub fn credentials(text: &str) -> Result<String, String> {
     if text.contains(':') {
@@ -151,58 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
-        for (text, expected) in [
-            ("0", Some(0)),
-            ("1000", Some(1000)),
-            ("1b", Some(1)),
-            ("10k", Some(10 << 10)),
-            ("10K", Some(10 << 10)),
-            ("10kB", Some(10 << 10)),
-            ("2m", Some(2 << 20)),
-            ("2.5M", Some(5 << 19)),
-            ("1G", Some(1 << 30)),
-            ("1t", Some(1 << 40)),
-            ("1P", Some(1 << 50)),
-            ("18446744073709551615", Some(u64::MAX)),
-            ("99999999999999.5P", Some(u64::MAX)),
-            ("18446744073709551616", None),
-            ("99999999999999P", None),
-            ("", None),
-            ("k", None),
-            ("B", None),
-            (".5k", None),
-            ("1.2.3", None),
-            ("1.x", None),
-            ("-1", None),
-            ("+1", None),
-            ("1 k", None),
-            ("1q", None),
-            ("1kk", None),
-            ("1é", None),
-            ("inf", None),
-        ] {
-            assert_eq!(size(text).ok(), expected, "{text:?}");
-        }
-    }
-
-    #[test]
     fn times() {
-        for (text, expected) in [
-            ("0", Some(0)),
-            ("10", Some(10_000)),
-            ("0.5", Some(500)),
-            ("1.0005", Some(1000)),
-            ("", None),
-            ("-1", None),
-            ("x", None),
-            ("nan", None),
-            ("inf", None),
-            ("1e300", None),
-        ] {
-            let found = seconds(text).ok().map(|time| time.as_millis());
-            assert_eq!(found, expected, "{text:?}");
-        }
         for (text, expected) in [("250", Some(250)), ("0.5", None), ("-1", None)] {
             let found = milliseconds(text).ok().map(|time| time.as_millis());
             assert_eq!(found, expected, "{text:?}");

@@ -28,8 +28,10 @@ mod write_out;
 
 use crate::args::Fetch;
 use crate::exit::Failure;
+use crate::record::Record;
 use crate::runtime::block_on;
 use crate::signals::Signals;
+use crate::watch::Watch;
 use console::blocking;
 use plan::{Plan, Task};
 use session::Session;
@@ -41,24 +43,34 @@ use transfer::Transfer;
 
 /// Gives the exit code, where what has failed was told already.
 pub fn run(args: Fetch) -> Result<i32, Failure> {
-    block_on(async move {
+    let record = Record::open(args.common.audit.as_ref())?;
+    let watch = Watch {
+        verbose: args.verbose,
+        record: record.as_ref().map(Record::sink),
+        ..Watch::default()
+    };
+    let done = block_on(async move {
         let mut signals = Signals::new().map_err(Failure::system)?;
         tokio::select! {
             biased;
             signal = signals.next() => Err(Failure::Signal(signal)),
-            code = all(args) => Ok(code?.into()),
+            code = all(args, &watch) => Ok(code?.into()),
         }
-    })
+    });
+    if let Some(record) = record {
+        record.finish();
+    }
+    done
 }
 
 /// Do all of it, and give the exit code of the last transfer that has failed.
-async fn all(args: Fetch) -> Result<u8, Failure> {
+async fn all(args: Fetch, watch: &Watch) -> Result<u8, Failure> {
     let ready = blocking(move || Ok(prepare(args))).await;
     let (plan, tasks) = ready.map_err(Failure::system)??;
     if plan.args.parallel {
-        in_parallel(plan.into(), tasks).await
+        in_parallel(plan.into(), watch, tasks).await
     } else {
-        one_by_one(&plan, &tasks).await
+        one_by_one(&plan, watch, &tasks).await
     }
 }
 
@@ -70,9 +82,9 @@ fn prepare(args: Fetch) -> Result<(Plan, Vec<Task>), Failure> {
 }
 
 /// One instance fetches all, and may use connections again.
-async fn one_by_one(plan: &Plan, tasks: &[Task]) -> Result<u8, Failure> {
+async fn one_by_one(plan: &Plan, watch: &Watch, tasks: &[Task]) -> Result<u8, Failure> {
     let urls = tasks.iter().map(|task| task.url.as_str());
-    let mut session = Session::new(plan, urls)?;
+    let mut session = Session::new(plan, watch, urls)?;
     let mut code = 0;
     for task in tasks {
         let transfer = Transfer::new(plan, task, Instant::now());
@@ -82,13 +94,13 @@ async fn one_by_one(plan: &Plan, tasks: &[Task]) -> Result<u8, Failure> {
 }
 
 /// Each has an instance of its own, which may do nothing for the others.
-async fn in_parallel(plan: Rc<Plan>, tasks: Vec<Task>) -> Result<u8, Failure> {
+async fn in_parallel(plan: Rc<Plan>, watch: &Watch, tasks: Vec<Task>) -> Result<u8, Failure> {
     let queued = Instant::now();
     let turns = Rc::new(Semaphore::new(plan.args.parallel_max.into()));
     let mut running = JoinSet::new();
     let local = LocalSet::new();
     for task in tasks {
-        let mut session = Session::new(&plan, [task.url.as_str()])?;
+        let mut session = Session::new(&plan, watch, [task.url.as_str()])?;
         let (plan, turns) = (plan.clone(), turns.clone());
         running.spawn_local_on(
             async move {

@@ -4,16 +4,16 @@ use super::console::Console;
 use super::plan::Plan;
 use crate::args::Fetch;
 use crate::exit::Failure;
-use crate::stderr;
+use crate::watch::Watch;
 use sockbox::policy::RuleError;
-use sockbox::{AuditEvent, Error, Instance, Policy, Sandbox, TlsConfig};
+use sockbox::{Error, Instance, Policy, Profile, Sandbox, TlsConfig};
 
 /// An instance, made when it is needed, and again when it can't be used any more.
 pub struct Session {
     sandbox: Sandbox,
-    policy: Policy,
+    profile: Profile,
+    watch: Watch,
     tls: TlsConfig,
-    verbose: bool,
     instance: Option<Instance>,
 }
 
@@ -21,20 +21,23 @@ impl Session {
     /// One that may fetch `urls`, and what else was granted.
     pub fn new<'a>(
         plan: &Plan,
+        watch: &Watch,
         urls: impl IntoIterator<Item = &'a str>,
     ) -> Result<Session, Failure> {
-        let mut policy = granted(&plan.args)?;
+        let args = &plan.args;
+        let mut profile = args.common.profile()?;
+        profile.policy = granted(args, profile.policy);
         for url in urls {
             // Whoever fetches it learns what is wrong with it.
-            if let Ok(wider) = policy.clone().allow_url(url) {
-                policy = wider;
+            if let Ok(wider) = profile.policy.clone().allow_url(url) {
+                profile.policy = wider;
             }
         }
         Ok(Session {
             sandbox: plan.sandbox.clone(),
-            policy,
+            profile,
+            watch: watch.clone(),
             tls: plan.tls.clone(),
-            verbose: plan.args.verbose,
             instance: None,
         })
     }
@@ -50,14 +53,11 @@ impl Session {
 
     async fn build(&self) -> Result<Instance, Failure> {
         let mut builder = self
-            .sandbox
-            .instance()
-            .policy(self.policy.clone())
+            .watch
+            .over(self.sandbox.instance().profile(&self.profile)?)
             .tls(self.tls.clone());
-        if self.verbose {
-            builder = builder
-                .inherit_stderr()
-                .audit(|event: &AuditEvent| stderr::line(format_args!("* {event}")));
+        if self.watch.verbose {
+            builder = builder.inherit_stderr();
         }
         Ok(builder.build().await?)
     }
@@ -71,6 +71,8 @@ impl Session {
                 Error::Abandoned
                     | Error::Trapped { .. }
                     | Error::WallTime { .. }
+                    | Error::CpuTime { .. }
+                    | Error::Exhausted { .. }
                     | Error::MemoryLimit { .. }
                     | Error::Internal { .. }
             ),
@@ -83,18 +85,14 @@ impl Session {
 }
 
 /// What the options grant, whatever is fetched.
-fn granted(args: &Fetch) -> Result<Policy, Failure> {
-    let mut policy = Policy::new();
+fn granted(args: &Fetch, mut policy: Policy) -> Policy {
     if args.location {
         policy = policy.allow_redirects();
     }
     for target in args.resolve.iter().flat_map(|pin| pin.targets()) {
         policy = policy.allow_connect(target);
     }
-    for rule in &args.allow_connect {
-        policy = policy.allow_connect_to(rule).map_err(Error::from)?;
-    }
-    Ok(policy)
+    args.connect.add_to(policy)
 }
 
 /// Whether anything can be granted for a URL.

@@ -1,6 +1,6 @@
 //! What can be typed behind `sockbox serve`.
 
-use crate::args::{WasiVersion, seconds, size};
+use crate::args::{Accept, Common, WasiVersion, seconds, size};
 use clap::ValueEnum;
 use sockbox::Framing;
 use std::net::SocketAddr;
@@ -30,10 +30,16 @@ pub struct Serve {
     pub listen: Vec<SocketAddr>,
 
     /// Run the component for this version of WASI. On 0.3 idle connections cost busy ones nothing,
-    /// and each takes more memory; the runtime's support for it is experimental, the host doesn't
-    /// count sockets, and systemd can't listen for it
+    /// and each takes more memory; the runtime's support for it is experimental, and systemd can't
+    /// listen for it
     #[arg(long, value_name = "VERSION", value_enum, default_value_t)]
     pub wasi: WasiVersion,
+
+    #[command(flatten)]
+    pub accept: Accept,
+
+    #[command(flatten)]
+    pub common: Common,
 
     /// Tell on standard error what the policy decides, and where in the component a trap happened
     #[arg(short, long)]
@@ -97,10 +103,6 @@ pub struct Serve {
     /// Default: no bound
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub max_per_peer: Option<u32>,
-
-    /// The most memory that the component may have. Default: 256M
-    #[arg(long, value_name = "BYTES", value_parser = size, help_heading = "Limits")]
-    pub max_memory: Option<u64>,
 
     /// How long clients have to take their answers when the server stops; who hasn't done so then is
     /// closed as it is
@@ -199,7 +201,6 @@ mod tests {
         assert_eq!(serve.drain_timeout, Duration::from_secs(10));
         assert_eq!(serve.max_connections, None);
         assert_eq!(serve.max_per_peer, None);
-        assert_eq!(serve.max_memory, None);
         assert_eq!(serve.log, LogFormat::Text);
         assert_eq!(serve.restart, Restart::OnTrap);
         assert!(!serve.refuse_when_full && !serve.quiet && !serve.verbose);

@@ -46,12 +46,9 @@ impl Log {
     pub fn statistics(&self, counts: &Counts, now: &Summary) {
         match self.format {
             LogFormat::Text => {
-                let sockets = now.sockets.map(|count| format!(", {count} sockets"));
                 stderr::line(format_args!(
-                    "statistics: {} open, {counts}, {} restarts{}",
-                    now.open,
-                    counts.restarts,
-                    sockets.unwrap_or_default()
+                    "statistics: {} open, {counts}, {} restarts, {} sockets",
+                    now.open, counts.restarts, now.sockets
                 ));
             }
             LogFormat::Json => self.json(

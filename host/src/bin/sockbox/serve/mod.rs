@@ -12,13 +12,15 @@ pub use args::Serve;
 
 use crate::exit::{Failure, wants_backtrace};
 use crate::output::Output;
+use crate::record::Record;
 use crate::runtime::block_on;
 use crate::signals::{Signals, StatisticsSignal};
 use crate::stderr;
+use crate::watch::Watch;
 use log::Log;
 use notify::Notify;
 use restarts::Restarts;
-use sockbox::{AuditEvent, Error, Event, Limits, Policy, Sandbox, ServeOptions, Server, Summary};
+use sockbox::{Error, Event, Sandbox, ServeOptions, Server, Summary};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -32,10 +34,24 @@ pub fn run(args: Serve) -> Result<(), Failure> {
     // First of all: these are files that nothing else in the process may have touched.
     let listeners = activation::listeners().map_err(|reason| Error::InvalidOptions { reason })?;
     files::raise_limit();
-    block_on(serve(args, listeners))
+    let record = Record::open(args.common.audit.as_ref())?;
+    let watch = Watch {
+        verbose: args.verbose,
+        record: record.as_ref().map(Record::sink),
+        ..Watch::default()
+    };
+    let served = block_on(serve(args, &watch, listeners));
+    if let Some(record) = record {
+        record.finish();
+    }
+    served
 }
 
-async fn serve(args: Serve, listeners: Vec<Arc<TcpListener>>) -> Result<(), Failure> {
+async fn serve(
+    args: Serve,
+    watch: &Watch,
+    listeners: Vec<Arc<TcpListener>>,
+) -> Result<(), Failure> {
     let log = Log {
         format: args.log,
         quiet: args.quiet,
@@ -59,7 +75,7 @@ async fn serve(args: Serve, listeners: Vec<Arc<TcpListener>>) -> Result<(), Fail
     if listen.is_empty() && listeners.is_empty() {
         listen.push(DEFAULT_LISTEN);
     }
-    let mut server = start(&sandbox, &args, &listen, &listeners).await?;
+    let mut server = start(&sandbox, &args, watch, &listen, &listeners).await?;
     // What a restart listens on: where the system chose a port, it is to be the same one.
     listen = server.addresses()[..listen.len()].to_vec();
     for address in server.addresses() {
@@ -84,7 +100,7 @@ async fn serve(args: Serve, listeners: Vec<Arc<TcpListener>>) -> Result<(), Fail
         if service.is_told_to_stop_within(pause).await {
             break service.totals.told();
         }
-        server = start(&sandbox, &args, &listen, &listeners).await?;
+        server = start(&sandbox, &args, watch, &listen, &listeners).await?;
     };
     log.stopped(&counts);
     let summary = describe(&counts);
@@ -195,13 +211,15 @@ impl Service {
 async fn start(
     sandbox: &Sandbox,
     args: &Serve,
+    watch: &Watch,
     listen: &[SocketAddr],
     listeners: &[Arc<TcpListener>],
 ) -> Result<Server, Failure> {
     let max_message = u32::try_from(args.max_message).map_err(|_| Error::InvalidOptions {
         reason: format!("--max-message {} is more than 4G", args.max_message),
     })?;
-    let mut policy = Policy::new();
+    let mut profile = args.common.profile()?;
+    let mut policy = args.accept.add_to(profile.policy);
     let mut options = ServeOptions::new()
         .framing(args.framing.into())
         .greeting(&args.greeting)
@@ -226,15 +244,10 @@ async fn start(
         policy = policy.allow_listen(listener.local_addr().map_err(Failure::system)?);
         options = options.listener(listener.clone());
     }
-    let mut limits = Limits::default();
-    if let Some(bytes) = args.max_memory {
-        limits.memory_bytes = bytes;
-    }
-    let mut builder = sandbox.instance().policy(policy).limits(limits);
+    profile.policy = policy;
+    let mut builder = watch.over(sandbox.instance().profile(&profile)?);
     if args.verbose {
-        builder = builder
-            .inherit_stderr()
-            .audit(|event: &AuditEvent| stderr::line(format_args!("* {event}")));
+        builder = builder.inherit_stderr();
     }
     Ok(builder.build().await?.serve(options).await?)
 }

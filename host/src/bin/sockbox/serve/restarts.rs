@@ -29,7 +29,10 @@ impl Restarts {
 
     /// After what pause the component is started anew that has ended so; none if it isn't.
     pub fn pause_after(&mut self, error: &Error, now: Instant) -> Option<Duration> {
-        let trapped = matches!(error, Error::Trapped { .. } | Error::MemoryLimit { .. });
+        let trapped = matches!(
+            error,
+            Error::Trapped { .. } | Error::MemoryLimit { .. } | Error::Exhausted { .. }
+        );
         if self.when == Restart::Never || !trapped {
             return None;
         }

@@ -1,5 +1,11 @@
 //! What a run may use of the machine.
 
+mod kind;
+mod text;
+
+pub use kind::{Limit, LimitError, Unit, UnknownLimit};
+pub use text::{seconds, size};
+
 use std::time::Duration;
 
 /// Linear memory: 256 MiB.
@@ -61,9 +67,10 @@ pub const DEFAULT_LOOKUPS_AT_ONCE: usize = 16;
 /// use sockbox::limits::Limits;
 /// use std::time::Duration;
 ///
-/// let mut limits = Limits::default();
-/// limits.memory_bytes = 16 * 1024 * 1024;
-/// limits.wall_time = Some(Duration::from_secs(30));
+/// let limits = Limits::default()
+///     .memory_bytes(16 * 1024 * 1024)
+///     .wall_time(Some(Duration::from_secs(30)));
+/// assert_eq!(limits.memory_bytes, 16 * 1024 * 1024);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,20 +87,22 @@ pub struct Limits {
     /// [`DEFAULT_INSTANCES`].
     pub instances: usize,
     /// The most entries in the host's resource table. Default: [`DEFAULT_RESOURCES`]. Asking for
-    /// one more is a trap.
+    /// one more ends the run: [`Error::Exhausted`](crate::Error::Exhausted).
     pub resources: usize,
     /// The most handles that the component may hold. Default: [`DEFAULT_HANDLES`]. Asking for one
-    /// more is a trap.
+    /// more ends the run: [`Error::Exhausted`](crate::Error::Exhausted).
     pub handles: usize,
-    /// The most TCP sockets open at once. Default: as many as the process may have files open, by its
-    /// own limit at the time (`ulimit -n`), less [`RESERVED_FILES`]. Asking for one more is an error
-    /// that the component is told, and so is asking for one when the process has no files left.
+    /// The most sockets open at once, those of TCP and UDP together. Default: as many as the process
+    /// may have files open, by its own limit at the time (`ulimit -n`), less [`RESERVED_FILES`]. Asking
+    /// for one more is an error that the component is told, and so is asking for one when the process
+    /// has no files left.
     ///
-    /// On [`Wasi::V0_3`](crate::Wasi::V0_3) sockets aren't counted: there it only bounds how many
-    /// connections a server may have ([`Limits::connections`]).
+    /// On [`Wasi::V0_3`](crate::Wasi::V0_3) it bounds those that the component makes, and how many
+    /// connections a server has ([`Limits::connections`]), but wasmtime accepts what it is asked to.
     pub sockets: usize,
     /// The most bytes that the component may hand over in one call of the host. Default:
-    /// [`DEFAULT_HOSTCALL_BYTES`]. Handing over more is a trap.
+    /// [`DEFAULT_HOSTCALL_BYTES`]. Handing over more ends the run:
+    /// [`Error::Exhausted`](crate::Error::Exhausted).
     pub hostcall_bytes: usize,
     /// The longest that the run may take, from the instance's start on, whether it computes or
     /// waits. Default: none, no bound. With 0 it ends before it begins.
@@ -105,6 +114,45 @@ pub struct Limits {
     /// The most lookups under way at once. Default: [`DEFAULT_LOOKUPS_AT_ONCE`]. With 0 every
     /// lookup ends in its timeout.
     pub lookups_at_once: usize,
+    /// The longest that the component may compute, counted in the time that its thread spends on it
+    /// and on the calls it makes of the host. Default: none, no bound. Going past it ends the run, 20
+    /// milliseconds later at most: [`Error::CpuTime`](crate::Error::CpuTime). With 0 it ends before it
+    /// begins.
+    pub cpu_time: Option<Duration>,
+    /// The most attempts to connect per second, over TCP; as many may be made at once after a second
+    /// without any. Default: none, no bound. One more is refused as `new-socket-limit`. With 0 none can
+    /// be made.
+    ///
+    /// On [`Wasi::V0_3`](crate::Wasi::V0_3), where there is the server alone, nobody connects.
+    pub connects_per_second: Option<u32>,
+    /// The most connections accepted per second; as many may be accepted at once after a second
+    /// without any. Default: none, no bound. Accepting one more is refused as `new-socket-limit`; who
+    /// is not accepted waits in the system's queue.
+    ///
+    /// It does not hold on [`Wasi::V0_3`](crate::Wasi::V0_3), whose sockets can't be wrapped.
+    pub accepts_per_second: Option<u32>,
+    /// The most bytes that the component may receive, over TCP and UDP, all connections together.
+    /// Default: none, no bound. Up to the bound all is received; receiving more is a failed operation
+    /// (`last-operation-failed`, after which the stream is closed; for a datagram, which is lost,
+    /// `access-denied`).
+    ///
+    /// It does not hold on [`Wasi::V0_3`](crate::Wasi::V0_3), whose streams can't be wrapped.
+    pub received_bytes: Option<u64>,
+    /// The most bytes that the component may send, over TCP and UDP, all connections together.
+    /// Default: none, no bound. Up to the bound all is sent; sending more is a failed operation
+    /// (`last-operation-failed`, after which the stream is closed; for a datagram `access-denied`).
+    ///
+    /// It does not hold on [`Wasi::V0_3`](crate::Wasi::V0_3), whose streams can't be wrapped.
+    pub sent_bytes: Option<u64>,
+    /// The most bytes per second, in each direction, over TCP, all connections together; a tenth of a
+    /// second's may go at once. Default: none, no bound. It only slows things down; with 0 they stand
+    /// still.
+    ///
+    /// It does not hold on [`Wasi::V0_3`](crate::Wasi::V0_3), whose streams can't be wrapped.
+    pub bandwidth: Option<u64>,
+    /// The most lookups of names, all together. Default: none, no bound. One more is refused as
+    /// `temporary-resolver-failure`. What is an address already, or pinned, needs no lookup.
+    pub lookups: Option<u64>,
 }
 
 impl Default for Limits {
@@ -120,8 +168,53 @@ impl Default for Limits {
             wall_time: None,
             lookup_timeout: DEFAULT_LOOKUP_TIMEOUT,
             lookups_at_once: DEFAULT_LOOKUPS_AT_ONCE,
+            cpu_time: None,
+            connects_per_second: None,
+            accepts_per_second: None,
+            received_bytes: None,
+            sent_bytes: None,
+            bandwidth: None,
+            lookups: None,
         }
     }
+}
+
+/// For each field a method that sets it, to be called one behind the other.
+macro_rules! setters {
+    ($($field:ident: $type:ty,)*) => {
+        impl Limits {
+            $(
+                #[doc = concat!(
+                    "Set [`", stringify!($field), "`](Limits#structfield.", stringify!($field), ")."
+                )]
+                #[must_use]
+                pub fn $field(mut self, value: $type) -> Limits {
+                    self.$field = value;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    memory_bytes: u64,
+    table_elements: u64,
+    instances: usize,
+    resources: usize,
+    handles: usize,
+    sockets: usize,
+    hostcall_bytes: usize,
+    wall_time: Option<Duration>,
+    lookup_timeout: Duration,
+    lookups_at_once: usize,
+    cpu_time: Option<Duration>,
+    connects_per_second: Option<u32>,
+    accepts_per_second: Option<u32>,
+    received_bytes: Option<u64>,
+    sent_bytes: Option<u64>,
+    bandwidth: Option<u64>,
+    lookups: Option<u64>,
 }
 
 impl Limits {
@@ -183,6 +276,13 @@ mod tests {
         assert_eq!(limits.wall_time, None);
         assert_eq!(limits.lookup_timeout, Duration::from_secs(10));
         assert_eq!(limits.lookups_at_once, 16);
+        assert_eq!(limits.cpu_time, None);
+        assert_eq!(limits.connects_per_second, None);
+        assert_eq!(limits.accepts_per_second, None);
+        assert_eq!(limits.received_bytes, None);
+        assert_eq!(limits.sent_bytes, None);
+        assert_eq!(limits.bandwidth, None);
+        assert_eq!(limits.lookups, None);
     }
 
     #[test]

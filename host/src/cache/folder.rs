@@ -1,0 +1,140 @@
+//! A folder that only this process's user can write to.
+
+use super::is_entry;
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+use std::collections::hash_map::RandomState;
+use std::fs::{DirBuilder, File};
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// For how long a file may be written, until it counts as left behind by a process that is no more.
+const WRITING: Duration = Duration::from_secs(3600);
+
+/// The folder, as it was when it was looked at: whatever comes to its name meanwhile.
+pub(super) struct Folder {
+    opened: OwnedFd,
+}
+
+impl Folder {
+    /// Open the folder, making it if there is none.
+    ///
+    /// # Errors
+    /// It can't be made or opened, or somebody else can write to it.
+    pub(super) fn open(path: &Path) -> Result<Folder, String> {
+        let failed = |what: &str, error: io::Error| format!("{} {what}: {error}", path.display());
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|error| failed("can't be made", error))?;
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+        let opened = fs::open(path, flags, Mode::empty())
+            .map_err(|error| failed("can't be opened", error.into()))?;
+        let stat = fs::fstat(&opened).map_err(|error| failed("can't be opened", error.into()))?;
+        ours_alone(&stat).map_err(|why| format!("{} {why}", path.display()))?;
+        Ok(Folder { opened })
+    }
+
+    /// Read a file of at most `max` bytes; None if there is none.
+    ///
+    /// # Errors
+    /// It can't be read, isn't a regular file, or somebody else can write to it.
+    pub(super) fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, String> {
+        let failed = |error: io::Error| format!("{name} can't be read: {error}");
+        // Without waiting for whom a pipe would wait for.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match fs::openat(&self.opened, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(failed(error.into())),
+        };
+        let stat = fs::fstat(&file).map_err(|error| failed(error.into()))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(format!("{name} is no regular file"));
+        }
+        ours_alone(&stat).map_err(|why| format!("{name} {why}"))?;
+        let mut bytes = Vec::new();
+        let read = (&file).take(max + 1).read_to_end(&mut bytes);
+        read.map_err(failed)?;
+        if bytes.len() as u64 > max {
+            return Err(format!("{name} is too large"));
+        }
+        // So that what is used stays. Where nothing can be written, nothing has to go either.
+        let _ = file.set_modified(SystemTime::now());
+        Ok(Some(bytes))
+    }
+
+    /// Write a file so that nobody can see half of it.
+    pub(super) fn write(&self, name: &str, parts: &[&[u8]]) -> Result<(), String> {
+        let temporary = format!("{name}.{:016x}", RandomState::new().build_hasher().finish());
+        self.write_as(&temporary, parts)
+            .and_then(|()| Ok(fs::renameat(&self.opened, &temporary, &self.opened, name)?))
+            .map_err(|error| {
+                // It isn't there, or is of no use; if it can't be removed, `shrink` tries again.
+                let _ = fs::unlinkat(&self.opened, &temporary, AtFlags::empty());
+                format!("{name} can't be written: {error}")
+            })
+    }
+
+    fn write_as(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let mut file = File::from(fs::openat(&self.opened, name, flags, mode)?);
+        parts.iter().try_for_each(|part| file.write_all(part))
+    }
+
+    /// Remove what was used longest ago, until the entries have `max` bytes, and what was left behind
+    /// half written. Whatever else is in the folder stays.
+    pub(super) fn shrink(&self, max: u64) {
+        let Ok(files) = Dir::read_from(&self.opened) else {
+            return;
+        };
+        let now = SystemTime::now();
+        let mut entries = Vec::new();
+        for file in files.flatten() {
+            let name = file.file_name();
+            let Some(whole) = is_entry(name.to_bytes()) else {
+                continue;
+            };
+            let Ok(stat) = fs::statat(&self.opened, name, AtFlags::SYMLINK_NOFOLLOW) else {
+                continue;
+            };
+            let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
+            let written = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            if whole {
+                let size = u64::try_from(stat.st_size).unwrap_or_default();
+                entries.push((written, stat.st_mtime_nsec, size, name.to_owned()));
+            } else if now.duration_since(written).is_ok_and(|age| age > WRITING) {
+                let _ = fs::unlinkat(&self.opened, name, AtFlags::empty());
+            }
+        }
+        let mut total: u64 = entries.iter().map(|(_, _, size, _)| size).sum();
+        entries.sort();
+        for (_, _, size, name) in entries {
+            if total <= max {
+                break;
+            }
+            // Another process may have been here first.
+            let _ = fs::unlinkat(&self.opened, &name, AtFlags::empty());
+            total -= size;
+        }
+    }
+}
+
+/// Whether only this process's user can have written what has this `stat`; why not, if not.
+fn ours_alone(stat: &Stat) -> Result<(), &'static str> {
+    if stat.st_uid != geteuid().as_raw() {
+        Err("belongs to another user")
+    } else if Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH) {
+        Err("can be written to by others (chmod go-w would mend it)")
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! Compiled components, kept on disk for the next run.
+//!
+//! Compiling takes a hundred times as long as loading what was compiled, and every `sockbox run`
+//! is a new process. What is kept is native code, and loading it is running it, so the whole design is
+//! about who may have written it:
+//!
+//! - the folder and each file in it belong to this process's user, and nobody else can write to
+//!   them; both are opened without following links, and looked at through what was opened;
+//! - a file is read whole, and its hash compared, before any of it is believed: the hash covers the
+//!   name of the entry too, so that neither a damaged file nor another entry's is loaded;
+//! - the name is a hash of everything that decides what the compiler makes: the component, and
+//!   wasmtime's version, settings and target.
+//!
+//! Whoever can write as this user can leave what they like here, and needn't: they own the account.
+//!
+//! Wasmtime has a cache of its own. It looks at no owner and no permissions, trusts what it finds, and
+//! comes with a compressor in C, a reader of configuration files and a thread at work behind each run.
+
+#[cfg(unix)]
+mod folder;
+#[cfg(not(unix))]
+#[path = "no_folder.rs"]
+mod folder;
+
+use folder::Folder;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// How many bytes the folder may hold: some hundred components, or ten that bring a language with
+/// them.
+const MAX_BYTES: u64 = 1 << 30;
+/// The length of a hash, in bytes.
+const HASH: usize = 32;
+
+/// Where compiled components are kept.
+pub(crate) struct Cache {
+    folder: PathBuf,
+}
+
+/// What a [`Program`](crate::Program) was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CacheUse {
+    /// There is no folder for compiled components, or it has no part in this.
+    Off,
+    /// It was found compiled.
+    Loaded,
+    /// It was compiled, and kept.
+    Kept {
+        /// Why what was there in its place was not used, where something was.
+        rejected: Option<String>,
+    },
+    /// It was compiled, and could not be kept.
+    Unusable {
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl fmt::Display for CacheUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CacheUse::Off => f.write_str("cache: not used"),
+            CacheUse::Loaded => f.write_str("cache: found compiled"),
+            CacheUse::Kept { rejected: None } => f.write_str("cache: compiled, and kept"),
+            CacheUse::Kept {
+                rejected: Some(reason),
+            } => write!(f, "cache: compiled anew, and kept: {reason}"),
+            CacheUse::Unusable { reason } => write!(f, "cache: compiled, and not kept: {reason}"),
+        }
+    }
+}
+
+impl Cache {
+    pub(crate) fn new(folder: PathBuf) -> Cache {
+        Cache { folder }
+    }
+
+    /// The component `wasm`, found compiled, or compiled by `compile` and kept.
+    ///
+    /// # Errors
+    /// Those of `compile`: nothing that is wrong with the cache is one.
+    pub(crate) fn component(
+        &self,
+        engine: &Engine,
+        wasm: &[u8],
+        compile: impl FnOnce() -> wasmtime::Result<Component>,
+    ) -> wasmtime::Result<(Component, CacheUse)> {
+        let folder = match Folder::open(&self.folder) {
+            Ok(folder) => folder,
+            Err(reason) => return Ok((compile()?, CacheUse::Unusable { reason })),
+        };
+        let key = Key::new(engine, wasm);
+        let rejected = match key.find(engine, &folder) {
+            Ok(Some(component)) => return Ok((component, CacheUse::Loaded)),
+            Ok(None) => None,
+            Err(reason) => Some(reason),
+        };
+        let component = compile()?;
+        let cache = match key.keep(&folder, &component) {
+            Ok(()) => CacheUse::Kept { rejected },
+            Err(reason) => CacheUse::Unusable { reason },
+        };
+        Ok((component, cache))
+    }
+}
+
+/// What stands for a component compiled by an engine.
+struct Key([u8; HASH]);
+
+impl Key {
+    fn new(engine: &Engine, wasm: &[u8]) -> Key {
+        let mut hash = Sha256::new();
+        // This version's number, should what is kept ever be laid out otherwise.
+        hash.update(concat!("sockbox ", env!("CARGO_PKG_VERSION"), "\0"));
+        let mut settings = Sha256Hasher(Sha256::new());
+        engine.precompile_compatibility_hash().hash(&mut settings);
+        hash.update(settings.0.finalize());
+        hash.update(wasm);
+        Key(hash.finalize().into())
+    }
+
+    /// The entry's name. Only what is named so is ever touched in the folder.
+    fn name(&self) -> String {
+        let hash: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{hash}.cwasm")
+    }
+
+    /// What an entry begins with, that has this code in it.
+    fn seal(&self, code: &[u8]) -> [u8; HASH] {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        hash.update(code);
+        hash.finalize().into()
+    }
+
+    #[allow(unsafe_code, reason = "native code is loaded")]
+    fn find(&self, engine: &Engine, folder: &Folder) -> Result<Option<Component>, String> {
+        let name = self.name();
+        let Some(entry) = folder.read(&name, MAX_BYTES)? else {
+            return Ok(None);
+        };
+        let code = entry
+            .split_first_chunk()
+            .filter(|(seal, code)| **seal == self.seal(code));
+        let Some((_, code)) = code else {
+            return Err(format!("{name} is damaged"));
+        };
+        // SAFETY: only this user can have written it; it is whole; and a key stands for one engine's
+        // code, which wasmtime looks at once more.
+        let component = unsafe { Component::deserialize(engine, code) };
+        match component {
+            Ok(component) => Ok(Some(component)),
+            Err(error) => Err(format!("{name} can't be loaded: {error}")),
+        }
+    }
+
+    fn keep(&self, folder: &Folder, component: &Component) -> Result<(), String> {
+        let code = component
+            .serialize()
+            .map_err(|error| format!("what was compiled can't be written out: {error}"))?;
+        if (code.len() + HASH) as u64 > MAX_BYTES {
+            return Err("it is larger than all that may be kept".to_owned());
+        }
+        folder.write(&self.name(), &[&self.seal(&code), &code])?;
+        folder.shrink(MAX_BYTES);
+        Ok(())
+    }
+}
+
+/// Whether a file in the folder is an entry, or one that is being written.
+fn is_entry(name: &[u8]) -> Option<bool> {
+    let (hash, rest) = name.split_at_checked(2 * HASH)?;
+    let is_hash = hash.iter().all(u8::is_ascii_hexdigit);
+    let written = rest.strip_prefix(b".cwasm").filter(|_| is_hash)?;
+    match written {
+        [] => Some(true),
+        [b'.', ..] => Some(false),
+        _ => None,
+    }
+}
+
+/// A hash of what hashes itself.
+struct Sha256Hasher(Sha256);
+
+impl Hasher for Sha256Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let hash: [u8; HASH] = self.0.clone().finalize().into();
+        hash.iter()
+            .take(8)
+            .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -1,0 +1,24 @@
+//! In place of a folder, where a system has no owners and permissions that could be looked at.
+
+use std::path::Path;
+
+/// None of these can be made.
+pub(super) enum Folder {}
+
+impl Folder {
+    pub(super) fn open(_: &Path) -> Result<Folder, String> {
+        Err("files can't be kept from other users on this system".to_owned())
+    }
+
+    pub(super) fn read(&self, _: &str, _: u64) -> Result<Option<Vec<u8>>, String> {
+        match *self {}
+    }
+
+    pub(super) fn write(&self, _: &str, _: &[&[u8]]) -> Result<(), String> {
+        match *self {}
+    }
+
+    pub(super) fn shrink(&self, _: u64) {
+        match *self {}
+    }
+}

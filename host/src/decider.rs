@@ -1,0 +1,81 @@
+//! Asking the embedder what no rule decides.
+
+use crate::audit::RunId;
+use crate::policy::{Name, Target};
+use std::future::Future;
+use std::pin::Pin;
+
+/// What a [`Decider`] is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Question {
+    /// The run that asks.
+    pub run: RunId,
+    /// What it asks for.
+    pub target: Target,
+    /// The name that the target's address was resolved from in this run, where it was.
+    pub name: Option<Name>,
+}
+
+/// What a [`Decider`] says. The reason is for the record, and for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may be done, this time.
+    Allow {
+        /// Why.
+        reason: String,
+    },
+    /// It may not be done, this time.
+    Deny {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Decides what no rule of a run's [`Policy`](crate::Policy) decides. A closure that takes a [`Question`]
+/// and gives a future is one.
+///
+/// It is asked each time, so it is for the decider to remember what it said. It is not asked about what
+/// a rule grants or denies, and not about an address that a granted name doesn't reach
+/// ([`Policy::allow_private`](crate::Policy::allow_private)). While it takes its time the operation
+/// waits, and the component too if it waits for that operation; the run's limits on time go on counting.
+/// A connection on a [listener](crate::ServeOptions::listener) that was handed in is decided by rules
+/// alone.
+///
+/// # Examples
+/// ```
+/// use sockbox::policy::Target;
+/// use sockbox::{Decision, Question, Sandbox};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> sockbox::Result<()> {
+/// let sandbox = Sandbox::new()?;
+/// let instance = sandbox
+///     .instance()
+///     .decider(async |question: Question| match question.target {
+///         Target::Resolve(name) => Decision::Allow {
+///             reason: format!("{name} may be looked up by anybody"),
+///         },
+///         _ => Decision::Deny {
+///             reason: "nobody is at home".to_owned(),
+///         },
+///     })
+///     .build()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+pub trait Decider: Send + Sync + 'static {
+    /// Decide.
+    fn decide(&self, question: Question) -> Pin<Box<dyn Future<Output = Decision> + Send>>;
+}
+
+impl<F, D> Decider for F
+where
+    F: Fn(Question) -> D + Send + Sync + 'static,
+    D: Future<Output = Decision> + Send + 'static,
+{
+    fn decide(&self, question: Question) -> Pin<Box<dyn Future<Output = Decision> + Send>> {
+        Box::pin(self(question))
+    }
+}

@@ -1,0 +1,187 @@
+//! What a policy answers, and why.
+
+use super::{Deny, Name, Rule, SpecialPurpose, Target};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// A policy's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be done.
+    Allowed {
+        /// What grants it.
+        by: Basis,
+        /// The name that the address was resolved from, where it was.
+        name: Option<Name>,
+    },
+    /// It may not be done.
+    Denied {
+        /// Why not.
+        reason: DenialReason,
+        /// The name that the address was resolved from, where it was.
+        name: Option<Name>,
+    },
+}
+
+impl Verdict {
+    /// Whether it may be done.
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Verdict::Allowed { .. })
+    }
+
+    /// The name that the address was resolved from, where it was.
+    pub fn name(&self) -> Option<&Name> {
+        match self {
+            Verdict::Allowed { name, .. } | Verdict::Denied { name, .. } => name.as_ref(),
+        }
+    }
+}
+
+/// What grants something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Basis {
+    /// This rule.
+    Rule(Rule),
+    /// The embedder's [`Decider`](crate::Decider), which was asked since no rule decided.
+    Decider {
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Basis::Rule(rule) => rule.fmt(f),
+            Basis::Decider { reason } => f.write_str(reason),
+        }
+    }
+}
+
+/// Why something is denied.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DenialReason {
+    /// No rule grants it.
+    NoRule,
+    /// This denies it, whatever grants it.
+    Rule {
+        /// What denies it.
+        rule: Deny,
+    },
+    /// A server's redirect led there, which is granted at public addresses only, and this isn't one.
+    NotPublic {
+        /// The address, with the port that the redirect names.
+        address: SocketAddr,
+        /// What it is instead.
+        special: SpecialPurpose,
+    },
+    /// It is granted to a name, which covers public addresses only, and this isn't one.
+    Special {
+        /// The name.
+        name: Name,
+        /// The address that it resolved to.
+        address: IpAddr,
+        /// What it is instead.
+        special: SpecialPurpose,
+    },
+    /// It is granted to `localhost`, or to a name below it, and this isn't a loopback address.
+    NotLoopback {
+        /// The name.
+        name: Name,
+        /// The address that it resolved to.
+        address: IpAddr,
+    },
+    /// The embedder's [`Decider`](crate::Decider) refused, which was asked since no rule decided.
+    Decider {
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl DenialReason {
+    /// The command-line flags that would allow `target`, which was denied for this reason. `name` is the
+    /// one that its address was resolved from.
+    ///
+    /// None where no flag would, as long as others are as they are.
+    pub fn flag(&self, target: &Target, name: Option<&Name>) -> Option<String> {
+        match self {
+            DenialReason::NoRule => Some(grant_of(target, name)),
+            DenialReason::NotPublic { address, .. } => Some(match target {
+                Target::Resolve(name) if name.is_localhost() => {
+                    format!("--allow-connect {name}:{}", address.port())
+                }
+                Target::Resolve(name) => {
+                    let port = address.port();
+                    format!("--allow-connect {name}:{port} --allow-private")
+                }
+                _ => format!("--allow-connect {address}"),
+            }),
+            DenialReason::Special { .. } => Some(match target {
+                Target::Connect(_) | Target::UdpSend(_) => grant_of(target, None),
+                _ => "--allow-private".to_owned(),
+            }),
+            DenialReason::Rule { .. }
+            | DenialReason::NotLoopback { .. }
+            | DenialReason::Decider { .. } => None,
+        }
+    }
+
+    /// The reason, and what would allow `target`: `no rule grants it (--allow-net would)`.
+    pub(crate) fn told(&self, target: &Target, name: Option<&Name>) -> String {
+        match (self.flag(target, name), self) {
+            (None, _) => self.to_string(),
+            (Some(flag), DenialReason::NoRule) => format!("{self} ({flag} would)"),
+            (Some(flag), _) => format!("{self} ({flag} would allow it)"),
+        }
+    }
+}
+
+/// The flag that grants `target`, and as little else as can be.
+fn grant_of(target: &Target, name: Option<&Name>) -> String {
+    match (target, name) {
+        (Target::Resolve(name), _) => format!("--allow-resolve {name}"),
+        (Target::Connect(address), Some(name)) => {
+            format!("--allow-connect {name}:{}", address.port())
+        }
+        (Target::Connect(address), None) => format!("--allow-connect {address}"),
+        (Target::Bind(address) | Target::Listen(address), _) => format!("--allow-listen {address}"),
+        (Target::Accept(address), _) => format!("--allow-accept {}", address.ip()),
+        (Target::UdpBind(address), _) => format!("--allow-udp-bind {address}"),
+        (Target::UdpSend(address), Some(name)) => {
+            format!("--allow-udp-send {name}:{}", address.port())
+        }
+        (Target::UdpSend(address) | Target::UdpReceive(address), _) => {
+            format!("--allow-udp-send {address}")
+        }
+    }
+}
+
+impl fmt::Display for DenialReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DenialReason::NoRule => f.write_str("no rule grants it"),
+            DenialReason::Rule { rule } => write!(f, "denied by {rule}"),
+            DenialReason::NotPublic { address, special } => write!(
+                f,
+                "a redirect may lead to public addresses only, and {} is {special}",
+                address.ip()
+            ),
+            DenialReason::Special {
+                name,
+                address,
+                special,
+            } => write!(
+                f,
+                "a granted name reaches public addresses only, and {name} is at {address}, which is \
+                 {special}"
+            ),
+            DenialReason::NotLoopback { name, address } => write!(
+                f,
+                "{name} means this machine, and {address} is not a loopback address"
+            ),
+            DenialReason::Decider { reason } => f.write_str(reason),
+        }
+    }
+}
