@@ -167,6 +167,14 @@ fn limit_behind(network: &Network, error: &Error) -> Option<Limit> {
         {
             Limit::ConnectsPerSecond
         }
+        // Nobody can tell which way a handshake was broken.
+        Error::TlsFailed {
+            reason: TlsFailure::Broken { .. },
+            ..
+        } => {
+            let mut either = [Limit::ReceivedBytes, Limit::SentBytes].into_iter();
+            return either.find(|limit| network.has_reached(*limit));
+        }
         _ => return None,
     };
     network.has_reached(limit).then_some(limit)
