@@ -2,9 +2,10 @@
 //! library where both files are.
 //!
 //! The component is a program for another target, with a profile of its own, so cargo is called a
-//! second time to build it, and a third time for WASI 0.3. Each build of it ends up in three places:
-//! `target/sockbox.wasm` for everybody, and `sockbox.wasm` and `sockbox.cwasm` in this script's own
-//! folder, for `src/component.rs`; that for WASI 0.3 is called `sockbox-wasi-0.3`.
+//! second time to build it, a third time with TLS, and a fourth time for WASI 0.3. Each build of it
+//! ends up in three places: `target/sockbox.wasm` for everybody, and `sockbox.wasm` and `sockbox.cwasm`
+//! in this script's own folder, for `src/component.rs`; that with TLS is called `sockbox-tls`, and that
+//! for WASI 0.3 `sockbox-wasi-0.3`. The one without TLS isn't run by sockbox, and so not compiled.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,16 +24,24 @@ mod engine;
 const GUEST_TARGET: &str = "wasm32-wasip2";
 
 /// The builds of the component.
-const BUILDS: [Build; 2] = [
+const BUILDS: [Build; 3] = [
     Build {
         name: "sockbox",
         variable: "SOCKBOX_COMPONENT",
         feature: None,
+        runs_here: None,
+    },
+    Build {
+        name: "sockbox-tls",
+        variable: "SOCKBOX_TLS_COMPONENT",
+        feature: Some("tls"),
+        runs_here: Some(Wasi::V0_2),
     },
     Build {
         name: "sockbox-wasi-0.3",
         variable: "SOCKBOX_WASI_0_3_COMPONENT",
         feature: Some("wasi-0-3"),
+        runs_here: Some(Wasi::V0_3),
     },
 ];
 
@@ -41,8 +50,16 @@ struct Build {
     name: &'static str,
     /// The variables that say where they are begin with this.
     variable: &'static str,
-    /// The component's cargo feature, if it isn't the one for WASI 0.2.
+    /// The component's cargo feature, if it isn't the one for any runtime.
     feature: Option<&'static str>,
+    /// The WASI that sockbox runs it on, if it does.
+    runs_here: Option<Wasi>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wasi {
+    V0_2,
+    V0_3,
 }
 
 /// What the component is made of, relative to the workspace. Cargo itself knows the files that
@@ -110,7 +127,9 @@ fn run(report: &mut Report) -> Result<()> {
         let (wasm, cwasm) = files(build);
         write(&target.join(format!("{}.wasm", build.name)), &component)?;
         write(&wasm, &component)?;
-        write(&cwasm, &precompile(build, &component, report)?)?;
+        if let Some(wasi) = build.runs_here {
+            write(&cwasm, &precompile(wasi, &component, report)?)?;
+        }
     }
 
     if report.passing {
@@ -341,7 +360,7 @@ fn clean_environment(cargo: &mut Command) -> Result<()> {
 /// Compiles the component for the machine that sockbox is built for, with no instructions but those
 /// that every such machine has. The result is empty where wasmtime has no compiler for it; the
 /// library compiles at each start then.
-fn precompile(build: &Build, component: &[u8], report: &mut Report) -> Result<Vec<u8>> {
+fn precompile(wasi: Wasi, component: &[u8], report: &mut Report) -> Result<Vec<u8>> {
     let triple = variable("TARGET")?;
     let architecture = variable("CARGO_CFG_TARGET_ARCH")?;
     // Cranelift's back-end for this machine is the only one in the build.
@@ -353,7 +372,7 @@ fn precompile(build: &Build, component: &[u8], report: &mut Report) -> Result<Ve
         ));
         return Ok(Vec::new());
     }
-    let mut config = engine::config(build.feature.is_some());
+    let mut config = engine::config(wasi == Wasi::V0_3);
     config.target(&triple)?;
     Engine::new(&config)?
         .precompile_component(component)

@@ -2,10 +2,19 @@
 
 #![allow(clippy::all, missing_docs)]
 
-#[cfg(not(feature = "wasi-0-3"))]
+#[cfg(not(any(feature = "tls", feature = "wasi-0-3")))]
 wit_bindgen::generate!({
     path: "../wit",
     world: "programs",
+    generate_all,
+    pub_export_macro: true,
+});
+
+#[cfg(feature = "tls")]
+wit_bindgen::generate!({
+    path: "../wit",
+    world: "programs-tls",
+    features: ["tls"],
     generate_all,
     pub_export_macro: true,
 });

@@ -7,9 +7,6 @@ use std::fmt;
 
 pub use ::url::{Host, Url};
 
-/// The port that `http` means if a URL has none (RFC 9110 section 4.2.1).
-pub const DEFAULT_PORT: u16 = 80;
-
 const NO_NAME: &str = "the host is no valid name";
 
 /// Where a request goes, and what it asks for there.
@@ -18,9 +15,11 @@ pub struct Target {
     /// The host: a name in lower case ASCII (Punycode where the URL had other letters), or an
     /// address, whatever way it was written in.
     pub host: Host<String>,
-    /// The port, never 0.
+    /// The port, never 0. One that the URL leaves out is 80, or 443 for `https` (RFC 9110 section 4.2).
     pub port: u16,
-    /// The value for the `Host` field: the host, and the port unless it is [`DEFAULT_PORT`].
+    /// Whether it is to be reached over TLS: the scheme is `https`.
+    pub secure: bool,
+    /// The value for the `Host` field: the host, and the port unless it is the scheme's own.
     pub authority: String,
     /// The request's target in origin form: path and query, percent-encoded.
     pub path: String,
@@ -45,7 +44,7 @@ pub struct Credentials {
 pub enum UrlError {
     /// It can't be read, or is of no use; the text says why.
     Invalid(String),
-    /// It has this scheme, which isn't `http`.
+    /// It has this scheme, which is neither `http` nor `https`.
     UnsupportedScheme(String),
 }
 
@@ -55,7 +54,7 @@ pub enum UrlError {
 /// # Errors
 /// - [`UrlError::Invalid`]: the standard has it refused, it has no scheme, its port is 0, or its host
 ///   has a character that can't be sent.
-/// - [`UrlError::UnsupportedScheme`]: it isn't an `http` URL.
+/// - [`UrlError::UnsupportedScheme`]: it is neither an `http` nor an `https` URL.
 ///
 /// # Examples
 /// ```
@@ -66,16 +65,18 @@ pub enum UrlError {
 /// ```
 pub fn parse(text: &str) -> Result<Target, UrlError> {
     let mut url = Url::parse(text).map_err(|error| UrlError::Invalid(explain(error)))?;
-    if url.scheme() != "http" {
-        return Err(UrlError::UnsupportedScheme(url.scheme().to_owned()));
-    }
+    let (secure, default_port) = match url.scheme() {
+        "http" => (false, 80),
+        "https" => (true, 443),
+        scheme => return Err(UrlError::UnsupportedScheme(scheme.to_owned())),
+    };
     let port = match url.port() {
         Some(0) => return Err(UrlError::Invalid("port 0 can't be connected to".into())),
-        port => port.unwrap_or(DEFAULT_PORT),
+        port => port.unwrap_or(default_port),
     };
     let credentials = credentials(&url);
 
-    // These fail for URLs without a host only, and an `http` URL has one.
+    // These fail for URLs without a host only, and such a URL has one.
     let no_host = |()| UrlError::Invalid("no host".into());
     url.set_password(None).map_err(no_host)?;
     url.set_username("").map_err(no_host)?;
@@ -88,6 +89,7 @@ pub fn parse(text: &str) -> Result<Target, UrlError> {
     Ok(Target {
         host,
         port,
+        secure,
         authority: url[Position::BeforeHost..Position::AfterPort].to_owned(),
         path: url[Position::BeforePath..Position::AfterQuery].to_owned(),
         url: url.into(),
@@ -106,7 +108,7 @@ fn credentials(url: &Url) -> Option<Credentials> {
     })
 }
 
-/// Read a reference, as a server sends it, from the page at `base`, an `http` URL, as
+/// Read a reference, as a server sends it, from the page at `base`, as
 /// the URL standard does.
 ///
 /// Servers send it as it came from somewhere: bytes beyond ASCII, of whatever encoding, are
@@ -114,7 +116,7 @@ fn credentials(url: &Url) -> Option<Credentials> {
 ///
 /// # Errors
 /// [`UrlError::Invalid`]: there is a control character in it, which the standard would pass over and
-/// others would not; or the standard has it refused; or it is an `http` URL that [`parse`] refuses.
+/// others would not; or the standard has it refused; or it is a URL for HTTP that [`parse`] refuses.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! What `bindgen!` makes of the WIT: the component's exports, and the one import that is ours.
+//! What `bindgen!` makes of the WIT: the component's exports, and the imports that are ours.
 
 /// The world of our own component. Its imports are those of WASI, added to the linker by
 /// wasmtime-wasi (and by [`lookup`]).
@@ -34,6 +34,30 @@ pub(crate) mod lookup {
     });
 }
 
+/// `wasi:tls`, which sockbox implements itself: `tls` says why.
+pub(crate) mod tls_world {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package sockbox:host;
+
+            world tls {
+                import wasi:tls/types@0.2.0-draft;
+            }
+        ",
+        world: "sockbox:host/tls",
+        with: {
+            "wasi:io": wasmtime_wasi::p2::bindings::io,
+            "wasi:tls/types.client-connection": crate::tls::Connection,
+            "wasi:tls/types.client-handshake": crate::tls::Handshake,
+            "wasi:tls/types.future-client-streams": crate::tls::FutureStreams,
+        },
+        imports: { default: trappable },
+        require_store_data_send: true,
+    });
+}
+
 pub(crate) use lookup::wasi::sockets::ip_name_lookup;
 pub(crate) use programs::exports::sockbox::net::{fetch, hello_server, types};
 pub(crate) use programs::{Programs, ProgramsPre};
+pub(crate) use tls_world::wasi::tls::types as tls;

@@ -1,15 +1,18 @@
 //! The sockbox component, as it was embedded when sockbox was built: one build of it for each version
-//! of WASI.
+//! of WASI, and one with TLS.
 
 use crate::exports::Wasi;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Result, ensure};
 
-/// The component's file, `target/sockbox.wasm`, and the same compiled for this machine's architecture:
+/// The component's file for any runtime, `target/sockbox.wasm`. It isn't run here.
+static PLAIN: &[u8] = include_bytes!(env!("SOCKBOX_COMPONENT_WASM"));
+
+/// The one with TLS, `target/sockbox-tls.wasm`, and the same compiled for this machine's architecture:
 /// empty where wasmtime's compiler cannot compile for it ahead of time.
 static V0_2: Embedded = Embedded {
-    wasm: include_bytes!(env!("SOCKBOX_COMPONENT_WASM")),
-    cwasm: include_bytes!(env!("SOCKBOX_COMPONENT_CWASM")),
+    wasm: include_bytes!(env!("SOCKBOX_TLS_COMPONENT_WASM")),
+    cwasm: include_bytes!(env!("SOCKBOX_TLS_COMPONENT_CWASM")),
 };
 
 /// The same for WASI 0.3, `target/sockbox-wasi-0.3.wasm`.
@@ -30,9 +33,17 @@ fn embedded(wasi: Wasi) -> &'static Embedded {
     }
 }
 
-/// The component's file.
+/// The component's file, for any runtime.
 pub(crate) fn wasm(wasi: Wasi) -> &'static [u8] {
-    embedded(wasi).wasm
+    match wasi {
+        Wasi::V0_2 => PLAIN,
+        Wasi::V0_3 => V0_3.wasm,
+    }
+}
+
+/// The file of the component with TLS.
+pub(crate) fn wasm_with_tls() -> &'static [u8] {
+    V0_2.wasm
 }
 
 /// Loads the component into an engine made from [`engine::config`](crate::engine::config).
@@ -63,6 +74,7 @@ mod tests {
 
     #[test]
     fn the_embedded_components_load_without_a_compiler() {
+        assert!(!wasm(Wasi::V0_2).is_empty());
         for wasi in [Wasi::V0_2, Wasi::V0_3] {
             let engine = Engine::new(&engine::config(wasi == Wasi::V0_3)).unwrap();
             assert!(!embedded(wasi).cwasm.is_empty(), "compiled at build time");

@@ -2,6 +2,7 @@
 
 use crate::limits::Limit;
 use crate::policy::{DenialReason, RuleError, Target};
+use crate::tls::{CertificateProblem, TlsFailure};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -23,8 +24,8 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The caller: the URL's scheme isn't `http`.
-    #[error("unsupported scheme `{scheme}`: only http:// URLs can be fetched")]
+    /// The caller: the URL's scheme is neither `http` nor `https`.
+    #[error("unsupported scheme `{scheme}`: only http:// and https:// URLs can be fetched")]
     UnsupportedScheme {
         /// The scheme.
         scheme: String,
@@ -49,6 +50,16 @@ pub enum Error {
         /// Why it was refused.
         reason: DenialReason,
     },
+    /// The policy: an `https` page redirects to an `http` one, and
+    /// [`Request::allow_downgrade`](crate::Request::allow_downgrade) doesn't permit it.
+    #[error(
+        "not allowed to go from https to {url}: anybody on the way could read what is sent, and \
+         answer (--allow-downgrade would allow it)"
+    )]
+    InsecureRedirect {
+        /// Where it leads.
+        url: String,
+    },
     /// The network: the host's name has no address.
     #[error("could not resolve host: {host}: {reason}")]
     ResolveFailed {
@@ -64,6 +75,48 @@ pub enum Error {
         host: String,
         /// Each address tried, in order.
         attempts: Vec<ConnectFailure>,
+    },
+    /// TLS: what is to be trusted can't be read.
+    #[error("could not read the certificates to trust in {}: {reason}", file.display())]
+    Trust {
+        /// The file, or the folder.
+        file: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// TLS: the client certificate, or its key, can't be used.
+    #[error("could not use the client certificate in {}: {reason}", file.display())]
+    ClientCertificate {
+        /// The file with what is wrong in it.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// TLS: the server's certificate doesn't prove that it is who it should be. Nothing was asked of
+    /// it.
+    #[error(
+        "the certificate of {host} is not accepted: {problem}{}",
+        Hint(problem)
+    )]
+    CertificateRejected {
+        /// The host, as the URL names it.
+        host: String,
+        /// What is wrong with the certificate.
+        problem: CertificateProblem,
+    },
+    /// TLS: there is none to be had with the server. Nothing was asked of it.
+    #[error("no TLS with {host}: {reason}{}", CertificateHint(reason))]
+    TlsFailed {
+        /// The host, as the URL names it.
+        host: String,
+        /// Why not.
+        reason: TlsFailure,
+    },
+    /// TLS: it broke when there was TLS already.
+    #[error("the connection was given up: {reason}{}", CertificateHint(reason))]
+    TlsBroken {
+        /// How it broke.
+        reason: TlsFailure,
     },
     /// The network: the connection broke while the request was sent.
     #[error("could not send the request: {reason}")]
@@ -316,6 +369,8 @@ pub enum Stage {
     Lookup,
     /// Connecting to one of its addresses.
     Connect,
+    /// Agreeing upon TLS.
+    Handshake,
     /// Sending the request.
     Send,
     /// Waiting for the first byte of the answer.
@@ -331,6 +386,7 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Stage::Lookup => "looking up the host's name",
             Stage::Connect => "connecting",
+            Stage::Handshake => "agreeing upon TLS",
             Stage::Send => "sending the request",
             Stage::FirstByte => "waiting for the answer",
             Stage::Head => "receiving the answer's head",
@@ -409,6 +465,37 @@ impl fmt::Display for TooLong {
                 "{stage} took longer than {limit:?} (for all of the request)"
             ),
             TimeBound::Speed => write!(f, "{stage} was too slow for {limit:?}"),
+        }
+    }
+}
+
+/// What to do about a certificate.
+struct Hint<'a>(&'a CertificateProblem);
+
+impl fmt::Display for Hint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            CertificateProblem::UnknownIssuer {
+                certificate: Some(it),
+            } if it.is_self_signed() => {
+                f.write_str(" (--cacert with that certificate would trust it)")
+            }
+            CertificateProblem::UnknownIssuer { .. } => {
+                f.write_str(" (--cacert with the issuer's certificate would trust it)")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What to do about a certificate that is missed.
+struct CertificateHint<'a>(&'a TlsFailure);
+
+impl fmt::Display for CertificateHint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            TlsFailure::CertificateRequired => f.write_str(" (--cert FILE would show one)"),
+            _ => Ok(()),
         }
     }
 }

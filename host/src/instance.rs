@@ -13,6 +13,7 @@ use crate::profile::{Pin, Profile};
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use crate::ticker::TickerHandle;
+use crate::tls::{self, TlsConfig};
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
@@ -42,6 +43,9 @@ pub(crate) struct Grants {
     pub(crate) pins: Pins,
     pub(crate) decider: Option<Arc<dyn Decider>>,
     pub(crate) audit: Option<Arc<dyn AuditSink>>,
+    pub(crate) tls: TlsConfig,
+    /// What it speaks above TLS, where that is known.
+    pub(crate) protocols: &'static [&'static [u8]],
 }
 
 impl Grants {
@@ -55,7 +59,8 @@ impl Grants {
             self.decider.clone(),
             self.audit.clone(),
         );
-        State::store(engine, wasi, network, &self.limits)
+        let tls = tls::Client::new(self.tls.clone(), self.protocols);
+        State::store(engine, wasi, network, &self.limits, tls)
     }
 
     /// Give what `profile` says, as far as it is about the network and limits.
@@ -80,9 +85,14 @@ impl Grants {
 
 impl InstanceBuilder {
     pub(crate) fn new(sandbox: Sandbox) -> InstanceBuilder {
+        let grants = Grants {
+            tls: sandbox.tls().clone(),
+            protocols: &[b"http/1.1"],
+            ..Grants::default()
+        };
         InstanceBuilder {
             sandbox,
-            grants: Grants::default(),
+            grants,
             inherit_stderr: false,
         }
     }
@@ -132,6 +142,12 @@ impl InstanceBuilder {
     /// Record every decision, and what else is worth it, in `sink`.
     pub fn audit(mut self, sink: impl AuditSink) -> InstanceBuilder {
         self.grants.audit = Some(Arc::new(sink));
+        self
+    }
+
+    /// Set how TLS is spoken. By default the system's authorities are trusted: see [`TlsConfig`].
+    pub fn tls(mut self, config: TlsConfig) -> InstanceBuilder {
+        self.grants.tls = config;
         self
     }
 
@@ -285,6 +301,10 @@ impl Instance {
 
     pub(crate) fn network(&self) -> &Network {
         &self.store.data().network
+    }
+
+    pub(crate) fn tls(&self) -> &tls::Client {
+        &self.store.data().tls
     }
 }
 

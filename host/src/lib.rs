@@ -11,7 +11,8 @@
 //! 1. A [`Sandbox`] holds what all runs share: the engine, and the component, compiled when sockbox
 //!    was built. Make one, and keep it.
 //! 2. [`Sandbox::instance`] prepares one run: its [`Policy`], its [`Limits`], and where its
-//!    decisions are recorded ([`audit`]). The result is an [`Instance`].
+//!    decisions are recorded ([`audit`]), and how it speaks TLS ([`TlsConfig`]). The result is an
+//!    [`Instance`].
 //! 3. [`Instance::fetch`] sends a [`Request`] and gives a [`Response`] whose body is streamed, and
 //!    [`Response::follow`] goes where it redirects to, if that is granted;
 //!    [`Instance::serve`] gives a [`Server`] that tells of each connection. Both run in the tokio
@@ -86,6 +87,7 @@ mod sink;
 mod sockets;
 mod state;
 mod ticker;
+mod tls;
 mod traffic;
 
 pub use audit::{AuditEvent, AuditSink, RunId, What};
@@ -104,3 +106,7 @@ pub use serve::{
     AcceptFailed, CloseReason, Closed, Event, Framing, Opened, RefuseReason, Refused, ServeOptions,
     Server, ServerHandle, Summary,
 };
+pub use tls::{Certificate, CertificateProblem, TlsConfig, TlsFailure, TlsHandshake, TlsVersion};
+
+/// What [`TlsConfig::roots`] and [`TlsConfig::verifier`] take the types of.
+pub use rustls;

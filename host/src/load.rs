@@ -22,6 +22,8 @@ const MAX_NAMED: usize = 10;
 const MAGIC: &[u8] = b"\0asm";
 /// The version and layer of a core module, behind the magic number.
 const CORE_MODULE: &[u8] = &[1, 0, 0, 0];
+/// TLS is a draft: what a component wants of it has to be this very version.
+const TLS: &str = "wasi:tls/types@0.2.0-draft";
 /// What native programs begin with on most systems, wasmtime's compiled code among them.
 const ELF: &[u8] = b"\x7fELF";
 /// The packages of WASI 0.2 that every component may import.
@@ -175,6 +177,7 @@ pub(crate) fn all_provided<'a>(imports: impl IntoIterator<Item = &'a str>) -> Re
 
 fn is_provided(import: &str) -> bool {
     PACKAGES.iter().any(|package| import.starts_with(package)) && import.contains("@0.2.")
+        || import == TLS
 }
 
 /// What a file may be, as far as its first bytes tell.
@@ -301,6 +304,8 @@ mod tests {
             ("wasi:cli/stdout@0.2.0", true),
             ("wasi:sockets/tcp@0.2.12", true),
             ("wasi:sockets/types@0.3.0", false),
+            ("wasi:tls/types@0.2.0-draft", true),
+            ("wasi:tls/types@0.2.0", false),
             ("wasi:http/types@0.2.0", false),
             ("example:own/thing", false),
             ("print", false),

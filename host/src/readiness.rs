@@ -112,6 +112,11 @@ impl Readiness {
         Ok(())
     }
 
+    /// An input becomes part of something else, and its number may become that of another.
+    pub(crate) fn forget(&mut self, input: &Resource<DynInputStream>) {
+        self.accepted.remove(&input.rep());
+    }
+
     /// A pollable was made for an input.
     fn subscribed(&mut self, input: u32, pollable: u32) {
         // Of several pollables one is watched. The number may have been that of another input.

@@ -167,7 +167,10 @@ impl Program {
     pub fn command(&self) -> Command {
         Command {
             program: self.clone(),
-            grants: Grants::default(),
+            grants: Grants {
+                tls: self.sandbox.tls().clone(),
+                ..Grants::default()
+            },
             args: Vec::new(),
             env: Vec::new(),
             dirs: Vec::new(),

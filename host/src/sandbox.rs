@@ -14,6 +14,7 @@ use crate::readiness;
 use crate::sockets;
 use crate::state::State;
 use crate::ticker::Ticker;
+use crate::tls::{self, TlsConfig};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,6 +54,8 @@ struct Inner {
     ticker: Ticker,
     cache: Option<Cache>,
     runs: AtomicU64,
+    /// That of runs which say nothing about it: they share what is read of the system's authorities.
+    tls: TlsConfig,
 }
 
 impl Sandbox {
@@ -75,9 +78,15 @@ impl Sandbox {
     }
 
     /// The component that comes with sockbox, as a WebAssembly binary for any runtime of this version
-    /// of WASI.
+    /// of WASI. No version of WASI has TLS, so that this one fetches `http` pages only.
     pub fn component(wasi: Wasi) -> &'static [u8] {
         component::wasm(wasi)
+    }
+
+    /// The component for WASI 0.2 as it is run here: with TLS, for runtimes that offer the draft
+    /// `wasi:tls` as well.
+    pub fn component_with_tls() -> &'static [u8] {
+        component::wasm_with_tls()
     }
 
     /// Prepare one run of the component, with nothing granted.
@@ -95,6 +104,10 @@ impl Sandbox {
 
     pub(crate) fn exports(&self) -> &ExportsPre {
         &self.inner.exports
+    }
+
+    pub(crate) fn tls(&self) -> &TlsConfig {
+        &self.inner.tls
     }
 
     pub(crate) fn cache(&self) -> Option<&Cache> {
@@ -213,6 +226,7 @@ impl SandboxBuilder {
                 exports,
                 cache,
                 runs: AtomicU64::new(0),
+                tls: TlsConfig::new(),
             }),
         })
     }
@@ -224,7 +238,7 @@ impl fmt::Debug for SandboxBuilder {
     }
 }
 
-/// All of WASI 0.2, with the lookup of names and some of TCP's functions replaced by our own. With 0.3
+/// All of WASI 0.2, with the lookup of names and some of TCP's functions replaced by our own, and TLS. With 0.3
 /// there are its clocks, its sockets and its standard input as well, which are what the component needs
 /// of it, and no lookup of names.
 fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
@@ -242,6 +256,7 @@ fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
         sockets::wasi_0_3::add_to_linker(&mut linker)?;
     }
     readiness::add_to_linker(&mut linker)?;
+    tls::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }

@@ -5,6 +5,7 @@ use crate::lookup::LookupView;
 use crate::network::Network;
 use crate::readiness::Readiness;
 use crate::sockets::{Inherited, Sockets};
+use crate::tls::{self, TlsView};
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store};
@@ -19,6 +20,7 @@ pub(crate) struct State {
     pub(crate) tcp: Sockets,
     pub(crate) inherited: Inherited,
     pub(crate) readiness: Readiness,
+    pub(crate) tls: tls::Client,
     /// Whether dropping an output stream breaks off the write that is under way on it. By default it
     /// waits for the write's end, as programs in general count on.
     pub(crate) dropping_breaks_off: bool,
@@ -42,6 +44,7 @@ impl State {
         mut wasi: WasiCtxBuilder,
         network: Network,
         limits: &Limits,
+        tls: tls::Client,
     ) -> Store<State> {
         let network = Arc::new(network);
         let check = network.clone();
@@ -66,6 +69,7 @@ impl State {
                 network,
                 inherited: Inherited::default(),
                 readiness: Readiness::default(),
+                tls,
                 dropping_breaks_off: false,
             },
         );
@@ -81,6 +85,15 @@ impl State {
     pub(crate) fn lookup(&mut self) -> LookupView<'_> {
         LookupView {
             network: &self.network,
+            table: &mut self.table,
+        }
+    }
+
+    /// What our own `wasi:tls` works on.
+    pub(crate) fn tls(&mut self) -> TlsView<'_> {
+        TlsView {
+            client: &mut self.tls,
+            readiness: &mut self.readiness,
             table: &mut self.table,
         }
     }

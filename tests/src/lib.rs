@@ -2,11 +2,11 @@
 //!
 //! A test starts programs ([`Program`]), or the same one beside curl ([`SideBySide`]), and gives them
 //! somebody to talk to: real servers ([`Nginx`], [`Lighttpd`], [`Node`], [`Httpbin`], [`PythonHttp`]), a
-//! peer that sends exact bytes ([`RawPeer`]), a listener that must stay untouched ([`Tripwire`]), a name
-//! server that knows no name ([`NameTrap`]), a network on which packets vanish ([`BlackHole`]), one where
-//! names change their minds and every packet is seen ([`Internet`]), or clients of the hello server
-//! ([`HelloClient`], [`TutorialClient`]). Components to be kept in the sandbox that weren't written for it
-//! are [`Foreign`].
+//! peer that sends exact bytes ([`RawPeer`], and over TLS [`TlsPeer`], as whom an [`Authority`] says that it
+//! is), a listener that must stay untouched ([`Tripwire`]), a name server that knows no name
+//! ([`NameTrap`]), a network on which packets vanish ([`BlackHole`]), one where names change their minds
+//! and every packet is seen ([`Internet`]), or clients of the hello server ([`HelloClient`],
+//! [`TutorialClient`]). Components to be kept in the sandbox that weren't written for it are [`Foreign`].
 //!
 //! Everything listens on loopback, on ports that the system chose, and ends when it is dropped. When
 //! a test fails, whatever it had started prints what it saw: both sides of the story are in the
@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod authority;
 mod black_hole;
 mod capture;
 mod compiled;
@@ -38,11 +39,13 @@ mod serving;
 mod side_by_side;
 mod site;
 mod text;
+mod tls_peer;
 mod tools;
 mod tripwire;
 mod udp;
 mod wasi;
 
+pub use authority::{Authority, Identity, Params, day};
 pub use black_hole::BlackHole;
 pub use deadline::{Deadline, PATIENCE, eventually};
 pub use foreign::Foreign;
@@ -54,7 +57,7 @@ pub use lighttpd::Lighttpd;
 pub use name_trap::NameTrap;
 pub use nginx::Nginx;
 pub use node::Node;
-pub use paths::component;
+pub use paths::{component, component_with_tls};
 pub use process::{Finished, Process, Signal, is_ignored};
 pub use program::Program;
 pub use python::{PythonHttp, TutorialClient};
@@ -63,6 +66,7 @@ pub use refuser::Refuser;
 pub use serving::Serving;
 pub use side_by_side::{OLD, Outcome, SideBySide};
 pub use text::pattern;
+pub use tls_peer::{TlsPeer, TlsSettings};
 pub use tripwire::Tripwire;
 pub use udp::{UdpEcho, UdpTripwire, ask as ask_by_udp};
 pub use wasi::Wasi;

@@ -1,5 +1,6 @@
 //! The real nginx, with a configuration and a folder of its own.
 
+use crate::authority::Identity;
 use crate::ports::OnFreePort;
 use crate::process::Process;
 use crate::program::Program;
@@ -30,6 +31,15 @@ pub struct Nginx {
 impl Nginx {
     /// Start it on a free port of 127.0.0.1, and of ::1 where there is one.
     pub fn start() -> Self {
+        Self::start_as(None)
+    }
+
+    /// As [`Nginx::start`], and with TLS at the same port of 127.0.0.2.
+    pub fn start_with_tls(identity: &Identity) -> Self {
+        Self::start_as(Some(identity))
+    }
+
+    fn start_as(identity: Option<&Identity>) -> Self {
         let site = Site::new();
         let ipv6 = TcpListener::bind("[::1]:0").is_ok();
         let server = OnFreePort {
@@ -39,7 +49,7 @@ impl Nginx {
             errors: &|| site.log("error.log"),
         };
         let (process, port) = server.start(|port| {
-            let configuration = configuration(port, ipv6);
+            let configuration = configuration(port, ipv6, identity);
             fs::write(site.dir().join("nginx.conf"), configuration).expect("a configuration");
             let tool = tools::nginx();
             Program::new(&tool.path, ["-c", "nginx.conf", "-p", "."])
@@ -63,6 +73,11 @@ impl Nginx {
     /// The URL of a page.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The URL of a page over TLS.
+    pub fn tls_url(&self, path: &str) -> String {
+        format!("https://127.0.0.2:{}{path}", self.port)
     }
 
     /// The URL of a page on another name or address of this machine.
@@ -112,7 +127,17 @@ impl Drop for Nginx {
 }
 
 /// nginx's configuration: one process that is easy to end, and nothing outside its own folder.
-fn configuration(port: u16, ipv6: bool) -> String {
+fn configuration(port: u16, ipv6: bool, identity: Option<&Identity>) -> String {
+    let listen_tls = identity.map_or_else(String::new, |identity| {
+        format!(
+            "listen 127.0.0.2:{port} ssl;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_certificate {};
+        ssl_certificate_key {};",
+            identity.certificate.display(),
+            identity.key.display()
+        )
+    });
     let listen_ipv6 = if ipv6 {
         format!("listen [::1]:{port};")
     } else {
@@ -134,6 +159,7 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         {listen_ipv6}
+        {listen_tls}
         root html;
         types {{ text/html html; }}
         default_type application/octet-stream;

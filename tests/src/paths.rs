@@ -39,11 +39,23 @@ pub(crate) fn wasmtime_run() -> PathBuf {
 /// # Panics
 /// When the build has left none.
 pub fn component(wasi: Wasi) -> PathBuf {
-    sockbox();
-    let path = target_dir().join(match wasi {
+    left_by_the_build(match wasi {
         Wasi::V0_2 => "sockbox.wasm",
         Wasi::V0_3 => "sockbox-wasi-0.3.wasm",
-    });
+    })
+}
+
+/// The component for WASI 0.2 and TLS, as the build leaves it for other runtimes.
+///
+/// # Panics
+/// When the build has left none.
+pub fn component_with_tls() -> PathBuf {
+    left_by_the_build("sockbox-tls.wasm")
+}
+
+fn left_by_the_build(name: &str) -> PathBuf {
+    sockbox();
+    let path = target_dir().join(name);
     assert!(
         path.is_file(),
         "the build has not left the component at {}",

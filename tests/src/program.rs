@@ -57,6 +57,16 @@ impl Program {
         Self::new(&paths::wasmtime_run(), flags.chain([component.as_os_str()])).args(args)
     }
 
+    /// The same, on the component with TLS.
+    pub fn wasmtime_run_with_tls<A: AsRef<OsStr>>(
+        flags: &[&str],
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let component = paths::component_with_tls();
+        let flags = flags.iter().map(OsStr::new);
+        Self::new(&paths::wasmtime_run(), flags.chain([component.as_os_str()])).args(args)
+    }
+
     /// The same with a component that was compiled before, for tests that run it often.
     pub fn wasmtime_run_compiled<A: AsRef<OsStr>>(
         flags: &[&str],

@@ -213,6 +213,13 @@ impl Peer {
         Ok(bytes)
     }
 
+    /// Receive whatever comes next into `buffer`, and tell how many bytes that were.
+    pub(crate) fn read_into(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = (&*self.stream).read(buffer)?;
+        self.log(&format!("got {count} bytes"));
+        Ok(count)
+    }
+
     /// Receive whatever comes next, at most 64 KiB of it; nothing when the client has closed.
     pub fn read_some(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; 64 << 10];

@@ -1,6 +1,6 @@
 //! What the component asks of its host, and what it offers.
 
-use sockbox_tests::{Wasi, component};
+use sockbox_tests::{Wasi, component, component_with_tls};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -78,11 +78,13 @@ const EXPORTS_0_3: &[&str] = &[
 #[test]
 fn it_imports_and_exports_what_is_written_down() {
     let engine = Engine::default();
-    for (wasi, needed, expected) in [
-        (Wasi::V0_2, NEEDED, EXPORTS),
-        (Wasi::V0_3, NEEDED_0_3, EXPORTS_0_3),
+    let needed_with_tls = [NEEDED, &["wasi:tls/types@0.2.0-draft"]].concat();
+    for (what, file, needed, expected) in [
+        ("WASI 0.2", component(Wasi::V0_2), NEEDED, EXPORTS),
+        ("TLS", component_with_tls(), &needed_with_tls, EXPORTS),
+        ("WASI 0.3", component(Wasi::V0_3), NEEDED_0_3, EXPORTS_0_3),
     ] {
-        let component = Component::from_file(&engine, component(wasi)).unwrap();
+        let component = Component::from_file(&engine, file).unwrap();
         let types = component.component_type();
 
         let names = types
@@ -93,11 +95,11 @@ fn it_imports_and_exports_what_is_written_down() {
             .collect();
         imports.sort();
         imports.dedup();
-        assert_eq!(imports, needed, "{wasi:?}: the imports have changed");
+        assert_eq!(imports, needed, "{what}: the imports have changed");
 
         let mut exports: Vec<&str> = types.exports(&engine).map(|(name, _)| name).collect();
         exports.sort_unstable();
-        assert_eq!(exports, expected, "{wasi:?}: the exports have changed");
+        assert_eq!(exports, expected, "{what}: the exports have changed");
     }
 }
 

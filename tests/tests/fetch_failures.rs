@@ -173,7 +173,7 @@ fn urls_that_cannot_be_read() {
 #[test]
 fn schemes_that_are_not_ours() {
     for (url, scheme) in [
-        ("https://127.0.0.1/", "https"),
+        ("gopher://127.0.0.1/", "gopher"),
         ("ftp://127.0.0.1/", "ftp"),
         ("file:///etc/passwd", "file"),
     ] {

@@ -1,6 +1,6 @@
 //! The same component under the real `wasmtime run`: it needs no host of ours.
 
-use sockbox_tests::{Nginx, Node, Program, Tripwire, pattern};
+use sockbox_tests::{Authority, Nginx, Node, Program, TlsPeer, TlsSettings, Tripwire, pattern};
 use std::fs;
 
 /// What `wasmtime run` needs to be told for the network.
@@ -274,4 +274,29 @@ fn its_own_help_and_version() {
     Program::wasmtime_run_compiled(&[], ["nonsense"])
         .run()
         .assert_failure(1, &["nonsense"]);
+}
+
+#[test]
+fn over_tls_it_is_told_whom_the_runtime_does_not_trust() {
+    // That runtime trusts Mozilla's authorities and nobody else, so no test's page can be had there.
+    let authority = Authority::new();
+    let identity = authority.server(&["127.0.0.1"]);
+    let peer = TlsPeer::start(&identity, TlsSettings::default(), "");
+    let flags = [NETWORK, &["-S", "tls"]].concat();
+    Program::wasmtime_run_with_tls(&flags, ["fetch", &peer.url()])
+        .run()
+        .assert_failure(1, &["certificate is not accepted", "UnknownIssuer"]);
+    // The same component fetches what needs no TLS, and asks the policy as ever.
+    let nginx = Nginx::start();
+    Program::wasmtime_run_with_tls(&flags, ["fetch", &nginx.url("/page.html")])
+        .run()
+        .assert_quiet_success()
+        .assert_stdout(&nginx.page("page.html"));
+}
+
+#[test]
+fn without_tls_https_is_refused() {
+    Program::wasmtime_run_compiled(NETWORK, ["fetch", "https://127.0.0.1/"])
+        .run()
+        .assert_failure(1, &["https"]);
 }

@@ -46,13 +46,14 @@ Network:
   -L, --location            follow redirects
       --max-redirs NUMBER   follow at most so many; -1 means any number
                             (default: 30)
+      --allow-downgrade     follow them from https to http as well
   -4, --ipv4                use IPv4 only
   -6, --ipv6                use IPv6 only
   -m, --max-time SECONDS    give up after this time; 0 means never (default: 0)
       --connect-timeout SECONDS
-                            give up if the lookup, or connecting, takes longer;
-                            0 means never (default: 10 for the lookup, 30 for
-                            connecting)
+                            give up if the lookup, connecting, or agreeing upon
+                            TLS takes longer; 0 means never (default: 10 for
+                            the lookup, 30 for the others)
 
 serve: answer every message MESSAGE with \"Hello, MESSAGE!\".
   -l, --listen ADDR:PORT    listen here; may be repeated (default:

@@ -70,10 +70,12 @@ fn options(arguments: &Fetch, trace: fn(&str)) -> Options {
         timeouts: Timeouts {
             lookup: connect.unwrap_or(defaults.timeouts.lookup),
             connect: connect.unwrap_or(defaults.timeouts.connect),
+            handshake: connect.unwrap_or(defaults.timeouts.handshake),
             total: arguments.max_time,
             ..defaults.timeouts
         },
         max_redirects: arguments.max_redirs.unwrap_or(defaults.max_redirects),
+        downgrade: arguments.allow_downgrade,
         family: arguments.family,
         decode: arguments.compressed,
         trace: arguments.verbose.then_some(trace),

@@ -116,6 +116,7 @@ impl wit::GuestResponse for FetchResponse {
             method: redirect.method,
             sends_body: redirect.sends_body,
             cross_origin: redirect.cross_origin,
+            downgrade: redirect.downgrade,
         }))
     }
 
@@ -132,6 +133,7 @@ impl From<Timings> for wit::Timings {
         Self {
             lookup: nanos(timings.lookup),
             connect: nanos(timings.connect),
+            handshake: nanos(timings.handshake),
             sent: nanos(timings.sent),
             first_byte: nanos(timings.first_byte),
             head: nanos(timings.head),
@@ -165,6 +167,7 @@ impl From<wit::Options> for Options {
             timeouts: Timeouts {
                 lookup: or(options.lookup_timeout, defaults.timeouts.lookup),
                 connect: or(options.connect_timeout, defaults.timeouts.connect),
+                handshake: or(options.handshake_timeout, defaults.timeouts.handshake),
                 first_byte: or(options.first_byte_timeout, defaults.timeouts.first_byte),
                 idle: or(options.idle_timeout, defaults.timeouts.idle),
                 total: options.total_timeout.map(Duration::from_nanos),
@@ -186,6 +189,7 @@ impl From<wit::Options> for Options {
             },
             max_body_size: options.max_body_size,
             max_redirects: options.max_redirects.unwrap_or(defaults.max_redirects),
+            downgrade: options.downgrade,
             family: options.family.map(|family| match family {
                 IpAddressFamily::Ipv4 => Family::Ipv4,
                 IpAddressFamily::Ipv6 => Family::Ipv6,
@@ -224,10 +228,13 @@ impl From<FetchError> for wit::ErrorCode {
             FetchError::Denied(Denied::Connect(address)) => {
                 Self::Denied(wit::Target::Connect(to_wasi(address)))
             }
+            FetchError::InsecureRedirect(url) => Self::InsecureRedirect(url),
             FetchError::ResolveFailed { reason, .. } => Self::ResolveFailed(reason.into()),
             FetchError::ConnectFailed(failures) => {
                 Self::ConnectFailed(failures.into_iter().map(Into::into).collect())
             }
+            FetchError::TlsFailed(why) => Self::TlsFailed(why),
+            FetchError::CertificateRejected(why) => Self::CertificateRejected(why),
             FetchError::SendFailed(reason) => Self::SendFailed(reason.into()),
             FetchError::ReceiveFailed(reason) => Self::ReceiveFailed(reason.into()),
             FetchError::Protocol(how) => Self::ProtocolError(how),
@@ -263,6 +270,7 @@ impl From<Stage> for wit::Stage {
         match stage {
             Stage::Lookup => Self::Lookup,
             Stage::Connect => Self::Connect,
+            Stage::Handshake => Self::Handshake,
             Stage::Send => Self::Send,
             Stage::FirstByte => Self::FirstByte,
             Stage::Head => Self::Head,

@@ -20,7 +20,8 @@ impl From<NetError> for NetworkError {
     fn from(error: NetError) -> Self {
         match error {
             NetError::ConnectionRefused => Self::ConnectionRefused,
-            NetError::ConnectionReset => Self::ConnectionReset,
+            // A cut has a case of its own wherever it matters.
+            NetError::ConnectionReset | NetError::Truncated => Self::ConnectionReset,
             NetError::ConnectionAborted => Self::ConnectionAborted,
             NetError::Unreachable => Self::Unreachable,
             NetError::TimedOut => Self::TimedOut,

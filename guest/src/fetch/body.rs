@@ -194,7 +194,8 @@ impl<N: Net> Response<N> {
                 self.within_total(sink.ready()).await?;
                 let step = self.clock.step(available.min(max));
                 let moving = self.connection()?.splice(sink, step);
-                match self.clock.receiving(received, moving).await?? {
+                let moved = self.clock.receiving(received, moving).await?;
+                match moved.map_err(|error| self.cut_short(error))? {
                     Some(bytes) => {
                         self.passed(bytes);
                         Ok(Some(bytes))
@@ -254,7 +255,20 @@ impl<N: Net> Response<N> {
         self.clock.pace(received).await?;
         let step = usize::try_from(self.clock.step(max as u64)).unwrap_or(max);
         let reading = self.connection()?.read(step);
-        self.clock.receiving(received, reading).await?
+        let read = self.clock.receiving(received, reading).await?;
+        read.map_err(|error| self.cut_short(error))
+    }
+
+    /// What it means for the body that the connection failed: one that was cut, which TLS notices, has
+    /// cut the body short, also where the body would end with the connection.
+    fn cut_short(&self, error: FetchError) -> FetchError {
+        match error {
+            FetchError::ReceiveFailed(NetError::Truncated) => FetchError::IncompleteBody {
+                received: self.decoder.received(),
+                expected: self.decoder.content_length(),
+            },
+            error => error,
+        }
     }
 
     async fn write<S: Sink>(&self, sink: &mut S, bytes: &[u8]) -> Result<(), FetchError> {

@@ -3,7 +3,7 @@
 use super::body::Response;
 use super::clock::Clock;
 use super::coding::ACCEPTED;
-use super::connect::{Connected, connect};
+use super::connect::{Connected, connect, secure};
 use super::connection::Connection;
 use super::error::FetchError;
 use super::exchange::exchange;
@@ -105,6 +105,9 @@ impl<N: Net> Client<N> {
         redirects: u32,
     ) -> Result<Response<N>, FetchError> {
         question.options.check()?;
+        if question.target.secure && !N::HAS_TLS {
+            return Err(FetchError::UnsupportedScheme("https".to_owned()));
+        }
         let payload = Payload::from(body);
         let answer = self.answer(question, payload, clock, redirects).await?;
         Response::new(answer)
@@ -213,7 +216,8 @@ impl<N: Net> Client<N> {
             let connection = Connection::new(stream, pool, route, true, *trace);
             let remote = connection.remote_addr();
             trace.fact(format_args!("using the connection to {remote} again"));
-            let timings = Timings::reached(clock.elapsed(), clock.elapsed());
+            let now = clock.elapsed();
+            let timings = Timings::reached(now, now, now);
             return Ok((connection, Vec::new(), timings));
         }
         let Connected {
@@ -222,6 +226,11 @@ impl<N: Net> Client<N> {
             failures,
             looked_up,
         } = connect(&self.net, clock, origin, options, trace).await?;
+        let connected = clock.elapsed();
+        let stream = match origin.secure {
+            true => secure(&self.net, clock, origin, stream, trace).await?,
+            false => stream,
+        };
         let route = Route {
             origin: origin.clone(),
             pinned,
@@ -231,7 +240,7 @@ impl<N: Net> Client<N> {
         Ok((
             connection,
             failures,
-            Timings::reached(looked_up, clock.elapsed()),
+            Timings::reached(looked_up, connected, clock.elapsed()),
         ))
     }
 }
@@ -327,10 +336,11 @@ fn basic(credentials: &Credentials) -> Result<Header, FetchError> {
 }
 
 impl Timings {
-    fn reached(lookup: Duration, connect: Duration) -> Self {
+    fn reached(lookup: Duration, connect: Duration, handshake: Duration) -> Self {
         Self {
             lookup,
             connect,
+            handshake,
             ..Self::default()
         }
     }

@@ -20,6 +20,8 @@ pub struct Timeouts {
     pub lookup: Duration,
     /// Connecting, all of the host's addresses together.
     pub connect: Duration,
+    /// Agreeing upon TLS, once there is a connection.
+    pub handshake: Duration,
     /// From the request's last byte to the first byte of the answer.
     pub first_byte: Duration,
     /// The peer's silence within the answer, or its refusal to take more of the request.
@@ -33,6 +35,7 @@ impl Default for Timeouts {
         Self {
             lookup: Duration::from_secs(10),
             connect: Duration::from_secs(30),
+            handshake: Duration::from_secs(30),
             first_byte: Duration::from_secs(60),
             idle: Duration::from_secs(60),
             total: None,

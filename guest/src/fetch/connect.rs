@@ -7,6 +7,7 @@ use super::pool::Origin;
 use super::trace::Trace;
 use crate::net::{Instant, Net, NetError, Stream};
 use crate::url::Host;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -129,6 +130,27 @@ pub async fn connect<N: Net>(
         Err(FetchError::Timeout(timeout)) => Err(attempts.failed(Some(timeout))),
         Err(error) => Err(error),
     }
+}
+
+/// Agrees upon TLS with the host at the other end of a new connection.
+pub async fn secure<N: Net>(
+    net: &N,
+    clock: &Clock<N>,
+    origin: &Origin,
+    stream: N::Stream,
+    trace: &Trace,
+) -> Result<N::Stream, FetchError> {
+    let server = match &origin.host {
+        Host::Domain(name) => Cow::Borrowed(name.strip_suffix('.').unwrap_or(name)),
+        // Without the brackets that an IPv6 address has in a URL.
+        Host::Ipv4(ip) => ip.to_string().into(),
+        Host::Ipv6(ip) => ip.to_string().into(),
+    };
+    let limit = clock.timeouts.handshake;
+    let securing = net.secure(stream, &server);
+    let stream = clock.within(Stage::Handshake, limit, 0, securing).await??;
+    trace.fact(format_args!("there is TLS with {server}"));
+    Ok(stream)
 }
 
 async fn lookup<N: Net>(

@@ -3,7 +3,7 @@
 use super::coding::CodingError;
 use super::connect::{ConnectFailure, Family};
 use crate::http1::{Incomplete, InvalidRequest, ParseError};
-use crate::net::NetError;
+use crate::net::{NetError, TlsError};
 use crate::url::UrlError;
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,12 +14,14 @@ use std::time::Duration;
 pub enum FetchError {
     /// The URL can't be read.
     InvalidUrl(String),
-    /// The URL's scheme isn't `http`.
+    /// The URL's scheme isn't `http`, nor `https` where there is TLS.
     UnsupportedScheme(String),
     /// The request can't be sent as it stands.
     InvalidRequest(String),
     /// This was asked of the network and refused.
     Denied(Denied),
+    /// This page of `https` redirects to `http`, there, and the caller didn't permit it.
+    InsecureRedirect(String),
     /// The host has no address, or none of the family that was asked for.
     ResolveFailed {
         name: String,
@@ -28,6 +30,10 @@ pub enum FetchError {
     },
     /// None of the host's addresses could be connected to.
     ConnectFailed(Vec<ConnectFailure>),
+    /// There is no TLS to be had with the server.
+    TlsFailed(String),
+    /// The server's certificate doesn't prove that it is who it should be.
+    CertificateRejected(String),
     /// The connection broke while the request was sent.
     SendFailed(NetError),
     /// The connection broke while the response was received.
@@ -54,6 +60,12 @@ pub enum FetchError {
     WriteFailed,
 }
 
+/// The schemes of this build.
+const SCHEMES: &str = match cfg!(feature = "tls") {
+    true => "http and https are",
+    false => "http is",
+};
+
 /// What was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denied {
@@ -66,6 +78,7 @@ pub enum Denied {
 pub enum Stage {
     Lookup,
     Connect,
+    Handshake,
     Send,
     FirstByte,
     Head,
@@ -110,13 +123,17 @@ impl fmt::Display for FetchError {
         match self {
             Self::InvalidUrl(why) => write!(f, "invalid URL: {why}"),
             Self::UnsupportedScheme(scheme) => {
-                write!(f, "unsupported scheme {scheme:?}: only http is supported")
+                write!(f, "unsupported scheme {scheme:?}: only {SCHEMES} supported")
             }
             Self::InvalidRequest(why) => write!(f, "the request can't be sent: {why}"),
             Self::Denied(Denied::Lookup(name)) => write!(f, "not permitted to look up {name}"),
             Self::Denied(Denied::Connect(address)) => {
                 write!(f, "not permitted to connect to {address}")
             }
+            Self::InsecureRedirect(url) => write!(
+                f,
+                "not permitted to go from https to {url}, where anybody on the way can read along"
+            ),
             Self::ResolveFailed {
                 name,
                 family: Some(family),
@@ -141,6 +158,10 @@ impl fmt::Display for FetchError {
                     write!(f, "{lead}{}: {}", failure.address, failure.reason)?;
                 }
                 Ok(())
+            }
+            Self::TlsFailed(why) => write!(f, "could not agree upon TLS: {why}"),
+            Self::CertificateRejected(why) => {
+                write!(f, "the server's certificate is not accepted: {why}")
             }
             Self::SendFailed(reason) => write!(f, "could not send the request: {reason}"),
             Self::ReceiveFailed(reason) => write!(f, "could not receive the response: {reason}"),
@@ -177,6 +198,7 @@ impl fmt::Display for Timeout {
         let doing = match self.stage {
             Stage::Lookup => "looking the name up",
             Stage::Connect => "connecting",
+            Stage::Handshake => "agreeing upon TLS",
             Stage::Send => "sending the request",
             Stage::FirstByte => "waiting for the server's answer",
             Stage::Head => "receiving the response's head",
@@ -209,6 +231,15 @@ impl fmt::Display for Limit {
 }
 
 impl std::error::Error for FetchError {}
+
+impl From<TlsError> for FetchError {
+    fn from(error: TlsError) -> Self {
+        match error {
+            TlsError::Failed(why) => Self::TlsFailed(why),
+            TlsError::Rejected(why) => Self::CertificateRejected(why),
+        }
+    }
+}
 
 impl From<UrlError> for FetchError {
     fn from(error: UrlError) -> Self {

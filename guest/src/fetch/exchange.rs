@@ -16,6 +16,10 @@ use std::time::Duration;
 /// beginning, and has to be copied out of the guest's memory.
 const READ_SIZE: usize = 16 * 1024;
 
+/// How a server that speaks TLS answers what isn't TLS: with an alert (RFC 8446 section 5.1). No
+/// response begins like that.
+const TLS_ALERT: [u8; 2] = [21, 3];
+
 /// A response's head, and what was received behind it.
 pub struct Received {
     pub head: ResponseHead,
@@ -79,6 +83,10 @@ async fn receive<N: Net>(
     let mut buffer = Vec::new();
     let mut first_byte = None;
     loop {
+        if buffer.starts_with(&TLS_ALERT) {
+            let why = "it speaks TLS: the URL has to begin with https://";
+            return Err(FetchError::Protocol(why.to_owned()));
+        }
         if let Some((head, size)) = parser.parse(&buffer)? {
             trace.received(&head.raw);
             buffer.drain(..size);
@@ -111,7 +119,12 @@ async fn receive<N: Net>(
                 clock.within(stage, limit, 0, reading).await?
             }
         };
-        match read.map_err(FetchError::ReceiveFailed)? {
+        let read = match read {
+            // An end in the middle of the head is told as one, whoever made it.
+            Err(NetError::Truncated) => None,
+            read => read.map_err(FetchError::ReceiveFailed)?,
+        };
+        match read {
             Some(bytes) => {
                 answered.set(true);
                 first_byte.get_or_insert_with(|| clock.elapsed());

@@ -37,7 +37,7 @@ const USER_AGENT: &str = concat!("sockbox/", env!("CARGO_PKG_VERSION"));
 pub struct Request<B> {
     /// The method, sent as it is.
     pub method: String,
-    /// An absolute `http` URL.
+    /// An absolute `http` or `https` URL.
     pub url: String,
     /// Header fields to add, or to put in the place of our own.
     pub headers: Vec<Header>,
@@ -76,6 +76,8 @@ pub struct Options {
     pub max_body_size: Option<u64>,
     /// How many redirects in a row may be followed. Default: [`MAX_REDIRECTS`].
     pub max_redirects: u32,
+    /// Whether they may lead from `https` to `http`.
+    pub downgrade: bool,
     /// The only family of addresses to use.
     pub family: Option<Family>,
     /// What isn't looked up.
@@ -99,6 +101,7 @@ impl Default for Options {
             limits: Limits::default(),
             max_body_size: None,
             max_redirects: MAX_REDIRECTS,
+            downgrade: false,
             family: None,
             pins: Vec::new(),
             decode: false,
@@ -132,6 +135,8 @@ pub struct Timings {
     pub lookup: Duration,
     /// The connection was there.
     pub connect: Duration,
+    /// TLS was agreed upon.
+    pub handshake: Duration,
     /// The request's head was on its way.
     pub sent: Duration,
     /// The first byte of the answer was there.

@@ -21,6 +21,8 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 pub struct Origin {
     pub host: Host<String>,
     pub port: u16,
+    /// Whether there is TLS on it.
+    pub secure: bool,
 }
 
 impl From<&Target> for Origin {
@@ -28,6 +30,7 @@ impl From<&Target> for Origin {
         Self {
             host: target.host.clone(),
             port: target.port,
+            secure: target.secure,
         }
     }
 }

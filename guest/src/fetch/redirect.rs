@@ -16,6 +16,8 @@ pub struct Redirect {
     pub sends_body: bool,
     /// Whether it is another origin.
     pub cross_origin: bool,
+    /// Whether it leads out of TLS.
+    pub downgrade: bool,
 }
 
 /// The fields that are for one origin alone: whom the caller is to it, and what the caller calls it.
@@ -56,8 +58,11 @@ impl Redirect {
             let shown = excerpt(location);
             FetchError::Protocol(format!("the Location is no URL: \"{shown}\": {why}"))
         })?;
+        let from = Url::parse(url);
+        let is_secure = from.as_ref().is_ok_and(|url| url.scheme() == "https");
         Ok(Some(Self {
-            cross_origin: !Url::parse(url).is_ok_and(|url| url.origin() == next.origin()),
+            cross_origin: !from.is_ok_and(|url| url.origin() == next.origin()),
+            downgrade: is_secure && next.scheme() == "http",
             url: next.into(),
             method: method.to_owned(),
             sends_body,

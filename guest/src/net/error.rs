@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// Why the network didn't do what was asked of it. The cases are those of `network-error` in
-/// `wit/types.wit`, and a refusal.
+/// `wit/types.wit`, a refusal, and an end that came too early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetError {
     /// The policy, or the operating system, doesn't permit it.
@@ -10,6 +10,8 @@ pub enum NetError {
     ConnectionRefused,
     /// The peer broke an established connection off.
     ConnectionReset,
+    /// The connection ended, and TLS had not said that it would: somebody may have cut it.
+    Truncated,
     /// The operating system ended an attempt to connect.
     ConnectionAborted,
     /// No route, or the network or the host is down.
@@ -40,6 +42,7 @@ impl fmt::Display for NetError {
             Self::Denied => "not permitted",
             Self::ConnectionRefused => "connection refused",
             Self::ConnectionReset => "connection reset by peer",
+            Self::Truncated => "closed without the end that TLS has",
             Self::ConnectionAborted => "connection aborted",
             Self::Unreachable => "network or host unreachable",
             Self::TimedOut => "timed out",

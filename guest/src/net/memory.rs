@@ -4,7 +4,7 @@
 //! which nobody can ever go on fails at once and says so.
 
 use super::{Instant, Listener, Net, NetError, Sink, SinkClosed, Source, SourceFailed};
-use super::{Splice, SpliceError, Stream, TryRead};
+use super::{Splice, SpliceError, Stream, TlsError, TryRead};
 use crate::rt::TaskSet;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -34,9 +34,18 @@ struct World {
     distances: RefCell<HashMap<SocketAddr, Duration>>,
     attempts: RefCell<Vec<(Duration, SocketAddr)>>,
     connecting: Cell<usize>,
+    tls: RefCell<HashMap<String, TlsAnswer>>,
     capacity: Cell<Option<usize>>,
     tasks: RefCell<TaskSet>,
     spawned: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>,
+}
+
+/// What comes of the attempt to agree upon TLS.
+#[derive(Clone)]
+enum TlsAnswer {
+    Agreed,
+    Fails(TlsError),
+    Silence,
 }
 
 /// What is behind an address.
@@ -91,6 +100,25 @@ impl MemoryNet {
     /// How many attempts to connect are under way.
     pub fn connecting(&self) -> usize {
         self.0.connecting.get()
+    }
+
+    /// Lets a server have TLS; from then on its bytes are as they are without.
+    pub fn has_tls(&self, server: &str) {
+        self.tls(server, TlsAnswer::Agreed);
+    }
+
+    /// Lets the attempt to agree upon TLS with a server fail so.
+    pub fn fail_tls(&self, server: &str, error: TlsError) {
+        self.tls(server, TlsAnswer::Fails(error));
+    }
+
+    /// Lets no attempt to agree upon TLS with a server ever come to an end.
+    pub fn silent_tls(&self, server: &str) {
+        self.tls(server, TlsAnswer::Silence);
+    }
+
+    fn tls(&self, server: &str, answer: TlsAnswer) {
+        self.0.tls.borrow_mut().insert(server.to_owned(), answer);
     }
 
     /// Bounds what either end of a connection to come may send before the other has read it.
@@ -226,6 +254,18 @@ impl Net for MemoryNet {
                 }
             })
             .await
+        }
+    }
+
+    const HAS_TLS: bool = true;
+
+    async fn secure(&self, stream: MemoryStream, server: &str) -> Result<MemoryStream, TlsError> {
+        let answer = self.0.tls.borrow().get(server).cloned();
+        match answer {
+            Some(TlsAnswer::Agreed) => Ok(stream),
+            Some(TlsAnswer::Fails(error)) => Err(error),
+            Some(TlsAnswer::Silence) => std::future::pending().await,
+            None => Err(TlsError::Failed(format!("{server} has no TLS"))),
         }
     }
 

@@ -16,12 +16,14 @@ mod error;
 pub mod memory;
 #[cfg(any(test, all(target_family = "wasm", not(feature = "wasi-0-3"))))]
 mod schedule;
+mod tls;
 #[cfg(all(target_family = "wasm", not(feature = "wasi-0-3")))]
 pub mod wasi;
 #[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
 pub mod wasi3;
 
 pub use error::NetError;
+pub use tls::TlsError;
 /// The back-end of this build.
 #[cfg(all(target_family = "wasm", not(feature = "wasi-0-3")))]
 pub use wasi as system;
@@ -74,6 +76,23 @@ pub trait Net: Clone + 'static {
         &self,
         remote: SocketAddr,
     ) -> impl Future<Output = Result<Self::Stream, NetError>> + 'static;
+
+    /// Whether there is TLS to be had: without it [`secure`](Self::secure) always fails.
+    const HAS_TLS: bool = false;
+
+    /// Agrees upon TLS with the server of this name, or of this address, at the other end of a
+    /// connection on which nothing was sent yet.
+    ///
+    /// When the future is dropped the connection is closed.
+    fn secure(
+        &self,
+        stream: Self::Stream,
+        server: &str,
+    ) -> impl Future<Output = Result<Self::Stream, TlsError>> {
+        drop(stream);
+        let error = TlsError::Failed(format!("there is no TLS here to reach {server} with"));
+        async { Err(error) }
+    }
 
     /// Binds to an address and listens on it.
     fn listen(&self, local: SocketAddr) -> impl Future<Output = Result<Self::Listener, NetError>>;

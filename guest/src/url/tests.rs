@@ -106,11 +106,33 @@ fn splits_urls() {
             "/",
             "http://example.com/",
         ),
+        (
+            "https://example.com",
+            443,
+            "example.com",
+            "/",
+            "https://example.com/",
+        ),
+        (
+            "https://example.com:443/",
+            443,
+            "example.com",
+            "/",
+            "https://example.com/",
+        ),
+        (
+            "https://example.com:80/",
+            80,
+            "example.com:80",
+            "/",
+            "https://example.com:80/",
+        ),
     ];
     for &(text, port, authority, path, url) in cases {
         let expected = Target {
             host: domain(authority.split(':').next().unwrap_or_default()),
             port,
+            secure: text.starts_with("https"),
             authority: authority.into(),
             path: path.into(),
             url: url.into(),
@@ -217,8 +239,6 @@ fn passwords_are_not_shown() {
 #[test]
 fn other_schemes_are_told_apart() {
     for (text, scheme) in [
-        ("https://h/", "https"),
-        ("HTTPS://h/", "https"),
         ("ftp://h/", "ftp"),
         ("ws://h/", "ws"),
         ("file:///etc/passwd", "file"),
@@ -326,8 +346,8 @@ fn messages_read_well() {
     for (error, expected) in [
         (UrlError::Invalid("no host".into()), "no host"),
         (
-            UrlError::UnsupportedScheme("https".into()),
-            "the scheme https isn't supported",
+            UrlError::UnsupportedScheme("ftp".into()),
+            "the scheme ftp isn't supported",
         ),
     ] {
         assert_eq!(error.to_string(), expected);

@@ -19,6 +19,7 @@ use crate::instance::Instance;
 use crate::limits::Limit;
 use crate::network::Network;
 use crate::policy::without_credentials;
+use crate::tls::{Failure, TlsFailure};
 use std::time::Duration;
 use wasmtime::component::ResourceAny;
 
@@ -29,6 +30,8 @@ impl Instance {
     /// - [`Error::InvalidUrl`], [`Error::UnsupportedScheme`], [`Error::InvalidRequest`]: the
     ///   request can't be sent.
     /// - [`Error::Denied`]: the policy does not grant what it takes. Nothing was sent.
+    /// - [`Error::CertificateRejected`], [`Error::TlsFailed`], [`Error::TlsBroken`]: TLS.
+    ///   [`Error::Trust`]: the system's authorities can't be read, which the environment names.
     /// - [`Error::ResolveFailed`], [`Error::ConnectFailed`], [`Error::SendFailed`],
     ///   [`Error::ReceiveFailed`]: the network.
     /// - [`Error::Exhausted`]: the limits are too tight for it. The instance can still be used if it
@@ -49,10 +52,12 @@ impl Instance {
         let call = self.begin().await?;
         let (store, exports) = self.parts();
         let fetch = exports.fetch()?;
+        // What failed before is of an earlier request.
+        let _ = store.data().tls.failure();
         let result = call.run(fetch.call_fetch(&mut *store, &request)).await?;
         let response = self
             .end(result)?
-            .map_err(|code| error(self.network(), &host, &request.url, code))?;
+            .map_err(|code| error(self, &host, &request.url, code))?;
 
         let head = self.head_of(response).await?;
         Ok(Response::new(self, response, head, host))
@@ -73,6 +78,7 @@ impl From<wit::Stage> for Stage {
         match stage {
             wit::Stage::Lookup => Stage::Lookup,
             wit::Stage::Connect => Stage::Connect,
+            wit::Stage::Handshake => Stage::Handshake,
             wit::Stage::Send => Stage::Send,
             wit::Stage::FirstByte => Stage::FirstByte,
             wit::Stage::Head => Stage::Head,
@@ -110,8 +116,25 @@ impl From<wit::Limit> for ResponseLimit {
 }
 
 /// What the component's error means here.
-fn error(network: &Network, host: &str, url: &str, code: wit::ErrorCode) -> Error {
-    let error = translated(network, host, url, code);
+fn error(instance: &Instance, host: &str, url: &str, code: wit::ErrorCode) -> Error {
+    told(
+        instance.network(),
+        instance.tls().failure(),
+        host,
+        url,
+        code,
+    )
+}
+
+/// The same, of what is known besides. `tls` is what has failed in TLS, below the component.
+fn told(
+    network: &Network,
+    tls: Option<Failure>,
+    host: &str,
+    url: &str,
+    code: wit::ErrorCode,
+) -> Error {
+    let error = translated(network, tls, host, url, code);
     match limit_behind(network, &error) {
         Some(limit) => Error::Exhausted { limit },
         None => error,
@@ -144,13 +167,27 @@ fn limit_behind(network: &Network, error: &Error) -> Option<Limit> {
         {
             Limit::ConnectsPerSecond
         }
+        // Nobody can tell which way a handshake was broken.
+        Error::TlsFailed {
+            reason: TlsFailure::Broken { .. },
+            ..
+        } => {
+            let mut either = [Limit::ReceivedBytes, Limit::SentBytes].into_iter();
+            return either.find(|limit| network.has_reached(*limit));
+        }
         _ => return None,
     };
     network.has_reached(limit).then_some(limit)
 }
 
 /// The one table from the component's codes to ours.
-fn translated(network: &Network, host: &str, url: &str, code: wit::ErrorCode) -> Error {
+fn translated(
+    network: &Network,
+    tls: Option<Failure>,
+    host: &str,
+    url: &str,
+    code: wit::ErrorCode,
+) -> Error {
     match code {
         wit::ErrorCode::InvalidUrl(reason) => Error::InvalidUrl {
             url: without_credentials(url),
@@ -159,6 +196,22 @@ fn translated(network: &Network, host: &str, url: &str, code: wit::ErrorCode) ->
         wit::ErrorCode::UnsupportedScheme(scheme) => Error::UnsupportedScheme { scheme },
         wit::ErrorCode::InvalidRequest(reason) => Error::InvalidRequest { reason },
         wit::ErrorCode::Denied(target) => denied(network, &target, Some(host)),
+        wit::ErrorCode::InsecureRedirect(url) => Error::InsecureRedirect { url },
+        wit::ErrorCode::TlsFailed(text) | wit::ErrorCode::CertificateRejected(text) => match tls {
+            Some(Failure::Certificate(problem)) => Error::CertificateRejected {
+                host: host.to_owned(),
+                problem,
+            },
+            Some(Failure::Trust { file, reason }) => Error::Trust { file, reason },
+            Some(Failure::Tls(reason)) => Error::TlsFailed {
+                host: host.to_owned(),
+                reason,
+            },
+            None => Error::TlsFailed {
+                host: host.to_owned(),
+                reason: TlsFailure::Other { reason: text },
+            },
+        },
         wit::ErrorCode::ResolveFailed(reason) => Error::ResolveFailed {
             host: host.to_owned(),
             reason: reason.into(),
@@ -167,11 +220,18 @@ fn translated(network: &Network, host: &str, url: &str, code: wit::ErrorCode) ->
             host: host.to_owned(),
             attempts: attempts.into_iter().map(ConnectFailure::from).collect(),
         },
-        wit::ErrorCode::SendFailed(reason) => Error::SendFailed {
-            reason: reason.into(),
+        // The component has no word for it: what it sees of a connection is that it broke.
+        wit::ErrorCode::SendFailed(reason) => match tls {
+            Some(Failure::Tls(reason)) => Error::TlsBroken { reason },
+            _ => Error::SendFailed {
+                reason: reason.into(),
+            },
         },
-        wit::ErrorCode::ReceiveFailed(reason) => Error::ReceiveFailed {
-            reason: reason.into(),
+        wit::ErrorCode::ReceiveFailed(reason) => match tls {
+            Some(Failure::Tls(reason)) => Error::TlsBroken { reason },
+            _ => Error::ReceiveFailed {
+                reason: reason.into(),
+            },
         },
         wit::ErrorCode::ProtocolError(reason) => Error::Protocol { reason },
         wit::ErrorCode::EmptyResponse => Error::EmptyResponse,
@@ -209,6 +269,7 @@ mod tests {
     use super::*;
     use crate::bindings::types;
     use crate::policy::{DenialReason, Policy, Target};
+    use crate::tls::CertificateProblem;
     use std::net::SocketAddr;
 
     #[test]
@@ -223,8 +284,8 @@ mod tests {
                 "InvalidUrl { url: \"http://h/\", reason: \"why\" }",
             ),
             (
-                wit::ErrorCode::UnsupportedScheme(text("https")),
-                "UnsupportedScheme { scheme: \"https\" }",
+                wit::ErrorCode::UnsupportedScheme(text("ftp")),
+                "UnsupportedScheme { scheme: \"ftp\" }",
             ),
             (
                 wit::ErrorCode::InvalidRequest(text("why")),
@@ -249,6 +310,14 @@ mod tests {
                 }]),
                 "ConnectFailed { host: \"h\", attempts: [ConnectFailure { \
                  address: 192.0.2.1:80, reason: ConnectionRefused }] }",
+            ),
+            (
+                wit::ErrorCode::InsecureRedirect(text("http://h/")),
+                "InsecureRedirect { url: \"http://h/\" }",
+            ),
+            (
+                wit::ErrorCode::TlsFailed(text("why")),
+                "TlsFailed { host: \"h\", reason: Other { reason: \"why\" } }",
             ),
             (
                 wit::ErrorCode::SendFailed(types::NetworkError::ConnectionReset),
@@ -297,13 +366,62 @@ mod tests {
             ),
         ];
         for (code, expected) in table {
-            let found = error(&network, "h", "http://me:secret@h/", code);
+            let found = told(&network, None, "h", "http://me:secret@h/", code);
             assert_eq!(format!("{found:?}"), expected);
         }
         assert_eq!(
             network.denial(&types::Target::Connect(address.into())),
             Some((Target::Connect(address), DenialReason::NoRule))
         );
+    }
+
+    #[test]
+    fn what_failed_below_the_component_is_told_in_its_place() {
+        let network = Network::of(Policy::new());
+        let text = String::from;
+        let expired = || Failure::Certificate(CertificateProblem::Expired { certificate: None });
+        let required = || Failure::Tls(TlsFailure::CertificateRequired);
+        let table = [
+            (
+                wit::ErrorCode::CertificateRejected(text("words")),
+                expired(),
+                "CertificateRejected { host: \"h\", problem: Expired { certificate: None } }",
+            ),
+            // Whatever the component has made of the words.
+            (
+                wit::ErrorCode::TlsFailed(text("words")),
+                expired(),
+                "CertificateRejected { host: \"h\", problem: Expired { certificate: None } }",
+            ),
+            (
+                wit::ErrorCode::TlsFailed(text("words")),
+                Failure::Trust {
+                    file: "file".into(),
+                    reason: text("why"),
+                },
+                "Trust { file: \"file\", reason: \"why\" }",
+            ),
+            (
+                wit::ErrorCode::TlsFailed(text("words")),
+                required(),
+                "TlsFailed { host: \"h\", reason: CertificateRequired }",
+            ),
+            (
+                wit::ErrorCode::ReceiveFailed(types::NetworkError::Other),
+                required(),
+                "TlsBroken { reason: CertificateRequired }",
+            ),
+            (
+                wit::ErrorCode::SendFailed(types::NetworkError::Other),
+                required(),
+                "TlsBroken { reason: CertificateRequired }",
+            ),
+            (wit::ErrorCode::EmptyResponse, required(), "EmptyResponse"),
+        ];
+        for (code, failure, expected) in table {
+            let found = told(&network, Some(failure), "h", "https://h/", code);
+            assert_eq!(format!("{found:?}"), expected);
+        }
     }
 
     #[test]
@@ -327,10 +445,10 @@ mod tests {
             ),
         ] {
             let network = Network::of(Policy::new());
-            let told = error(&network, "h", "http://h/", code.clone());
+            let told = told(&network, None, "h", "http://h/", code.clone());
             assert!(!matches!(told, Error::Exhausted { .. }), "{told:?}");
             network.reached(limit, None);
-            let told = error(&network, "h", "http://h/", code);
+            let told = told(&network, None, "h", "http://h/", code);
             assert!(
                 matches!(told, Error::Exhausted { limit: at } if at == limit),
                 "{told:?}"

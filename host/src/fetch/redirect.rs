@@ -17,6 +17,9 @@ pub struct Redirect {
     /// Whether it is another origin (scheme, host and port): `Authorization`, `Cookie` and
     /// `Proxy-Authorization` will not be sent there.
     pub cross_origin: bool,
+    /// Whether it leads from `https` to `http`, which takes
+    /// [`Request::allow_downgrade`](crate::Request::allow_downgrade).
+    pub downgrade: bool,
 }
 
 impl From<wit::Redirect> for Redirect {
@@ -26,6 +29,7 @@ impl From<wit::Redirect> for Redirect {
             method: redirect.method,
             sends_body: redirect.sends_body,
             cross_origin: redirect.cross_origin,
+            downgrade: redirect.downgrade,
         }
     }
 }
@@ -66,7 +70,8 @@ impl<'a> Response<'a> {
     /// # Errors
     /// As [`Instance::fetch`](crate::Instance::fetch), and
     /// - [`Error::InvalidRequest`]: this isn't a redirect, or it takes a body and there is none.
-    /// - [`Error::UnsupportedScheme`]: it leads to a URL that isn't an `http` one.
+    /// - [`Error::UnsupportedScheme`]: it leads to a URL that is neither an `http` nor an `https` one.
+    /// - [`Error::InsecureRedirect`]: it leads from `https` to `http`.
     /// - [`Error::TooManyRedirects`]: it is one more than
     ///   [`Request::max_redirects`](crate::Request::max_redirects).
     ///
@@ -137,7 +142,7 @@ impl<'a> Response<'a> {
         let next = self
             .instance
             .end(result)?
-            .map_err(|code| error(self.instance.network(), &host, &redirect.url, code))?;
+            .map_err(|code| error(self.instance, &host, &redirect.url, code))?;
         if let Some(old) = self.response.replace(next) {
             self.instance.discard(old);
         }

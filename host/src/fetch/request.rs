@@ -24,7 +24,7 @@ pub struct Header {
 /// What to ask for, how, and its bounds.
 ///
 /// Bounds that aren't set have the defaults that the component documents: 10 seconds for the lookup,
-/// 30 for connecting, 60 for the first byte and for every silence after it, 256 KiB of head, 30
+/// 30 for connecting, 30 more for TLS, 60 for the first byte and for every silence after it, 256 KiB of head, 30
 /// redirects in a row; there is none for the body's size, for the speed and for the whole time.
 ///
 /// # Examples
@@ -63,6 +63,7 @@ pub enum Family {
 struct Options {
     lookup_timeout: Option<Duration>,
     connect_timeout: Option<Duration>,
+    handshake_timeout: Option<Duration>,
     attempt_delay: Option<Duration>,
     first_byte_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
@@ -73,6 +74,7 @@ struct Options {
     max_head_size: Option<u32>,
     max_body_size: Option<u64>,
     max_redirects: Option<u32>,
+    downgrade: bool,
     family: Option<Family>,
     pins: Vec<Pin>,
     decode: bool,
@@ -94,7 +96,7 @@ struct Pin {
 }
 
 impl Request {
-    /// Ask for the page at `url`, an absolute `http` URL.
+    /// Ask for the page at `url`, an absolute `http` or `https` URL.
     pub fn get(url: impl Into<String>) -> Request {
         Request::new("GET", url)
     }
@@ -161,6 +163,12 @@ impl Request {
     /// Set the longest that connecting may take, all of the host's addresses together.
     pub fn connect_timeout(mut self, timeout: Duration) -> Request {
         self.options.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// Set the longest that TLS may take to be agreed upon, once there is a connection.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Request {
+        self.options.handshake_timeout = Some(timeout);
         self
     }
 
@@ -232,6 +240,13 @@ impl Request {
     /// it follows none.
     pub fn max_redirects(mut self, count: u32) -> Request {
         self.options.max_redirects = Some(count);
+        self
+    }
+
+    /// Let [`Response::follow`](crate::Response::follow) go from an `https` page to an `http` one, where
+    /// anybody on the way may read what is sent, and answer.
+    pub fn allow_downgrade(mut self, allow: bool) -> Request {
+        self.options.downgrade = allow;
         self
     }
 
@@ -309,6 +324,7 @@ impl From<Options> for wit::Options {
         let Options {
             lookup_timeout,
             connect_timeout,
+            handshake_timeout,
             attempt_delay,
             first_byte_timeout,
             idle_timeout,
@@ -319,6 +335,7 @@ impl From<Options> for wit::Options {
             max_head_size,
             max_body_size,
             max_redirects,
+            downgrade,
             family,
             pins,
             decode,
@@ -328,6 +345,7 @@ impl From<Options> for wit::Options {
         wit::Options {
             lookup_timeout: lookup_timeout.map(nanoseconds),
             connect_timeout: connect_timeout.map(nanoseconds),
+            handshake_timeout: handshake_timeout.map(nanoseconds),
             attempt_delay: attempt_delay.map(nanoseconds),
             first_byte_timeout: first_byte_timeout.map(nanoseconds),
             idle_timeout: idle_timeout.map(nanoseconds),
@@ -341,6 +359,7 @@ impl From<Options> for wit::Options {
             max_head_size,
             max_body_size,
             max_redirects,
+            downgrade,
             family: family.map(IpAddressFamily::from),
             pins: pins.into_iter().map(wit::Pin::from).collect(),
             decode,

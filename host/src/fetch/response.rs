@@ -321,7 +321,7 @@ impl<'a> Response<'a> {
     }
 
     pub(super) fn error(&self, code: wit::ErrorCode) -> Error {
-        error(self.instance.network(), &self.host, &self.head.url, code)
+        error(self.instance, &self.host, &self.head.url, code)
     }
 
     async fn transfer<W>(

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// [`Instance::fetch`](crate::Instance::fetch) or [`Response::follow`](crate::Response::follow).
 ///
 /// A stage that did not take place (the lookup of an address, connecting where a connection was used
-/// again) was over when the one before it was. So none is before the one above it.
+/// again, TLS for an `http` URL) was over when the one before it was. So none is before the one above it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timings {
@@ -15,6 +15,8 @@ pub struct Timings {
     pub lookup: Duration,
     /// The connection was there.
     pub connect: Duration,
+    /// TLS was agreed upon.
+    pub handshake: Duration,
     /// The request's head was on its way.
     pub sent: Duration,
     /// The first byte of the answer was there.
@@ -28,6 +30,7 @@ impl From<wit::Timings> for Timings {
         Timings {
             lookup: Duration::from_nanos(timings.lookup),
             connect: Duration::from_nanos(timings.connect),
+            handshake: Duration::from_nanos(timings.handshake),
             sent: Duration::from_nanos(timings.sent),
             first_byte: Duration::from_nanos(timings.first_byte),
             head: Duration::from_nanos(timings.head),

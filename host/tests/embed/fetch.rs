@@ -262,7 +262,7 @@ async fn a_port_that_nobody_listens_on_refuses() {
 #[tokio::test]
 async fn what_the_component_refuses_is_told() {
     for (request, expected) in [
-        (Request::get("https://127.0.0.1/"), "UnsupportedScheme"),
+        (Request::get("ftp://127.0.0.1/"), "UnsupportedScheme"),
         (Request::get("http://a b/"), "InvalidUrl"),
         (
             Request::get("http://127.0.0.1/").header("Connection", "keep-alive"),

@@ -11,6 +11,7 @@ mod redirect;
 mod run;
 mod serve;
 mod site;
+mod tls;
 mod wasi_0_3;
 
 use sockbox::{Instance, Policy, Sandbox};

@@ -119,7 +119,9 @@ fn newest_in(folder: &Path) -> Result<Option<SystemTime>, String> {
 fn files_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = fs::read_dir(folder)
         .map_err(|error| format!("{} can't be read: {error}", folder.display()))?;
-    Ok(entries.flatten().map(|entry| entry.path()).collect())
+    let paths = entries.flatten().map(|entry| entry.path());
+    // Folders are packages that none of these components imports.
+    Ok(paths.filter(|path| path.is_file()).collect())
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), String> {

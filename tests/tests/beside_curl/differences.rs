@@ -117,6 +117,16 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         why: "another port may be of another host",
     },
     Difference {
+        case: raw(
+            "a page without an end, over TLS",
+            "HTTP/1.1 200 OK\r\n\r\nhalf a page",
+            "--cacert ca.pem --remove-on-error -o page {cut}/",
+            18,
+        ),
+        curls_code: 0,
+        why: "whoever cuts the connection would cut the page",
+    },
+    Difference {
         case: case("a list in the URL", "{node}/{page,hints}", 0),
         curls_code: 0,
         why: "a URL is one URL; shells have such lists",

@@ -17,7 +17,10 @@ fn words(beside: &Beside<'_>) -> String {
     let mut words = beside.case.args.to_owned();
     for (here, there) in [
         ("{nginx}", "http://nginx.example"),
+        ("{tls}", "https://nginx.example"),
+        ("{without-tls}", "https://plain.example"),
         ("{node}", "http://node.example"),
+        ("{cut}", "https://raw.example"),
         ("{raw}", "http://raw.example"),
         ("{refused}", "http://closed.example"),
         ("/flaky/{who}/1/503", "/busy"),

@@ -2,12 +2,16 @@
 
 use crate::case::Case;
 use sockbox_tests::{
-    Httpbin, Lighttpd, Nginx, Node, Outcome, RawPeer, Refuser, SideBySide, pattern,
+    Authority, Httpbin, Lighttpd, Nginx, Node, Outcome, RawPeer, Refuser, SideBySide, TlsPeer,
+    TlsSettings, pattern,
 };
 use std::sync::LazyLock;
 
 /// The servers of the cases.
 pub(crate) struct Servers {
+    authority: Authority,
+    /// What [`Authority::file`] has in it.
+    trusted: Vec<u8>,
     nginx: Nginx,
     lighttpd: Lighttpd,
     node: Node,
@@ -18,8 +22,11 @@ pub(crate) struct Servers {
 
 impl Servers {
     pub(crate) fn start() -> Self {
+        let authority = Authority::new();
         Self {
-            nginx: Nginx::start(),
+            trusted: std::fs::read(authority.file()).expect("the authority's file"),
+            nginx: Nginx::start_with_tls(&authority.server(&["127.0.0.2"])),
+            authority,
             lighttpd: Lighttpd::start(),
             node: Node::start(),
             httpbin: LazyLock::new(Httpbin::start),
@@ -33,6 +40,11 @@ impl Servers {
             false => text.to_owned(),
         };
         text.replace("{nginx}", &self.nginx.url(""))
+            .replace("{tls}", &self.nginx.tls_url(""))
+            .replace(
+                "{without-tls}",
+                &format!("https://{}", self.nginx.address()),
+            )
             .replace("{lighttpd}", &self.lighttpd.url(""))
             .replace("{node}", &self.node.url(""))
             .replace("{refused}", &format!("http://{}", self.refuser.address()))
@@ -41,14 +53,24 @@ impl Servers {
 
     /// What curl and what sockbox make of a case.
     pub(crate) fn run(&self, case: &Case) -> (Outcome, Outcome) {
-        let peer = (!case.answer.is_empty()).then(|| RawPeer::answering(self.fill_in(case.answer)));
+        let cut = case.args.contains("{cut}").then(|| {
+            let identity = self.authority.server(&["127.0.0.1"]);
+            let settings = TlsSettings {
+                cut: true,
+                ..TlsSettings::default()
+            };
+            TlsPeer::start(&identity, settings, case.answer)
+        });
+        let peer = (cut.is_none() && !case.answer.is_empty())
+            .then(|| RawPeer::answering(self.fill_in(case.answer)));
         // Made where it is needed only: it takes longer than most of the cases.
         let large = case.args.contains("large").then(|| pattern(3 << 20));
         let args = case.words().into_iter().map(|arg| {
             let arg = self.fill_in(&arg);
-            match &peer {
-                Some(peer) => arg.replace("{raw}", &format!("http://{}", peer.address())),
-                None => arg,
+            match (&peer, &cut) {
+                (Some(peer), _) => arg.replace("{raw}", &format!("http://{}", peer.address())),
+                (_, Some(cut)) => arg.replace("{cut}", cut.url().trim_end_matches('/')),
+                (None, None) => arg,
             }
         });
         let mut both = SideBySide::new(args)
@@ -56,6 +78,7 @@ impl Servers {
             .file("file", b"first line\nsecond line\r\nlast line")
             .file("fields", b"X-A: 1\nX-B: 2\n")
             .file("etag", b"\"v1\"\n")
+            .file("ca.pem", &self.trusted)
             .file("other", b"\"v0\"\n")
             .file("format", b"%{http_code}\\n%{size_download}\n")
             .stdin(b"standard\ninput\n");

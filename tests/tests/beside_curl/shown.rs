@@ -82,6 +82,8 @@ pub(crate) const SHOWN: &[Case] = &[
         "--resolve a.example:{port}:127.0.0.1 http://a.example:{port}/page",
         0,
     ),
+    case("a page over TLS", "--cacert ca.pem {tls}/page.html", 0),
+    case("whoever it is", "-k {tls}/page.html", 0),
     case("a scheme that nobody knows", "nonsense://127.0.0.1/", 1),
     case("a URL that can't be read", "http://127.0.0.1:99999/", 3),
     case("a name that nobody has", "http://nonexistent.invalid/", 6),
@@ -114,6 +116,7 @@ pub(crate) const SHOWN: &[Case] = &[
         "--remove-on-error -o page -Y 1000 -y 1 {node}/drip/100",
         28,
     ),
+    case("no TLS where it should be", "{without-tls}/", 35),
     case("redirects without end", "-L -o page {node}/loop", 47),
     case("not a byte", "{node}/flaky/{who}gone/1/close", 52),
     case(
@@ -121,6 +124,12 @@ pub(crate) const SHOWN: &[Case] = &[
         "--remove-on-error -o page {node}/reset-in-body",
         56,
     ),
+    case(
+        "a client certificate that isn't there",
+        "--cacert ca.pem --cert missing {tls}/page.html",
+        58,
+    ),
+    case("nobody vouches for it", "{tls}/page.html", 60),
     case(
         "a coding that nobody knows",
         "--compressed {node}/coded/nonsense",
@@ -130,5 +139,10 @@ pub(crate) const SHOWN: &[Case] = &[
         "a page that is too large",
         "--max-filesize 1000 {nginx}/1m.bin",
         63,
+    ),
+    case(
+        "nobody there to vouch for it",
+        "--cacert missing {tls}/page.html",
+        77,
     ),
 ];

@@ -25,6 +25,7 @@ pub struct Fetch {
     pub location: bool,
     /// None for as many as there are by default.
     pub max_redirs: Option<u32>,
+    pub allow_downgrade: bool,
     pub family: Option<Family>,
     /// None for no bound.
     pub max_time: Option<Duration>,
@@ -34,7 +35,7 @@ pub struct Fetch {
 
 /// The options' long names.
 #[cfg(test)]
-pub const OPTIONS: [&str; 20] = [
+pub const OPTIONS: [&str; 21] = [
     "--output",
     "--include",
     "--head",
@@ -51,6 +52,7 @@ pub const OPTIONS: [&str; 20] = [
     "--compressed",
     "--location",
     "--max-redirs",
+    "--allow-downgrade",
     "--ipv4",
     "--ipv6",
     "--max-time",
@@ -92,6 +94,7 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<super::Command, lexopt::Erro
             Long("max-redirs") => {
                 fetch.max_redirs = Some(parser.value()?.parse_with(redirects)?);
             }
+            Long("allow-downgrade") => fetch.allow_downgrade = true,
             Short('4') | Long("ipv4") => fetch.family = Some(Family::Ipv4),
             Short('6') | Long("ipv6") => fetch.family = Some(Family::Ipv6),
             Short('m') | Long("max-time") => {

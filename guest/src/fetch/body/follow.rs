@@ -36,7 +36,7 @@ impl<N: Net> Response<N> {
     /// # Errors
     /// - As [`redirect`](Self::redirect) and [`Client::fetch`](crate::fetch::Client::fetch).
     /// - [`FetchError::InvalidRequest`]: this isn't a redirect, or there is no body to send again.
-    /// - [`FetchError::TooManyRedirects`].
+    /// - [`FetchError::TooManyRedirects`], [`FetchError::InsecureRedirect`].
     pub async fn follow<B: Source + 'static>(
         &mut self,
         body: RequestBody<B>,
@@ -48,6 +48,9 @@ impl<N: Net> Response<N> {
         let max_redirects = self.question.options.max_redirects;
         if self.redirects >= max_redirects {
             return Err(FetchError::TooManyRedirects(max_redirects));
+        }
+        if redirect.downgrade && !self.question.options.downgrade {
+            return Err(FetchError::InsecureRedirect(redirect.url));
         }
         let body = match (redirect.sends_body, body) {
             (false, _) => RequestBody::Empty,

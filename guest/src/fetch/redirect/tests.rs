@@ -255,6 +255,7 @@ fn fields_that_are_not_for_there_are_dropped() {
             method: String::new(),
             sends_body,
             cross_origin,
+            downgrade: false,
         };
         let mut headers: Vec<Header> = ALL.iter().map(|name| header(name, b"x")).collect();
         redirect.strip(&mut headers, had_body);

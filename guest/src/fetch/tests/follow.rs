@@ -308,10 +308,6 @@ fn one_time_holds_for_all_of_them() {
 fn what_cannot_be_followed_is_told() {
     let cases = [
         (
-            redirect(302, "https://127.0.0.1/"),
-            FetchError::UnsupportedScheme("https".to_owned()),
-        ),
-        (
             redirect(302, "ftp://127.0.0.1/"),
             FetchError::UnsupportedScheme("ftp".to_owned()),
         ),

@@ -9,6 +9,7 @@ mod responses;
 mod reuse;
 mod sending;
 mod time;
+mod tls;
 
 use super::*;
 use crate::net::memory::{MemoryNet, MemoryStream};
@@ -105,6 +106,8 @@ enum Step {
     Wait(Duration),
     /// It breaks the connection.
     Break,
+    /// The connection is cut, and TLS notices.
+    Cut,
     /// It does no more, and doesn't close the connection either.
     Hang,
 }
@@ -191,6 +194,7 @@ async fn perform(net: MemoryNet, stream: MemoryStream, script: Vec<Step>, number
             }
             Step::Wait(time) => net.sleep_until(net.now().after(time)).await,
             Step::Break => stream.break_off(NetError::ConnectionReset),
+            Step::Cut => stream.break_off(NetError::Truncated),
             Step::Hang => pending().await,
         }
     }
@@ -240,6 +244,7 @@ fn the_defaults_are_the_documented_ones() {
     let options = Options::default();
     assert_eq!(options.timeouts.lookup, Duration::from_secs(10));
     assert_eq!(options.timeouts.connect, Duration::from_secs(30));
+    assert_eq!(options.timeouts.handshake, Duration::from_secs(30));
     assert_eq!(options.timeouts.first_byte, Duration::from_secs(60));
     assert_eq!(options.timeouts.idle, Duration::from_secs(60));
     assert_eq!(options.timeouts.total, None);
@@ -252,5 +257,5 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(options.max_redirects, 30);
     assert_eq!(options.family, None);
     assert_eq!(options.pins, []);
-    assert!(!options.decode && !options.close);
+    assert!(!options.decode && !options.close && !options.downgrade);
 }

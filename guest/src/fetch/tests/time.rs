@@ -29,6 +29,7 @@ fn each_stage_ends_when_its_time_is_up() {
     let timeouts = || Timeouts {
         lookup: seconds(1),
         connect: seconds(2),
+        handshake: seconds(2),
         first_byte: seconds(3),
         idle: seconds(4),
         total: None,
@@ -339,6 +340,7 @@ fn the_whole_time_is_one_for_all_stages() {
         asked.options.timeouts = Timeouts {
             lookup: seconds(100),
             connect: seconds(100),
+            handshake: seconds(100),
             first_byte: seconds(100),
             idle: seconds(100),
             total: Some(seconds(10)),
@@ -414,6 +416,7 @@ fn each_stage_is_timed() {
     let first = Timings {
         lookup: ms(1000),
         connect: ms(3250),
+        handshake: ms(3250),
         sent: ms(3250),
         first_byte: ms(7250),
         head: ms(12_250),
@@ -423,6 +426,7 @@ fn each_stage_is_timed() {
     let second = Timings {
         lookup: ms(0),
         connect: ms(0),
+        handshake: ms(0),
         sent: ms(0),
         first_byte: ms(1000),
         head: ms(1000),

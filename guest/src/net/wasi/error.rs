@@ -42,6 +42,8 @@ pub fn from_stream_error(error: &IoError) -> NetError {
     let text = error.to_debug_string();
     if text.contains("ConnectionReset") {
         NetError::ConnectionReset
+    } else if text.contains("UnexpectedEof") || text.contains("close_notify") {
+        NetError::Truncated
     } else if text.contains("ConnectionAborted") {
         NetError::ConnectionAborted
     } else if text.contains("Timeout") || text.contains("TimedOut") {

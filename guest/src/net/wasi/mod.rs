@@ -1,11 +1,14 @@
 //! The back-end over WASI 0.2: the only place that calls sockets, streams, clocks and polls.
 
+mod base;
 mod error;
 mod lookup;
 mod reactor;
 mod sink;
 mod tcp;
 mod timer;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use super::address::{from_wasi, ip_from_wasi, to_wasi};
 pub use reactor::{Interrupt, Interrupted, Reactor};
@@ -94,6 +97,18 @@ impl Net for WasiNet {
         remote: SocketAddr,
     ) -> impl Future<Output = Result<TcpStream, NetError>> + 'static {
         tcp::connect(self.clone(), remote)
+    }
+
+    #[cfg(feature = "tls")]
+    const HAS_TLS: bool = true;
+
+    #[cfg(feature = "tls")]
+    async fn secure(
+        &self,
+        stream: TcpStream,
+        server: &str,
+    ) -> Result<TcpStream, crate::net::TlsError> {
+        tls::secure(self, stream, server).await
     }
 
     async fn listen(&self, local: SocketAddr) -> Result<TcpListener, NetError> {

@@ -1,12 +1,13 @@
 //! TCP sockets as futures.
 
 use super::WasiNet;
+use super::base::Base;
 use super::error::from_stream_error;
 use super::reactor::{Reactor, Registration, Urgency};
 use super::sink::OutputSink;
 use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
 use crate::bindings::wasi::sockets::network::ErrorCode;
-use crate::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
+use crate::bindings::wasi::sockets::tcp::TcpSocket;
 use crate::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
 use crate::net::address::{family, from_wasi, to_wasi};
 use crate::net::{Listener, NetError, Splice, SpliceError, Stream, TryRead};
@@ -35,7 +36,7 @@ pub async fn connect(net: WasiNet, remote: SocketAddr) -> Result<TcpStream, NetE
             }
             Ok((input, output)) => {
                 drop(ready);
-                return TcpStream::new(net.reactor().clone(), socket, input, output);
+                return TcpStream::of(net.reactor().clone(), socket, input, output);
             }
         }
     }
@@ -98,16 +99,16 @@ impl Listener for TcpListener {
 
     async fn accept(&self) -> Result<TcpStream, NetError> {
         let (socket, input, output) = self.until_done(TcpSocket::accept).await?;
-        TcpStream::new(self.reactor.clone(), socket, input, output)
+        TcpStream::of(self.reactor.clone(), socket, input, output)
     }
 }
 
-/// A connection.
+/// A connection, with TLS on it or without.
 pub struct TcpStream {
     reactor: Rc<Reactor>,
     local: SocketAddr,
     remote: SocketAddr,
-    /// Taken only by `drop`.
+    /// Taken only by `drop`, and where it becomes another connection.
     parts: Option<Parts>,
 }
 
@@ -120,30 +121,69 @@ struct Parts {
     permit: Cell<u64>,
     input: InputStream,
     output: OutputStream,
-    socket: TcpSocket,
+    base: Base,
 }
 
-impl TcpStream {
-    fn new(
-        reactor: Rc<Reactor>,
-        socket: TcpSocket,
-        input: InputStream,
-        output: OutputStream,
-    ) -> Result<Self, NetError> {
-        let parts = Parts {
+impl Parts {
+    fn new(base: Base, input: InputStream, output: OutputStream) -> Self {
+        Self {
             readable: OnceCell::new(),
             writable: OnceCell::new(),
             permit: Cell::new(0),
             input,
             output,
-            socket,
-        };
+            base,
+        }
+    }
+}
+
+impl TcpStream {
+    fn of(
+        reactor: Rc<Reactor>,
+        socket: TcpSocket,
+        input: InputStream,
+        output: OutputStream,
+    ) -> Result<Self, NetError> {
+        let (local, remote) = (socket.local_address()?, socket.remote_address()?);
         Ok(Self {
             reactor,
-            local: from_wasi(parts.socket.local_address()?),
-            remote: from_wasi(parts.socket.remote_address()?),
-            parts: Some(parts),
+            local: from_wasi(local),
+            remote: from_wasi(remote),
+            parts: Some(Parts::new(Base::Plain(socket), input, output)),
         })
+    }
+
+    /// Takes the connection apart, to make another one of its parts. What it was waited for with is
+    /// gone then.
+    #[cfg(feature = "tls")]
+    pub(super) fn into_parts(mut self) -> Option<(Base, InputStream, OutputStream)> {
+        let Parts {
+            readable,
+            writable,
+            input,
+            output,
+            base,
+            ..
+        } = self.parts.take()?;
+        drop((readable, writable));
+        Some((base, input, output))
+    }
+
+    /// The connection that these make, with the ends of one that was there before.
+    #[cfg(feature = "tls")]
+    pub(super) fn from_parts(
+        reactor: Rc<Reactor>,
+        (local, remote): (SocketAddr, SocketAddr),
+        base: Base,
+        input: InputStream,
+        output: OutputStream,
+    ) -> Self {
+        Self {
+            reactor,
+            local,
+            remote,
+            parts: Some(Parts::new(base, input, output)),
+        }
     }
 
     /// Present until the stream is dropped, so never absent for a caller.
@@ -226,7 +266,7 @@ impl Stream for TcpStream {
     async fn finish(&self) -> Result<(), NetError> {
         let parts = self.parts()?;
         self.permit(parts).await?;
-        Ok(parts.socket.shutdown(ShutdownType::Send)?)
+        parts.base.shut_sending_down()
     }
 }
 
@@ -271,7 +311,7 @@ impl Drop for TcpStream {
             writable,
             input,
             output,
-            socket,
+            base,
             ..
         } = parts;
         drop(readable);
@@ -280,8 +320,8 @@ impl Drop for TcpStream {
             self.reactor
                 .register(output.subscribe(), Urgency::Scheduled)
         });
-        // The output is the socket's child: a tuple is dropped in order.
-        pollable.release_when_ready((output, socket));
+        // The output is the base's child: a tuple is dropped in order.
+        pollable.release_when_ready((output, base));
     }
 }
 

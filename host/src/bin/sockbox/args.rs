@@ -6,6 +6,7 @@ mod inspect;
 mod ordered;
 mod policy;
 mod run;
+mod tls;
 mod values;
 
 pub use fetch::Fetch;
@@ -14,6 +15,7 @@ pub use inspect::{Compile, Inspect};
 pub use ordered::{Data, DataKind, SaveAs};
 pub use policy::{Check, Explain, PolicyArgs, PolicyCommand};
 pub use run::Run;
+pub use tls::TlsMax;
 pub use values::{seconds, size};
 
 use crate::serve::Serve;
@@ -118,6 +120,10 @@ pub struct Component {
     /// Write it to FILE; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+
+    /// The one with TLS, for runtimes that offer `wasi:tls`, a draft
+    #[arg(long, conflicts_with = "wasi")]
+    pub tls: bool,
 
     /// The one for this version of WASI; for 0.3 there is the server alone
     #[arg(long, value_name = "VERSION", value_enum, default_value_t)]

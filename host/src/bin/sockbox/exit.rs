@@ -160,13 +160,17 @@ mod code {
     pub const RANGE: u8 = 33;
     /// curl's for a local address that can't be used.
     pub const LISTEN: u8 = 45;
+    pub const TLS: u8 = 35;
     pub const REDIRECTS: u8 = 47;
     pub const EMPTY: u8 = 52;
     pub const SEND: u8 = 55;
     pub const RECEIVE: u8 = 56;
+    pub const CLIENT_CERTIFICATE: u8 = 58;
+    pub const CERTIFICATE: u8 = 60;
     pub const CODING: u8 = 61;
     pub const LIMIT: u8 = 63;
     pub const REWIND: u8 = 65;
+    pub const TRUST: u8 = 77;
     pub const TIME: u8 = 124;
     pub const OURS: u8 = 125;
     pub const DENIED: u8 = 126;
@@ -190,13 +194,17 @@ fn code(error: &Error) -> u8 {
         Error::TooManyRedirects { .. } => code::REDIRECTS,
         Error::EmptyResponse => code::EMPTY,
         Error::SendFailed { .. } => code::SEND,
-        Error::ReceiveFailed { .. } => code::RECEIVE,
+        Error::ReceiveFailed { .. } | Error::TlsBroken { .. } => code::RECEIVE,
+        Error::TlsFailed { .. } => code::TLS,
+        Error::ClientCertificate { .. } => code::CLIENT_CERTIFICATE,
+        Error::CertificateRejected { .. } => code::CERTIFICATE,
+        Error::Trust { .. } => code::TRUST,
         Error::ContentEncoding { .. } => code::CODING,
         Error::LimitExceeded { .. } | Error::MemoryLimit { .. } | Error::Exhausted { .. } => {
             code::LIMIT
         }
         Error::WallTime { .. } | Error::CpuTime { .. } => code::TIME,
-        Error::Denied { .. } => code::DENIED,
+        Error::Denied { .. } | Error::InsecureRedirect { .. } => code::DENIED,
         Error::Trapped { .. } => code::TRAPPED,
         // `NotRunnable`, `Read`, `Abandoned`, `Internal`, and whatever the library may add.
         _ => code::OURS,
@@ -207,7 +215,7 @@ fn code(error: &Error) -> u8 {
 mod tests {
     use super::*;
     use sockbox::policy::{DenialReason, Target};
-    use sockbox::{NetworkError, ResponseLimit, Stage, TimeBound};
+    use sockbox::{CertificateProblem, NetworkError, ResponseLimit, Stage, TimeBound, TlsFailure};
 
     #[test]
     fn every_error_has_its_code() {
@@ -267,6 +275,41 @@ mod tests {
             (Error::EmptyResponse, 52),
             (Error::SendFailed { reason }, 55),
             (Error::ReceiveFailed { reason }, 56),
+            (
+                Error::TlsBroken {
+                    reason: TlsFailure::CertificateRequired,
+                },
+                56,
+            ),
+            (
+                Error::TlsFailed {
+                    host: text(),
+                    reason: TlsFailure::NotTls,
+                },
+                35,
+            ),
+            (
+                Error::ClientCertificate {
+                    file: "a".into(),
+                    reason: text(),
+                },
+                58,
+            ),
+            (
+                Error::CertificateRejected {
+                    host: text(),
+                    problem: CertificateProblem::Expired { certificate: None },
+                },
+                60,
+            ),
+            (
+                Error::Trust {
+                    file: "a".into(),
+                    reason: text(),
+                },
+                77,
+            ),
+            (Error::InsecureRedirect { url: text() }, 126),
             (Error::ContentEncoding { reason: text() }, 61),
             (
                 Error::LimitExceeded {

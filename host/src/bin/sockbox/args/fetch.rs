@@ -2,6 +2,7 @@
 
 use super::grants::{Common, Connect};
 use super::ordered::{Data, Outputs, Urls};
+use super::tls::Tls;
 use super::values::{
     Pin, Resume, credentials, milliseconds, pin, redirects, referer, resume, seconds, size,
 };
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
-  sockbox fetch http://example.com/                       print a page
+  sockbox fetch https://example.com/                      print a page
   sockbox fetch -o page.html example.com                  save it, and print the head
   sockbox fetch -sSfL -O http://example.com/file.tar.gz   for scripts: follow redirects, fail if
                                                           it isn't there, say nothing but why
@@ -24,6 +25,7 @@ Examples:
   sockbox fetch -s -o /dev/null -w '%{http_code} %{time_total}\\n' http://example.com/
   sockbox fetch -z page.html -o page.html http://example.com/
   sockbox fetch --resolve example.com:80:127.0.0.1 http://example.com/
+  sockbox fetch --cacert ca.pem --cert me.pem --key me.key https://intranet.example/
   sockbox fetch -L --allow-connect 10.0.0.0/8 http://intranet.example/
 
 Options mean what they mean to curl. What differs: -o alone prints the head as well, files are whole
@@ -38,7 +40,7 @@ const RETRY: &str = "Retry and resume";
 const SEVERAL: &str = "Several URLs";
 const REPORT: &str = "Report";
 
-/// Fetch pages over HTTP
+/// Fetch pages over HTTP, with TLS or without
 ///
 /// The component may look up each URL's host and connect to it, at the URL's port, and nothing else
 /// but what --location, --resolve and --allow-connect grant.
@@ -57,6 +59,9 @@ pub struct Fetch {
 
     #[command(flatten)]
     pub data: Data,
+
+    #[command(flatten)]
+    pub tls: Tls,
 
     /// Print the response's head before the page, where the page goes
     #[arg(short, long, help_heading = OUTPUT)]
@@ -150,6 +155,10 @@ pub struct Fetch {
     #[arg(long, value_name = "NUMBER", value_parser = redirects, default_value_t = 30, hide_default_value = true, allow_negative_numbers = true, help_heading = NETWORK)]
     pub max_redirs: u32,
 
+    /// Follow redirects from https to http too, where anybody in between can read and answer
+    #[arg(long, help_heading = NETWORK)]
+    pub allow_downgrade: bool,
+
     #[command(flatten)]
     pub connect: Connect,
 
@@ -175,8 +184,8 @@ pub struct Fetch {
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds, help_heading = BOUNDS)]
     pub max_time: Option<Duration>,
 
-    /// Give up if the lookup, or connecting, takes longer [default: 10 for the lookup, 30 for
-    /// connecting]
+    /// Give up if the lookup, connecting, or agreeing upon TLS takes longer [default: 10 for the
+    /// lookup, 30 for the others]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = BOUNDS)]
     pub connect_timeout: Option<Duration>,
 
@@ -356,6 +365,7 @@ mod tests {
         assert_eq!(fetch.urls.0, ["example.com"]);
         assert!(fetch.outputs.0.is_empty() && fetch.data.0.is_empty());
         assert!(!fetch.include && !fetch.silent && !fetch.verbose && !fetch.location);
+        assert!(!fetch.tls.insecure && !fetch.allow_downgrade);
         assert_eq!(fetch.max_time, None);
         assert_eq!(fetch.max_redirs, 30);
         assert_eq!(fetch.parallel_max, 50);
@@ -366,6 +376,8 @@ mod tests {
     fn values_are_taken_as_curl_takes_them() {
         for words in [
             "sockbox fetch -isvSfLGZ46 a",
+            "sockbox fetch -k --tlsv1.2 --tlsv1.3 --tls-max 1.3 --allow-downgrade a",
+            "sockbox fetch --cacert a --capath b -E c --key d a",
             "sockbox fetch -s -s -f -f --fail-with-body a",
             "sockbox fetch -ofile -XPUT -d@x -Ta -m1.5 a",
             "sockbox fetch --output=file --max-time=1.5 a",

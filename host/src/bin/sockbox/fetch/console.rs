@@ -45,6 +45,13 @@ impl Console {
         }
     }
 
+    /// Tell what is dangerous, to all but those who want to know of nothing.
+    pub fn alarm(&self, text: Arguments<'_>) {
+        if !self.hides_errors {
+            self.bars.line(format_args!("sockbox: {text}"));
+        }
+    }
+
     /// Tell what was done, to those who want to know.
     pub fn note(&self, text: Arguments<'_>) {
         if self.verbose {

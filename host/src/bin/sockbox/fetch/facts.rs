@@ -59,6 +59,8 @@ pub struct Times {
     pub queue: Duration,
     pub lookup: Duration,
     pub connect: Duration,
+    /// Nothing where there is no TLS.
+    pub handshake: Duration,
     pub sent: Duration,
     pub first_byte: Duration,
     /// All of the redirects, up to the last request.
@@ -105,6 +107,9 @@ impl Facts {
         let timings = response.timings();
         self.times.lookup += timings.lookup;
         self.times.connect += timings.connect;
+        if response.url().starts_with("https:") {
+            self.times.handshake += timings.handshake;
+        }
         self.times.sent += timings.sent;
         self.times.first_byte += timings.first_byte;
     }

@@ -20,6 +20,7 @@ mod request;
 mod resume;
 mod retry;
 mod session;
+mod tls;
 mod transfer;
 mod upload;
 mod variables;
@@ -83,7 +84,7 @@ fn prepare(args: Fetch) -> Result<(Plan, Vec<Task>), Failure> {
 /// One instance fetches all, and may use connections again.
 async fn one_by_one(plan: &Plan, watch: &Watch, tasks: &[Task]) -> Result<u8, Failure> {
     let urls = tasks.iter().map(|task| task.url.as_str());
-    let mut session = Session::new(&plan.sandbox, &plan.args, watch, urls)?;
+    let mut session = Session::new(plan, watch, urls)?;
     let mut code = 0;
     for task in tasks {
         let transfer = Transfer::new(plan, task, Instant::now());
@@ -99,7 +100,7 @@ async fn in_parallel(plan: Rc<Plan>, watch: &Watch, tasks: Vec<Task>) -> Result<
     let mut running = JoinSet::new();
     let local = LocalSet::new();
     for task in tasks {
-        let mut session = Session::new(&plan.sandbox, &plan.args, watch, [task.url.as_str()])?;
+        let mut session = Session::new(&plan, watch, [task.url.as_str()])?;
         let (plan, turns) = (plan.clone(), turns.clone());
         running.spawn_local_on(
             async move {

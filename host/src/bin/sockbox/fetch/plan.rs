@@ -4,16 +4,17 @@ use super::console::Console;
 use super::headers_file::HeadersFile;
 use super::request::Template;
 use super::write_out::Format;
-use super::{data, input, names};
+use super::{data, input, names, tls};
 use crate::args::{Fetch, SaveAs};
 use crate::exit::Failure;
-use sockbox::Sandbox;
+use sockbox::{Sandbox, TlsConfig};
 use std::path::{Path, PathBuf};
 
 /// What all transfers share.
 pub struct Plan {
     pub args: Fetch,
     pub sandbox: Sandbox,
+    pub tls: TlsConfig,
     pub template: Template,
     pub format: Option<Format>,
     pub headers_file: Option<HeadersFile>,
@@ -52,6 +53,7 @@ impl Plan {
     /// Something can't be read, or written to.
     pub fn new(args: Fetch) -> Result<Plan, Failure> {
         let console = Console::new(&args);
+        let tls = tls::config(&args, &console)?;
         let template = Template::new(&args)?;
         if args.time_cond.is_some() && template.condition.is_none() {
             console.warn(format_args!(
@@ -82,6 +84,7 @@ impl Plan {
         };
         Ok(Plan {
             sandbox: Sandbox::new()?,
+            tls,
             heads: heads(&args),
             template,
             format,

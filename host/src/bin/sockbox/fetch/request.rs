@@ -132,6 +132,7 @@ impl Template {
     pub fn request(&self, args: &Fetch, method: &str, url: &str) -> Request {
         let mut request = Request::new(method, url)
             .max_redirects(args.max_redirs)
+            .allow_downgrade(args.allow_downgrade)
             .decode(args.compressed)
             .close_connection(self.close)
             .trace(args.verbose);
@@ -158,7 +159,10 @@ impl Template {
         }
         if let Some(time) = args.connect_timeout {
             let time = if time.is_zero() { FOR_EVER } else { time };
-            request = request.lookup_timeout(time).connect_timeout(time);
+            request = request
+                .lookup_timeout(time)
+                .connect_timeout(time)
+                .handshake_timeout(time);
         }
         if let Some(time) = self.expect {
             request = request.expect_timeout(time);

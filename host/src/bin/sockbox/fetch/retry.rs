@@ -107,7 +107,12 @@ impl Retry {
                 }
             }
             Error::ResolveFailed { .. } if self.all_errors => "unknown host",
-            Error::SendFailed { .. } | Error::ReceiveFailed { .. } if self.all_errors => {
+            Error::TlsFailed { .. } | Error::CertificateRejected { .. } if self.all_errors => {
+                "no TLS"
+            }
+            Error::SendFailed { .. } | Error::ReceiveFailed { .. } | Error::TlsBroken { .. }
+                if self.all_errors =>
+            {
                 "the connection broke"
             }
             Error::Protocol { .. }

@@ -1,28 +1,30 @@
 //! The sandbox that transfers run in.
 
 use super::console::Console;
+use super::plan::Plan;
 use crate::args::Fetch;
 use crate::exit::Failure;
 use crate::watch::Watch;
 use sockbox::policy::RuleError;
-use sockbox::{Error, Instance, Policy, Profile, Sandbox};
+use sockbox::{Error, Instance, Policy, Profile, Sandbox, TlsConfig};
 
 /// An instance, made when it is needed, and again when it can't be used any more.
 pub struct Session {
     sandbox: Sandbox,
     profile: Profile,
     watch: Watch,
+    tls: TlsConfig,
     instance: Option<Instance>,
 }
 
 impl Session {
     /// One that may fetch `urls`, and what else was granted.
     pub fn new<'a>(
-        sandbox: &Sandbox,
-        args: &Fetch,
+        plan: &Plan,
         watch: &Watch,
         urls: impl IntoIterator<Item = &'a str>,
     ) -> Result<Session, Failure> {
+        let args = &plan.args;
         let mut profile = args.common.profile()?;
         profile.policy = granted(args, profile.policy);
         for url in urls {
@@ -32,9 +34,10 @@ impl Session {
             }
         }
         Ok(Session {
-            sandbox: sandbox.clone(),
+            sandbox: plan.sandbox.clone(),
             profile,
             watch: watch.clone(),
+            tls: plan.tls.clone(),
             instance: None,
         })
     }
@@ -51,7 +54,8 @@ impl Session {
     async fn build(&self) -> Result<Instance, Failure> {
         let mut builder = self
             .watch
-            .over(self.sandbox.instance().profile(&self.profile)?);
+            .over(self.sandbox.instance().profile(&self.profile)?)
+            .tls(self.tls.clone());
         if self.watch.verbose {
             builder = builder.inherit_stderr();
         }

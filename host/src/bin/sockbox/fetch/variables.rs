@@ -133,8 +133,9 @@ const VARIABLES: &[(&str, Reading)] = &[
     }),
     ("response_code", |facts| status(facts)),
     ("scheme", |facts| {
-        let scheme = facts.head.as_ref().map(|_| "HTTP");
-        Value::of(scheme)
+        let is_secure = facts.effective_url.starts_with("https:");
+        let scheme = if is_secure { "HTTPS" } else { "HTTP" };
+        Value::of(facts.head.as_ref().map(|_| scheme))
     }),
     ("size_download", |facts| Value::Number(facts.downloaded)),
     ("size_header", |facts| Value::Number(facts.head_size)),
@@ -144,8 +145,9 @@ const VARIABLES: &[(&str, Reading)] = &[
         Value::Number(facts.download_speed())
     }),
     ("speed_upload", |facts| Value::Number(facts.upload_speed())),
-    // There is no TLS.
-    ("time_appconnect", |_| Value::Seconds(Duration::ZERO)),
+    ("time_appconnect", |facts| {
+        Value::Seconds(facts.times.handshake)
+    }),
     ("time_connect", |facts| Value::Seconds(facts.times.connect)),
     ("time_namelookup", |facts| {
         Value::Seconds(facts.times.lookup)

@@ -1,0 +1,101 @@
+//! How TLS is spoken, as it was typed.
+
+use super::console::Console;
+use super::names;
+use crate::args::{Fetch, TlsMax};
+use crate::exit::Failure;
+use crate::stderr;
+use sockbox::{TlsConfig, TlsHandshake, TlsVersion};
+use std::env;
+use std::path::PathBuf;
+use url::Url;
+
+/// Where curl looks for whom to trust, if that isn't typed.
+const BUNDLE: &str = "CURL_CA_BUNDLE";
+
+/// What the options say. Begins to read what is trusted, where it will be needed.
+///
+/// # Errors
+/// A file can't be read, or has not in it what it should.
+pub fn config(args: &Fetch, console: &Console) -> Result<TlsConfig, Failure> {
+    let typed = &args.tls;
+    let mut config = TlsConfig::new();
+    let bundle = match (&typed.cacert, &typed.capath) {
+        (None, None) => env::var_os(BUNDLE).map(PathBuf::from),
+        (file, _) => file.clone(),
+    };
+    if typed.insecure {
+        config = config.dangerously_trust_anybody();
+        console.alarm(format_args!(
+            "-k: no certificate is checked: whoever is in between can read what is sent, and answer"
+        ));
+    } else {
+        if let Some(file) = bundle {
+            config = config.trust_file(file)?;
+        }
+        if let Some(folder) = &typed.capath {
+            config = config.trust_folder(folder)?;
+        }
+    }
+    let urls: Vec<String> = args.urls.0.iter().map(|url| names::complete(url)).collect();
+    if let Some(certificate) = &typed.cert {
+        let hosts = urls.iter().filter_map(|url| host(url));
+        config = config
+            .client_certificate(certificate, typed.key.as_deref())?
+            .client_certificate_for(hosts);
+    }
+    if typed.tls_v1_3 {
+        config = config.min_version(TlsVersion::V1_3);
+    }
+    if typed.tls_max == Some(TlsMax::V1_2) {
+        config = config.max_version(TlsVersion::V1_2);
+    }
+    if args.verbose {
+        config = config.observe(tell);
+    }
+    let is_secure = |url: &String| {
+        url.get(..6)
+            .is_some_and(|it| it.eq_ignore_ascii_case("https:"))
+    };
+    if urls.iter().any(is_secure) {
+        config.prepare();
+    }
+    Ok(config)
+}
+
+fn host(url: &str) -> Option<String> {
+    Url::parse(url).ok()?.host_str().map(str::to_owned)
+}
+
+/// What was agreed upon, line by line.
+fn tell(handshake: &TlsHandshake) {
+    let TlsHandshake {
+        version,
+        cipher_suite,
+        ..
+    } = handshake;
+    let how = match (&handshake.key_exchange, handshake.resumed) {
+        (_, true) => ", going on with an earlier session".to_owned(),
+        (Some(group), false) => format!(", {group}"),
+        (None, false) => String::new(),
+    };
+    stderr::line(format_args!("* {version}, {cipher_suite}{how}"));
+    for (number, certificate) in handshake.certificates.iter().enumerate() {
+        stderr::line(format_args!("* certificate {number}: {certificate}"));
+        let (begins, ends) = (certificate.begins(), certificate.ends());
+        stderr::line(format_args!("*   valid from {begins} to {ends}"));
+        if number == 0 {
+            let names = certificate.names.join(", ");
+            stderr::line(format_args!("*   for {names}"));
+        }
+    }
+    let server = &handshake.server;
+    match handshake.verified {
+        true => stderr::line(format_args!(
+            "* the certificate proves that this is {server}"
+        )),
+        false => stderr::line(format_args!(
+            "* the certificate was NOT checked: nobody knows whether this is {server}"
+        )),
+    }
+}
