@@ -173,6 +173,8 @@ mod tests {
         names.sort();
         assert_eq!(names, [&one, &two]);
         assert_eq!(answers.names_of(own).collect::<Vec<_>>(), [&one]);
+        assert_eq!(answers.latest_name_of(shared), Some(&two));
+        assert_eq!(answers.latest_name_of(own), Some(&one));
         assert_eq!(answers.names_of("192.0.2.3".parse().unwrap()).count(), 0);
     }
 
