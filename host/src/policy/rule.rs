@@ -207,7 +207,8 @@ pub enum Rule {
         /// Where to.
         to: Destination,
     },
-    /// Binding UDP sockets, and receiving from whoever sends, unless an `Accept` says who may.
+    /// Binding UDP sockets, and receiving from whoever sends, unless an `Accept` says who may. To answer
+    /// them is for `UdpSend` to grant: anybody can put another's address on a datagram.
     UdpBind {
         /// Where.
         on: Endpoint,
