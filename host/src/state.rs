@@ -38,6 +38,13 @@ impl Drop for Ending {
 }
 
 impl State {
+    /// For tests: a store with nothing besides the network.
+    #[cfg(test)]
+    pub(crate) fn of(engine: &Engine, network: Network, limits: &Limits) -> Store<State> {
+        let tls = tls::Client::new(tls::TlsConfig::new(), &[]);
+        State::store(engine, WasiCtxBuilder::new(), network, limits, tls)
+    }
+
     /// A store for one run. `wasi` says what the component gets besides the network.
     pub(crate) fn store(
         engine: &Engine,

@@ -445,13 +445,13 @@ mod tests {
             ),
         ] {
             let network = Network::of(Policy::new());
-            let told = told(&network, None, "h", "http://h/", code.clone());
-            assert!(!matches!(told, Error::Exhausted { .. }), "{told:?}");
+            let before = told(&network, None, "h", "http://h/", code.clone());
+            assert!(!matches!(before, Error::Exhausted { .. }), "{before:?}");
             network.reached(limit, None);
-            let told = told(&network, None, "h", "http://h/", code);
+            let after = told(&network, None, "h", "http://h/", code);
             assert!(
-                matches!(told, Error::Exhausted { limit: at } if at == limit),
-                "{told:?}"
+                matches!(after, Error::Exhausted { limit: at } if at == limit),
+                "{after:?}"
             );
         }
     }

@@ -38,10 +38,9 @@ impl Bench {
         let inherited = listener.local_addr().unwrap();
         let limits = Limits::default();
         let policy = Policy::new().allow_listen(any).allow_listen(inherited);
-        let network = Network::new(RunId(1), policy, &limits, None);
+        let network = Network::of(policy);
         let sandbox = Sandbox::new().unwrap();
-        let wasi = WasiCtxBuilder::new();
-        let mut store = State::store(sandbox.engine(), wasi, network, &limits, false);
+        let mut store = State::of(sandbox.engine(), network, &limits);
         store.data_mut().inherited.offer(&listener).unwrap();
         let network = store.data_mut().sockets().instance_network().unwrap();
         Bench {

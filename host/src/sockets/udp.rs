@@ -220,7 +220,7 @@ mod tests {
             Some(Arc::new(sink)),
         );
         let engine = Engine::new(&engine::config(false)).unwrap();
-        let store = State::store(&engine, WasiCtxBuilder::new(), network, limits);
+        let store = State::of(&engine, network, limits);
         (store, events)
     }
 

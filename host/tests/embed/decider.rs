@@ -26,7 +26,8 @@ fn always(
 #[tokio::test]
 async fn what_it_allows_is_done_and_recorded() {
     let peer = Peer::answering(response(b"hello"));
-    let url = format!("http://localhost:{}/", peer.address.port());
+    let address = peer.address;
+    let url = format!("http://localhost:{}/", address.port());
     let asked = Arc::default();
     let recorded = Arc::new(Mutex::new(Vec::new()));
     let sink = recorded.clone();
@@ -51,14 +52,14 @@ async fn what_it_allows_is_done_and_recorded() {
     assert_eq!(asked[0].run, instance.run_id());
     let connect = asked
         .iter()
-        .find(|question| question.target == Target::Connect(peer.address))
+        .find(|question| question.target == Target::Connect(address))
         .unwrap();
     let name = connect.name.as_ref().map(ToString::to_string);
     assert_eq!(name.as_deref(), Some("localhost"));
     let recorded = recorded.lock().unwrap();
     let line = format!(
         "allowed: connect to {} (localhost), by: as the test wants it",
-        peer.address
+        address
     );
     assert!(
         recorded.iter().any(|event| event.to_string() == line),
