@@ -113,7 +113,6 @@ impl Session {
     ) -> Poll<Result<(), Option<Broken>>> {
         loop {
             if !self.tls.is_handshaking() {
-                self.held = self.tls.wants_write();
                 return Poll::Ready(Ok(()));
             }
             // A server that doesn't take our words may have said why.
@@ -215,8 +214,11 @@ impl Session {
         if let Err(error) = read {
             return Err(self.fail(Broken::Below(error.to_string())));
         }
+        let was_handshaking = self.tls.is_handshaking();
         let processed = self.tls.process_new_packets();
-        if self.tls.wants_write() {
+        if was_handshaking && !self.tls.is_handshaking() {
+            self.held = self.tls.wants_write();
+        } else if self.tls.wants_write() {
             // An answer to what came, or the word that there is no going on with it. The other side may
             // have gone.
             let _ = self.try_send();
