@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
+use tracing::Instrument;
 use wasmtime::component::ResourceAny;
 use wasmtime::{Engine, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
@@ -339,6 +340,8 @@ pub(crate) struct Clock {
     deadline: Option<(Instant, Duration)>,
     cpu: Option<CpuTime>,
     network: Arc<Network>,
+    /// What happens during the run is within it, for who collects traces.
+    span: tracing::Span,
 }
 
 impl Clock {
@@ -359,6 +362,7 @@ impl Clock {
             ticker,
             deadline,
             cpu: limits.cpu_time.map(CpuTime::new),
+            span: tracing::info_span!("run", run = %network.run()),
             network,
         })
     }
@@ -371,7 +375,7 @@ impl Clock {
         // tokio lets a task learn of 128 ready sockets before it has to yield, and tells it of the
         // others that they aren't ready. A component can't know that it should yield, and yields
         // anyway when it waits or its tick is over.
-        let piece = unconstrained(self.ticker.drive(piece));
+        let piece = unconstrained(self.ticker.drive(piece)).instrument(self.span.clone());
         let computing = async {
             match &self.cpu {
                 None => Ok(piece.await),

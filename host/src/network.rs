@@ -93,6 +93,11 @@ impl Network {
         Network::new(RunId(1), policy, &limits, Pins::new(), None, None)
     }
 
+    /// Whose access it is.
+    pub(crate) fn run(&self) -> RunId {
+        self.run
+    }
+
     /// Ask the policy, and record what it says.
     pub(crate) fn allows(&self, target: Target) -> bool {
         let verdict = self.judge(&target);

@@ -3,17 +3,17 @@
 use crate::audit::AuditSink;
 use crate::cache::CacheUse;
 use crate::decider::Decider;
-use crate::error::{Error, Result};
+use crate::error::{Error, NetworkError, Result};
 use crate::instance::{Clock, Grants, failure};
 use crate::limits::Limits;
 use crate::load;
 use crate::policy::Policy;
-use crate::profile::{Dir, Profile};
+use crate::profile::{Dir, ListenAs, Profile};
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use std::fmt;
-use std::io::{self, Read};
-use std::net::IpAddr;
+use std::io::{self, ErrorKind, Read};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use wasmtime::component::InstancePre;
@@ -174,6 +174,7 @@ impl Program {
             args: Vec::new(),
             env: Vec::new(),
             dirs: Vec::new(),
+            listen_as: Vec::new(),
             inherit_stdio: false,
         }
     }
@@ -196,6 +197,7 @@ pub struct Command {
     args: Vec<String>,
     env: Vec<(String, String)>,
     dirs: Vec<Dir>,
+    listen_as: Vec<ListenAs>,
     inherit_stdio: bool,
 }
 
@@ -224,6 +226,13 @@ impl Command {
         self
     }
 
+    /// Let it listen where `map` says when it asks for that address, which grants just that; whom it may
+    /// accept is for the policy to say.
+    pub fn listen_as(mut self, map: ListenAs) -> Command {
+        self.listen_as.push(map);
+        self
+    }
+
     /// Give it all that `profile` says: grants and limits in place of those before, and pins, directories and
     /// environment variables as well.
     ///
@@ -238,10 +247,11 @@ impl Command {
                 let texts = name
                     .into_string()
                     .and_then(|name| Ok((name, value.into_string()?)));
-                self.env.push(texts.map_err(|text| {
-                    invalid(format!(
-                        "the environment has {text:?}, which is not Unicode, as a component's has to be"
-                    ))
+                // What it is may be a secret.
+                self.env.push(texts.map_err(|_| {
+                    let problem = "a variable of the environment is not Unicode, as a component's have \
+                                   to be: name those that it is to have";
+                    invalid(problem.to_owned())
                 })?);
             }
         }
@@ -251,6 +261,9 @@ impl Command {
             self.env.push((var.name.clone(), value));
         }
         self.dirs.extend(profile.dirs.iter().cloned());
+        for map in &profile.listen_as {
+            self = self.listen_as(*map);
+        }
         Ok(self)
     }
 
@@ -302,6 +315,7 @@ impl Command {
     ///
     /// # Errors
     /// - [`Error::InvalidOptions`]: a directory can't be opened.
+    /// - [`Error::ListenFailed`]: an address of [`Command::listen_as`] can't be listened on.
     /// - [`Error::Trapped`]: it trapped, or could not start.
     /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it went
     ///   past its limits.
@@ -309,7 +323,7 @@ impl Command {
     ///
     /// # Cancel safety
     /// The future can be dropped at any time: the run ends then, and nothing of it goes on.
-    pub async fn run(self) -> Result<i32> {
+    pub async fn run(mut self) -> Result<i32> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.args(&self.args).envs(&self.env);
         if self.inherit_stdio {
@@ -318,10 +332,23 @@ impl Command {
         for dir in &self.dirs {
             open(&mut wasi, dir)?;
         }
+        let mut listeners = Vec::new();
+        for ListenAs { asked, real } in &self.listen_as {
+            listeners.push((*asked, listen(*real)?));
+            self.grants.policy = self.grants.policy.allow_listen(*asked);
+        }
         let sandbox = &self.program.sandbox;
         let mut store = self
             .grants
             .store(sandbox.engine(), sandbox.next_run(), wasi);
+        for (asked, listener) in &listeners {
+            let offered = store.data_mut().inherited.offer_as(*asked, listener);
+            offered.map_err(|error| {
+                Error::internal(format_args!("the listener can't be handed on: {error}"))
+            })?;
+        }
+        // The component's is the only one left.
+        drop(listeners);
         let network = store.data().network.clone();
         let clock = Clock::start(sandbox, &self.grants.limits, network)?;
         let run = async {
@@ -337,6 +364,19 @@ impl Command {
             },
         }
     }
+}
+
+/// Listen on an address before the component does.
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| Error::ListenFailed {
+        address,
+        reason: match error.kind() {
+            ErrorKind::AddrInUse => NetworkError::AddressInUse,
+            ErrorKind::AddrNotAvailable => NetworkError::AddressNotBindable,
+            ErrorKind::PermissionDenied => NetworkError::NotPermitted,
+            _ => NetworkError::Other,
+        },
+    })
 }
 
 /// Let a component see a directory.

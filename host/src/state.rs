@@ -1,6 +1,6 @@
 //! What a store holds besides the component: its WASI, its resources, its limits.
 
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::lookup::LookupView;
 use crate::network::Network;
 use crate::readiness::Readiness;
@@ -62,8 +62,11 @@ impl State {
                 table,
                 tcp: Sockets::new(limits, &network),
                 _ending: Ending(network.clone()),
+                limiter: Limiter {
+                    network: Some(network.clone()),
+                    ..Limiter::new(limits)
+                },
                 network,
-                limiter: Limiter::new(limits),
                 inherited: Inherited::default(),
                 readiness: Readiness::default(),
                 tls,
@@ -110,6 +113,8 @@ pub(crate) struct Limiter {
     memory: Quota,
     table: Quota,
     instances: usize,
+    /// Who records that there was no more.
+    network: Option<Arc<Network>>,
 }
 
 impl Limiter {
@@ -118,7 +123,16 @@ impl Limiter {
             memory: Quota::new(limits.memory_bytes),
             table: Quota::new(limits.table_elements),
             instances: limits.instances,
+            network: None,
         }
+    }
+
+    /// Record a refusal, whether or not the component can do without.
+    fn answered(&self, granted: bool, limit: Limit) -> bool {
+        if let (false, Some(network)) = (granted, &self.network) {
+            network.reached(limit, None);
+        }
+        granted
     }
 
     /// Forget that memory or a table's growth was refused: the component has coped with it.
@@ -194,7 +208,8 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.memory.growing(current, desired, maximum))
+        let granted = self.memory.growing(current, desired, maximum);
+        Ok(self.answered(granted, Limit::Memory))
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
@@ -208,7 +223,8 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.table.growing(current, desired, maximum))
+        let granted = self.table.growing(current, desired, maximum);
+        Ok(self.answered(granted, Limit::TableElements))
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {

@@ -2,7 +2,6 @@
 
 use crate::process::Finished;
 use crate::program::Program;
-use crate::python;
 use crate::text::announce;
 use std::path::Path;
 
@@ -50,11 +49,8 @@ impl BlackHole {
         let dir = tempfile::tempdir().expect("a folder");
         let asked = dir.path().join("asked");
         std::fs::write(&asked, "").expect("a file");
-        let finished = Program::new(Path::new("unshare"), ["-r", "-m", "-n"])
-            .args([python::path()])
-            .args(["-I", "-S", "-c", include_str!("black_hole.py")])
-            .args([&asked])
-            .args(program.words())
+        let finished = program
+            .in_namespaces(include_str!("black_hole.py"), &[&asked])
             .run();
         let asked = std::fs::read_to_string(&asked).expect("the log");
         (finished, asked.lines().map(str::to_owned).collect())

@@ -3,9 +3,10 @@
 //! A test starts programs ([`Program`]), or the same one beside curl ([`SideBySide`]), and gives them
 //! somebody to talk to: real servers ([`Nginx`], [`Lighttpd`], [`Node`], [`Httpbin`], [`PythonHttp`]), a
 //! peer that sends exact bytes ([`RawPeer`], and over TLS [`TlsPeer`], as whom an [`Authority`] says that it
-//! is), a listener that must stay untouched ([`Tripwire`]), a name
-//! server that knows no name ([`NameTrap`]), a network on which packets vanish ([`BlackHole`]), or clients
-//! of the hello server ([`HelloClient`], [`TutorialClient`]).
+//! is), a listener that must stay untouched ([`Tripwire`]), a name server that knows no name
+//! ([`NameTrap`]), a network on which packets vanish ([`BlackHole`]), one where names change their minds
+//! and every packet is seen ([`Internet`]), or clients of the hello server ([`HelloClient`],
+//! [`TutorialClient`]). Components to be kept in the sandbox that weren't written for it are [`Foreign`].
 //!
 //! Everything listens on loopback, on ports that the system chose, and ends when it is dropped. When
 //! a test fails, whatever it had started prints what it saw: both sides of the story are in the
@@ -18,8 +19,10 @@ mod black_hole;
 mod capture;
 mod compiled;
 mod deadline;
+mod foreign;
 mod hello_client;
 mod httpbin;
+mod internet;
 mod json;
 mod lighttpd;
 mod name_trap;
@@ -39,13 +42,16 @@ mod text;
 mod tls_peer;
 mod tools;
 mod tripwire;
+mod udp;
 mod wasi;
 
 pub use authority::{Authority, Identity, Params, day};
 pub use black_hole::BlackHole;
 pub use deadline::{Deadline, PATIENCE, eventually};
+pub use foreign::Foreign;
 pub use hello_client::HelloClient;
 pub use httpbin::Httpbin;
+pub use internet::{Internet, Seen};
 pub use json::Json;
 pub use lighttpd::Lighttpd;
 pub use name_trap::NameTrap;
@@ -62,6 +68,7 @@ pub use side_by_side::{OLD, Outcome, SideBySide};
 pub use text::pattern;
 pub use tls_peer::{TlsPeer, TlsSettings};
 pub use tripwire::Tripwire;
+pub use udp::{UdpEcho, UdpTripwire, ask as ask_by_udp};
 pub use wasi::Wasi;
 
 /// Whether this machine's loopback speaks IPv6. Says so on standard error if it doesn't, since a test

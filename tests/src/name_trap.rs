@@ -2,9 +2,7 @@
 
 use crate::process::Finished;
 use crate::program::Program;
-use crate::python;
 use crate::text::announce;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs programs where every question to a name server is seen, and answered with "no such name".
@@ -36,12 +34,8 @@ impl NameTrap {
     pub fn run(&self, program: Program) -> (Finished, Vec<String>) {
         let dir = tempfile::tempdir().expect("a folder");
         let names = dir.path().join("names");
-        let script = include_str!("name_server.py");
-        let finished = Program::new(Path::new("unshare"), ["-r", "-m", "-n"])
-            .args([python::path()])
-            .args(["-I", "-S", "-c", script])
-            .args([&names])
-            .args(program.words())
+        let finished = program
+            .in_namespaces(include_str!("name_server.py"), &[&names])
             .run();
         let asked = std::fs::read_to_string(&names).expect("the names");
         let mut asked: Vec<String> = asked.lines().map(str::to_owned).collect();

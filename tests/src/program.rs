@@ -130,10 +130,14 @@ impl Program {
     /// The same program on a terminal, which is all of its streams: what it shows there is on standard
     /// output.
     pub fn on_a_terminal(self) -> Self {
-        python::bare()
+        self.on_a_terminal_typing("")
+    }
+
+    /// The same with something typed there.
+    pub fn on_a_terminal_typing(self, typed: &str) -> Self {
+        let script = include_str!("terminal.py");
+        self.launched_by(python::path(), ["-I", "-S", "-u", "-c", script, typed])
             .env("TERM", "xterm")
-            .args(["-c", include_str!("terminal.py")])
-            .args(self.words())
     }
 
     /// Add arguments.
@@ -210,8 +214,26 @@ impl Program {
         Some(self.launched_by(&launcher?, ["-l", &address.to_string()]))
     }
 
-    /// Start it by another program, which is given its path and arguments behind its own.
-    fn launched_by<const N: usize>(self, launcher: &Path, args: [&str; N]) -> Self {
+    /// Start it by a Python script in a fresh user, mount and network namespace. The script is given
+    /// these files, and then the program.
+    pub(crate) fn in_namespaces(self, script: &str, files: &[&Path]) -> Self {
+        let new = ["-r", "-m", "-n"].map(OsStr::new);
+        let run_script = ["-I", "-S", "-c", script].map(OsStr::new);
+        let args = new
+            .into_iter()
+            .chain([python::path().as_os_str()])
+            .chain(run_script)
+            .chain(files.iter().map(|file| file.as_os_str()));
+        self.launched_by(Path::new("unshare"), args)
+    }
+
+    /// Start it by another program, which is given its path and arguments behind its own, and its
+    /// environment.
+    pub(crate) fn launched_by<A: AsRef<OsStr>>(
+        self,
+        launcher: &Path,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
         let mut command = Command::new(launcher);
         command.args(args).args(self.words()).env_clear();
         for (name, value) in self.command.get_envs() {

@@ -1,5 +1,5 @@
 # Runs a program on a terminal of 24 lines and 100 columns, writes what it shows to standard output, and
-# exits as it does. Arguments: the program, the program's arguments.
+# exits as it does. Arguments: what is typed there, the program, the program's arguments.
 import fcntl
 import os
 import pty
@@ -7,11 +7,13 @@ import struct
 import sys
 import termios
 
-program = sys.argv[1:]
+typed, program = sys.argv[1], sys.argv[2:]
 child, terminal = pty.fork()
 if child == 0:
     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     os.execv(program[0], program)
+# Nobody has to wait for a question: the terminal keeps it until it is read.
+os.write(terminal, typed.encode())
 while True:
     try:
         shown = os.read(terminal, 65536)

@@ -161,23 +161,53 @@ fn fetched(package: &Package) -> Result<Tool, String> {
 }
 
 /// The folder of a Python package and those that it needs, put there first if need be.
-fn installed_from_pypi(package: &str, version: &str) -> Result<PathBuf, String> {
+pub(crate) fn installed_from_pypi(package: &str, version: &str) -> Result<PathBuf, String> {
+    installed(package, version, "PyPI", |target| {
+        let mut pip = Command::new(python::path());
+        pip.args(["-I", "-m", "pip", "install", "--quiet", "--no-input"])
+            .arg("--target")
+            .arg(target)
+            .arg(format!("{package}=={version}"));
+        pip
+    })
+}
+
+/// The folder in whose `node_modules` a package of npm's is and those that it needs, put there first if
+/// need be.
+pub(crate) fn installed_from_npm(package: &str, version: &str) -> Result<PathBuf, String> {
+    if on_path("npm").is_none() {
+        return Err("there is no npm, please install it".to_owned());
+    }
+    installed(package, version, "npm", |target| {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--ignore-scripts", "--no-save"])
+            .args(["--no-audit", "--no-fund", "--no-package-lock", "--prefix"])
+            .arg(target)
+            .arg(format!("{package}@{version}"));
+        npm
+    })
+}
+
+/// The folder that a package was installed in with this command, which is given where.
+fn installed(
+    package: &str,
+    version: &str,
+    registry: &str,
+    command: impl FnOnce(&Path) -> Command,
+) -> Result<PathBuf, String> {
     let tools = folder()?;
     let _lock = lock(&tools.join(format!("{package}.lock")))?;
     let folder = tools.join(format!("{package}-{version}"));
     if !folder.is_dir() {
         announce(&format!(
-            "taking {package} {version} from PyPI into {}",
+            "taking {package} {version} from {registry} into {}",
             folder.display()
         ));
         let fresh = tempfile::tempdir_in(&tools)
             .map_err(|error| format!("no folder can be made: {error}"))?;
         let target = fresh.path().join("packages");
-        run(Command::new(python::path())
-            .args(["-I", "-m", "pip", "install", "--quiet", "--no-input"])
-            .arg("--target")
-            .arg(&target)
-            .arg(format!("{package}=={version}")))?;
+        run(&mut command(&target))
+            .map_err(|reason| format!("{package} can't be had from {registry}: {reason}"))?;
         let rename = fs::rename(&target, &folder);
         rename.map_err(|error| format!("{} can't be made: {error}", folder.display()))?;
     }

@@ -2,10 +2,11 @@
 
 use sockbox_tests::{
     BlackHole, HelloClient, Httpbin, Lighttpd, Nginx, Node, OLD, Peer, Program, PythonHttp,
-    RawPeer, Refuser, SideBySide, Tripwire, TutorialClient, pattern,
+    RawPeer, Refuser, SideBySide, Tripwire, TutorialClient, UdpEcho, UdpTripwire, ask_by_udp,
+    pattern,
 };
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Ask a raw peer for `/` and receive all that it sends.
 fn ask(peer: &RawPeer) -> std::io::Result<Vec<u8>> {
@@ -84,6 +85,23 @@ fn a_tripwire_notices_a_connection_that_is_over() {
     drop(TcpStream::connect(tripwire.address()).unwrap());
     let noticed = std::panic::catch_unwind(|| tripwire.assert_untouched());
     assert!(noticed.is_err());
+}
+
+#[test]
+fn a_udp_tripwire_notices_a_datagram() {
+    let tripwire = UdpTripwire::new();
+    tripwire.assert_untouched();
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    sender.send_to(&[], tripwire.address()).unwrap();
+    let noticed = std::panic::catch_unwind(|| tripwire.assert_untouched());
+    assert!(noticed.is_err());
+}
+
+#[test]
+fn an_echo_gives_datagrams_back() {
+    let echo = UdpEcho::start();
+    assert_eq!(ask_by_udp(echo.address(), b"once"), b"once");
+    assert_eq!(ask_by_udp(echo.address(), b"twice"), b"twice");
 }
 
 #[test]

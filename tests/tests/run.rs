@@ -1,8 +1,9 @@
 //! `sockbox run`: any command component, and what isn't one.
 
-use sockbox_tests::{Finished, Program, Signal, Wasi, component, is_ignored};
+use sockbox_tests::{Finished, HelloClient, Program, Serving, Signal, Wasi, component, is_ignored};
 use std::fs;
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -186,4 +187,41 @@ fn a_component_that_wants_what_there_is_not() {
             (export "wasi:cli/run@0.2.0" (instance $exported)))"#,
     );
     run(&file).assert_failure(125, &[file.to_str().unwrap(), "example:other/thing@1.2.3"]);
+}
+
+#[test]
+fn what_it_asks_to_listen_on_is_mapped() {
+    // An address that nobody else has, so that its port stays free.
+    let real = TcpListener::bind("127.0.55.1:0").unwrap();
+    let address = real.local_addr().unwrap();
+    drop(real);
+    let map = format!("0.0.0.0:80={address}");
+    let program = |listen| {
+        Program::sockbox(["run", "--listen-as", &map, "--deny-accept", "127.0.0.9"])
+            .args([component(Wasi::V0_2)])
+            .args(["serve", "--listen", listen])
+    };
+    let server = Serving::started(program("0.0.0.0:80"), 1);
+    assert_eq!(server.address(), "0.0.0.0:80".parse().unwrap());
+    HelloClient::connect(address).ask("Michael\n", "Hello, Michael!\n");
+    // Who is accepted is for the policy to say.
+    HelloClient::connect_from("127.0.0.9", address).wait_for_any_end();
+    // One that is taken is told of, before the component starts.
+    let taken = program("0.0.0.0:80").run();
+    taken.assert_code(45);
+    assert!(
+        taken.stderr().contains(&address.to_string()),
+        "{}",
+        taken.stderr()
+    );
+    drop(server);
+
+    // And nothing else is granted.
+    let other = program("0.0.0.0:81").run();
+    other.assert_code(1);
+    assert!(
+        other.stderr().contains("--allow-listen 0.0.0.0:81"),
+        "{}",
+        other.stderr()
+    );
 }

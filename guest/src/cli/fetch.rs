@@ -61,7 +61,7 @@ impl fmt::Display for Error {
 
 /// What to do about a refusal, by the runtimes that we know.
 const GRANT: &str = "does the runtime grant it? `wasmtime run` does with -S inherit-network and \
-                     -S allow-ip-name-lookup, `sockbox run` with --allow-net";
+                     -S allow-ip-name-lookup, `sockbox run` with --allow-connect";
 
 /// Whether this may be the runtime's refusal rather than the network's failure. A runtime that
 /// permits no lookups may say just that its resolver can't answer.

@@ -79,7 +79,10 @@ impl AuditEvent {
 }
 
 fn put_traffic(put: &mut impl FnMut(&str, Value), traffic: &Traffic) {
-    put_target(put, &traffic.target);
+    match &traffic.target {
+        Some(target) => put_target(put, target),
+        None => put("others", true.into()),
+    }
     put(
         "name",
         traffic.name.as_ref().map(ToString::to_string).into(),
@@ -145,7 +148,7 @@ mod tests {
             told(What::Decision { target, verdict })
         };
         let traffic = Traffic {
-            target: Target::Listen("[::1]:80".parse().unwrap()),
+            target: Some(Target::Listen("[::1]:80".parse().unwrap())),
             name: None,
             connections: 2,
             received: 10,

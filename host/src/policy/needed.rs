@@ -35,6 +35,7 @@ pub struct Needed {
     udp_bound: BTreeSet<SocketAddr>,
     sent_to: BTreeSet<SocketAddr>,
     received_from: BTreeSet<SocketAddr>,
+    answered: BTreeSet<IpAddr>,
 }
 
 /// Hosts, and the ports of each.
@@ -70,6 +71,12 @@ impl Needed {
             Target::UdpBind(address) => {
                 self.udp_bound.insert(*address);
             }
+            // A client that is answered has another port each time.
+            Target::UdpSend(address)
+                if self.received_from.contains(address) && !self.sent_to.contains(address) =>
+            {
+                self.answered.insert(address.ip().to_canonical());
+            }
             Target::UdpSend(address) => {
                 self.sent_to.insert(*address);
                 reach(&mut self.sends, *address, name);
@@ -91,6 +98,12 @@ impl Needed {
             .map(|to| Rule::Connect { to })
             .collect();
         rules.extend(destinations(&self.sends).map(|to| Rule::UdpSend { to }));
+        rules.extend(self.answered.iter().map(|address| Rule::UdpSend {
+            to: Destination {
+                hosts: Hosts::One(Host::Address(*address)),
+                ports: Ports::ANY,
+            },
+        }));
         let listens = self.listens.iter().map(|address| {
             // What it didn't ask for it was given by the system.
             let asked = self.bound.contains(address);
@@ -101,6 +114,17 @@ impl Needed {
         rules.extend(listens.into_iter().map(|address| Rule::Listen {
             on: Endpoint::one(address),
         }));
+        // Who binds and doesn't listen: a client that says where it connects from.
+        let others = self
+            .bound
+            .iter()
+            .filter(|address| !rules.iter().any(|rule| rule.covers_bind(**address)));
+        let others: Vec<Rule> = others
+            .map(|address| Rule::Listen {
+                on: Endpoint::one(*address),
+            })
+            .collect();
+        rules.extend(others);
         // Who sends may have a socket to send from, and receive what is answered.
         let heard_others = !self.received_from.is_subset(&self.sent_to);
         let binds = self
@@ -243,6 +267,18 @@ mod tests {
             ),
             (
                 vec![
+                    (Target::Bind(address("127.0.0.1:0")), None),
+                    (Target::Bind(address("127.0.0.1:99")), None),
+                    (connect("1.1.1.1:80"), None),
+                ],
+                &[
+                    "--allow-connect 1.1.1.1:80",
+                    "--allow-listen 127.0.0.1:0",
+                    "--allow-listen 127.0.0.1:99",
+                ],
+            ),
+            (
+                vec![
                     (Target::UdpBind(address("0.0.0.0:0")), None),
                     (send("1.1.1.1:53"), Some(&public)),
                     (receive("1.1.1.1:53"), None),
@@ -263,6 +299,17 @@ mod tests {
                     (receive("127.0.0.1:5000"), None),
                 ],
                 &["--allow-udp-bind 127.0.0.1:53"],
+            ),
+            (
+                vec![
+                    (Target::UdpBind(address("127.0.0.1:53")), None),
+                    (receive("127.0.0.1:5000"), None),
+                    (send("127.0.0.1:5000"), None),
+                ],
+                &[
+                    "--allow-udp-send 127.0.0.1:*",
+                    "--allow-udp-bind 127.0.0.1:53",
+                ],
             ),
         ];
         for (did, expected) in table {

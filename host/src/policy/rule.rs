@@ -207,7 +207,8 @@ pub enum Rule {
         /// Where to.
         to: Destination,
     },
-    /// Binding UDP sockets, and receiving from whoever sends, unless an `Accept` says who may.
+    /// Binding UDP sockets, and receiving from whoever sends, unless an `Accept` says who may. To answer
+    /// them is for `UdpSend` to grant: anybody can put another's address on a datagram.
     UdpBind {
         /// Where.
         on: Endpoint,
@@ -217,8 +218,8 @@ pub enum Rule {
 /// One thing that is denied, whatever is granted.
 ///
 /// There are no names among them: nobody can tell beforehand which addresses a name will have, and a
-/// denial that misses is worse than none. An address is denied too when the IPv4 address that it
-/// [stands for](super::embedded) is.
+/// denial that misses is worse than none. An address is denied too when the IPv4 address that it stands
+/// for is ([`Policy::judge`](super::Policy::judge)).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Deny {

@@ -1,6 +1,6 @@
 //! Policy files: TOML, with the names that flags have.
 
-use super::{Dir, EnvVar, Pin, Profile};
+use super::{Dir, EnvVar, ListenAs, Pin, Profile};
 use crate::limits::{Limit, Limits};
 use crate::policy::{Denied, Deny, Destination, Endpoint, Names, Policy, Range, Rule};
 use serde::Deserialize;
@@ -215,6 +215,7 @@ struct Table {
     allow_udp_send: Vec<Text<Destination>>,
     allow_udp_bind: Vec<Text<Endpoint>>,
     resolve: Vec<Text<Pin>>,
+    listen_as: Vec<Text<ListenAs>>,
     dir: Vec<Text<Dir>>,
     env: Vec<Text<EnvVar>>,
     inherit_env: bool,
@@ -247,6 +248,7 @@ impl Table {
         Profile {
             policy,
             pins: inner(self.resolve).collect(),
+            listen_as: inner(self.listen_as).collect(),
             limits: self.limits,
             dirs: inner(self.dir).collect(),
             env: inner(self.env).collect(),
@@ -322,6 +324,7 @@ mod tests {
         allow-udp-send = ["1.1.1.1:53"]
         allow-udp-bind = ["127.0.0.1:53"]
         resolve = ["example.com:192.0.2.1"]
+        listen-as = ["0.0.0.0:80=127.0.0.1:8080"]
         dir = ["data:ro", "/tmp::/t"]
         env = ["A=b", "HOME"]
 
@@ -362,6 +365,10 @@ mod tests {
             ["deny-connect 10.0.0.0/8:*", "deny-accept 127.0.0.2/32"]
         );
         assert_eq!(base.pins, ["example.com:192.0.2.1".parse().unwrap()]);
+        assert_eq!(
+            base.listen_as,
+            ["0.0.0.0:80=127.0.0.1:8080".parse().unwrap()]
+        );
         assert_eq!(base.dirs.len(), 2);
         assert_eq!(base.env.len(), 2);
         assert!(!base.inherit_env && !base.policy.allows_private());

@@ -3,11 +3,13 @@
 mod dir;
 mod env;
 mod file;
+mod listen;
 mod pin;
 
 pub use dir::{Dir, DirError};
 pub use env::{EnvError, EnvVar};
 pub use file::{PolicyFile, PolicyFileError};
+pub use listen::{ListenAs, ListenAsError};
 pub use pin::{Pin, PinError};
 
 use crate::limits::{Limit, LimitError, Limits};
@@ -46,6 +48,8 @@ pub struct Profile {
     pub policy: Policy,
     /// Names that are not looked up.
     pub pins: Vec<Pin>,
+    /// Addresses that it may ask to listen on, and where it really does.
+    pub listen_as: Vec<ListenAs>,
     /// Limits that are not the default ones, in the form that [`Limits::set`] reads; of several for one
     /// limit the last counts.
     pub limits: Vec<(Limit, String)>,
@@ -68,6 +72,7 @@ impl Profile {
     pub fn and(mut self, other: Profile) -> Profile {
         self.policy = self.policy.and(other.policy);
         self.pins.extend(other.pins);
+        self.listen_as.extend(other.listen_as);
         self.limits.extend(other.limits);
         self.dirs.extend(other.dirs);
         self.env.extend(other.env);

@@ -35,12 +35,25 @@ impl Inherited {
     /// # Errors
     /// It isn't a TCP socket that listens.
     pub(crate) fn offer(&mut self, listener: &std::net::TcpListener) -> io::Result<SocketAddr> {
+        let address = listener.local_addr()?;
+        self.offer_as(address, listener)?;
+        Ok(address)
+    }
+
+    /// Let the component have a listener when it binds to this address, wherever the listener is.
+    ///
+    /// # Errors
+    /// It isn't a TCP socket that listens.
+    pub(crate) fn offer_as(
+        &mut self,
+        address: SocketAddr,
+        listener: &std::net::TcpListener,
+    ) -> io::Result<()> {
         let listener = listener.try_clone()?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
-        let address = listener.local_addr()?;
         self.offered.entry(address).or_default().push_back(listener);
-        Ok(address)
+        Ok(())
     }
 
     /// Bind the socket with this number; tells whether a listener was waiting at the address.

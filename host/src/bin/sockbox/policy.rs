@@ -48,6 +48,12 @@ impl fmt::Display for Contents<'_> {
             lines.push("allow-private".to_owned());
         }
         lines.extend(self.0.pins.iter().map(|pin| format!("resolve {pin}")));
+        lines.extend(
+            self.0
+                .listen_as
+                .iter()
+                .map(|map| format!("listen-as {map}")),
+        );
         lines.extend(self.0.dirs.iter().map(|dir| format!("dir {dir}")));
         lines.extend(self.0.env.iter().map(|var| format!("env {}", var.name)));
         if self.0.inherit_env {

@@ -32,7 +32,8 @@ impl Watch {
 
 impl AuditSink for Watch {
     fn record(&self, event: &AuditEvent) {
-        if self.verbose {
+        // People see that it has ended.
+        if self.verbose && event.what != What::Ended {
             stderr::line(format_args!("* {event}"));
         }
         if let Some(record) = &self.record {

@@ -65,7 +65,8 @@ pub struct Others {
     #[arg(long, value_name = "HOST[:PORTS],...", value_parser = list::<Destination>, help_heading = GRANTS)]
     pub allow_udp_send: Vec<List<Destination>>,
 
-    /// Grant binding UDP sockets to ADDRESS, and receiving from whoever sends
+    /// Grant binding UDP sockets to ADDRESS, and receiving from whoever sends; answering takes
+    /// --allow-udp-send, since anybody can put another's address on a datagram
     #[arg(long, value_name = "ADDRESS[:PORTS],...", value_parser = list::<Endpoint>, help_heading = GRANTS)]
     pub allow_udp_bind: Vec<List<Endpoint>>,
 

@@ -3,7 +3,7 @@
 use super::grants::{Accept, Common, Connect, Others};
 use crate::exit::Failure;
 use sockbox::Profile;
-use sockbox::profile::{Dir, EnvVar};
+use sockbox::profile::{Dir, EnvVar, ListenAs};
 use std::ffi::OsString;
 
 const EXAMPLES: &str = "\
@@ -39,6 +39,10 @@ pub struct Run {
 
     #[command(flatten)]
     pub common: Common,
+
+    /// Let it listen on REAL when it asks for ASKED, as in 0.0.0.0:80=127.0.0.1:8080
+    #[arg(long, value_name = "ASKED=REAL")]
+    pub listen_as: Vec<ListenAs>,
 
     /// Let it see the directory HOST, as GUEST; with :ro it can change nothing there
     #[arg(long, value_name = "HOST[::GUEST][:ro]")]
@@ -93,6 +97,7 @@ impl Run {
         let policy = self.connect.add_to(profile.policy);
         profile.policy = self.others.add_to(self.accept.add_to(policy));
         profile.pins.extend(self.others.resolve.iter().cloned());
+        profile.listen_as.extend(self.listen_as.iter().copied());
         profile.dirs.extend(self.dir.iter().cloned());
         profile.env.extend(self.env.iter().cloned());
         profile.inherit_env |= self.inherit_env;

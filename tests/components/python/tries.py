@@ -1,0 +1,107 @@
+"""Some of the attempts of ../tries, as a Python program makes them: with Python's own sockets.
+
+A line for each attempt: `ok` and the details, or the name of the error. Attempts are separated by the
+word `then`.
+"""
+
+# Python reads this when it first looks a name up, and finds it only when it is part of the component.
+import encodings.idna
+import errno
+import socket
+import sys
+
+from wit_world import exports
+
+
+def resolve(name):
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return " ".join(address[0] for *_, address in found)
+
+
+def ask(connection):
+    with connection:
+        connection.sendall(b"ping")
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while received := connection.recv(4096):
+            answer += received
+    return answer.decode()
+
+
+def connect(address):
+    return ask(socket.create_connection(parsed(address)))
+
+
+def connect_name(name, port):
+    return ask(socket.create_connection((name, int(port))))
+
+
+def listen(address, count):
+    with socket.create_server(parsed(address)) as server:
+        print("listening on", shown(server.getsockname()), flush=True)
+        for _ in range(int(count)):
+            connection, client = server.accept()
+            print("accepted", shown(client), flush=True)
+            with connection:
+                connection.sendall(connection.recv(4096))
+    return count
+
+
+def udp_ask(address):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.sendto(b"ping", parsed(address))
+        return peer.recv(4096).decode()
+
+
+def udp_serve(address, count):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(parsed(address))
+        print("listening on", shown(server.getsockname()), flush=True)
+        for _ in range(int(count)):
+            datagram, client = server.recvfrom(4096)
+            server.sendto(datagram, client)
+    return count
+
+
+def parsed(address):
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def shown(address):
+    return f"{address[0]}:{address[1]}"
+
+
+ATTEMPTS = {
+    "resolve": resolve,
+    "connect": connect,
+    "connect-name": connect_name,
+    "listen": listen,
+    "udp-ask": udp_ask,
+    "udp-serve": udp_serve,
+}
+
+
+def named(error):
+    if isinstance(error, socket.gaierror):
+        return "gaierror"
+    return errno.errorcode.get(error.errno, str(error))
+
+
+def attempts(words):
+    attempt = []
+    for word in [*words, "then"]:
+        if word != "then":
+            attempt.append(word)
+            continue
+        yield attempt
+        attempt = []
+
+
+class Run(exports.Run):
+    def run(self):
+        for name, *words in attempts(sys.argv[1:]):
+            try:
+                print("ok", ATTEMPTS[name](*words), flush=True)
+            except OSError as error:
+                print(named(error), "at", name, flush=True)

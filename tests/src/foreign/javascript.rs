@@ -1,0 +1,26 @@
+//! The component in JavaScript.
+
+use super::Recipe;
+use crate::tools;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What the component was written for.
+const VERSION: &str = "0.4.5";
+
+pub(super) fn build() -> Result<PathBuf, String> {
+    let recipe = Recipe {
+        language: "javascript",
+        source: "javascript/tries.js",
+    };
+    recipe.built(|folder, output| {
+        let packages = tools::installed_from_npm("componentize-qjs", VERSION)?;
+        let mut command = Command::new(packages.join("node_modules/.bin/componentize-qjs"));
+        command
+            .args(["--sync", "--wit", "wit", "--world", "guest"])
+            .args(["--js", "tries.js", "--output"])
+            .arg(output)
+            .current_dir(folder);
+        tools::run(&mut command).map(drop)
+    })
+}

@@ -1,0 +1,143 @@
+//! Components that know nothing of sockbox. Their sources are in `tests/components`.
+
+mod javascript;
+mod python;
+mod rust;
+
+use crate::paths;
+use crate::program::Program;
+use crate::text::announce;
+use crate::tools;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// A component that makes attempts on the network, and tells what came of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// With plain bindings of WASI. It tries everything: `tests/components/tries` has the list.
+    Rust,
+    /// With Python's own sockets, which are those of wasi-libc. It has some of the attempts.
+    Python,
+    /// With WASI's functions as JavaScript sees them. It has the same attempts as that in Python.
+    JavaScript,
+}
+
+impl Foreign {
+    /// The component's file, built first if need be: that takes a minute for each language, once.
+    ///
+    /// # Panics
+    /// When it can't be built: without the network, the first time.
+    pub fn component(self) -> &'static Path {
+        static RUST: OnceLock<PathBuf> = OnceLock::new();
+        static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+        static JAVASCRIPT: OnceLock<PathBuf> = OnceLock::new();
+        let (place, build): (_, fn() -> Result<PathBuf, String>) = match self {
+            Self::Rust => (&RUST, rust::build),
+            Self::Python => (&PYTHON, python::build),
+            Self::JavaScript => (&JAVASCRIPT, javascript::build),
+        };
+        place.get_or_init(|| {
+            build().unwrap_or_else(|reason| {
+                panic!("the component in {self:?} can't be built: {reason}")
+            })
+        })
+    }
+}
+
+impl Foreign {
+    /// `sockbox run` of it with these flags, and these attempts, with spaces between the words.
+    pub fn run(self, flags: &[&str], attempts: &str) -> Program {
+        Program::sockbox(["run"])
+            .args(flags)
+            .args([self.component()])
+            .args(attempts.split_whitespace())
+    }
+}
+
+/// A component that is built from one source file by a program for its language.
+struct Recipe {
+    /// As people call it.
+    language: &'static str,
+    /// Its source, inside `tests/components`.
+    source: &'static str,
+}
+
+impl Recipe {
+    /// Build the component unless it is there and as current as what it is made of. `build` is given a
+    /// folder with the source, and the WIT in `wit`, and writes the component's file there.
+    fn built(
+        &self,
+        build: impl FnOnce(&Path, &Path) -> Result<(), String>,
+    ) -> Result<PathBuf, String> {
+        let folder = tools::folder()?;
+        let component = folder.join(format!("tries-{}.wasm", self.language));
+        let _lock = tools::lock(&component.with_extension("lock"))?;
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let source = tests.join("components").join(self.source);
+        let world = tests.join("components/wit/world.wit");
+        let deps = tests.join("../wit/deps");
+        let newest_part = written(&source).max(written(&world)).max(newest_in(&deps)?);
+        if written(&component) > newest_part {
+            return Ok(component);
+        }
+        announce(&format!("building the component in {}", self.language));
+        let fresh = tempfile::tempdir_in(&folder)
+            .map_err(|error| format!("no folder can be made: {error}"))?;
+        let place = fresh.path();
+        copy(&source, &place.join(source.file_name().unwrap_or_default()))?;
+        copy(&world, &place.join("wit/world.wit"))?;
+        for file in files_in(&deps)? {
+            copy(
+                &file,
+                &place
+                    .join("wit/deps")
+                    .join(file.file_name().unwrap_or_default()),
+            )?;
+        }
+        let output = place.join("component.wasm");
+        build(place, &output)?;
+        let rename = fs::rename(&output, &component);
+        rename.map_err(|error| format!("{} can't be made: {error}", component.display()))?;
+        Ok(component)
+    }
+}
+
+/// When a file was written; None, which is before all else, if there is no such file.
+fn written(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
+}
+
+fn newest_in(folder: &Path) -> Result<Option<SystemTime>, String> {
+    Ok(files_in(folder)?
+        .iter()
+        .filter_map(|file| written(file))
+        .max())
+}
+
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(folder)
+        .map_err(|error| format!("{} can't be read: {error}", folder.display()))?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    // Folders are packages that none of these components imports.
+    Ok(paths.filter(|path| path.is_file()).collect())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let folder = to.parent().unwrap_or(to);
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::copy(from, to))
+        .map(drop)
+        .map_err(|error| format!("{} can't be copied: {error}", from.display()))
+}
+
+/// The workspace's folder.
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The folder that cargo builds in.
+fn target() -> PathBuf {
+    paths::target_dir()
+}
