@@ -328,16 +328,16 @@ fn a_server_that_speaks_no_tls() {
         peer.send("HTTP/1.1 400 Bad Request\r\n\r\n")
     });
     let url = format!("https://{}/", plain.address());
-    fetch(&["-k", &url]).assert_failure(35, &["isn't TLS"]);
+    fetch(&[&url]).assert_failure(35, &["isn't TLS"]);
     let gone = RawPeer::start(|peer: &mut Peer| peer.read_some().map(drop));
     let url = format!("https://{}/", gone.address());
-    fetch(&["-k", &url]).assert_failure(35, &["closed"]);
+    fetch(&[&url]).assert_failure(35, &["closed"]);
     let reset = RawPeer::start(|peer: &mut Peer| {
         peer.read_some()?;
         peer.reset_at_end()
     });
     let url = format!("https://{}/", reset.address());
-    fetch(&["-k", &url]).assert_failure(35, &["reset"]);
+    fetch(&[&url]).assert_failure(35, &["reset"]);
 }
 
 #[test]

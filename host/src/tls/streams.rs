@@ -87,6 +87,12 @@ impl Output {
             closed: false,
         }
     }
+
+    /// A failure is told once; then it is the end.
+    fn fail(&mut self, broken: &Broken) -> StreamError {
+        self.closed = true;
+        self.shared.told(broken)
+    }
 }
 
 #[async_trait]
@@ -108,22 +114,23 @@ impl OutputStream for Output {
     }
 
     fn flush(&mut self) -> StreamResult<()> {
-        // What was written is on its way.
-        self.check_write().map(drop)
+        if self.closed {
+            return Err(StreamError::Closed);
+        }
+        // What was written is on its way; what is held back for more isn't.
+        let sent = self.shared.session().try_send();
+        sent.map(drop).map_err(|broken| self.fail(&broken))
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
         if self.closed {
             return Err(StreamError::Closed);
         }
-        let sent = self.shared.session().try_send();
-        match sent {
+        let room = self.shared.session().has_room();
+        match room {
             Ok(true) => Ok(MOST_WRITTEN),
             Ok(false) => Ok(0),
-            Err(broken) => {
-                self.closed = true;
-                Err(self.shared.told(&broken))
-            }
+            Err(broken) => Err(self.fail(&broken)),
         }
     }
 }

@@ -165,6 +165,8 @@ impl Bench {
     async fn shake_hands(&mut self) {
         let done = self.until(|session, cx| session.poll_handshake(cx)).await;
         assert!(done.is_ok(), "{done:?}");
+        let left = self.until(|session, cx| session.poll_sent(cx)).await;
+        left.unwrap();
     }
 
     /// Read until there is no more.
@@ -204,6 +206,26 @@ async fn bytes_go_both_ways_however_few_at_once() {
     let (read, end) = bench.read_all().await;
     assert!(read == sent);
     assert!(matches!(end, Ok(Read::End)));
+}
+
+#[tokio::test]
+async fn the_handshakes_last_words_leave_with_the_first_that_follow() {
+    let mut bench = Bench::new();
+    let done = bench.until(|session, cx| session.poll_handshake(cx)).await;
+    assert!(done.is_ok(), "{done:?}");
+    assert!(bench.server.is_handshaking(), "the server waits for them");
+    assert!(bench.session.has_room().unwrap());
+    assert_eq!(bench.to_server.room(), ROOM, "and nothing is on the way");
+    bench.session.write(b"first").unwrap();
+    bench.pump();
+    assert_eq!(bench.read, b"first");
+    // Whoever has nothing to say lets them go when it listens.
+    let mut bench = Bench::new();
+    let done = bench.until(|session, cx| session.poll_handshake(cx)).await;
+    assert!(done.is_ok(), "{done:?}");
+    assert!(matches!(bench.session.read(1), Ok(Read::Nothing)));
+    bench.pump();
+    assert!(!bench.server.is_handshaking());
 }
 
 #[tokio::test]
