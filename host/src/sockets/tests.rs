@@ -1,7 +1,6 @@
 //! Sockets of our own beside wasmtime-wasi's: asked the same, they answer the same.
 
 use super::calls::Calls;
-use crate::audit::RunId;
 use crate::limits::Limits;
 use crate::network::Network;
 use crate::policy::Policy;
@@ -11,7 +10,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use wasmtime::Store;
 use wasmtime::component::{Resource, ResourceAny, Val};
-use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::sockets::instance_network::Host as _;
 use wasmtime_wasi::p2::bindings::sockets::network::IpAddressFamily;
 use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;

@@ -199,7 +199,6 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
     use wasmtime::{Engine, Store};
-    use wasmtime_wasi::WasiCtxBuilder;
     use wasmtime_wasi::p2::Pollable as _;
     use wasmtime_wasi::p2::bindings::sockets::instance_network::Host as _;
 
