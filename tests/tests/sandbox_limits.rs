@@ -254,11 +254,11 @@ fn bytes_sent_are_those_of_all_connections() {
 #[test]
 fn handles_and_resources() {
     for flag in ["--max-handles", "--max-resources"] {
-        let flags = [flag, "100"];
+        let flags = [flag, "1000"];
         let finished = tries(&flags, "pollables 50");
         finished.assert_quiet_success().assert_stdout(b"ok 50\n");
         // There is no error code for it: the component ends.
-        let finished = tries(&flags, "pollables 101");
+        let finished = tries(&flags, "pollables 1001");
         finished.assert_code(63).assert_stdout(b"");
         assert_told(&finished, flag);
     }
@@ -267,16 +267,28 @@ fn handles_and_resources() {
 #[test]
 fn the_last_handle_and_one_more() {
     for flag in ["--max-handles", "--max-resources"] {
-        // What the component has from the start counts too, so that its number has to be found.
-        let most = (50..=100)
-            .rev()
-            .find(|count| tries(&[flag, "100"], &format!("pollables {count}")).code() == 0);
-        let most = most.expect("a number that fits");
-        let limit = |limit: u32| limit.to_string();
-        tries(&[flag, &limit(99)], &format!("pollables {most}")).assert_code(63);
-        tries(&[flag, &limit(100)], &format!("pollables {most}")).assert_code(0);
-        tries(&[flag, &limit(100)], &format!("pollables {}", most + 1)).assert_code(63);
-        tries(&[flag, &limit(101)], &format!("pollables {}", most + 1)).assert_code(0);
+        let code = |limit: u32, count: u32| {
+            tries(&[flag, &limit.to_string()], &format!("pollables {count}")).code()
+        };
+        // What the component has from the start counts too, and a pollable may be more than one thing, so
+        // that the number has to be found.
+        let (mut too_few, mut enough) = (0, 1000);
+        while enough - too_few > 1 {
+            let limit = (too_few + enough) / 2;
+            match code(limit, 50) {
+                0 => enough = limit,
+                _ => too_few = limit,
+            }
+        }
+        assert!(enough > 50, "{flag} {enough}");
+        assert_eq!(code(enough - 1, 50), 63, "{flag} {enough} less one");
+        assert_eq!(code(enough, 50), 0, "{flag} {enough}");
+        assert_eq!(
+            code(enough, 51),
+            63,
+            "{flag} {enough}, and one pollable more"
+        );
+        assert_eq!(code(enough + 1, 50), 0, "{flag} {enough} and one");
     }
 }
 

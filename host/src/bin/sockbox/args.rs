@@ -50,7 +50,7 @@ by the policy, 134 the component trapped.";
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Fetch(Box<Fetch>),
-    Serve(Serve),
+    Serve(Box<Serve>),
     Run(Box<Run>),
     Inspect(Inspect),
     Compile(Compile),

@@ -38,7 +38,7 @@ fn main() {
     let (silent, verbose) = (args.command.silent(), args.command.verbose());
     let done = match args.command {
         Command::Fetch(fetch) => fetch::run(*fetch),
-        Command::Serve(serve) => serve::run(serve).map(|()| 0),
+        Command::Serve(serve) => serve::run(*serve).map(|()| 0),
         Command::Run(run) => run::run(*run),
         Command::Inspect(inspect) => inspect::run(inspect).map(|()| 0),
         Command::Compile(compile) => compile::run(compile).map(|()| 0),

@@ -167,7 +167,7 @@ mod tests {
 
     fn parse(words: &str) -> Result<Serve, ErrorKind> {
         match Args::try_parse_from(words.split(' ')).map(|args| args.command) {
-            Ok(Command::Serve(serve)) => Ok(serve),
+            Ok(Command::Serve(serve)) => Ok(*serve),
             Ok(other) => panic!("{words:?} is {other:?}"),
             Err(error) => Err(error.kind()),
         }
