@@ -68,6 +68,10 @@ fn every_decision_and_every_byte_is_recorded() {
         json!({"event": "decision", "operation": operation, "target": target, "verdict": "denied",
             "reason": "no rule grants it", "flag": flag})
     };
+    // It is at an address that localhost has, and so that is what it is called.
+    let flag = format!("--allow-connect localhost:{}", tripwire.address().port());
+    let mut other = refused("connect", &denied, flag);
+    other["name"] = json!("localhost");
     // Where localhost is two addresses, the other one may have been tried before.
     let last = decisions.len();
     assert_eq!(decisions[0], &allowed("resolve", "localhost"));
@@ -75,7 +79,7 @@ fn every_decision_and_every_byte_is_recorded() {
         decisions[last - 4..],
         [
             &connect,
-            &refused("connect", &denied, format!("--allow-connect {denied}")),
+            &other,
             &connect,
             &refused(
                 "resolve",

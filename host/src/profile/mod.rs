@@ -8,7 +8,7 @@ mod pin;
 
 pub use dir::{Dir, DirError};
 pub use env::{EnvError, EnvVar};
-pub use file::{PolicyFile, PolicyFileError};
+pub use file::{MAX_FILE_BYTES, PolicyFile, PolicyFileError};
 pub use listen::{ListenAs, ListenAsError};
 pub use pin::{Pin, PinError};
 
