@@ -3,7 +3,7 @@
 use super::{AuditEvent, AuditSink};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -47,13 +47,14 @@ pub struct JsonLines {
 
 struct Shared {
     /// None as soon as it is finished.
-    queue: Mutex<Option<SyncSender<AuditEvent>>>,
+    queue: Mutex<Option<Sender<AuditEvent>>>,
     done: Mutex<Receiver<io::Result<()>>>,
     counts: Arc<Counts>,
 }
 
 #[derive(Default)]
 struct Counts {
+    waiting: AtomicU64,
     accepted: AtomicU64,
     written: AtomicU64,
     lost: AtomicU64,
@@ -77,7 +78,9 @@ impl JsonLines {
     /// # Errors
     /// The system has no thread to give.
     pub fn new(writer: impl Write + Send + 'static) -> io::Result<JsonLines> {
-        let (queue, events) = mpsc::sync_channel(MAX_WAITING);
+        // Bounded by counting: a channel with a bound makes room for as many from the start, which takes
+        // longer than a small run does.
+        let (queue, events) = mpsc::channel();
         let (tell, done) = mpsc::channel();
         let counts = Arc::new(Counts::default());
         let counting = counts.clone();
@@ -117,13 +120,19 @@ impl AuditSink for JsonLines {
     fn record(&self, event: &AuditEvent) {
         let counts = &self.shared.counts;
         let queue = locked(&self.shared.queue);
-        let sent = queue.as_ref().map(|queue| queue.try_send(event.clone()));
-        match sent {
-            Some(Ok(())) => counts.accepted.fetch_add(1, Ordering::SeqCst),
-            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => {
-                counts.lost.fetch_add(1, Ordering::SeqCst)
+        // Counted under the lock, and by the writer only downwards.
+        let has_room = counts.waiting.load(Ordering::SeqCst) < MAX_WAITING as u64;
+        let queue = queue.as_ref().filter(|_| has_room);
+        counts.waiting.fetch_add(1, Ordering::SeqCst);
+        let sent = queue.is_some_and(|queue| queue.send(event.clone()).is_ok());
+        let count = match sent {
+            true => &counts.accepted,
+            false => {
+                counts.waiting.fetch_sub(1, Ordering::SeqCst);
+                &counts.lost
             }
         };
+        count.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -140,6 +149,7 @@ fn write(events: &Receiver<AuditEvent>, writer: impl Write, counts: &Counts) -> 
             writeln!(writer, r#"{{"event":"lost","lines":{}}}"#, lost - told)?;
             told = lost;
         }
+        counts.waiting.fetch_sub(1, Ordering::SeqCst);
         writeln!(writer, "{}", event.to_json())?;
         waiting += 1;
         next = events.try_recv().ok();
