@@ -2,6 +2,8 @@
 //! of WASI, and one with TLS.
 
 use crate::exports::Wasi;
+use crate::in_place::{self, Aligned};
+use std::sync::atomic::AtomicBool;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Result, ensure};
 
@@ -12,18 +14,21 @@ static PLAIN: &[u8] = include_bytes!(env!("SOCKBOX_COMPONENT_WASM"));
 /// empty where wasmtime's compiler cannot compile for it ahead of time.
 static V0_2: Embedded = Embedded {
     wasm: include_bytes!(env!("SOCKBOX_TLS_COMPONENT_WASM")),
-    cwasm: include_bytes!(env!("SOCKBOX_TLS_COMPONENT_CWASM")),
+    cwasm: &Aligned(*include_bytes!(env!("SOCKBOX_TLS_COMPONENT_CWASM"))),
+    taken: AtomicBool::new(false),
 };
 
 /// The same for WASI 0.3, `target/sockbox-wasi-0.3.wasm`.
 static V0_3: Embedded = Embedded {
     wasm: include_bytes!(env!("SOCKBOX_WASI_0_3_COMPONENT_WASM")),
-    cwasm: include_bytes!(env!("SOCKBOX_WASI_0_3_COMPONENT_CWASM")),
+    cwasm: &Aligned(*include_bytes!(env!("SOCKBOX_WASI_0_3_COMPONENT_CWASM"))),
+    taken: AtomicBool::new(false),
 };
 
 struct Embedded {
     wasm: &'static [u8],
-    cwasm: &'static [u8],
+    cwasm: &'static Aligned<[u8]>,
+    taken: AtomicBool,
 }
 
 fn embedded(wasi: Wasi) -> &'static Embedded {
@@ -46,7 +51,8 @@ pub(crate) fn wasm_with_tls() -> &'static [u8] {
     V0_2.wasm
 }
 
-/// Loads the component into an engine made from [`engine::config`](crate::engine::config).
+/// Loads the component into an engine made from [`engine::config`](crate::engine::config) and
+/// [`in_place::prepare`].
 ///
 /// # Errors
 ///
@@ -54,17 +60,17 @@ pub(crate) fn wasm_with_tls() -> &'static [u8] {
 /// different configuration.
 #[allow(unsafe_code, reason = "native code is loaded")]
 pub(crate) fn load(engine: &Engine, wasi: Wasi) -> Result<Component> {
-    let Embedded { wasm, cwasm } = *embedded(wasi);
+    let Embedded { wasm, cwasm, taken } = embedded(wasi);
     ensure!(
         !wasm.is_empty(),
         "this build of sockbox embeds no component"
     );
-    if cwasm.is_empty() {
+    if cwasm.0.is_empty() {
         return Component::new(engine, wasm);
     }
     // SAFETY: build.rs had these bytes from wasmtime's `precompile_component`, and they have been
     // part of the program ever since.
-    unsafe { Component::deserialize(engine, cwasm) }
+    unsafe { in_place::load(engine, cwasm, taken) }
 }
 
 #[cfg(test)]
@@ -76,8 +82,10 @@ mod tests {
     fn the_embedded_components_load_without_a_compiler() {
         assert!(!wasm(Wasi::V0_2).is_empty());
         for wasi in [Wasi::V0_2, Wasi::V0_3] {
-            let engine = Engine::new(&engine::config(wasi == Wasi::V0_3)).unwrap();
-            assert!(!embedded(wasi).cwasm.is_empty(), "compiled at build time");
+            let mut config = engine::config(wasi == Wasi::V0_3);
+            in_place::prepare(&mut config);
+            let engine = Engine::new(&config).unwrap();
+            assert!(!embedded(wasi).cwasm.0.is_empty(), "compiled at build time");
             load(&engine, wasi).unwrap();
         }
     }

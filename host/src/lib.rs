@@ -71,6 +71,7 @@ mod error;
 mod exhausted;
 mod exports;
 mod fetch;
+mod in_place;
 pub mod inspect;
 mod instance;
 pub mod limits;

@@ -7,6 +7,7 @@ use crate::component;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::exports::{ExportsPre, Wasi};
+use crate::in_place;
 use crate::instance::InstanceBuilder;
 use crate::load::{self, first_line, link, load};
 use crate::lookup::HasLookup;
@@ -192,7 +193,9 @@ impl SandboxBuilder {
     /// - [`Error::NotRunnable`]: it isn't a component, or not a build of this one.
     /// - [`Error::Internal`]: the machine can't run it, for lack of memory for example.
     pub fn build(self) -> Result<Sandbox> {
-        let engine = Engine::new(&engine::config(self.wasi == Wasi::V0_3)).map_err(internal)?;
+        let mut config = engine::config(self.wasi == Wasi::V0_3);
+        in_place::prepare(&mut config);
+        let engine = Engine::new(&config).map_err(internal)?;
         let linker = linker(&engine, self.wasi).map_err(internal)?;
         let cache = self.cache.map(Cache::new);
         let file = match &self.source {
