@@ -194,10 +194,16 @@ fn the_machine_does_not_trust_whoever_likes() {
         assert_page(&finished);
     }
     assert_page(&fetch(&["--capath", text(&folder), &url]));
-    Program::sockbox(["fetch", &url])
-        .env("SSL_CERT_FILE", "/nobody/has/this")
-        .run()
-        .assert_failure(77, &["/nobody/has/this"]);
+    for variable in ["SSL_CERT_FILE", "CURL_CA_BUNDLE"] {
+        let fetch = |url: &str| {
+            let program = Program::sockbox(["fetch", url]);
+            program.env(variable, "/nobody/has/this").run()
+        };
+        fetch(&url).assert_failure(77, &["/nobody/has/this"]);
+        // Who needs nobody's certificate isn't kept from anything by it.
+        let plain = RawPeer::answering(PAGE);
+        fetch(&plain.url("/")).assert_code(0);
+    }
 }
 
 #[test]

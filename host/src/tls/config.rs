@@ -3,7 +3,7 @@
 use super::certificate::Certificate;
 use super::failure::{Failure, TlsFailure};
 use super::identity::Identity;
-use super::roots::{SystemRoots, Trusted, of_file, of_folder};
+use super::roots::{LateRoots, Trusted, of_file, of_folder};
 use super::verifier::{Anybody, Named};
 use crate::error::Result;
 use rustls::client::WebPkiServerVerifier;
@@ -12,7 +12,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::{RootCertStore, SupportedProtocolVersion};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How a run speaks TLS: whom it trusts, and whom it is to servers that ask.
@@ -58,7 +58,7 @@ type Observer = Arc<dyn Fn(&TlsHandshake) + Send + Sync>;
 
 #[derive(Clone)]
 enum Trust {
-    System(SystemRoots),
+    Late(LateRoots),
     Given(Trusted),
     Verifier(Arc<dyn ServerCertVerifier>),
     Anybody,
@@ -114,13 +114,21 @@ impl TlsConfig {
     /// The default: see [`TlsConfig`].
     pub fn new() -> TlsConfig {
         TlsConfig {
-            trust: Trust::System(SystemRoots::default()),
+            trust: Trust::Late(LateRoots::default()),
             identity: None,
             identity_hosts: None,
             min: TlsVersion::V1_2,
             max: TlsVersion::V1_3,
             observer: None,
         }
+    }
+
+    /// Trust the certificates in this PEM file in place of the system's, as if `SSL_CERT_FILE` named it. It
+    /// is read when it is first needed: if it is of no use, the first connection fails
+    /// ([`Error::Trust`](crate::Error::Trust)).
+    pub fn system_file(mut self, file: impl Into<PathBuf>) -> TlsConfig {
+        self.trust = Trust::Late(LateRoots::of_file(file.into()));
+        self
     }
 
     /// Trust the certificates in this PEM file, and those given so before, in place of the system's: as
@@ -220,7 +228,7 @@ impl TlsConfig {
     /// Begin to read the system's authorities, in a thread of its own, if they are what is trusted. They
     /// are read when they are needed in any case; this is for those who know before.
     pub fn prepare(&self) {
-        if let Trust::System(roots) = &self.trust
+        if let Trust::Late(roots) = &self.trust
             && !roots.are_known()
         {
             let roots = roots.clone();
@@ -233,7 +241,7 @@ impl TlsConfig {
 
     /// Whether what is trusted has still to be read, which waits for the disk.
     pub(super) fn has_to_read(&self) -> bool {
-        matches!(&self.trust, Trust::System(roots) if !roots.are_known())
+        matches!(&self.trust, Trust::Late(roots) if !roots.are_known())
     }
 
     /// What checks certificates.
@@ -244,7 +252,7 @@ impl TlsConfig {
         let trusted = match &self.trust {
             Trust::Verifier(verifier) => return Ok(verifier.clone()),
             Trust::Anybody => return Ok(Arc::new(Anybody(provider.clone()))),
-            Trust::System(roots) => roots.read()?,
+            Trust::Late(roots) => roots.read()?,
             Trust::Given(trusted) => trusted.clone(),
         };
         let builder = WebPkiServerVerifier::builder_with_provider(trusted.roots, provider.clone());
@@ -306,7 +314,7 @@ impl TlsConfig {
 impl fmt::Debug for TlsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let trust = match &self.trust {
-            Trust::System(_) => "the system's authorities",
+            Trust::Late(_) => "the system's authorities, or those in a file",
             Trust::Given(_) => "the authorities given",
             Trust::Verifier(_) => "a verifier",
             Trust::Anybody => "anybody",

@@ -43,29 +43,40 @@ impl From<RootCertStore> for Trusted {
     }
 }
 
-/// The system's authorities, read when they are first needed, once for all that share this.
+/// Authorities that are read when they are first needed, once for all that share this: the system's, or
+/// those in a file.
 #[derive(Clone, Default)]
-pub(super) struct SystemRoots(Arc<OnceLock<Result<Trusted, Failure>>>);
+pub(super) struct LateRoots {
+    file: Option<PathBuf>,
+    read: Arc<OnceLock<Result<Trusted, Failure>>>,
+}
 
-impl SystemRoots {
+impl LateRoots {
+    pub(super) fn of_file(file: PathBuf) -> LateRoots {
+        LateRoots {
+            file: Some(file),
+            ..LateRoots::default()
+        }
+    }
+
     /// Whether they were read already.
     pub(super) fn are_known(&self) -> bool {
-        self.0.get().is_some()
+        self.read.get().is_some()
     }
 
     /// Read them, or wait for whoever does.
     pub(super) fn read(&self) -> Result<Trusted, Failure> {
         let read = || {
-            let named = VARIABLES.iter().find_map(env::var_os).map(PathBuf::from);
-            match named {
-                Some(file) => {
-                    let certificates = found(load_native_certs(), &file)?;
-                    Ok(Trusted::from(RootCertStore::empty()).with(certificates))
-                }
-                None => Ok(system().into()),
-            }
+            let certificates = if let Some(file) = &self.file {
+                found(load_certs_from_paths(Some(file), None), file)?
+            } else if let Some(file) = VARIABLES.iter().find_map(env::var_os) {
+                found(load_native_certs(), Path::new(&file))?
+            } else {
+                return Ok(system().into());
+            };
+            Ok(Trusted::from(RootCertStore::empty()).with(certificates))
         };
-        self.0.get_or_init(read).clone()
+        self.read.get_or_init(read).clone()
     }
 }
 

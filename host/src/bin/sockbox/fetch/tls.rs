@@ -7,7 +7,6 @@ use crate::exit::Failure;
 use crate::stderr;
 use sockbox::{TlsConfig, TlsHandshake, TlsVersion};
 use std::env;
-use std::path::PathBuf;
 use url::Url;
 
 /// Where curl looks for whom to trust, if that isn't typed.
@@ -20,17 +19,17 @@ const BUNDLE: &str = "CURL_CA_BUNDLE";
 pub fn config(args: &Fetch, console: &Console) -> Result<TlsConfig, Failure> {
     let typed = &args.tls;
     let mut config = TlsConfig::new();
-    let bundle = match (&typed.cacert, &typed.capath) {
-        (None, None) => env::var_os(BUNDLE).map(PathBuf::from),
-        (file, _) => file.clone(),
-    };
     if typed.insecure {
         config = config.dangerously_trust_anybody();
         console.alarm(format_args!(
             "-k: no certificate is checked: whoever is in between can read what is sent, and answer"
         ));
     } else {
-        if let Some(file) = bundle {
+        // Unlike what is typed, it is in the environment of those who fetch no secure page too.
+        if let Some(file) = env::var_os(BUNDLE) {
+            config = config.system_file(file);
+        }
+        if let Some(file) = &typed.cacert {
             config = config.trust_file(file)?;
         }
         if let Some(folder) = &typed.capath {
