@@ -32,13 +32,14 @@ use crate::record::Record;
 use crate::runtime::block_on;
 use crate::signals::Signals;
 use crate::watch::Watch;
-use console::blocking;
 use plan::{Plan, Task};
 use session::Session;
+use sockbox::Sandbox;
+use std::mem;
 use std::rc::Rc;
 use std::time::Instant;
 use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{JoinSet, LocalSet, spawn_blocking};
 use transfer::Transfer;
 
 /// Gives the exit code, where what has failed was told already.
@@ -65,13 +66,19 @@ pub fn run(args: Fetch) -> Result<i32, Failure> {
 
 /// Do all of it, and give the exit code of the last transfer that has failed.
 async fn all(args: Fetch, watch: &Watch) -> Result<u8, Failure> {
-    let ready = blocking(move || Ok(prepare(args))).await;
-    let (plan, tasks) = ready.map_err(Failure::system)??;
-    if plan.args.parallel {
-        in_parallel(plan.into(), watch, tasks).await
+    let ready = spawn_blocking(move || prepare(args));
+    // Meanwhile, on this thread.
+    let sandbox = Sandbox::new()?;
+    let ready = ready.await.map_err(|failed| Failure::system(failed.into()));
+    let (plan, tasks) = ready??;
+    let code = if plan.args.parallel {
+        in_parallel(&sandbox, plan.into(), watch, tasks).await
     } else {
-        one_by_one(&plan, watch, &tasks).await
-    }
+        one_by_one(&sandbox, &plan, watch, &tasks).await
+    };
+    // The process ends, and what is taken apart by it need not be taken apart before.
+    mem::forget(sandbox);
+    code
 }
 
 /// Read what the options name: that may be standard input, and take its time.
@@ -82,9 +89,14 @@ fn prepare(args: Fetch) -> Result<(Plan, Vec<Task>), Failure> {
 }
 
 /// One instance fetches all, and may use connections again.
-async fn one_by_one(plan: &Plan, watch: &Watch, tasks: &[Task]) -> Result<u8, Failure> {
+async fn one_by_one(
+    sandbox: &Sandbox,
+    plan: &Plan,
+    watch: &Watch,
+    tasks: &[Task],
+) -> Result<u8, Failure> {
     let urls = tasks.iter().map(|task| task.url.as_str());
-    let mut session = Session::new(plan, watch, urls)?;
+    let mut session = Session::new(sandbox, plan, watch, urls)?;
     let mut code = 0;
     for task in tasks {
         let transfer = Transfer::new(plan, task, Instant::now());
@@ -94,13 +106,18 @@ async fn one_by_one(plan: &Plan, watch: &Watch, tasks: &[Task]) -> Result<u8, Fa
 }
 
 /// Each has an instance of its own, which may do nothing for the others.
-async fn in_parallel(plan: Rc<Plan>, watch: &Watch, tasks: Vec<Task>) -> Result<u8, Failure> {
+async fn in_parallel(
+    sandbox: &Sandbox,
+    plan: Rc<Plan>,
+    watch: &Watch,
+    tasks: Vec<Task>,
+) -> Result<u8, Failure> {
     let queued = Instant::now();
     let turns = Rc::new(Semaphore::new(plan.args.parallel_max.into()));
     let mut running = JoinSet::new();
     let local = LocalSet::new();
     for task in tasks {
-        let mut session = Session::new(&plan, watch, [task.url.as_str()])?;
+        let mut session = Session::new(sandbox, &plan, watch, [task.url.as_str()])?;
         let (plan, turns) = (plan.clone(), turns.clone());
         running.spawn_local_on(
             async move {

@@ -7,13 +7,12 @@ use super::write_out::Format;
 use super::{data, input, names, tls};
 use crate::args::{Fetch, SaveAs};
 use crate::exit::Failure;
-use sockbox::{Sandbox, TlsConfig};
+use sockbox::TlsConfig;
 use std::path::{Path, PathBuf};
 
 /// What all transfers share.
 pub struct Plan {
     pub args: Fetch,
-    pub sandbox: Sandbox,
     pub tls: TlsConfig,
     pub template: Template,
     pub format: Option<Format>,
@@ -83,7 +82,6 @@ impl Plan {
             Some(path) => Some(HeadersFile::open(path, args.create_dirs)?),
         };
         Ok(Plan {
-            sandbox: Sandbox::new()?,
             tls,
             heads: heads(&args),
             template,

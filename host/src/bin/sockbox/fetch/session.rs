@@ -20,6 +20,7 @@ pub struct Session {
 impl Session {
     /// One that may fetch `urls`, and what else was granted.
     pub fn new<'a>(
+        sandbox: &Sandbox,
         plan: &Plan,
         watch: &Watch,
         urls: impl IntoIterator<Item = &'a str>,
@@ -34,7 +35,7 @@ impl Session {
             }
         }
         Ok(Session {
-            sandbox: plan.sandbox.clone(),
+            sandbox: sandbox.clone(),
             profile,
             watch: watch.clone(),
             tls: plan.tls.clone(),
