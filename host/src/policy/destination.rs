@@ -291,7 +291,9 @@ impl FromStr for Hosts {
         if text.contains('/') {
             return text.parse().map(Hosts::Range);
         }
-        if looks_like_ports(text) {
+        // Half of `example.com:80,443`, which was split at its comma. (Such numbers are addresses too, of
+        // the block `0.0.0.0/16`, where nobody is.)
+        if Ports::is_one_or_a_range(text) {
             return Err(RuleError::BarePorts {
                 text: text.to_owned(),
             });
@@ -308,14 +310,6 @@ impl FromStr for Hosts {
             _ => text.parse().map(Hosts::One),
         }
     }
-}
-
-/// Whether a text that stands where a host does is rather a port, or a range of them: half of
-/// `example.com:80,443`, which was split at its comma. (Such numbers are addresses too, of the block
-/// `0.0.0.0/16`, where nobody is.)
-fn looks_like_ports(text: &str) -> bool {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    first.parse::<u16>().is_ok() && last.parse::<u16>().is_ok()
 }
 
 impl FromStr for Range {

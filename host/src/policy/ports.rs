@@ -54,6 +54,13 @@ impl Ports {
         }
     }
 
+    /// Whether a text has the shape of one port or of a range, whichever way round: what stands between
+    /// two commas in `80,443,8000-8100`.
+    pub fn is_one_or_a_range(text: &str) -> bool {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        first.parse::<u16>().is_ok() && last.parse::<u16>().is_ok()
+    }
+
     /// Read ports of this machine's own: 0 is one, which the system is to choose.
     pub(super) fn with_zero(text: &str) -> Result<Ports, RuleError> {
         parse(text, 0)

@@ -4,7 +4,7 @@ use crate::exit::Failure;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
 use sockbox::limits::{Limit, Limits, Unit};
-use sockbox::policy::{Denied, Deny, Destination, Endpoint, Names, Range, Rule};
+use sockbox::policy::{Denied, Deny, Destination, Endpoint, Names, Ports, Range, Rule};
 use sockbox::profile::{Pin, PolicyFile};
 use sockbox::{Policy, Profile};
 use std::error::Error;
@@ -180,7 +180,7 @@ fn list<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<List<T>, String> {
     let mut items: Vec<String> = Vec::new();
     for part in text.split(',') {
         match items.last_mut() {
-            Some(item) if has_ports(item) && are_ports(part) => {
+            Some(item) if has_ports(item) && Ports::is_one_or_a_range(part) => {
                 item.push(',');
                 item.push_str(part);
             }
@@ -195,11 +195,6 @@ fn list<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<List<T>, String> {
 fn has_ports(item: &str) -> bool {
     let behind_host = item.rfind(']').unwrap_or(0);
     item[behind_host..].contains(':')
-}
-
-fn are_ports(text: &str) -> bool {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    first.parse::<u16>().is_ok() && last.parse::<u16>().is_ok()
 }
 
 /// An option for each limit.
