@@ -20,7 +20,7 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::mem;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -217,8 +217,9 @@ impl Subscription {
         woken.store(false, Ordering::SeqCst);
         let input = table.get_mut(&Resource::<DynInputStream>::new_borrow(self.input))?;
         let waker = Waker::from(self.watch.clone());
-        let ready = input.ready();
-        let ready = pin!(ready)
+        let mut ready = input.as_mut().ready();
+        let ready = ready
+            .as_mut()
             .poll(&mut Context::from_waker(&waker))
             .is_ready();
         word_left.store(!ready, Ordering::SeqCst);
@@ -297,10 +298,16 @@ impl Watched {
     }
 }
 
-#[async_trait]
+// As `async_trait` would write it, without a box around the input's own: it is asked at every message.
 impl Pollable for Watched {
-    async fn ready(&mut self) {
-        self.input().ready().await;
+    fn ready<'input, 'future>(
+        &'input mut self,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'future>>
+    where
+        'input: 'future,
+        Self: 'future,
+    {
+        self.input().as_mut().ready()
     }
 }
 
