@@ -50,6 +50,10 @@ impl Rules {
         }
     }
 
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
     /// What a client is sent first. Where lines are what counts it is one, too.
     pub fn welcome(framing: Framing, text: Option<&str>) -> Vec<u8> {
         let mut welcome = text.unwrap_or_default().as_bytes().to_vec();

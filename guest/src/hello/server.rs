@@ -48,8 +48,8 @@ impl<N: Net> Server<N> {
                 Err(reason) => return Err(StartError::Listen { address, reason }),
             }
         }
-        let shared = Rc::new(Shared::new(options));
         let tasks = TaskSet::default();
+        let shared = Rc::new(Shared::new(options, tasks.last()));
         let addresses = listeners.iter().map(Listener::local_addr).collect();
         for listener in listeners {
             let accepting = accept(net.clone(), listener, shared.clone(), tasks.spawner());

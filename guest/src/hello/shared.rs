@@ -4,6 +4,7 @@ use super::event::{Closed, Event, RefuseReason};
 use super::framing::Rules;
 use super::options::Options;
 use crate::net::Instant;
+use crate::rt::Last;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
@@ -46,11 +47,14 @@ pub(super) struct Shared {
     full: RefCell<Vec<Waker>>,
     last_failure: Cell<Option<Instant>>,
     pub(super) events: RefCell<VecDeque<Event>>,
+    /// For those who have something to write: see `converse` in [`super::connection`].
+    pub(super) last: Last,
 }
 
 impl Shared {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &Options, last: Last) -> Self {
         Self {
+            last,
             rules: Rc::new(Rules::new(
                 options.framing,
                 &options.greeting,

@@ -7,7 +7,7 @@ mod race;
 mod tasks;
 
 pub use race::{Either, race};
-pub use tasks::{Spawner, TaskSet};
+pub use tasks::{Last, Spawner, TaskSet};
 
 use crate::net::{Instant, Net};
 use std::future::{Future, poll_fn};

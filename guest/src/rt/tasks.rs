@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,7 @@ pub struct TaskSet {
     tasks: Vec<Option<Task>>,
     free: Vec<usize>,
     spawned: Rc<RefCell<Vec<BoxFuture>>>,
+    last: Last,
     shared: Arc<Shared>,
 }
 
@@ -40,6 +42,27 @@ impl Spawner {
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         self.spawned.borrow_mut().push(Box::pin(future));
         self.shared.wake_set();
+    }
+}
+
+/// Lets a task of a set wait for the others.
+#[derive(Clone, Default)]
+pub struct Last(Rc<RefCell<Vec<Waker>>>);
+
+impl Last {
+    /// Waits until every task that is ready has had its turn. Unlike after
+    /// [`yield_now`](super::yield_now), the task goes on before the network is looked at again.
+    pub async fn turn(&self) {
+        let mut waited = false;
+        poll_fn(|cx| {
+            if waited {
+                return Poll::Ready(());
+            }
+            waited = true;
+            self.0.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 }
 
@@ -98,6 +121,11 @@ impl TaskSet {
         }
     }
 
+    /// What lets a task of this set be the last of its turn.
+    pub fn last(&self) -> Last {
+        self.last.clone()
+    }
+
     /// Whether no task is left.
     pub fn is_empty(&self) -> bool {
         self.tasks.len() == self.free.len() && self.spawned.borrow().is_empty()
@@ -118,25 +146,44 @@ impl TaskSet {
         self.shared.with(|queue| queue.ready.clear());
     }
 
-    /// Gives one turn to every task that was ready when this was called.
+    /// Gives one turn to every task that was ready when this was called, and then another one to those
+    /// that wanted to be the [`Last`].
     ///
     /// A task that wakes itself meanwhile has its next turn at the next call, for which `cx` is
     /// woken: so whoever drives the set can look at the network in between, however busy a task.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
+        // Whoever polls need not be woken before this is done.
+        self.shared.with(|queue| queue.outer = None);
         self.admit();
+        self.give_turns();
+        let last = self.last.0.take();
+        if !last.is_empty() {
+            let later = self.shared.with(|queue| mem::take(&mut queue.ready));
+            last.into_iter().for_each(Waker::wake);
+            self.give_turns();
+            self.shared.with(|queue| {
+                let woken = mem::replace(&mut queue.ready, later);
+                queue.ready.extend(woken);
+            });
+        }
+        let more = self.shared.with(|queue| {
+            queue.outer = Some(cx.waker().clone());
+            !queue.ready.is_empty()
+        });
+        // Who went on as one of the last may want to be that again.
+        if more || !self.spawned.borrow().is_empty() || !self.last.0.borrow().is_empty() {
+            self.shared.wake_set();
+        }
+    }
+
+    /// Gives a turn to every task that is ready now.
+    fn give_turns(&mut self) {
         let turns = self.shared.with(|queue| queue.ready.len());
         for _ in 0..turns {
             let Some(index) = self.shared.with(|queue| queue.ready.pop_front()) else {
                 break;
             };
             self.poll_task(index);
-        }
-        let more = self.shared.with(|queue| {
-            queue.outer = Some(cx.waker().clone());
-            !queue.ready.is_empty()
-        });
-        if more || !self.spawned.borrow().is_empty() {
-            self.shared.wake_set();
         }
     }
 
@@ -177,7 +224,7 @@ impl TaskSet {
 mod tests {
     use super::*;
     use crate::rt::yield_now;
-    use std::future::{pending, poll_fn};
+    use std::future::pending;
 
     fn log() -> Rc<RefCell<Vec<&'static str>>> {
         Rc::default()
@@ -218,6 +265,76 @@ mod tests {
             );
         }
         assert_eq!(*order.borrow(), ["a", "b", "a", "b", "a", "b"]);
+    }
+
+    #[test]
+    fn who_wants_to_be_the_last_goes_on_in_the_same_turn_before_anybodys_second() {
+        let mut tasks = TaskSet::default();
+        let order = log();
+        for (first, second) in [("a1", "a2"), ("b1", "b2")] {
+            let (order, last) = (order.clone(), tasks.last());
+            tasks.spawner().spawn(async move {
+                order.borrow_mut().push(first);
+                last.turn().await;
+                order.borrow_mut().push(second);
+            });
+        }
+        let busy = order.clone();
+        tasks.spawner().spawn(async move {
+            busy.borrow_mut().push("c1");
+            yield_now().await;
+            busy.borrow_mut().push("c2");
+        });
+        assert!(turn(&mut tasks), "one wants another turn");
+        assert_eq!(*order.borrow(), ["a1", "b1", "c1", "a2", "b2"]);
+        assert!(!turn(&mut tasks));
+        assert_eq!(order.borrow().last(), Some(&"c2"));
+        assert!(tasks.is_empty());
+    }
+
+    #[test]
+    fn who_wants_to_be_the_last_again_has_another_turn() {
+        let mut tasks = TaskSet::default();
+        let order = log();
+        let (inner, last) = (order.clone(), tasks.last());
+        tasks.spawner().spawn(async move {
+            for name in ["first", "second", "third"] {
+                last.turn().await;
+                inner.borrow_mut().push(name);
+            }
+        });
+        assert!(turn(&mut tasks), "it is one of the last again");
+        assert!(turn(&mut tasks));
+        assert!(!turn(&mut tasks));
+        assert_eq!(*order.borrow(), ["first", "second", "third"]);
+        assert!(tasks.is_empty());
+    }
+
+    #[test]
+    fn nobody_is_woken_for_those_who_were_the_last() {
+        let mut tasks = TaskSet::default();
+        let last = tasks.last();
+        let kept: Rc<RefCell<Option<Waker>>> = Rc::default();
+        let keep = kept.clone();
+        tasks.spawner().spawn(async move {
+            loop {
+                let mut woken = false;
+                poll_fn(|cx| {
+                    *keep.borrow_mut() = Some(cx.waker().clone());
+                    if mem::replace(&mut woken, true) {
+                        return Poll::Ready(());
+                    }
+                    Poll::Pending
+                })
+                .await;
+                last.turn().await;
+            }
+        });
+        assert!(!turn(&mut tasks));
+        for _ in 0..3 {
+            kept.borrow().as_ref().expect("it waits").wake_by_ref();
+            assert!(!turn(&mut tasks), "it has gone on and waits again");
+        }
     }
 
     #[test]
