@@ -1,6 +1,6 @@
 //! `sockbox serve`: bounds on time, on clients and on memory.
 
-use sockbox_tests::{HelloClient, Serving, eventually};
+use sockbox_tests::{HelloClient, Serving, Signal, eventually};
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::thread;
@@ -257,6 +257,33 @@ fn long_messages_of_many_do_not_use_up_the_memory() {
         assert_eq!(refusal, b"server overloaded\n");
     }
     assert_eq!(server.count_in_log(&["starting anew"]), 0);
+    server.terminate().assert_code(0);
+}
+
+#[test]
+fn a_word_from_everybody_at_once_does_not_use_up_the_memory() {
+    let server = Serving::with(&["--max-memory", "4M", "--quiet"]);
+    let mut clients: Vec<HelloClient> = Vec::new();
+    for _ in 0..300 {
+        let mut client = server.client();
+        client.ask("here\n", "Hello, here!\n");
+        clients.push(client);
+    }
+    // Many long ones, whose answers are more than all the memory; and one short one.
+    for (length, count) in [(1000, 12), (500, 1)] {
+        let word = "x".repeat(length);
+        // When all have been silent for a moment it waits for all of them, and finds all that they have
+        // said meanwhile in one turn.
+        thread::sleep(SECOND / 4);
+        server.process().signal(Signal::STOP);
+        for client in &mut clients {
+            client.send(format!("{word}\n").repeat(count));
+        }
+        server.process().signal(Signal::CONT);
+        for client in &mut clients {
+            client.expect(format!("Hello, {word}!\n").repeat(count));
+        }
+    }
     server.terminate().assert_code(0);
 }
 

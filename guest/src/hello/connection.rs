@@ -27,6 +27,10 @@ const LARGEST_READ: usize = 16 * 1024;
 /// messages, and the bound on what a client that doesn't read makes us keep beside one message.
 const WRITE_SIZE: usize = 16 * 1024;
 
+/// How many bytes of answers may wait until everybody has read. More are written at once: thousands of
+/// clients may have something to say at the same moment, and what waits for all of them isn't counted.
+const GATHERED: usize = 512;
+
 /// How many reads and writes in a row one client gets before the others have their turn: with
 /// messages as short as they can be, a millisecond's work.
 const STEPS_PER_TURN: u32 = 16;
@@ -175,7 +179,9 @@ impl<N: Net> Connection<N> {
                 // First everybody reads, then everybody writes. To write wakes a client, and one that
                 // shares this machine with others falls asleep again until the next write, if that
                 // takes its time: to wake it anew costs as much as all that is done here for a message.
-                self.shared.last.turn().await;
+                if answers.len() <= GATHERED {
+                    self.shared.last.turn().await;
+                }
                 self.send(stream, &framer, &mut answers, 0).await?;
                 // It may have had to read all this time.
                 silence.broken(&self.net);

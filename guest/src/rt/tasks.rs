@@ -141,6 +141,7 @@ impl TaskSet {
     /// Drops every task.
     pub fn clear(&mut self) {
         self.spawned.borrow_mut().clear();
+        self.last.0.borrow_mut().clear();
         self.tasks.clear();
         self.free.clear();
         self.shared.with(|queue| queue.ready.clear());

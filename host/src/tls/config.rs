@@ -225,8 +225,9 @@ impl TlsConfig {
         self
     }
 
-    /// Begin to read the system's authorities, in a thread of its own, if they are what is trusted. They
-    /// are read when they are needed in any case; this is for those who know before.
+    /// Begin to read the system's authorities, or those of [`TlsConfig::system_file`], in a thread of its
+    /// own, if they are what is trusted. They are read when they are needed in any case; this is for those
+    /// who know before.
     pub fn prepare(&self) {
         if let Trust::Late(roots) = &self.trust
             && !roots.are_known()
