@@ -374,7 +374,7 @@ fn a_denial_beats_any_grant() {
         ),
         (
             "--allow-net".to_owned(),
-            format!("--deny-connect [::ffff:127.0.0.0]/104:{port}"),
+            format!("--deny-connect [::ffff:127.0.0.1]:{port}"),
         ),
         (
             format!("--allow-connect localhost:{port} --allow-private"),

@@ -47,8 +47,8 @@ pub enum Hosts {
 
 /// A range of addresses: a prefix, in CIDR notation.
 ///
-/// A range of IPv4-mapped addresses is kept as the range of the IPv4 addresses in them, and no other
-/// range of IPv6 covers an IPv4 address, mapped or not.
+/// No range of IPv6 covers an IPv4 address, mapped or not: a range of IPv4-mapped addresses is refused
+/// when it is read, with the range of the IPv4 addresses in them as the right form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Range(IpNet);
 
@@ -119,6 +119,17 @@ impl Range {
     /// This address alone.
     pub fn one(address: IpAddr) -> Range {
         Range(address.to_canonical().into())
+    }
+
+    /// The range that `network` is, whatever bits it has behind its prefix.
+    pub(crate) fn of(network: IpNet) -> Range {
+        let network = network.trunc();
+        Range(of_mapped(network).unwrap_or(network))
+    }
+
+    /// It, as one of addresses.
+    pub(super) fn net(self) -> IpNet {
+        self.0
     }
 
     /// Whether `address` is in it.
@@ -302,9 +313,10 @@ impl FromStr for Hosts {
             text: text.to_owned(),
         };
         match text.strip_prefix("*.") {
-            Some(parent) if !parent.contains('*') => match parent.parse()? {
-                Host::Name(parent) => Ok(Hosts::Subdomains(parent)),
-                Host::Address(_) => Err(wildcard()),
+            Some(parent) if !parent.contains('*') => match parent.parse() {
+                Ok(Host::Name(parent)) => Ok(Hosts::Subdomains(parent)),
+                Ok(Host::Address(_)) => Err(wildcard()),
+                Err(error) => Err(error.below()),
             },
             _ if text.contains('*') => Err(wildcard()),
             _ => text.parse().map(Hosts::One),
@@ -319,7 +331,7 @@ impl FromStr for Range {
     /// zero; or one address.
     ///
     /// # Errors
-    /// [`RuleError::Range`], [`RuleError::HostBits`].
+    /// [`RuleError::Range`], [`RuleError::HostBits`], [`RuleError::MappedRange`].
     fn from_str(text: &str) -> Result<Range, RuleError> {
         let range = parse_range(text).ok_or_else(|| RuleError::Range {
             text: text.to_owned(),
@@ -330,7 +342,15 @@ impl FromStr for Range {
                 instead: Range(range.trunc()).to_string(),
             });
         }
-        Ok(Range(canonical(range)))
+        match of_mapped(range) {
+            None => Ok(Range(range)),
+            // One address is one address, however it is written.
+            Some(inner) if inner.prefix_len() == inner.max_prefix_len() => Ok(Range(inner)),
+            Some(inner) => Err(RuleError::MappedRange {
+                text: text.to_owned(),
+                instead: inner.to_string(),
+            }),
+        }
     }
 }
 
@@ -353,18 +373,15 @@ fn parse_range(text: &str) -> Option<IpNet> {
     }
 }
 
-/// A range of IPv4-mapped addresses as the range that it stands for.
-fn canonical(range: IpNet) -> IpNet {
+/// The IPv4 addresses in a range of IPv4-mapped ones; none for any other range.
+fn of_mapped(range: IpNet) -> Option<IpNet> {
     const MAPPED: u8 = 96;
     let IpNet::V6(mapped) = range else {
-        return range;
+        return None;
     };
-    let inner = mapped.addr().to_ipv4_mapped();
-    let prefix = mapped.prefix_len().checked_sub(MAPPED);
-    match inner.zip(prefix) {
-        Some((inner, prefix)) => IpNet::new(inner.into(), prefix).unwrap_or(range),
-        None => range,
-    }
+    let inner = mapped.addr().to_ipv4_mapped()?;
+    let prefix = mapped.prefix_len().checked_sub(MAPPED)?;
+    IpNet::new(inner.into(), prefix).ok()
 }
 
 #[cfg(test)]
@@ -405,8 +422,7 @@ mod tests {
             ("[fd00::/8]:1-2", "[fd00::/8]:1-2"),
             ("[fd00::]/8:1-2", "[fd00::/8]:1-2"),
             ("[::/0]", "[::/0]:*"),
-            ("[::ffff:10.0.0.0/104]:80", "10.0.0.0/8:80"),
-            ("[::ffff:0:0/96]", "0.0.0.0/0:*"),
+            ("[::ffff:10.0.0.1/128]:80", "10.0.0.1/32:80"),
         ] {
             let found = text.parse::<Destination>().map(|it| it.to_string());
             assert_eq!(found.as_deref(), Ok(expected), "{text}");
@@ -442,6 +458,17 @@ mod tests {
         };
         let bits = |text: &str, instead: &str| {
             format!("`{text}` has bits set behind its prefix: the range is `{instead}`")
+        };
+        let mapped = |text: &str, instead: &str| {
+            format!(
+                "`{text}` is a range of IPv4-mapped addresses, which are judged as IPv4 addresses: \
+                 write `{instead}` if all of these are meant"
+            )
+        };
+        let dots = |text: &str, instead: &str| {
+            format!(
+                "`{text}` has nothing between two of its dots, or before the first: write `{instead}`"
+            )
         };
         let url = |instead: &str| format!("a URL is not a host: write `{instead}`");
         let brackets =
@@ -491,6 +518,26 @@ mod tests {
             ("10.0.0.1/8:80", bits("10.0.0.1/8", "10.0.0.0/8")),
             ("[fd00::1/8]", bits("[fd00::1/8]", "[fd00::/8]")),
             ("[fd00::1]/8:80", bits("[fd00::1]/8", "[fd00::/8]")),
+            ("[::ffff:0:0/96]", mapped("[::ffff:0:0/96]", "0.0.0.0/0")),
+            ("[::ffff:0:0]/96:80", mapped("[::ffff:0:0]/96", "0.0.0.0/0")),
+            (
+                "[::ffff:10.0.0.0/104]:80",
+                mapped("[::ffff:10.0.0.0/104]", "10.0.0.0/8"),
+            ),
+            (
+                "[::ffff:10.0.0.0/127]",
+                mapped("[::ffff:10.0.0.0/127]", "10.0.0.0/31"),
+            ),
+            ("deno.land..", dots("deno.land..", "deno.land")),
+            ("deno.land..:443", dots("deno.land..", "deno.land")),
+            ("1.1.1.1..", dots("1.1.1.1..", "1.1.1.1")),
+            ("1.1.1.1..:53", dots("1.1.1.1..", "1.1.1.1")),
+            ("..example.com", dots("..example.com", "example.com")),
+            ("a..b", dots("a..b", "a.b")),
+            ("*.deno.land..", dots("*.deno.land..", "*.deno.land")),
+            ("*..deno.land:80", dots("*..deno.land", "*.deno.land")),
+            ("*.1.1.1.1..", pattern("*.1.1.1.1..")),
+            ("..", host("..")),
             ("10.0.0.0/33", range("10.0.0.0/33")),
             ("10.0.0.0/-1", range("10.0.0.0/-1")),
             ("10.0.0.0/", range("10.0.0.0/")),
@@ -525,7 +572,9 @@ mod tests {
             ("10.0.0.0/8", "[64:ff9b::a01:203]:80", false),
             ("10.0.0.0/8:443", "10.0.0.1:80", false),
             ("10.0.0.0/8:443", "10.0.0.1:443", true),
-            ("[::ffff:10.0.0.0/104]", "10.1.2.3:80", true),
+            ("[::ffff:10.1.2.3/128]", "10.1.2.3:80", true),
+            ("[::/80]", "192.0.2.1:80", false),
+            ("[::/80]", "[::ffff:192.0.2.1]:80", false),
             ("0.0.0.0/0", "192.0.2.1:80", true),
             ("0.0.0.0/0", "[::ffff:192.0.2.1]:80", true),
             ("0.0.0.0/0", "[2001:db8::1]:80", false),
@@ -605,6 +654,8 @@ mod tests {
             ("", None),
             ("[10.0.0.1]", None),
             ("10.0.0.1:80", None),
+            ("::ffff:0:0/96", None),
+            ("[::ffff:10.0.0.0/104]", None),
         ] {
             let found = text.parse::<Range>().ok().map(|it| it.to_string());
             assert_eq!(found.as_deref(), expected, "{text:?}");

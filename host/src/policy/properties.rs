@@ -59,6 +59,11 @@ fn range() -> impl Strategy<Value = Range> {
     )
         .prop_map(|(ip, prefix)| {
             let prefix = if ip.is_ipv4() { prefix.min(32) } else { prefix };
+            // A range of IPv4-mapped addresses is written as the one of IPv4.
+            let (ip, prefix) = match ip.to_canonical() {
+                inner if inner.is_ipv4() => (inner, prefix.min(32)),
+                _ => (ip, prefix),
+            };
             let net = ipnet::IpNet::new(ip, prefix).unwrap().trunc();
             net.to_string().parse().unwrap()
         })

@@ -6,8 +6,23 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+/// The most bytes that a name has, in the form that names are compared in (RFC 1035 section 2.3.4: 255
+/// with the length of each label, and the root's).
+pub const MAX_NAME_BYTES: usize = 253;
+
+/// The most bytes between two dots of a name (RFC 1035 section 2.3.4).
+pub const MAX_LABEL_BYTES: usize = 63;
+
+/// The most bytes of a text that is read as a host at all. A name has at most [`MAX_NAME_BYTES`], and as
+/// it is typed each of them takes at most a few: `%C3%BC` and the like.
+const MAX_HOST_TEXT_BYTES: usize = 4096;
+
+/// How much of a text that is too long for a host an error repeats, in characters.
+const SHOWN_OF_TOO_LONG: usize = 40;
+
 /// A host name in the one form that names are compared in: lower-case ASCII (punycode where the
-/// name isn't ASCII), without a dot at its end.
+/// name isn't ASCII), without a dot at its end. It has at most [`MAX_NAME_BYTES`], and parts of 1 to
+/// [`MAX_LABEL_BYTES`] between its dots.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(String);
 
@@ -25,7 +40,7 @@ impl Name {
     }
 
     /// Whether it is the machine itself, by its name (RFC 6761 section 6.3).
-    pub(super) fn is_localhost(&self) -> bool {
+    pub(crate) fn is_localhost(&self) -> bool {
         self.0 == "localhost" || self.0.ends_with(".localhost")
     }
 }
@@ -36,7 +51,7 @@ impl FromStr for Name {
     /// Read a name as [`Host`] does.
     ///
     /// # Errors
-    /// [`RuleError::Host`]; [`RuleError::NotAName`] when it is an address.
+    /// As [`Host`]'s; [`RuleError::NotAName`] when it is an address.
     fn from_str(text: &str) -> Result<Name, RuleError> {
         match text.parse()? {
             Host::Name(name) => Ok(name),
@@ -82,8 +97,13 @@ impl FromStr for Host {
     /// `0x7f.1`, `0177.0.0.1`) are addresses, not names.
     ///
     /// # Errors
-    /// [`RuleError::Host`] when it is neither a name nor an address.
+    /// - [`RuleError::Host`]: it is neither a name nor an address.
+    /// - [`RuleError::TooLong`]: it is longer than a name can be.
+    /// - [`RuleError::EmptyLabel`]: it has two dots in a row, or one at its start.
     fn from_str(text: &str) -> Result<Host, RuleError> {
+        if text.len() > MAX_HOST_TEXT_BYTES {
+            return Err(too_long(text));
+        }
         let error = || RuleError::Host {
             text: text.to_owned(),
         };
@@ -100,9 +120,40 @@ impl FromStr for Host {
                 if name.is_empty() || !name.bytes().all(usual) {
                     return Err(error());
                 }
+                if name.split('.').any(str::is_empty) {
+                    return Err(empty_label(text, name));
+                }
+                if name.len() > MAX_NAME_BYTES
+                    || name.split('.').any(|label| label.len() > MAX_LABEL_BYTES)
+                {
+                    return Err(too_long(text));
+                }
                 Ok(Host::Name(Name(name.to_ascii_lowercase())))
             }
         }
+    }
+}
+
+/// Why `text`, which is longer than a name can be, is no host. The text isn't kept.
+fn too_long(text: &str) -> RuleError {
+    RuleError::TooLong {
+        start: text.chars().take(SHOWN_OF_TOO_LONG).collect(),
+        bytes: text.len(),
+    }
+}
+
+/// Why `text` is no host, which is read as `name`, with dots that have nothing between them.
+fn empty_label(text: &str, name: &str) -> RuleError {
+    let labels: Vec<&str> = name.split('.').filter(|label| !label.is_empty()).collect();
+    match labels.join(".").parse::<Host>() {
+        Ok(host) => RuleError::EmptyLabel {
+            text: text.to_owned(),
+            instead: host.to_string(),
+        },
+        // Nothing but dots, or longer than a name is even without them.
+        Err(_) => RuleError::Host {
+            text: text.chars().take(MAX_NAME_BYTES).collect(),
+        },
     }
 }
 
@@ -153,7 +204,7 @@ impl FromStr for Names {
     /// [`RuleError`], with the right form in its message where one can be told.
     fn from_str(text: &str) -> Result<Names, RuleError> {
         match text.strip_prefix("*.") {
-            Some(parent) => parent.parse().map(Names::Below),
+            Some(parent) => parent.parse().map(Names::Below).map_err(RuleError::below),
             None => text.parse().map(Names::One),
         }
     }
@@ -461,6 +512,25 @@ pub enum RuleError {
         /// What was given.
         text: String,
     },
+    /// It has two dots in a row, or one at its start: what is between two dots of a name is never empty.
+    #[error("`{text}` has nothing between two of its dots, or before the first: write `{instead}`")]
+    EmptyLabel {
+        /// What was given.
+        text: String,
+        /// The right form.
+        instead: String,
+    },
+    /// It is longer than a name can be: [`MAX_NAME_BYTES`], [`MAX_LABEL_BYTES`].
+    #[error(
+        "`{start}...` is too long for a host's name: it has {bytes} bytes, and a name has at most \
+         {MAX_NAME_BYTES}, and at most {MAX_LABEL_BYTES} between two dots"
+    )]
+    TooLong {
+        /// The first characters of what was given.
+        start: String,
+        /// How many bytes it has.
+        bytes: usize,
+    },
     /// It is an IPv6 address, whose colons can't be told from the one before a port.
     #[error("an IPv6 address is written in brackets: `{instead}`")]
     NoBrackets {
@@ -479,6 +549,17 @@ pub enum RuleError {
         /// What was given.
         text: String,
         /// The right form.
+        instead: String,
+    },
+    /// It is a range of IPv4-mapped IPv6 addresses, which are taken for the IPv4 addresses in them.
+    #[error(
+        "`{text}` is a range of IPv4-mapped addresses, which are judged as IPv4 addresses: write \
+         `{instead}` if all of these are meant"
+    )]
+    MappedRange {
+        /// What was given.
+        text: String,
+        /// The range of the IPv4 addresses.
         instead: String,
     },
     /// It is a pattern of another kind than `*.example.com`.
@@ -559,6 +640,24 @@ pub enum RuleError {
     },
 }
 
+impl RuleError {
+    /// What is wrong with `*.NAME`, where this is what is wrong with the name.
+    pub(super) fn below(self) -> RuleError {
+        match self {
+            RuleError::EmptyLabel { text, instead } => match instead.parse() {
+                Ok(Host::Name(parent)) => RuleError::EmptyLabel {
+                    text: format!("*.{text}"),
+                    instead: format!("*.{parent}"),
+                },
+                _ => RuleError::Wildcard {
+                    text: format!("*.{text}"),
+                },
+            },
+            other => other,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -621,6 +720,75 @@ mod tests {
                 "{input:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_name_has_something_between_its_dots() {
+        for (text, instead) in [
+            ("deno.land..", "deno.land"),
+            ("deno.land...", "deno.land"),
+            ("1.1.1.1..", "1.1.1.1"),
+            (".example.com", "example.com"),
+            ("a..example", "a.example"),
+            ("b\u{fc}cher..example", "xn--bcher-kva.example"),
+            ("a%2e%2eexample", "a.example"),
+            ("a\u{3002}\u{3002}example", "a.example"),
+        ] {
+            let expected = format!(
+                "`{text}` has nothing between two of its dots, or before the first: write `{instead}`"
+            );
+            let host = text.parse::<Host>().map_err(|it| it.to_string());
+            assert_eq!(host, Err(expected.clone()), "{text:?}");
+            let name = text.parse::<Name>().map_err(|it| it.to_string());
+            assert_eq!(name, Err(expected), "{text:?}");
+            assert!(instead.parse::<Host>().is_ok(), "{instead}");
+        }
+        for text in [".", "..", "..."] {
+            let text = text.to_owned();
+            assert_eq!(text.parse::<Host>(), Err(RuleError::Host { text }));
+        }
+    }
+
+    #[test]
+    fn a_name_has_at_most_253_bytes_and_63_between_two_dots() {
+        let label = |bytes| "a".repeat(bytes);
+        let of = |bytes: usize| {
+            let longest = vec![label(MAX_LABEL_BYTES); 4].join(".");
+            longest[longest.len() - bytes..].to_owned()
+        };
+        for (text, accepted) in [
+            (of(MAX_NAME_BYTES), true),
+            (format!("{}.", of(MAX_NAME_BYTES)), true),
+            (of(MAX_NAME_BYTES + 1), false),
+            (label(MAX_LABEL_BYTES), true),
+            (label(MAX_LABEL_BYTES + 1), false),
+            (format!("a.{}.b", label(MAX_LABEL_BYTES)), true),
+            (format!("a.{}.b", label(MAX_LABEL_BYTES + 1)), false),
+            // It is the form with punycode that counts.
+            (format!("{}\u{fc}", label(MAX_LABEL_BYTES - 1)), false),
+            (label(MAX_HOST_TEXT_BYTES + 1), false),
+            ("a.".repeat(50_000_000), false),
+        ] {
+            let bytes = text.len();
+            match text.parse::<Host>() {
+                Ok(Host::Name(name)) => {
+                    assert!(accepted, "{bytes} bytes");
+                    assert!(name.as_str().len() <= MAX_NAME_BYTES);
+                }
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => {
+                    assert!(!accepted, "{bytes} bytes: {error}");
+                    // What is too long isn't kept in the error either.
+                    assert!(error.to_string().len() < 2 * MAX_NAME_BYTES, "{error}");
+                }
+            }
+        }
+        let error = label(MAX_LABEL_BYTES + 1).parse::<Host>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...` is too long for a host's name: it has 64 \
+             bytes, and a name has at most 253, and at most 63 between two dots"
+        );
     }
 
     #[test]
