@@ -30,8 +30,8 @@ impl From<types::NetworkError> for NetworkError {
 ///
 /// `host` is how a failure to connect would name what was connected to.
 pub(crate) fn denied(network: &Network, target: &types::Target, host: Option<&str>) -> Error {
-    if let Some((target, reason)) = network.denial(target) {
-        return Error::Denied { target, reason };
+    if let Some(refusal) = network.denial(target) {
+        return refusal.into();
     }
     // Not our policy, so it was the operating system (a privileged port, a firewall).
     let reason = NetworkError::NotPermitted;

@@ -1,7 +1,7 @@
 //! Asking the embedder what no rule decides.
 
 use crate::audit::RunId;
-use crate::policy::{Name, Target};
+use crate::policy::{Name, SpecialPurpose, Target};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -13,8 +13,16 @@ pub struct Question {
     pub run: RunId,
     /// What it asks for.
     pub target: Target,
-    /// The name that the target's address was resolved from in this run, where it was.
+    /// The name that the target's address was resolved from in this run, where it was, and where a rule
+    /// with that name would reach the address: a public one, or of `localhost` a loopback address
+    /// ([`Policy::allow_private`](crate::Policy::allow_private)).
     pub name: Option<Name>,
+    /// What the target's address is, where it isn't a public one.
+    pub special: Option<SpecialPurpose>,
+    /// The name that the target's address was resolved from, where a rule with it wouldn't reach the
+    /// address. It is for showing to people: whoever answers for the name can make it mean any machine,
+    /// so a decider that knows names and not addresses has to refuse this.
+    pub led_by: Option<Name>,
 }
 
 /// What a [`Decider`] says. The reason is for the record, and for people.

@@ -1,7 +1,7 @@
 //! What can go wrong, sorted by who can do something about it.
 
 use crate::limits::Limit;
-use crate::policy::{DenialReason, RuleError, Target};
+use crate::policy::{DenialReason, Name, RuleError, Target};
 use crate::tls::{CertificateProblem, TlsFailure};
 use std::fmt;
 use std::io;
@@ -43,10 +43,12 @@ pub enum Error {
         reason: String,
     },
     /// The policy: this was asked of the network and refused. Nothing was sent.
-    #[error("not allowed to {target}: {}", reason.told(target, None))]
+    #[error("not allowed to {}", reason.refusal(target, name.as_ref()))]
     Denied {
         /// What was asked for.
         target: Target,
+        /// The name that its address was resolved from, where it was.
+        name: Option<Name>,
         /// Why it was refused.
         reason: DenialReason,
     },
@@ -546,10 +548,20 @@ mod tests {
             (
                 Error::Denied {
                     target: Target::Connect("192.0.2.1:80".parse().unwrap()),
+                    name: None,
                     reason: DenialReason::NoRule,
                 },
                 "not allowed to connect to 192.0.2.1:80: no rule grants it (--allow-connect \
                  192.0.2.1:80 would)",
+            ),
+            (
+                Error::Denied {
+                    target: Target::Connect("192.0.2.1:80".parse().unwrap()),
+                    name: Some("example.com".parse().unwrap()),
+                    reason: DenialReason::NoRule,
+                },
+                "not allowed to connect to 192.0.2.1:80 (example.com): no rule grants it \
+                 (--allow-connect example.com:80 would)",
             ),
             (
                 Error::IncompleteBody {

@@ -8,7 +8,7 @@ use crate::exhausted;
 use crate::exports::Exports;
 use crate::limits::{Limit, Limits};
 use crate::network::{Network, Pins};
-use crate::policy::Policy;
+use crate::policy::{AnsweredNames, Policy};
 use crate::profile::{Pin, Profile};
 use crate::sandbox::Sandbox;
 use crate::state::State;
@@ -41,6 +41,7 @@ pub(crate) struct Grants {
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
     pub(crate) pins: Pins,
+    pub(crate) answered: AnsweredNames,
     pub(crate) decider: Option<Arc<dyn Decider>>,
     pub(crate) audit: Option<Arc<dyn AuditSink>>,
     pub(crate) tls: TlsConfig,
@@ -59,6 +60,7 @@ impl Grants {
             self.decider.clone(),
             self.audit.clone(),
         );
+        let network = network.sharing(self.answered.clone());
         let tls = tls::Client::new(self.tls.clone(), self.protocols);
         State::store(engine, wasi, network, &self.limits, tls)
     }
@@ -100,6 +102,14 @@ impl InstanceBuilder {
     /// Grant what `policy` says, in place of what was granted before.
     pub fn policy(mut self, policy: Policy) -> InstanceBuilder {
         self.grants.policy = policy;
+        self
+    }
+
+    /// Share with other instances from which names' servers a response has come: those that fetch for the
+    /// same user, one after the other or at the same time ([`Policy::allow_url`]). By default each builder
+    /// has a memory of its own.
+    pub fn answered_names(mut self, names: AnsweredNames) -> InstanceBuilder {
+        self.grants.answered = names;
         self
     }
 

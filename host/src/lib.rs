@@ -76,6 +76,7 @@ pub mod inspect;
 mod instance;
 pub mod limits;
 mod load;
+mod local_networks;
 mod lookup;
 mod network;
 pub mod policy;

@@ -3,10 +3,10 @@
 use crate::bindings::ip_name_lookup;
 use crate::limits::Limit;
 use crate::network::Network;
-use crate::policy::{Host, Name, Target};
+use crate::policy::{Host, LocalNetworks, Name, Target};
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -138,9 +138,22 @@ async fn answer(network: &Network, name: &Name) -> Answer {
         .ok_or(ErrorCode::AccessDenied)
 }
 
-/// Ask the system's resolver.
+/// What `localhost` and every name below it means, which is for no resolver to say (RFC 6761 section 6.3):
+/// this machine's loopback addresses. The one of IPv4 comes first, since that is where most servers listen
+/// and some programs try the first address only; the one of IPv6 follows, where there is one.
+fn loopback() -> Vec<IpAddr> {
+    let mut addresses = vec![IpAddr::from(Ipv4Addr::LOCALHOST)];
+    let v6 = IpAddr::from(Ipv6Addr::LOCALHOST);
+    if LocalNetworks::current().has_address(v6) {
+        addresses.push(v6);
+    }
+    addresses
+}
+
+/// Ask the system's resolver; but not about `localhost`.
 async fn look_up(network: &Network, name: &Name) -> Answer {
     let question = (name.as_str().to_owned(), 0);
+    let is_localhost = name.is_localhost();
     let reached = |limit| network.reached(limit, Some(Target::Resolve(name.clone())));
     if !network.counts_lookup() {
         reached(Limit::Lookups);
@@ -161,7 +174,11 @@ async fn look_up(network: &Network, name: &Name) -> Answer {
         tokio::task::spawn_blocking(move || {
             // Kept by the thread, not by whoever waits for it: it is the threads that are counted.
             let _turn = turn;
-            question.to_socket_addrs().map(Vec::from_iter)
+            if is_localhost {
+                return Ok(loopback());
+            }
+            let addresses = question.to_socket_addrs()?;
+            Ok(addresses.map(|it| it.ip().to_canonical()).collect())
         })
         .await
         .map_err(io::Error::other)?
@@ -175,8 +192,7 @@ async fn look_up(network: &Network, name: &Name) -> Answer {
         Ok(Ok(addresses)) if addresses.is_empty() => Err(ErrorCode::NameUnresolvable),
         Ok(Ok(addresses)) => {
             network.has_room(Limit::LookupTimeout);
-            let addresses = addresses.into_iter();
-            Ok(addresses.map(|it| it.ip().to_canonical()).collect())
+            Ok(addresses)
         }
     }
 }
@@ -302,6 +318,66 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn every_name_below_localhost_is_this_machine() {
+        // No resolver knows most of these.
+        for name in [
+            "localhost",
+            "app.localhost",
+            "a.b.localhost",
+            "APP.LocalHost.",
+            "localhost.",
+            "x--1.localhost",
+        ] {
+            let policy = Policy::new().allow_url(&format!("http://{name}/")).unwrap();
+            let found = ask(policy, &Limits::default(), name).await.unwrap();
+            assert!(
+                found.contains(&Ipv4Addr::LOCALHOST.into()),
+                "{name}: {found:?}"
+            );
+            assert!(found.iter().all(IpAddr::is_loopback), "{name}: {found:?}");
+        }
+        // It is granted as any other name is, and the user's word on it counts.
+        let other = Policy::new().allow_url("http://app.localhost/").unwrap();
+        let answer = ask(other, &Limits::default(), "b.localhost").await;
+        assert_eq!(answer, Err(ErrorCode::AccessDenied));
+        let name: Name = "app.localhost".parse().unwrap();
+        let pinned: IpAddr = "127.0.0.7".parse().unwrap();
+        let network = Network::new(
+            RunId(1),
+            Policy::everything(),
+            &Limits::default(),
+            Pins::from([(name, vec![pinned])]),
+            None,
+            None,
+        );
+        let answer = ask_of(&Arc::new(network), "app.localhost").await;
+        assert_eq!(answer, Ok(vec![pinned]));
+    }
+
+    #[tokio::test]
+    async fn a_redirect_below_localhost_is_refused() {
+        for host in ["app.localhost", "APP.localhost.", "localhost."] {
+            let policy = Policy::new()
+                .allow_url("http://example.com/")
+                .unwrap()
+                .allow_redirects();
+            let network = network(policy, &Limits::default());
+            network.redirected(&format!("http://{host}:81/")).unwrap();
+            let answer = ask_of(&network, host).await;
+            assert_eq!(answer, Err(ErrorCode::AccessDenied), "{host}");
+            let reported = types::Target::Lookup(host.to_owned());
+            let refusal = network.denial(&reported).unwrap();
+            assert!(
+                matches!(
+                    refusal.reason,
+                    crate::policy::DenialReason::NotPublic { .. }
+                ),
+                "{refusal:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn a_name_of_the_servers_is_not_told_what_is_not_public() {
         let policy = Policy::new()
             .allow_url("http://example.com/")
@@ -312,10 +388,10 @@ mod tests {
         let answer = ask_of(&network, "localhost").await;
         assert_eq!(answer, Err(ErrorCode::AccessDenied));
         let reported = types::Target::Lookup("localhost".to_owned());
-        let (target, reason) = network.denial(&reported).unwrap();
-        assert_eq!(target.to_string(), "look up localhost");
+        let refusal = network.denial(&reported).unwrap();
+        assert_eq!(refusal.target.to_string(), "look up localhost");
         assert_eq!(
-            reason.flag(&target, None).as_deref(),
+            refusal.reason.flag(&refusal.target, None).as_deref(),
             Some("--allow-connect localhost:81")
         );
 

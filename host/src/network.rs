@@ -3,8 +3,13 @@
 use crate::audit::{AuditEvent, AuditSink, RunId, What};
 use crate::bindings::types;
 use crate::decider::{Decider, Decision, Question};
+use crate::error::Error;
 use crate::limits::{Limit, Limits};
-use crate::policy::{Answers, Basis, DenialReason, Host, Name, Policy, Target, Verdict, is_any};
+use crate::local_networks;
+use crate::policy::{
+    AnsweredNames, Answers, Basis, DenialReason, Host, LocalNetworks, Name, Policy, Target,
+    Verdict, is_any,
+};
 use crate::traffic::{Account, Accounts};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, ready};
@@ -37,7 +42,7 @@ pub(crate) struct Network {
     accounts: Option<Mutex<Accounts>>,
     /// The limits that have been reached, a bit for each.
     reached: AtomicU32,
-    denials: Mutex<VecDeque<(Target, DenialReason)>>,
+    denials: Mutex<VecDeque<Refusal>>,
     /// How many more names may be looked up; none: any number.
     lookups_left: Option<AtomicU64>,
     pub(crate) lookups: Arc<Semaphore>,
@@ -50,6 +55,43 @@ struct Granted {
     policy: Policy,
     /// What the names resolved to that were looked up.
     answers: Answers,
+    /// When it was read which networks are this machine's own, which `answers` has; none: never.
+    local_read: Option<Instant>,
+}
+
+impl Granted {
+    /// See to it that `answers` know which networks are this machine's own, where that decides anything.
+    fn refresh(&mut self, now: Instant, has_decider: bool) {
+        let stale = |read: Instant| now.duration_since(read) >= local_networks::FRESH_FOR;
+        if self.local_read.is_none_or(stale) && (has_decider || self.policy.asks_what_is_public()) {
+            self.answers.set_local_networks(LocalNetworks::current());
+            self.local_read = Some(now);
+        }
+    }
+}
+
+/// Something that was refused, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) target: Target,
+    /// The name that its address was resolved from, where it was.
+    pub(crate) name: Option<Name>,
+    pub(crate) reason: DenialReason,
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        let Refusal {
+            target,
+            name,
+            reason,
+        } = refusal;
+        Error::Denied {
+            target,
+            name,
+            reason,
+        }
+    }
 }
 
 impl Network {
@@ -70,6 +112,7 @@ impl Network {
             granted: Mutex::new(Granted {
                 policy: policy.clone(),
                 answers,
+                local_read: None,
             }),
             policy,
             pins,
@@ -84,6 +127,12 @@ impl Network {
             )),
             lookup_timeout: limits.lookup_timeout,
         }
+    }
+
+    /// Share with other runs from which names' servers a response has come.
+    pub(crate) fn sharing(self, answered: AnsweredNames) -> Network {
+        locked(&self.granted).answers.share(answered);
+        self
     }
 
     /// For tests: one that has a policy, and else what there is by default.
@@ -122,11 +171,7 @@ impl Network {
             ) => (decider, name.clone()),
             _ => return Box::pin(ready(self.decided(target, verdict))),
         };
-        let question = Question {
-            run: self.run,
-            target: target.clone(),
-            name: name.clone(),
-        };
+        let question = self.question(&target, name.clone());
         // A task of its own: its future can be waited for from anywhere, and ends with who waits.
         let answer = spawn(decider.decide(question));
         let network = self.clone();
@@ -150,21 +195,52 @@ impl Network {
         self.decider.is_some()
     }
 
+    /// What the decider is asked about `target`, whose address `name` resolved to.
+    fn question(&self, target: &Target, name: Option<Name>) -> Question {
+        let granted = locked(&self.granted);
+        let address = target.address().map(|address| address.ip());
+        let special = address.and_then(|ip| granted.answers.special(ip));
+        // A name stands for the addresses that a rule with it would reach, and for no others.
+        let stands = |name: &Name| {
+            granted.answers.is_pinned(name)
+                || address.is_none_or(|ip| granted.policy.reaches(name, ip, &granted.answers))
+        };
+        let (name, led_by) = match name {
+            Some(name) if stands(&name) => (Some(name), None),
+            other => (None, other),
+        };
+        Question {
+            run: self.run,
+            target: target.clone(),
+            name,
+            special,
+            led_by,
+        }
+    }
+
     fn judge(&self, target: &Target) -> Verdict {
         let mut granted = locked(&self.granted);
-        granted.answers.expire(Instant::now());
+        let now = Instant::now();
+        granted.answers.expire(now);
+        if let Target::Connect(_) | Target::UdpSend(_) | Target::UdpReceive(_) = target {
+            granted.refresh(now, self.has_decider());
+        }
         granted.policy.judge(target, &granted.answers)
     }
 
     fn decided(&self, target: Target, verdict: Verdict) -> bool {
         let allowed = verdict.is_allowed();
         tracing::debug!(run = %self.run, %target, allowed, "network");
-        if let Verdict::Denied { reason, .. } = &verdict {
+        if let Verdict::Denied { reason, name } = &verdict {
             let mut denials = locked(&self.denials);
             if denials.len() == REMEMBERED_DENIALS {
                 denials.pop_front();
             }
-            denials.push_back((target.clone(), reason.clone()));
+            denials.push_back(Refusal {
+                target: target.clone(),
+                name: name.clone(),
+                reason: reason.clone(),
+            });
         }
         self.record(|| What::Decision { target, verdict });
         allowed
@@ -255,24 +331,57 @@ impl Network {
     ///
     /// # Errors
     /// It leads to an address that a redirect may not lead to.
-    pub(crate) fn redirected(&self, url: &str) -> Result<(), (Target, DenialReason)> {
+    pub(crate) fn redirected(&self, url: &str) -> Result<(), Refusal> {
         self.replace(self.policy.redirected_to(url));
-        let Some(address) = address_of(url) else {
-            return Ok(());
+        let (host, port) = match host_of(url) {
+            Some((Host::Name(name), _)) => {
+                self.hold(name);
+                return Ok(());
+            }
+            Some((Host::Address(ip), port)) => (ip, port),
+            None => return Ok(()),
         };
+        let address = SocketAddr::new(host, port);
         // Refused here, since not every way to write such an address gets as far as a socket.
         let target = Target::Connect(address);
         let verdict = self.judge(&target);
         match &verdict {
             Verdict::Denied {
                 reason: reason @ (DenialReason::NotPublic { .. } | DenialReason::Rule { .. }),
-                ..
+                name,
             } => {
-                let reason = reason.clone();
-                self.decided(target.clone(), verdict);
-                Err((target, reason))
+                let refusal = Refusal {
+                    target: target.clone(),
+                    name: name.clone(),
+                    reason: reason.clone(),
+                };
+                self.decided(target, verdict);
+                Err(refusal)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// A server says that `name` is to be looked up now: one that the user typed reaches no address that
+    /// isn't public, and that it didn't have before.
+    fn hold(&self, name: Name) {
+        if self.policy.is_typed(&name) {
+            let mut granted = locked(&self.granted);
+            granted.refresh(Instant::now(), self.has_decider());
+            granted.answers.hold(name);
+        }
+    }
+
+    /// A response has come from the server at `from`, which was asked for `url`.
+    pub(crate) fn answered(&self, url: &str, from: IpAddr) {
+        if !self.policy.has_typed_names() {
+            return;
+        }
+        if let Some((Host::Name(name), _)) = host_of(url)
+            && self.policy.is_typed(&name)
+        {
+            let mut granted = locked(&self.granted);
+            granted.answers.settle(&name, from);
         }
     }
 
@@ -283,6 +392,7 @@ impl Network {
 
     fn replace(&self, policy: Policy) {
         let mut granted = locked(&self.granted);
+        granted.answers.release();
         if granted.policy != policy {
             let pins = &self.pins;
             granted
@@ -316,13 +426,15 @@ impl Network {
         let all = addresses.clone();
         let usable = {
             let mut granted = locked(&self.granted);
-            // What no rule grants was the decider's to allow, who decides about connecting too.
+            let now = Instant::now();
+            granted.refresh(now, self.has_decider());
+            // What no rule grants the decider has allowed: the lookup alone, as `allow-resolve` does.
+            // Connecting to what it answers is asked about once more, with the address.
             let usable = match self.has_decider() && !granted.policy.grants_lookup(name) {
                 true => Ok(addresses),
-                false => granted.policy.usable(name, addresses),
+                false => granted.policy.usable(name, addresses, &granted.answers),
             };
             if let Ok(usable) = &usable {
-                let now = Instant::now();
                 granted.answers.insert(name, usable.iter().copied(), now);
             }
             usable
@@ -352,23 +464,23 @@ impl Network {
     /// Find the decision behind a refusal that the component reports.
     ///
     /// None means that it was not ours: the operating system refused.
-    pub(crate) fn denial(&self, reported: &types::Target) -> Option<(Target, DenialReason)> {
+    pub(crate) fn denial(&self, reported: &types::Target) -> Option<Refusal> {
         let denials = locked(&self.denials);
         let mut latest = denials.iter().rev();
-        let found = match reported {
+        let mut found = match reported {
             types::Target::Lookup(name) => {
                 let Ok(Host::Name(name)) = name.parse() else {
                     return None;
                 };
-                latest.find(|(target, _)| *target == Target::Resolve(name.clone()))
+                latest.find(|denied| denied.target == Target::Resolve(name.clone()))
             }
             types::Target::Connect(address) => {
                 let address = SocketAddr::from(*address);
-                latest.find(|(target, _)| *target == Target::Connect(address))
+                latest.find(|denied| denied.target == Target::Connect(address))
             }
             types::Target::Listen(address) => {
                 let address = SocketAddr::from(*address);
-                latest.find(|(target, _)| match target {
+                latest.find(|denied| match &denied.target {
                     Target::Bind(denied) => *denied == address,
                     // With port 0 the component reports what it asked for, and we were asked about
                     // what the system chose.
@@ -379,14 +491,13 @@ impl Network {
                     _ => false,
                 })
             }
-        };
-        found.map(|(target, reason)| match reported {
-            // In the caller's words: `listen` covers the bind, and port 0 is what was asked for.
-            types::Target::Listen(address) => (Target::Listen((*address).into()), reason.clone()),
-            types::Target::Lookup(_) | types::Target::Connect(_) => {
-                (target.clone(), reason.clone())
-            }
-        })
+        }
+        .cloned()?;
+        // In the caller's words: `listen` covers the bind, and port 0 is what was asked for.
+        if let types::Target::Listen(address) = reported {
+            found.target = Target::Listen((*address).into());
+        }
+        Some(found)
     }
 }
 
@@ -394,13 +505,11 @@ fn bit(limit: Limit) -> u32 {
     1 << limit as u32
 }
 
-/// The address that a URL names, where it names one and not a name.
-fn address_of(url: &str) -> Option<SocketAddr> {
+/// The host that a URL names, and the port there.
+fn host_of(url: &str) -> Option<(Host, u16)> {
     let url = url::Url::parse(url).ok()?;
-    match url.host_str()?.parse() {
-        Ok(Host::Address(ip)) => Some(SocketAddr::new(ip, url.port_or_known_default()?)),
-        _ => None,
-    }
+    let host = url.host_str()?.parse().ok()?;
+    Some((host, url.port_or_known_default()?))
 }
 
 /// What a use of an address asks of the policy. None: nothing.
@@ -472,7 +581,7 @@ mod tests {
             (types::Target::Connect(wit("192.0.2.1:81")), None),
             (types::Target::Listen(wit("127.0.0.1:81")), None),
         ] {
-            let found = network.denial(&reported).map(|(target, _)| target);
+            let found = network.denial(&reported).map(|denied| denied.target);
             assert_eq!(found, expected, "{reported:?}");
         }
     }
@@ -540,6 +649,274 @@ mod tests {
         assert_eq!(network.resolved(&one, found("1.1.1.1")), None);
     }
 
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// One that may fetch these URLs, and follow redirects.
+    fn following(urls: &[&str]) -> Network {
+        let policy = urls
+            .iter()
+            .fold(Policy::new(), |policy, url| policy.allow_url(url).unwrap());
+        Network::of(policy.allow_redirects())
+    }
+
+    #[test]
+    fn a_typed_name_does_not_move_inside_once_its_server_has_answered() {
+        let url = "http://evil.example/";
+        for (first, from) in [
+            (&["1.2.3.4"][..], "1.2.3.4"),
+            // It was both from the start; but it is the outside that answered.
+            (&["127.0.0.1", "1.2.3.4"], "1.2.3.4"),
+        ] {
+            let network = following(&[url]);
+            let evil = name("evil.example");
+            let connects = |text| network.allows(Target::Connect(address(text)));
+            let first = addresses(first);
+            assert_eq!(network.resolved(&evil, first.clone()), Some(first));
+            assert!(connects("1.2.3.4:80"));
+            network.answered(url, from.parse().unwrap());
+            for step in ["http://evil.example:6379/", "http://evil.example/", "again"] {
+                match step {
+                    // A retry, or the same URL once more: no redirect is followed.
+                    "again" => network.not_redirected(),
+                    url => network.redirected(url).unwrap(),
+                }
+                assert!(network.allows(Target::Resolve(evil.clone())), "{step}");
+                assert_eq!(network.resolved(&evil, addresses(&["127.0.0.1"])), None);
+                for refused in ["127.0.0.1:6379", "127.0.0.1:80"] {
+                    assert!(!connects(refused), "{step}: {refused}");
+                }
+                // It may move among public addresses.
+                let told = network.resolved(&evil, addresses(&["127.0.0.1", "5.6.7.8"]));
+                assert_eq!(told, Some(addresses(&["5.6.7.8"])), "{step}");
+                assert!(connects("5.6.7.8:80"), "{step}");
+            }
+            let refusal = network.denial(&types::Target::Lookup("evil.example".to_owned()));
+            assert_eq!(
+                Error::from(refusal.unwrap()).to_string(),
+                "not allowed to look up evil.example: once its server has answered, a name that was \
+                 typed may move among public addresses only, and evil.example is at 127.0.0.1 now, which \
+                 is loopback (127.0.0.0/8) (--allow-private would allow it)"
+            );
+        }
+    }
+
+    #[test]
+    fn a_typed_name_stays_where_it_was_before_its_server_answered() {
+        let url = "http://inside.example/";
+        let network = following(&[url]);
+        let inside = name("inside.example");
+        let connects = |text: &str| network.allows(Target::Connect(address(text)));
+        // No response has come of the first: an attempt that failed.
+        network.resolved(&inside, addresses(&["10.0.0.1"])).unwrap();
+        network.resolved(&inside, addresses(&["10.0.0.2"])).unwrap();
+        network.answered(url, "10.0.0.2".parse().unwrap());
+        network.redirected("http://inside.example:81/").unwrap();
+        for known in ["10.0.0.1", "10.0.0.2"] {
+            network.resolved(&inside, addresses(&[known])).unwrap();
+            assert!(connects(&format!("{known}:81")), "{known}");
+            assert!(!connects(&format!("{known}:82")), "{known}");
+        }
+        assert_eq!(network.resolved(&inside, addresses(&["10.0.0.3"])), None);
+    }
+
+    #[test]
+    fn a_server_makes_no_other_typed_name_mean_the_inside() {
+        let urls = ["http://evil.example/", "http://also.evil.example/"];
+        let network = following(&urls);
+        let (evil, other) = (name("evil.example"), name("also.evil.example"));
+        network.resolved(&evil, addresses(&["1.2.3.4"])).unwrap();
+        network.answered(urls[0], "1.2.3.4".parse().unwrap());
+        network
+            .redirected("http://also.evil.example:6379/")
+            .unwrap();
+        assert_eq!(network.resolved(&other, addresses(&["127.0.0.1"])), None);
+        // When it is its turn it is the user who asks for it.
+        network.not_redirected();
+        network.resolved(&other, addresses(&["127.0.0.1"])).unwrap();
+        assert!(network.allows(Target::Connect(address("127.0.0.1:80"))));
+        // A redirect there reaches what the user's own request did.
+        network.redirected("http://also.evil.example:81/").unwrap();
+        network.resolved(&other, addresses(&["127.0.0.1"])).unwrap();
+        assert_eq!(network.resolved(&other, addresses(&["127.0.0.2"])), None);
+    }
+
+    #[test]
+    fn neither_a_redirect_nor_a_name_leads_into_a_network_of_ones_own() {
+        let policy = Policy::new()
+            .allow_url("http://typed.example/")
+            .unwrap()
+            .allow_connect_to("named.example:80")
+            .unwrap()
+            .allow_redirects();
+        let network = Network::of(policy);
+        let local = crate::policy::LocalNetworks::new()
+            .address("1.2.3.4".parse().unwrap())
+            .network("[2a00:1::/64]".parse().unwrap());
+        // As if it had just been read.
+        {
+            let mut granted = locked(&network.granted);
+            granted.answers.set_local_networks(local);
+            granted.local_read = Instant::now().checked_add(Duration::from_secs(3600));
+        }
+        for host in ["1.2.3.4", "[2a00:1::7]", "[64:ff9b::1.2.3.4]", "16909060"] {
+            let refused = network.redirected(&format!("http://{host}:81/"));
+            let reason = refused.unwrap_err().reason;
+            assert!(matches!(reason, DenialReason::NotPublic { .. }), "{reason}");
+        }
+        network.redirected("http://1.2.3.5:81/").unwrap();
+        network.redirected("http://other.example/").unwrap();
+        for own in ["1.2.3.4", "2a00:1::7"] {
+            for asked in ["other.example", "named.example"] {
+                assert_eq!(
+                    network.resolved(&name(asked), addresses(&[own])),
+                    None,
+                    "{asked}"
+                );
+            }
+            // The user typed this one, and no server has said anything yet.
+            let typed = name("typed.example");
+            network.resolved(&typed, addresses(&[own])).unwrap();
+        }
+        let refusal = network.denial(&types::Target::Lookup("named.example".to_owned()));
+        assert_eq!(
+            Error::from(refusal.unwrap()).to_string(),
+            "not allowed to look up named.example: a granted name reaches public addresses only, and \
+             named.example is at 2a00:1::7, which is in a network of this machine's own (2a00:1::/64) \
+             (--allow-private would allow it)"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_decider_is_given_a_name_only_where_the_name_may_stand_for_the_address() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let decider = {
+            let asked = asked.clone();
+            // One that knows names, and nothing of addresses.
+            move |question: Question| {
+                let allowed = question.name.is_some();
+                locked(&asked).push(question);
+                let reason = "by name".to_owned();
+                std::future::ready(match allowed {
+                    true => Decision::Allow { reason },
+                    false => Decision::Deny { reason },
+                })
+            }
+        };
+        let pinned = name("pinned.example");
+        let network = Arc::new(Network::new(
+            RunId(1),
+            Policy::new(),
+            &Limits::default(),
+            Pins::from([(pinned, addresses(&["10.0.0.9"]))]),
+            Some(Arc::new(decider)),
+            None,
+        ));
+        for (of, answer) in [
+            (
+                "evil.example",
+                &["1.2.3.4", "127.0.0.1", "169.254.169.254"][..],
+            ),
+            ("app.localhost", &["127.0.0.2", "5.6.7.8"]),
+        ] {
+            let answer = addresses(answer);
+            assert_eq!(network.resolved(&name(of), answer.clone()), Some(answer));
+        }
+        for (to, given, led_by) in [
+            ("1.2.3.4:80", Some("evil.example"), None),
+            ("127.0.0.1:80", None, Some("evil.example")),
+            ("169.254.169.254:80", None, Some("evil.example")),
+            ("127.0.0.2:80", Some("app.localhost"), None),
+            ("5.6.7.8:80", None, Some("app.localhost")),
+            ("10.0.0.9:80", Some("pinned.example"), None),
+            ("10.0.0.8:80", None, None),
+        ] {
+            for target in [Target::Connect(address(to)), Target::UdpSend(address(to))] {
+                let allowed = network.ask(target.clone()).await;
+                assert_eq!(allowed, given.is_some(), "{target}");
+                let question = locked(&asked).pop().unwrap();
+                assert_eq!(question.target, target);
+                assert_eq!(question.name, given.map(name), "{target}");
+                assert_eq!(question.led_by, led_by.map(name), "{target}");
+                let special = crate::policy::SpecialPurpose::of(address(to).ip());
+                assert_eq!(question.special, special, "{target}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_has_one_text() {
+        let texts = Arc::new(Mutex::new(Vec::new()));
+        let sink = {
+            let texts = texts.clone();
+            move |event: &AuditEvent| {
+                if event.is_denial() {
+                    let json: serde_json::Value = serde_json::from_str(&event.to_json()).unwrap();
+                    let flag = json["flag"].as_str().unwrap().to_owned();
+                    locked(&texts).push((event.to_string(), flag));
+                }
+            }
+        };
+        let policy = Policy::new().allow_resolve("a.example").unwrap();
+        let network = Network::new(
+            RunId(1),
+            policy,
+            &Limits::default(),
+            Pins::new(),
+            None,
+            Some(Arc::new(sink)),
+        );
+        network
+            .resolved(&name("a.example"), addresses(&["1.2.3.4"]))
+            .unwrap();
+        let wit = |text| types::Target::Connect(address(text).into());
+        let listen = |text| types::Target::Listen(address(text).into());
+        for (target, reported, flag) in [
+            (
+                Target::Connect(address("1.2.3.4:80")),
+                wit("1.2.3.4:80"),
+                "--allow-connect a.example:80",
+            ),
+            (
+                Target::Connect(address("1.2.3.5:80")),
+                wit("1.2.3.5:80"),
+                "--allow-connect 1.2.3.5:80",
+            ),
+            (
+                Target::Resolve(name("b.example")),
+                types::Target::Lookup("B.example.".to_owned()),
+                "--allow-resolve b.example",
+            ),
+            (
+                Target::Bind(address("127.0.0.1:0")),
+                listen("127.0.0.1:0"),
+                "--allow-listen 127.0.0.1:0",
+            ),
+            // The system's choice, which differs from one run to the next.
+            (
+                Target::Listen(address("0.0.0.0:40123")),
+                listen("0.0.0.0:0"),
+                "--allow-listen 0.0.0.0:0",
+            ),
+        ] {
+            assert!(!network.allows(target));
+            let error = Error::from(network.denial(&reported).unwrap()).to_string();
+            let (line, audited) = locked(&texts).pop().unwrap();
+            assert_eq!(audited, flag);
+            assert!(error.ends_with(&format!(" ({flag} would)")), "{error}");
+            assert!(line.ends_with(&format!(" ({flag} would)")), "{line}");
+            if let types::Target::Connect(_) | types::Target::Lookup(_) = reported {
+                let told = error.strip_prefix("not allowed to ");
+                assert_eq!(told, line.strip_prefix("denied: "));
+            }
+        }
+    }
+
     #[test]
     fn an_answer_that_changes_opens_no_other_door() {
         let network = Network::of(Policy::new().allow_redirects());
@@ -589,7 +966,7 @@ mod tests {
             ("http://10.0.0.1/", None),
             ("http://10.0.0.1:81/", Some("10.0.0.1:81")),
         ] {
-            let refused = network.redirected(url).err().map(|(target, _)| target);
+            let refused = network.redirected(url).err().map(|refused| refused.target);
             let expected = expected.map(|text| Target::Connect(address(text)));
             assert_eq!(refused, expected, "{url}");
         }

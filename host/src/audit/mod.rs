@@ -157,8 +157,7 @@ fn decision(f: &mut fmt::Formatter<'_>, target: &Target, verdict: &Verdict) -> f
     match verdict {
         Verdict::Allowed { by, name } => write!(f, "allowed: {target}{}, by: {by}", named(name)),
         Verdict::Denied { reason, name } => {
-            let reason = reason.told(target, name.as_ref());
-            write!(f, "denied: {target}{}: {reason}", named(name))
+            write!(f, "denied: {}", reason.refusal(target, name.as_ref()))
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::limits::Limit;
 use crate::network::Network;
 use crate::policy::without_credentials;
 use crate::tls::{Failure, TlsFailure};
+use std::net::SocketAddr;
 use std::time::Duration;
 use wasmtime::component::ResourceAny;
 
@@ -60,6 +61,8 @@ impl Instance {
             .map_err(|code| error(self, &host, &request.url, code))?;
 
         let head = self.head_of(response).await?;
+        let remote_address: SocketAddr = head.remote_address.into();
+        self.network().answered(&request.url, remote_address.ip());
         Ok(Response::new(self, response, head, host))
     }
 
@@ -268,6 +271,7 @@ fn host_of(url: &str) -> String {
 mod tests {
     use super::*;
     use crate::bindings::types;
+    use crate::network::Refusal;
     use crate::policy::{DenialReason, Policy, Target};
     use crate::tls::CertificateProblem;
     use std::net::SocketAddr;
@@ -293,7 +297,7 @@ mod tests {
             ),
             (
                 wit::ErrorCode::Denied(types::Target::Connect(address.into())),
-                "Denied { target: Connect(192.0.2.1:80), reason: NoRule }",
+                "Denied { target: Connect(192.0.2.1:80), name: None, reason: NoRule }",
             ),
             (
                 wit::ErrorCode::Denied(types::Target::Lookup(text("other.example"))),
@@ -371,7 +375,11 @@ mod tests {
         }
         assert_eq!(
             network.denial(&types::Target::Connect(address.into())),
-            Some((Target::Connect(address), DenialReason::NoRule))
+            Some(Refusal {
+                target: Target::Connect(address),
+                name: None,
+                reason: DenialReason::NoRule,
+            })
         );
     }
 

@@ -3,6 +3,7 @@
 use super::{Body, Response, error, host_of};
 use crate::bindings::fetch as wit;
 use crate::error::{Error, Result};
+use std::net::SocketAddr;
 
 /// Where a response redirects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,10 +121,7 @@ impl<'a> Response<'a> {
                 reason: "the response is not a redirect".to_owned(),
             });
         };
-        self.instance
-            .network()
-            .redirected(&redirect.url)
-            .map_err(|(target, reason)| Error::Denied { target, reason })?;
+        self.instance.network().redirected(&redirect.url)?;
         let host = host_of(&redirect.url);
         let response = self.resource()?;
         let (store, _) = self.instance.parts();
@@ -146,7 +144,12 @@ impl<'a> Response<'a> {
         if let Some(old) = self.response.replace(next) {
             self.instance.discard(old);
         }
-        self.head = self.instance.head_of(next).await?.into();
+        let head = self.instance.head_of(next).await?;
+        let remote_address: SocketAddr = head.remote_address.into();
+        self.instance
+            .network()
+            .answered(&redirect.url, remote_address.ip());
+        self.head = head.into();
         self.host = host;
         Ok(self)
     }

@@ -1,8 +1,9 @@
 //! Which addresses the granted names of a run have resolved to.
 
-use super::Name;
+use super::{LocalNetworks, Name, SpecialPurpose};
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most addresses that are remembered of one answer, and the most of earlier ones; with more, the
@@ -32,6 +33,30 @@ pub const GRACE: Duration = Duration::from_secs(60);
 pub struct Answers {
     by_name: HashMap<Name, Answer>,
     lookups: u64,
+    answered: AnsweredNames,
+    /// A name of which nothing is to be believed but what is known, and what that is.
+    held: Option<(Name, Vec<IpAddr>)>,
+    local: Arc<LocalNetworks>,
+}
+
+/// The names of granted URLs ([`Policy::allow_url`](super::Policy::allow_url)) from whose servers a
+/// response has come, and which of their addresses that aren't public they keep.
+///
+/// Runs that belong together share one, as clones do: what a server does to one run makes a name mean
+/// nothing else to the next.
+#[derive(Clone, Debug, Default)]
+pub struct AnsweredNames(Arc<Mutex<HashMap<Name, Vec<IpAddr>>>>);
+
+impl AnsweredNames {
+    /// No response has come yet.
+    pub fn new() -> AnsweredNames {
+        AnsweredNames::default()
+    }
+
+    fn of<T>(&self, use_: impl FnOnce(&mut HashMap<Name, Vec<IpAddr>>) -> T) -> T {
+        // It is whole at every moment, so a panic elsewhere spoils nothing.
+        use_(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -102,6 +127,75 @@ impl Answers {
         let answer = self.by_name.entry(name.clone()).or_default();
         answer.number = self.lookups;
         answer
+    }
+
+    /// Say which addresses and networks are this machine's own, in place of what was said before.
+    pub fn set_local_networks(&mut self, local: impl Into<Arc<LocalNetworks>>) {
+        self.local = local.into();
+    }
+
+    /// What `address` is, if it isn't one of a public server that is elsewhere: it has a
+    /// [`SpecialPurpose`], or it is in this machine's own [`LocalNetworks`].
+    pub fn special(&self, address: IpAddr) -> Option<SpecialPurpose> {
+        SpecialPurpose::of(address).or_else(|| self.local.special(address))
+    }
+
+    /// A response has come from `from`, an address of `name`: from now on an answer for the name may have
+    /// public addresses, and those that the name had up to now.
+    ///
+    /// A server that is at a public address has no business at one of the others, even where the name
+    /// had both: then it keeps none of them. Only the first response counts.
+    pub(crate) fn settle(&mut self, name: &Name, from: IpAddr) {
+        let kept = match self.special(from) {
+            Some(_) => self.not_public(name, Some(from)),
+            None => Vec::new(),
+        };
+        self.answered.of(|answered| {
+            answered.entry(name.clone()).or_insert(kept);
+        });
+    }
+
+    /// A server says that `name` is to be looked up now: until that is over, it may have public addresses
+    /// and those that it had before.
+    pub(crate) fn hold(&mut self, name: Name) {
+        let kept = self.not_public(&name, None);
+        self.held = Some((name, kept));
+    }
+
+    /// End what [`Answers::hold`] began.
+    pub(crate) fn release(&mut self) {
+        self.held = None;
+    }
+
+    /// Share with other runs which names have answered.
+    pub(crate) fn share(&mut self, answered: AnsweredNames) {
+        self.answered = answered;
+    }
+
+    /// Whether `name`, which the user typed, may be at `address`, which isn't public.
+    pub(super) fn may_be_at(&self, name: &Name, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let answered = self.answered.of(|answered| {
+            let kept = answered.get(name);
+            kept.map(|kept| kept.contains(&address))
+        });
+        let held = self.held.as_ref().filter(|(held, _)| held == name);
+        let held = held.map(|(_, kept)| kept.contains(&address));
+        answered.or(held).unwrap_or(true)
+    }
+
+    /// The addresses of `name` that aren't public, and `more`.
+    fn not_public(&self, name: &Name, more: Option<IpAddr>) -> Vec<IpAddr> {
+        let answer = self.by_name.get(name);
+        let known = answer.into_iter().flat_map(|answer| {
+            let earlier = answer.earlier.iter().map(|(address, _)| *address);
+            answer.current.iter().copied().chain(earlier)
+        });
+        let mut found: Vec<IpAddr> = known
+            .filter(|address| self.special(*address).is_some())
+            .collect();
+        found.extend(more.map(|it| it.to_canonical()));
+        found
     }
 
     /// Forget the names that `keep` says no to.
@@ -211,6 +305,73 @@ mod tests {
         answers.insert(&one, [address(1)], start + GRACE);
         answers.expire(start + 3 * GRACE);
         assert_eq!(known(&answers), [1]);
+    }
+
+    #[test]
+    fn a_name_that_has_answered_keeps_what_it_had() {
+        let inside = "10.0.0.1".parse().unwrap();
+        let other = "10.0.0.2".parse().unwrap();
+        let public = "1.2.3.4".parse().unwrap();
+        for (before, from, expected) in [
+            // Whoever answers from the inside may go on to be there.
+            (vec![inside], inside, [true, false]),
+            (vec![inside, other], inside, [true, true]),
+            (vec![inside, public], inside, [true, false]),
+            // Whoever answers from the outside has no business inside.
+            (vec![public], public, [false, false]),
+            (vec![inside, public], public, [false, false]),
+            // Forgotten meanwhile.
+            (vec![], inside, [true, false]),
+        ] {
+            let one = name("one.example");
+            let mut answers = Answers::new();
+            assert!(answers.may_be_at(&one, inside) && answers.may_be_at(&one, other));
+            answers.insert(&one, before.clone(), Instant::now());
+            answers.settle(&one, from);
+            // A later answer, and a later response, change nothing.
+            answers.insert(&one, [inside, other], Instant::now());
+            answers.settle(&one, other);
+            answers.settle(&one, inside);
+            let found = [inside, other].map(|address| answers.may_be_at(&one, address));
+            assert_eq!(found, expected, "{before:?}, then from {from}");
+            assert!(
+                answers.may_be_at(&name("two.example"), inside),
+                "it is by name"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_held_until_it_is_released() {
+        let (one, inside) = (name("one.example"), address(1));
+        let mut answers = Answers::new();
+        answers.hold(one.clone());
+        assert!(!answers.may_be_at(&one, inside));
+        assert!(answers.may_be_at(&name("two.example"), inside));
+        answers.release();
+        assert!(answers.may_be_at(&one, inside));
+        // What it was found at before is no server's choice.
+        answers.insert(&one, [inside], Instant::now());
+        answers.hold(one.clone());
+        assert!(answers.may_be_at(&one, inside));
+        assert!(!answers.may_be_at(&one, address(2)));
+        // A response is the last word.
+        answers.settle(&one, "1.2.3.4".parse().unwrap());
+        answers.release();
+        assert!(!answers.may_be_at(&one, inside));
+    }
+
+    #[test]
+    fn runs_that_belong_together_know_which_names_have_answered() {
+        let (one, inside) = (name("one.example"), address(1));
+        let shared = AnsweredNames::new();
+        let [mut first, mut second] = [(); 2].map(|()| Answers::new());
+        first.share(shared.clone());
+        second.share(shared);
+        let apart = Answers::new();
+        first.settle(&one, "1.2.3.4".parse().unwrap());
+        assert!(!second.may_be_at(&one, inside));
+        assert!(apart.may_be_at(&one, inside));
     }
 
     #[test]

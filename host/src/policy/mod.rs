@@ -13,19 +13,19 @@
 mod answers;
 mod destination;
 mod embedded;
+mod local;
 mod needed;
 mod ports;
 mod rule;
 mod special;
 mod verdict;
 
-pub use answers::{Answers, GRACE, MAX_ADDRESSES_PER_NAME, MAX_NAMES};
+pub use answers::{AnsweredNames, Answers, GRACE, MAX_ADDRESSES_PER_NAME, MAX_NAMES};
 pub use destination::{Destination, Endpoint, Hosts, Range};
+pub use local::LocalNetworks;
 pub use needed::Needed;
 pub use ports::Ports;
-pub use rule::{
-    Denied, Deny, Host, MAX_LABEL_BYTES, MAX_NAME_BYTES, Name, Names, Rule, RuleError,
-};
+pub use rule::{Denied, Deny, Host, MAX_LABEL_BYTES, MAX_NAME_BYTES, Name, Names, Rule, RuleError};
 pub use special::SpecialPurpose;
 pub use verdict::{Basis, DenialReason, Verdict};
 
@@ -66,6 +66,20 @@ impl Target {
             Target::UdpBind(_) => "udp-bind",
             Target::UdpSend(_) => "udp-send",
             Target::UdpReceive(_) => "udp-receive",
+        }
+    }
+
+    /// The address that it is done with, where it is done with one.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Target::Resolve(_) => None,
+            Target::Connect(address)
+            | Target::Bind(address)
+            | Target::Listen(address)
+            | Target::Accept(address)
+            | Target::UdpBind(address)
+            | Target::UdpSend(address)
+            | Target::UdpReceive(address) => Some(*address),
         }
     }
 
@@ -160,6 +174,12 @@ impl Policy {
     /// Grant what it takes to fetch `url`: looking its host's name up, and connecting to the
     /// addresses found, be they public or not, or to its host's address, at its port.
     ///
+    /// That a name may be at addresses which aren't public ends with the first response that
+    /// [`Instance::fetch`](crate::Instance::fetch) gets from its server: from then on it may be at public
+    /// addresses, and where the response didn't come from one of these, at the others that it had up to
+    /// then. Else a server could redirect to its own name, and have that name mean a neighbour of this
+    /// machine's (DNS rebinding).
+    ///
     /// # Errors
     /// - [`RuleError::Url`]: `url` can't be read as an absolute URL.
     /// - [`RuleError::NoHost`]: it has no host, or no port, and its scheme has none by default.
@@ -186,8 +206,9 @@ impl Policy {
     /// [`Response::follow`](crate::Response::follow).
     ///
     /// Where a redirect leads to another port of a host that [`Policy::allow_url`] was given, it is
-    /// granted wherever that host is. Any other host is one that the *server* named, and is granted at
-    /// public addresses only: a name is told those of its addresses that have no [`SpecialPurpose`].
+    /// granted wherever that host was found to be before; a name that wasn't looked up before is granted
+    /// at public addresses. Any other host is one that the *server* named, and is granted at public
+    /// addresses only: a name is told those of its addresses that aren't [`Answers::special`].
     /// Either grant ends with the next redirect, and with the [`Response`](crate::Response).
     ///
     /// What is granted anyway is not narrowed by it.
@@ -211,7 +232,7 @@ impl Policy {
 
     /// Let granted names reach addresses that are not public, too.
     ///
-    /// Without it a rule with a name covers those of its addresses that have no [`SpecialPurpose`]: who
+    /// Without it a rule with a name covers those of its addresses that aren't [`Answers::special`]: who
     /// controls a name's answers, and that need not be who was meant, could make it any neighbour of this
     /// machine's, or a cloud's metadata service. An address that is granted by its number is granted
     /// whatever it is, and so is one that the user said a name resolves to
@@ -376,7 +397,9 @@ impl Policy {
         let found = match target {
             Target::Resolve(name) => self.first(|rule| rule.covers_lookup(name)),
             Target::Connect(address) => self
-                .first(|rule| rule.covers_connect(*address) && self.reaches_number(rule, *address))
+                .first(|rule| {
+                    rule.covers_connect(*address) && self.reaches_number(rule, *address, answers)
+                })
                 .or_else(|| self.by_name(*address, answers, Rule::covers_port_of)),
             Target::Bind(address) => self.first(|rule| rule.covers_bind(*address)),
             Target::Listen(address) => self.first(|rule| rule.covers_listen(*address)),
@@ -462,12 +485,18 @@ impl Policy {
             _ => (Vec::new(), None),
         };
         let reason = match target {
-            Target::Connect(address) => self.why_not(*address, &names, Rule::covers_port_of),
-            Target::UdpSend(address) => self.why_not(*address, &names, Rule::covers_udp_port_of),
+            Target::Connect(address) => {
+                self.why_not(*address, &names, answers, Rule::covers_port_of)
+            }
+            Target::UdpSend(address) => {
+                self.why_not(*address, &names, answers, Rule::covers_udp_port_of)
+            }
             _ => DenialReason::NoRule,
         };
         let name = match &reason {
-            DenialReason::Special { name, .. } => Some(name.clone()),
+            DenialReason::Special { name, .. } | DenialReason::Moved { name, .. } => {
+                Some(name.clone())
+            }
             _ => latest.cloned(),
         };
         Verdict::Denied { reason, name }
@@ -478,9 +507,10 @@ impl Policy {
         &self,
         address: SocketAddr,
         names: &[&Name],
+        answers: &Answers,
         covers: impl Fn(&Rule, &Name, u16) -> bool,
     ) -> DenialReason {
-        let Some(special) = SpecialPurpose::of(address.ip()) else {
+        let Some(special) = answers.special(address.ip()) else {
             let strange = names.iter().find(|name| {
                 name.is_localhost()
                     && self
@@ -509,20 +539,35 @@ impl Policy {
                 .any(|rule| covers(rule, name, address.port()))
         });
         match granted {
-            Some(name) => DenialReason::Special {
-                name: (*name).clone(),
-                address: address.ip(),
-                special,
-            },
+            Some(name) => self.not_there(name, address.ip(), special),
             None => DenialReason::NoRule,
         }
     }
 
-    /// The hosts that a redirect leads to, at this port.
+    /// Why `name`, which is granted, reaches nothing at `address`, which isn't public.
+    fn not_there(&self, name: &Name, address: IpAddr, special: SpecialPurpose) -> DenialReason {
+        let name = name.clone();
+        match self.is_typed(&name) {
+            true => DenialReason::Moved {
+                name,
+                address,
+                special,
+            },
+            false => DenialReason::Special {
+                name,
+                address,
+                special,
+            },
+        }
+    }
+
+    /// The hosts that a redirect leads to, at this port, where they are public.
     fn redirects_to(&self, port: u16) -> impl Iterator<Item = &Host> {
         self.rules.iter().filter_map(move |rule| match rule {
             Rule::Redirect {
-                host, port: own, ..
+                host,
+                port: own,
+                public_only: true,
             } if *own == port => Some(host),
             _ => None,
         })
@@ -546,6 +591,7 @@ impl Policy {
         &self,
         name: &Name,
         addresses: Vec<IpAddr>,
+        answers: &Answers,
     ) -> Result<Vec<IpAddr>, DenialReason> {
         if !self.grants_lookup(name) {
             return Err(DenialReason::NoRule);
@@ -558,7 +604,7 @@ impl Policy {
         let mut refused = None;
         let mut usable = addresses;
         usable.retain(|address| {
-            let why_not = match (public_port, SpecialPurpose::of(*address)) {
+            let why_not = match (public_port, answers.special(*address)) {
                 (Some(_), None) => return true,
                 (Some(port), Some(special)) => DenialReason::NotPublic {
                     address: SocketAddr::new(*address, port),
@@ -566,15 +612,11 @@ impl Policy {
                 },
                 (None, special) => {
                     let by_number = |rule: &Rule| rule.reaches_by_number(*address);
-                    if self.reaches(name, *address) || self.rules.iter().any(by_number) {
+                    if self.reaches(name, *address, answers) || self.rules.iter().any(by_number) {
                         return true;
                     }
                     match special {
-                        Some(special) => DenialReason::Special {
-                            name: name.clone(),
-                            address: *address,
-                            special,
-                        },
+                        Some(special) => self.not_there(name, *address, special),
                         None => DenialReason::NotLoopback {
                             name: name.clone(),
                             address: *address,
@@ -591,21 +633,42 @@ impl Policy {
         }
     }
 
-    /// Whether rules with `name` reach `address`, to which it resolves.
-    fn reaches(&self, name: &Name, address: IpAddr) -> bool {
+    /// Whether a grant of `name` reaches `address`, to which it resolves.
+    pub(crate) fn reaches(&self, name: &Name, address: IpAddr, answers: &Answers) -> bool {
         if name.is_localhost() {
             return address.to_canonical().is_loopback();
         }
-        let typed = |host: &Host| matches!(host, Host::Name(own) if own == name);
-        self.private || self.typed.iter().any(typed) || SpecialPurpose::of(address).is_none()
+        self.private
+            || answers.special(address).is_none()
+            || (self.is_typed(name) && answers.may_be_at(name, address))
+    }
+
+    /// Whether it is the host of a URL that was granted.
+    pub(crate) fn is_typed(&self, name: &Name) -> bool {
+        let is_name = |host: &Host| matches!(host, Host::Name(own) if own == name);
+        self.typed.iter().any(is_name)
+    }
+
+    /// Whether any URL that was granted has a name for its host.
+    pub(crate) fn has_typed_names(&self) -> bool {
+        self.typed.iter().any(|host| matches!(host, Host::Name(_)))
+    }
+
+    /// Whether what it grants at an address depends on whether that is a public one.
+    pub(crate) fn asks_what_is_public(&self) -> bool {
+        self.rules.iter().any(|rule| match rule {
+            Rule::Connect { to } | Rule::UdpSend { to } => to.is_of_names(),
+            Rule::Redirect { .. } => true,
+            _ => false,
+        })
     }
 
     /// Whether `rule`, which covers `address` by its number, reaches it.
-    fn reaches_number(&self, rule: &Rule, address: SocketAddr) -> bool {
+    fn reaches_number(&self, rule: &Rule, address: SocketAddr, answers: &Answers) -> bool {
         match rule {
             Rule::Redirect {
                 public_only: true, ..
-            } => SpecialPurpose::of(address.ip()).is_none(),
+            } => answers.special(address.ip()).is_none(),
             _ => true,
         }
     }
@@ -656,9 +719,8 @@ impl Policy {
             let reaches = |rule: &&Rule| match rule {
                 Rule::Redirect {
                     public_only: true, ..
-                } => SpecialPurpose::of(address.ip()).is_none(),
-                Rule::Redirect { .. } => true,
-                _ => answers.is_pinned(name) || self.reaches(name, address.ip()),
+                } => answers.special(address.ip()).is_none(),
+                _ => answers.is_pinned(name) || self.reaches(name, address.ip(), answers),
             };
             let mut covering = self
                 .rules
@@ -1090,14 +1152,18 @@ mod tests {
         ] {
             let policy = policy.redirected_to(url);
             assert_eq!(
-                policy.usable(&name(asked), addresses(all)),
+                policy.usable(&name(asked), addresses(all), &Answers::new()),
                 Ok(addresses(expected)),
                 "{url} asked for {asked}"
             );
         }
 
         let policy = policy.redirected_to("http://named.example:81/");
-        let denied = policy.usable(&name("named.example"), addresses(&["fe80::1", "10.0.0.9"]));
+        let denied = policy.usable(
+            &name("named.example"),
+            addresses(&["fe80::1", "10.0.0.9"]),
+            &Answers::new(),
+        );
         let reason = denied.unwrap_err();
         let asked = Target::Resolve(name("named.example"));
         assert_eq!(
@@ -1106,7 +1172,7 @@ mod tests {
              (--allow-connect named.example:81 --allow-private would allow it)"
         );
         assert_eq!(
-            policy.usable(&name("other.example"), addresses(all)),
+            policy.usable(&name("other.example"), addresses(all), &Answers::new()),
             Err(DenialReason::NoRule)
         );
     }
@@ -1308,7 +1374,7 @@ mod tests {
             ),
             (Policy::everything(), "named.example", all),
         ] {
-            let usable = policy.usable(&name(asked), addresses(all));
+            let usable = policy.usable(&name(asked), addresses(all), &Answers::new());
             assert_eq!(
                 usable,
                 Ok(addresses(expected)),
@@ -1316,7 +1382,11 @@ mod tests {
             );
         }
         let reason = granted("named.example")
-            .usable(&name("named.example"), addresses(&["127.0.0.1"]))
+            .usable(
+                &name("named.example"),
+                addresses(&["127.0.0.1"]),
+                &Answers::new(),
+            )
             .unwrap_err();
         assert_eq!(
             reason.told(&Target::Resolve(name("named.example")), None),
@@ -1324,7 +1394,7 @@ mod tests {
              is loopback (127.0.0.0/8) (--allow-private would allow it)"
         );
         let reason = granted("localhost")
-            .usable(&name("localhost"), addresses(&["1.1.1.1"]))
+            .usable(&name("localhost"), addresses(&["1.1.1.1"]), &Answers::new())
             .unwrap_err();
         assert_eq!(
             reason.told(&Target::Resolve(name("localhost")), None),

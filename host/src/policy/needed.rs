@@ -1,10 +1,14 @@
 //! The least that would have to be granted for what a run did.
 
 use super::is_any;
-use super::{Destination, Endpoint, Host, Hosts, Name, Names, Ports, Rule, SpecialPurpose, Target};
+use super::{
+    Destination, Endpoint, Host, Hosts, LocalNetworks, Name, Names, Ports, Rule, SpecialPurpose,
+    Target,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Collects what a run does, and tells which rules would grant just that.
 ///
@@ -36,6 +40,7 @@ pub struct Needed {
     sent_to: BTreeSet<SocketAddr>,
     received_from: BTreeSet<SocketAddr>,
     answered: BTreeSet<IpAddr>,
+    local: Arc<LocalNetworks>,
 }
 
 /// Hosts, and the ports of each.
@@ -53,13 +58,18 @@ impl Needed {
         Needed::default()
     }
 
+    /// Say which addresses and networks are this machine's own: a granted name doesn't reach them.
+    pub fn set_local_networks(&mut self, local: impl Into<Arc<LocalNetworks>>) {
+        self.local = local.into();
+    }
+
     /// Note that a run did this. `name` is the one that its address was resolved from, where it was.
     pub fn note(&mut self, target: &Target, name: Option<&Name>) {
         match target {
             Target::Resolve(name) => {
                 self.resolved.insert(name.clone());
             }
-            Target::Connect(address) => reach(&mut self.connects, *address, name),
+            Target::Connect(address) => reach(&mut self.connects, *address, name, &self.local),
             Target::Bind(address) => {
                 self.bound.insert(*address);
             }
@@ -79,7 +89,7 @@ impl Needed {
             }
             Target::UdpSend(address) => {
                 self.sent_to.insert(*address);
-                reach(&mut self.sends, *address, name);
+                reach(&mut self.sends, *address, name, &self.local);
             }
             Target::UdpReceive(address) => {
                 self.received_from.insert(*address);
@@ -173,11 +183,11 @@ impl Needed {
     }
 }
 
-fn reach(reached: &mut Reached, address: SocketAddr, name: Option<&Name>) {
+fn reach(reached: &mut Reached, address: SocketAddr, name: Option<&Name>, local: &LocalNetworks) {
     let ip = address.ip().to_canonical();
     let by_name = name.filter(|name| match name.is_localhost() {
         true => ip.is_loopback(),
-        false => SpecialPurpose::of(ip).is_none(),
+        false => SpecialPurpose::of(ip).is_none() && local.special(ip).is_none(),
     });
     let place = match by_name {
         Some(name) => Place::Name(name.clone()),
@@ -201,6 +211,21 @@ mod tests {
     use super::*;
     use crate::policy::{Answers, Policy};
     use std::time::Instant;
+
+    #[test]
+    fn a_name_in_a_network_of_ones_own_is_granted_by_its_number() {
+        let named: Name = "own.example".parse().unwrap();
+        let mut needed = Needed::new();
+        needed.set_local_networks(LocalNetworks::new().network("1.2.3.0/24".parse().unwrap()));
+        for address in ["1.2.3.4:80", "1.2.4.4:81"] {
+            needed.note(&Target::Connect(address.parse().unwrap()), Some(&named));
+        }
+        let expected = [
+            "--allow-connect own.example:81",
+            "--allow-connect 1.2.3.4:80",
+        ];
+        assert_eq!(needed.flags(), expected);
+    }
 
     /// What a run did, the flags that it takes, and that they are enough.
     #[test]

@@ -42,6 +42,11 @@ impl SpecialPurpose {
         }
     }
 
+    /// A block that is special to this machine alone.
+    pub(super) fn local(block: IpNet, purpose: &'static str) -> SpecialPurpose {
+        SpecialPurpose { block, purpose }
+    }
+
     /// What it is for, in a few words: `loopback`, `private-use`.
     pub fn purpose(&self) -> &'static str {
         self.purpose

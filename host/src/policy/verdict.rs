@@ -86,6 +86,16 @@ pub enum DenialReason {
         /// What it is instead.
         special: SpecialPurpose,
     },
+    /// It is granted to a name that was typed ([`Policy::allow_url`](crate::Policy::allow_url)), which has
+    /// answered before, and covers public addresses and those that it had then. This isn't one.
+    Moved {
+        /// The name.
+        name: Name,
+        /// The address that it resolves to now.
+        address: IpAddr,
+        /// What it is instead.
+        special: SpecialPurpose,
+    },
     /// It is granted to `localhost`, or to a name below it, and this isn't a loopback address.
     NotLoopback {
         /// The name.
@@ -118,7 +128,7 @@ impl DenialReason {
                 }
                 _ => format!("--allow-connect {address}"),
             }),
-            DenialReason::Special { .. } => Some(match target {
+            DenialReason::Special { .. } | DenialReason::Moved { .. } => Some(match target {
                 Target::Connect(_) | Target::UdpSend(_) => grant_of(target, None),
                 _ => "--allow-private".to_owned(),
             }),
@@ -136,6 +146,15 @@ impl DenialReason {
             (Some(flag), _) => format!("{self} ({flag} would allow it)"),
         }
     }
+
+    /// What was denied, why, and what would allow it: `connect to 192.0.2.1:80 (example.com): no rule
+    /// grants it (--allow-connect example.com:80 would)`.
+    ///
+    /// The one text of a refusal: errors, audit events and `sockbox policy explain` have it.
+    pub fn refusal(&self, target: &Target, name: Option<&Name>) -> String {
+        let of = name.map(|name| format!(" ({name})")).unwrap_or_default();
+        format!("{target}{of}: {}", self.told(target, name))
+    }
 }
 
 /// The flag that grants `target`, and as little else as can be.
@@ -146,6 +165,11 @@ fn grant_of(target: &Target, name: Option<&Name>) -> String {
             format!("--allow-connect {name}:{}", address.port())
         }
         (Target::Connect(address), None) => format!("--allow-connect {address}"),
+        // Binding to no address and no port in particular isn't asked about: the port is the system's
+        // choice, and another one the next time.
+        (Target::Listen(address), _) if address.ip().to_canonical().is_unspecified() => {
+            format!("--allow-listen {}", SocketAddr::new(address.ip(), 0))
+        }
         (Target::Bind(address) | Target::Listen(address), _) => format!("--allow-listen {address}"),
         (Target::Accept(address), _) => format!("--allow-accept {}", address.ip()),
         (Target::UdpBind(address), _) => format!("--allow-udp-bind {address}"),
@@ -176,6 +200,15 @@ impl fmt::Display for DenialReason {
                 f,
                 "a granted name reaches public addresses only, and {name} is at {address}, which is \
                  {special}"
+            ),
+            DenialReason::Moved {
+                name,
+                address,
+                special,
+            } => write!(
+                f,
+                "once its server has answered, a name that was typed may move among public addresses \
+                 only, and {name} is at {address} now, which is {special}"
             ),
             DenialReason::NotLoopback { name, address } => write!(
                 f,

@@ -229,7 +229,7 @@ mod tests {
             ),
             (
                 wit::ErrorCode::Denied(types::Target::Listen(address.into())),
-                "Denied { target: Listen(127.0.0.1:80), reason: NoRule }",
+                "Denied { target: Listen(127.0.0.1:80), name: None, reason: NoRule }",
             ),
             (
                 wit::ErrorCode::Denied(types::Target::Listen(other.into())),

@@ -79,7 +79,7 @@ async fn what_it_refuses_is_not_done() {
     let builder = sandbox.instance().decider(always(false, &asked));
     let mut instance = builder.build().await.unwrap();
     let failed = instance.fetch(Request::get(&url)).await.map(|_| ());
-    let Err(Error::Denied { target, reason }) = failed else {
+    let Err(Error::Denied { target, reason, .. }) = failed else {
         panic!("{failed:?}");
     };
     assert_eq!(target, Target::Connect(listener.local_addr().unwrap()));

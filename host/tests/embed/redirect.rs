@@ -298,7 +298,7 @@ async fn a_server_leads_nowhere_but_to_public_addresses() {
         let url = here.url(&format!("/302/http://{host}:{port}/"));
         let response = instance.fetch(Request::get(url)).await.unwrap();
         let error = failed(response.follow(Body::empty()).await);
-        let Error::Denied { target, reason } = &error else {
+        let Error::Denied { target, reason, .. } = &error else {
             panic!("{host}: {error:?}");
         };
         let (target, flag) = match target {
@@ -366,7 +366,7 @@ async fn a_flag_grants_a_name_wherever_it_is() {
         let followed = response.follow(Body::empty()).await.map(|_| ());
         match (followed, granted) {
             (Ok(()), true) => {}
-            (Err(Error::Denied { target, reason }), false) => assert_eq!(
+            (Err(Error::Denied { target, reason, .. }), false) => assert_eq!(
                 reason.flag(&target, None),
                 Some(format!("--allow-connect localhost:{port}"))
             ),

@@ -343,6 +343,7 @@ mod tests {
             (
                 Error::Denied {
                     target: Target::Connect(address),
+                    name: None,
                     reason: DenialReason::NoRule,
                 },
                 126,

@@ -118,9 +118,7 @@ fn judged(policy: &Policy, target: &Target, answers: &Answers) -> Explanation {
         text: match &verdict {
             Verdict::Allowed { by, .. } => format!("allowed: {target}, by {by}"),
             Verdict::Denied { reason, name } => {
-                let flag = reason.flag(target, name.as_ref());
-                let flag = flag.map(|flag| format!(" ({flag} would allow it)"));
-                format!("denied: {target}: {reason}{}", flag.unwrap_or_default())
+                format!("denied: {}", reason.refusal(target, name.as_ref()))
             }
         },
     }

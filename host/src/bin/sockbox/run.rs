@@ -9,7 +9,7 @@ use crate::runtime::block_on;
 use crate::signals::Signals;
 use crate::watch::Watch;
 use crate::{cache, source, stderr};
-use sockbox::policy::Needed;
+use sockbox::policy::{LocalNetworks, Needed};
 use sockbox::{Command, Error, Policy, Program, Sandbox};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,7 +45,11 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         command = command.decider(Prompt::open()?);
     }
     let record = Record::open(args.common.audit.as_ref())?;
-    let needed = args.dry_run.then(|| Arc::new(Mutex::new(Needed::new())));
+    let needed = args.dry_run.then(|| {
+        let mut needed = Needed::new();
+        needed.set_local_networks(LocalNetworks::current());
+        Arc::new(Mutex::new(needed))
+    });
     let denials = Denials::default();
     let watch = Watch {
         verbose: args.verbose,

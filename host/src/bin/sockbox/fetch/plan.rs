@@ -8,12 +8,15 @@ use super::{data, input, names, tls};
 use crate::args::{Fetch, SaveAs};
 use crate::exit::Failure;
 use sockbox::TlsConfig;
+use sockbox::policy::AnsweredNames;
 use std::path::{Path, PathBuf};
 
 /// What all transfers share.
 pub struct Plan {
     pub args: Fetch,
     pub tls: TlsConfig,
+    /// The names whose servers have answered.
+    pub answered: AnsweredNames,
     pub template: Template,
     pub format: Option<Format>,
     pub headers_file: Option<HeadersFile>,
@@ -83,6 +86,7 @@ impl Plan {
         };
         Ok(Plan {
             tls,
+            answered: AnsweredNames::new(),
             heads: heads(&args),
             template,
             format,

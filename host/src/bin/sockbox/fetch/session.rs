@@ -5,7 +5,7 @@ use super::plan::Plan;
 use crate::args::Fetch;
 use crate::exit::Failure;
 use crate::watch::Watch;
-use sockbox::policy::RuleError;
+use sockbox::policy::{AnsweredNames, RuleError};
 use sockbox::{Error, Instance, Policy, Profile, Sandbox, TlsConfig};
 
 /// An instance, made when it is needed, and again when it can't be used any more.
@@ -14,6 +14,7 @@ pub struct Session {
     profile: Profile,
     watch: Watch,
     tls: TlsConfig,
+    answered: AnsweredNames,
     instance: Option<Instance>,
 }
 
@@ -39,6 +40,7 @@ impl Session {
             profile,
             watch: watch.clone(),
             tls: plan.tls.clone(),
+            answered: plan.answered.clone(),
             instance: None,
         })
     }
@@ -56,7 +58,8 @@ impl Session {
         let mut builder = self
             .watch
             .over(self.sandbox.instance().profile(&self.profile)?)
-            .tls(self.tls.clone());
+            .tls(self.tls.clone())
+            .answered_names(self.answered.clone());
         if self.watch.verbose {
             builder = builder.inherit_stderr();
         }
