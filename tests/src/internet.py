@@ -9,7 +9,10 @@
 # no time at all. There are no other names.
 #
 # On ports 80 and 81 of every address a server answers, over TCP and UDP, with `hello from ADDRESS:PORT`: over
-# TCP when the client has sent what it has to send.
+# TCP when the client has sent what it has to send. Over TCP it speaks HTTP too, to who begins with `GET `: the
+# same is a page then; but `/to?URL` redirects there, and `/busy` is a 503.
+#
+# Of all these addresses 9.8.7.6 and 2a01:1::6 are the machine's own, and 9.8.7.0/24 and 2a01:1::/64 its networks.
 #
 # What was seen is a line each: `name NAME`, and of every packet that begins something, `tcp ADDRESS:PORT` or
 # `udp ADDRESS:PORT`, whether somebody listens there or not.
@@ -31,6 +34,8 @@ names_file, seen_file, program = sys.argv[1], sys.argv[2], sys.argv[3:]
 PORTS = (80, 81)
 SETUP = """
 link set lo up
+addr add 9.8.7.6/24 dev lo
+addr add 2a01:1::6/64 dev lo noprefixroute
 route add local 0.0.0.0/0 dev lo
 route add local ::/0 dev lo
 """
@@ -169,11 +174,23 @@ def answer_datagram(server):
             server.sendmsg([text], [(level, kind, data[:16] + bytes(4))], 0, client)
 
 
+def http(request, page):
+    path = request.split(b" ", 2)[1].decode()
+    status, head, body = "200 OK", "", page
+    if path.startswith("/to?"):
+        status, head, body = "302 Found", f"Location: {path[4:]}\r\n", ""
+    if path == "/busy":
+        status, body = "503 Service Unavailable", ""
+    return f"HTTP/1.1 {status}\r\n{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+
+
 def answer_client(client):
     try:
-        if client.recv(65536):
+        request = client.recv(65536)
+        page = f"hello from {shown(*client.getsockname()[:2])}"
+        if request and not request.startswith(b"GET "):
             return
-        client.sendall(f"hello from {shown(*client.getsockname()[:2])}".encode())
+        client.sendall((http(request, page) if request else page).encode())
     except OSError:
         # The program may have gone.
         pass

@@ -11,7 +11,8 @@ use std::path::Path;
 /// where every packet is seen that begins something.
 ///
 /// On ports 80 and 81 of every address a server answers `hello from ADDRESS:PORT`, over TCP (when the
-/// client has sent all that it will send) and UDP.
+/// client has sent all that it will send) and UDP. Over HTTP that is a page; but `/to?URL` redirects there, and
+/// `/busy` is a 503. Each response ends its connection.
 ///
 /// The names are the test's own, and each answer for them may differ from the one before: what a name
 /// server does that wants to lead a client into its own network (DNS rebinding).
@@ -40,6 +41,14 @@ impl Internet {
     pub const PUBLIC_V6: &str = "2a00::1";
     /// Another IPv4 address that is nothing special.
     pub const OTHER_V4: &str = "5.6.7.8";
+    /// An address that is the machine's own.
+    pub const OWN_V4: &str = "9.8.7.6";
+    /// The same of IPv6.
+    pub const OWN_V6: &str = "2a01:1::6";
+    /// Another address of the network that the machine's own is in.
+    pub const NEIGHBOUR_V4: &str = "9.8.7.9";
+    /// The same of IPv6.
+    pub const NEIGHBOUR_V6: &str = "2a01:1::9";
     /// Where clouds tell a machine who it is, and its passwords.
     pub const METADATA: &str = "169.254.169.254";
 

@@ -130,14 +130,19 @@ impl Program {
     /// The same program on a terminal, which is all of its streams: what it shows there is on standard
     /// output.
     pub fn on_a_terminal(self) -> Self {
-        self.on_a_terminal_typing("")
+        self.on_a_terminal_answering("", &[])
     }
 
-    /// The same with something typed there.
-    pub fn on_a_terminal_typing(self, typed: &str) -> Self {
+    /// The same with `typed` typed there before it has shown anything, and then these answers, one each
+    /// time that it asks a question with `[y/N]`.
+    pub fn on_a_terminal_answering(self, typed: &str, answers: &[&str]) -> Self {
         let script = include_str!("terminal.py");
-        self.launched_by(python::path(), ["-I", "-S", "-u", "-c", script, typed])
-            .env("TERM", "xterm")
+        let answers = serde_json::json!(answers).to_string();
+        self.launched_by(
+            python::path(),
+            ["-I", "-S", "-u", "-c", script, typed, &answers],
+        )
+        .env("TERM", "xterm")
     }
 
     /// Add arguments.

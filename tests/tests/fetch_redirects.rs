@@ -2,7 +2,9 @@
 //!
 //! How methods and bodies change is compared with curl in `beside_curl.rs`.
 
-use sockbox_tests::{BlackHole, Finished, Node, Peer, Program, RawPeer, Tripwire, has_ipv6};
+use sockbox_tests::{
+    BlackHole, Finished, Internet, Node, Peer, Program, RawPeer, Tripwire, has_ipv6,
+};
 use std::net::SocketAddr;
 
 fn fetch(args: &[&str]) -> Finished {
@@ -43,6 +45,134 @@ fn a_server_cannot_send_us_to_this_machine() {
         fetch(&["-L", &peer.url("/")]).assert_failure(126, &["--allow-connect"]);
         tripwire.assert_untouched();
     }
+}
+
+/// `sockbox fetch` on an internet whose names change their minds: how it ended, and where it connected to.
+#[track_caller]
+fn fetch_on(internet: &Internet, args: &[&str]) -> (Finished, Vec<String>) {
+    let (finished, seen) = internet.run(Program::sockbox(["fetch"]).args(args));
+    eprintln!("{args:?}: {:?} {}", seen.packets, finished.stderr());
+    (finished, seen.packets)
+}
+
+#[test]
+fn a_typed_name_that_turns_to_the_inside_is_not_followed() {
+    let Some(internet) = Internet::new() else {
+        return;
+    };
+    for inside in [
+        "127.0.0.1",
+        "::1",
+        "10.0.0.1",
+        Internet::METADATA,
+        Internet::NEIGHBOUR_V6,
+    ] {
+        let internet = Internet::default().name("evil.example", &[&["1.2.3.4"], &[inside]]);
+        for args in [
+            // To another port, to the same one, by way of another name, once more, and after a retry.
+            &["-L", "http://evil.example/to?http://evil.example:81/"][..],
+            &["-L", "http://evil.example/to?http://evil.example/"],
+            &["-s", "http://evil.example/", "http://EVIL.example./"],
+            &[
+                "--retry",
+                "1",
+                "--retry-delay",
+                "0",
+                "http://evil.example/busy",
+            ],
+        ] {
+            let (finished, packets) = fetch_on(&internet, args);
+            finished.assert_code(126);
+            for word in ["evil.example", inside] {
+                assert!(finished.stderr().contains(word), "{word}");
+            }
+            assert_eq!(packets, ["tcp 1.2.3.4:80"], "{args:?}");
+        }
+    }
+    drop(internet);
+}
+
+#[test]
+fn a_typed_name_of_the_inside_is_followed_there() {
+    let Some(internet) = Internet::new() else {
+        return;
+    };
+    let internet = internet.name("inside.example", &[&["10.0.0.1"]]);
+    let url = "http://inside.example/to?http://inside.example:81/";
+    let (finished, packets) = fetch_on(&internet, &["-L", url]);
+    finished
+        .assert_quiet_success()
+        .assert_stdout(b"hello from 10.0.0.1:81");
+    assert_eq!(packets, ["tcp 10.0.0.1:80", "tcp 10.0.0.1:81"]);
+    // What the user says of a name goes on being so.
+    let pin = [
+        "--resolve",
+        "named.example:80:1.2.3.4",
+        "--resolve",
+        "named.example:81:10.0.0.9",
+    ];
+    let url = "http://named.example/to?http://named.example:81/";
+    let args = [&["-L"], &pin[..], &[url]].concat();
+    let (finished, _) = fetch_on(&internet, &args);
+    finished
+        .assert_quiet_success()
+        .assert_stdout(b"hello from 10.0.0.9:81");
+}
+
+#[test]
+fn a_server_cannot_send_us_into_a_network_of_our_own() {
+    let Some(internet) = Internet::new() else {
+        return;
+    };
+    let own = [
+        Internet::OWN_V4.to_owned(),
+        Internet::NEIGHBOUR_V4.to_owned(),
+        format!("[{}]", Internet::OWN_V6),
+        format!("[{}]", Internet::NEIGHBOUR_V6),
+    ];
+    for host in own.iter().map(String::as_str).chain(["own.example"]) {
+        let internet = Internet::default()
+            .name("a.example", &[&["1.2.3.4"]])
+            .name("own.example", &[&[Internet::NEIGHBOUR_V4]]);
+        let url = format!("http://a.example/to?http://{host}:81/");
+        let (finished, packets) = fetch_on(&internet, &["-L", &url]);
+        finished.assert_failure(126, &["this machine", "--allow-connect"]);
+        assert_eq!(packets, ["tcp 1.2.3.4:80"], "{host}");
+        // The user may go there.
+        let url = format!("http://{host}/");
+        let (finished, packets) = fetch_on(&internet, &[&url]);
+        finished.assert_quiet_success();
+        assert_eq!(packets.len(), 1, "{host}");
+    }
+    drop(internet);
+}
+
+#[test]
+fn names_below_localhost_are_this_machine() {
+    let peer = hello();
+    let port = peer.address().port();
+    for host in ["app.localhost", "a.b.localhost", "APP.LOCALHOST."] {
+        fetch(&[&format!("http://{host}:{port}/")])
+            .assert_quiet_success()
+            .assert_stdout(b"hello");
+    }
+    // Where the user says otherwise, that counts.
+    let two = RawPeer::start_on(&format!("127.0.0.2:{port}"), |peer: &mut Peer| {
+        peer.read_request()?;
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo")
+    });
+    let pin = format!("app.localhost:{port}:127.0.0.2");
+    fetch(&["--resolve", &pin, &format!("http://app.localhost:{port}/")])
+        .assert_quiet_success()
+        .assert_stdout(b"two");
+    drop(two);
+    // A server may not send us there.
+    let tripwire = Tripwire::new();
+    let port = tripwire.address().port();
+    let location = format!("http://app.localhost:{port}/");
+    let flag = format!("--allow-connect app.localhost:{port}");
+    fetch(&["-L", &redirecting_to(&location).url("/")]).assert_failure(126, &[&flag]);
+    tripwire.assert_untouched();
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Asking at the terminal what no rule decides.
 
-use sockbox_tests::{Foreign, Peer, RawPeer, Tripwire};
+use sockbox_tests::{Foreign, Internet, Peer, RawPeer, Tripwire};
+
+/// What comes before a question: see `RESET` and `NEW_LINE` in the prompt's source.
+const RESET: &str =
+    "\x18\x1b\\\x1b[!p\x1b[0m\x0f\x1b(B\x1b[?25h\x1b[?5l\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\";
 
 fn answering_peer() -> RawPeer {
     RawPeer::start(|peer: &mut Peer| {
@@ -15,13 +19,13 @@ fn each_target_is_asked_about_once() {
     let (yes, no) = (peer.address(), tripwire.address());
     let attempts =
         format!("connect {yes} then connect {no} then connect {yes} then connect {no} then env");
-    for (typed, answer) in [
-        ("y\nn\n", "ok pong"),
-        ("yes\n\n", "ok pong"),
-        ("Y\nx\n", "ok pong"),
+    for (answers, answer) in [
+        (["y\n", "n\n"], "ok pong"),
+        (["yes\n", "\n"], "ok pong"),
+        (["Y\n", "x\n"], "ok pong"),
     ] {
         let program = Foreign::Rust.run(&["--prompt"], &attempts);
-        let finished = program.on_a_terminal_typing(typed).run();
+        let finished = program.on_a_terminal_answering("", &answers).run();
         finished.assert_code(1);
         let shown = finished.stdout_text();
         for asked in [yes, no] {
@@ -46,7 +50,7 @@ fn what_a_rule_decides_is_not_asked_about() {
     let attempts = format!("connect {yes} then connect {no}");
     let finished = Foreign::Rust
         .run(&flags, &attempts)
-        .on_a_terminal_typing("y\ny\n")
+        .on_a_terminal_answering("", &["y\n", "y\n"])
         .run();
     finished.assert_code(1);
     assert!(!finished.stdout_text().contains("may it"));
@@ -54,7 +58,7 @@ fn what_a_rule_decides_is_not_asked_about() {
 }
 
 #[test]
-fn one_question_for_all_of_a_name() {
+fn an_address_of_localhost_is_asked_about_once() {
     let peer = answering_peer();
     let port = peer.address().port();
     let attempts = format!(
@@ -63,18 +67,120 @@ fn one_question_for_all_of_a_name() {
     );
     let finished = Foreign::Rust
         .run(&["--prompt"], &attempts)
-        .on_a_terminal_typing("y\ny\ny\ny\n")
+        .on_a_terminal_answering("", &["y\n"; 4])
         .run();
     finished.assert_code(0);
     let shown = finished.stdout_text();
+    let connect = format!("may it connect to 127.0.0.1:{port} (localhost)?");
     for question in [
         "may it look up localhost?",
-        "(localhost)?",
+        &connect,
         "may it bind to 127.0.0.1:0?",
         "may it bind a UDP socket to 127.0.0.1:0?",
     ] {
         assert_eq!(shown.matches(question).count(), 1, "{question}");
     }
+}
+
+#[test]
+fn one_question_for_the_public_addresses_of_a_name() {
+    let Some(internet) = Internet::new() else {
+        return;
+    };
+    let v4 = Internet::PUBLIC_V4;
+    let internet = internet.name("a.example", &[&[v4], &[Internet::OTHER_V4]]);
+    let attempts = "connect-name a.example 80 then connect-name a.example 80";
+    let program = Foreign::Rust
+        .run(&["--prompt"], attempts)
+        .on_a_terminal_answering("", &["y\n", "y\n"]);
+    let (finished, seen) = internet.run(program);
+    finished.assert_code(0);
+    let shown = finished.stdout_text();
+    assert_eq!(shown.matches("[y/N]").count(), 2, "{shown}");
+    let question = format!("may it connect to {v4}:80 (a.example)?");
+    assert!(shown.contains(&question), "{shown}");
+    assert_eq!(seen.packets, ["tcp 1.2.3.4:80", "tcp 5.6.7.8:80"]);
+}
+
+#[test]
+fn a_name_that_moves_to_the_inside_is_asked_about_again() {
+    let Some(internet) = Internet::new() else {
+        return;
+    };
+    for (inside, what) in [
+        ("127.0.0.1", "loopback"),
+        (Internet::METADATA, "cloud metadata"),
+        (Internet::NEIGHBOUR_V4, "in a network of this machine's own"),
+    ] {
+        let internet = Internet::default().name("evil.example", &[&["1.2.3.4"], &[inside]]);
+        let attempts = "connect-name evil.example 80 then connect-name evil.example 80";
+        let program = Foreign::Rust
+            .run(&["--prompt"], attempts)
+            .on_a_terminal_answering("", &["y\n", "y\n", "n\n"]);
+        let (finished, seen) = internet.run(program);
+        finished.assert_code(1);
+        let shown = finished.stdout_text();
+        let question =
+            format!("may it connect to {inside}:80 (evil.example, which leads to {what}");
+        assert_eq!(shown.matches(&question).count(), 1, "{shown}");
+        assert_eq!(seen.packets, ["tcp 1.2.3.4:80"], "{inside}");
+    }
+    drop(internet);
+}
+
+#[test]
+fn a_yes_to_one_port_is_none_to_another() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = listener.local_addr().unwrap();
+    drop(listener);
+    let attempts =
+        format!("bind {free} then bind 127.0.0.1:0 then udp-bind {free} then udp-bind 127.0.0.1:0");
+    let finished = Foreign::Rust
+        .run(&["--prompt"], &attempts)
+        .on_a_terminal_answering("", &["y\n", "n\n", "y\n", "n\n"])
+        .run();
+    finished.assert_code(1);
+    let shown = finished.stdout_text();
+    assert_eq!(shown.matches("[y/N]").count(), 4, "{shown}");
+    assert_eq!(shown.matches("access-denied at bind").count(), 2, "{shown}");
+    assert_eq!(shown.matches(&format!("ok {free}")).count(), 2, "{shown}");
+}
+
+#[test]
+fn what_was_typed_before_a_question_is_not_its_answer() {
+    let tripwire = Tripwire::new();
+    let attempts = format!("connect {}", tripwire.address());
+    for typed in ["y\n", "y\ny\ny\n", "y"] {
+        let finished = Foreign::Rust
+            .run(&["--prompt"], &attempts)
+            .on_a_terminal_answering(typed, &["\n"])
+            .run();
+        finished.assert_code(1);
+        assert!(finished.stdout_text().contains("access-denied at connect"));
+        tripwire.assert_untouched();
+    }
+}
+
+#[test]
+fn a_question_looks_like_no_component_has_it_look() {
+    let tripwire = Tripwire::new();
+    let attempts = format!("connect {}", tripwire.address());
+    let asking = || Foreign::Rust.run(&["--prompt"], &attempts);
+    let question = format!("sockbox: may it connect to {}? [y/N] ", tripwire.address());
+    let shown = asking().on_a_terminal_answering("", &["n\n"]).run();
+    // On a line of its own, with whatever was done to the terminal undone.
+    let expected = format!("{RESET}\r\n\x1b[2K{question}");
+    let shown = shown.stdout_text();
+    assert!(shown.contains(&expected), "{shown:?}");
+    // A terminal that knows no such things is spared them.
+    let plain = asking()
+        .on_a_terminal_answering("", &["n\n"])
+        .env("TERM", "dumb")
+        .run();
+    let plain = plain.stdout_text();
+    assert!(plain.contains(&format!("\n{question}")), "{plain:?}");
+    assert!(!plain.contains('\x1b'), "{plain:?}");
+    tripwire.assert_untouched();
 }
 
 #[test]
@@ -84,7 +190,7 @@ fn silence_is_a_no() {
     // The end of what is typed.
     let finished = Foreign::Rust
         .run(&["--prompt"], &attempts)
-        .on_a_terminal_typing("\u{4}")
+        .on_a_terminal_answering("", &["\u{4}"])
         .run();
     finished.assert_code(1);
     assert!(finished.stdout_text().contains("access-denied at connect"));
