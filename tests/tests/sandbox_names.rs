@@ -262,7 +262,7 @@ fn a_name_does_not_lead_into_a_network_of_this_machines_own() {
         finished.assert_failure(1, &["denied", own, "this machine", "--allow-private"]);
         assert_eq!(seen.packets, [""; 0]);
         // With the one flag, or by its number, it is reached.
-        let shown = format!("{:?}", std::net::SocketAddr::new(own.parse().unwrap(), 80));
+        let shown = std::net::SocketAddr::new(own.parse().unwrap(), 80).to_string();
         let by_number = format!("own.example:80,{shown}");
         for flags in [
             &["--allow-connect", "own.example:80", "--allow-private"][..],

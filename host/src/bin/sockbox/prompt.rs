@@ -265,12 +265,12 @@ mod tests {
     use sockbox::policy::{Name, SpecialPurpose};
     use sockbox::{Policy, Request, Sandbox};
 
-    /// Have `questions` made as a run makes them, since nothing else can.
+    /// A question of a run's: nothing else can make one.
     async fn question() -> Question {
         let (sender, receiver) = std::sync::mpsc::channel();
         let sandbox = Sandbox::new().unwrap();
         let builder = sandbox.instance().policy(Policy::new());
-        let builder = builder.decider(move |question| {
+        let builder = builder.decider(move |question: Question| {
             let _ = sender.send(question);
             std::future::ready(Decision::Deny {
                 reason: String::new(),
