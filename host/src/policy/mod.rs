@@ -23,7 +23,7 @@ pub use answers::{Answers, GRACE, MAX_ADDRESSES_PER_NAME, MAX_NAMES};
 pub use destination::{Destination, Endpoint, Hosts, Range};
 pub use needed::Needed;
 pub use ports::Ports;
-pub use rule::{Denied, Deny, Host, Name, Names, Rule, RuleError};
+pub use rule::{Denied, Deny, Host, MAX_LABEL_BYTES, MAX_NAME_BYTES, Name, Names, Rule, RuleError};
 pub use special::SpecialPurpose;
 pub use verdict::{Basis, DenialReason, Verdict};
 

@@ -6,6 +6,17 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+/// The most bytes of a name, in ASCII and without a dot at its end: 253. That is what fits in the 255
+/// bytes of RFC 1035 section 3.1.
+pub const MAX_NAME_BYTES: usize = 253;
+
+/// The most bytes of a label, the part of a name between two dots: 63 (RFC 1035 section 3.1).
+pub const MAX_LABEL_BYTES: usize = 63;
+
+/// The most bytes of a text that is read as a name: 1,024. A name outside ASCII has at most four bytes of
+/// UTF-8 for each of its characters, which in ASCII take one at least.
+const MAX_NAME_TEXT_BYTES: usize = 1024;
+
 /// A host name in the one form that names are compared in: lower-case ASCII (punycode where the
 /// name isn't ASCII), without a dot at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,11 +93,16 @@ impl FromStr for Host {
     /// `0x7f.1`, `0177.0.0.1`) are addresses, not names.
     ///
     /// # Errors
-    /// [`RuleError::Host`] when it is neither a name nor an address.
+    /// [`RuleError::Host`] when it is neither a name nor an address, or a name that is too long
+    /// ([`MAX_NAME_BYTES`], [`MAX_LABEL_BYTES`]).
     fn from_str(text: &str) -> Result<Host, RuleError> {
         let error = || RuleError::Host {
-            text: text.to_owned(),
+            text: text[..text.floor_char_boundary(MAX_NAME_TEXT_BYTES)].to_owned(),
         };
+        // Before it is copied: a component may hand over a hundred megabytes.
+        if text.len() > MAX_NAME_TEXT_BYTES {
+            return Err(error());
+        }
         if let Ok(address) = text.parse::<Ipv6Addr>() {
             return Ok(Host::Address(IpAddr::V6(address).to_canonical()));
         }
@@ -97,7 +113,9 @@ impl FromStr for Host {
                 let name = name.strip_suffix('.').unwrap_or(&name);
                 // A URL may have stranger ones, patterns among them, which no resolver knows.
                 let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-                if name.is_empty() || !name.bytes().all(usual) {
+                let fits = name.len() <= MAX_NAME_BYTES
+                    && name.split('.').all(|label| label.len() <= MAX_LABEL_BYTES);
+                if name.is_empty() || !fits || !name.bytes().all(usual) {
                     return Err(error());
                 }
                 Ok(Host::Name(Name(name.to_ascii_lowercase())))
