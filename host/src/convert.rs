@@ -26,6 +26,21 @@ impl From<types::NetworkError> for NetworkError {
     }
 }
 
+/// The most bytes of a text of the component's that is kept: 64 KiB.
+///
+/// The longest that there are in earnest is the URL of a redirect. What is kept of an error is the
+/// embedder's to drop, and counts for no limit of the run.
+const MAX_TEXT: usize = 64 * 1024;
+
+/// A text of the component's, cut after [`MAX_TEXT`] bytes.
+pub(crate) fn bounded(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text.shrink_to_fit();
+    }
+    text
+}
+
 /// What the component was refused, by whomever.
 ///
 /// `host` is how a failure to connect would name what was connected to.
@@ -37,7 +52,7 @@ pub(crate) fn denied(network: &Network, target: &types::Target, host: Option<&st
     let reason = NetworkError::NotPermitted;
     match target {
         types::Target::Lookup(name) => Error::ResolveFailed {
-            host: name.clone(),
+            host: bounded(name.clone()),
             reason,
         },
         types::Target::Connect(address) => {
@@ -62,6 +77,14 @@ pub(crate) fn nanoseconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_kept_up_to_its_bound() {
+        for (length, kept) in [(0, 0), (MAX_TEXT, MAX_TEXT), (MAX_TEXT + 1, MAX_TEXT)] {
+            assert_eq!(bounded("a".repeat(length)).len(), kept);
+        }
+        assert_eq!(bounded("ä".repeat(MAX_TEXT)).capacity(), MAX_TEXT);
+    }
 
     #[test]
     fn durations_saturate() {

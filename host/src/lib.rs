@@ -61,6 +61,7 @@
 
 pub mod audit;
 mod bindings;
+mod budget;
 mod cache;
 mod component;
 mod convert;
@@ -70,7 +71,9 @@ mod engine;
 mod error;
 mod exhausted;
 mod exports;
+mod failed;
 mod fetch;
+mod files;
 mod in_place;
 pub mod inspect;
 mod instance;

@@ -417,6 +417,62 @@ mod tests {
         }
     }
 
+    /// A name of so many bytes, in labels of 63 at most.
+    fn long_name(bytes: usize) -> String {
+        (0..bytes)
+            .map(|at| if at % 64 == 63 { '.' } else { 'a' })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_name_has_at_most_253_bytes() {
+        for (name, expected) in [
+            (long_name(253), ErrorCode::AccessDenied),
+            (format!("{}.", long_name(253)), ErrorCode::AccessDenied),
+            (long_name(254), ErrorCode::InvalidArgument),
+            ("a".repeat(63), ErrorCode::AccessDenied),
+            ("a".repeat(64), ErrorCode::InvalidArgument),
+            ("ä.".repeat(30), ErrorCode::AccessDenied),
+            ("ä".repeat(100), ErrorCode::InvalidArgument),
+            ("a".repeat(100 * 1024 * 1024), ErrorCode::InvalidArgument),
+        ] {
+            let network = network(Policy::new(), &Limits::default());
+            let answer = ask_of(&network, &name).await;
+            assert_eq!(answer, Err(expected), "{} bytes", name.len());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_name_is_recorded_that_is_longer(
+            piece in proptest::prelude::any::<String>(),
+            times in 0_usize..5_000,
+        ) {
+            let events = Arc::new(std::sync::Mutex::new(Vec::new()));
+            let sink = {
+                let events = events.clone();
+                move |event: &crate::AuditEvent| events.lock().unwrap().push(event.to_string())
+            };
+            let network = Arc::new(Network::new(
+                RunId(1),
+                Policy::new(),
+                &Limits::default(),
+                Pins::new(),
+                None,
+                Some(Arc::new(sink)),
+            ));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let _ = runtime.block_on(ask_of(&network, &piece.repeat(times)));
+            for event in &*events.lock().unwrap() {
+                // The name, and the flag that would allow it.
+                proptest::prop_assert!(event.len() < 1024, "{}", event.len());
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_lookup_that_gets_no_turn_ends_in_its_timeout() {
         let limits = Limits {

@@ -11,6 +11,7 @@ use crate::policy::Policy;
 use crate::profile::{Dir, ListenAs, Profile};
 use crate::sandbox::Sandbox;
 use crate::state::State;
+use crate::tls::TlsConfig;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -308,6 +309,13 @@ impl Command {
     /// Record every decision, and what else is worth it, in `sink`.
     pub fn audit(mut self, sink: impl AuditSink) -> Command {
         self.grants.audit = Some(Arc::new(sink));
+        self
+    }
+
+    /// Set how it speaks TLS, if it does so through `wasi:tls`. By default the system's authorities are
+    /// trusted: see [`TlsConfig`].
+    pub fn tls(mut self, config: TlsConfig) -> Command {
+        self.grants.tls = config;
         self
     }
 

@@ -7,6 +7,8 @@ use crate::component;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::exports::{ExportsPre, Wasi};
+use crate::failed;
+use crate::files;
 use crate::in_place;
 use crate::instance::InstanceBuilder;
 use crate::load::{self, first_line, link, load};
@@ -259,6 +261,8 @@ fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
         sockets::wasi_0_3::add_to_linker(&mut linker)?;
     }
     readiness::add_to_linker(&mut linker)?;
+    failed::add_to_linker(&mut linker)?;
+    files::add_to_linker(&mut linker)?;
     tls::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)

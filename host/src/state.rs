@@ -1,5 +1,7 @@
 //! What a store holds besides the component: its WASI, its resources, its limits.
 
+use crate::budget::Budget;
+use crate::files::Files;
 use crate::limits::{Limit, Limits};
 use crate::lookup::LookupView;
 use crate::network::Network;
@@ -19,8 +21,10 @@ pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) tcp: Sockets,
     pub(crate) inherited: Inherited,
+    pub(crate) files: Files,
     pub(crate) readiness: Readiness,
     pub(crate) tls: tls::Client,
+    tls_connections: tls::Connections,
     /// Whether dropping an output stream breaks off the write that is under way on it. By default it
     /// waits for the write's end, as programs in general count on.
     pub(crate) dropping_breaks_off: bool,
@@ -75,8 +79,10 @@ impl State {
                 },
                 network,
                 inherited: Inherited::default(),
+                files: Files::new(limits),
                 readiness: Readiness::default(),
                 tls,
+                tls_connections: tls::Connections::default(),
                 dropping_breaks_off: false,
             },
         );
@@ -100,6 +106,10 @@ impl State {
     pub(crate) fn tls(&mut self) -> TlsView<'_> {
         TlsView {
             client: &mut self.tls,
+            connections: &mut self.tls_connections,
+            network: &self.network,
+            memory: self.limiter.memory(),
+            sockets: &mut self.tcp,
             readiness: &mut self.readiness,
             table: &mut self.table,
         }
@@ -134,6 +144,11 @@ impl Limiter {
         }
     }
 
+    /// What linear memory, and what the host keeps for the component, draw from.
+    pub(crate) fn memory(&self) -> &Arc<Budget> {
+        &self.memory.budget
+    }
+
     /// Record a refusal, whether or not the component can do without.
     fn answered(&self, granted: bool, limit: Limit) -> bool {
         if let (false, Some(network)) = (granted, &self.network) {
@@ -151,7 +166,7 @@ impl Limiter {
     /// The bound on memory, if the component was refused memory for it since
     /// [`Limiter::forget_refusal`].
     pub(crate) fn memory_refused(&self) -> Option<u64> {
-        self.memory.refused.then_some(self.memory.limit)
+        self.memory.refused.then_some(self.memory.budget.limit())
     }
 
     /// Whether the component was refused a table's growth since [`Limiter::forget_refusal`].
@@ -162,8 +177,7 @@ impl Limiter {
 
 /// An amount shared by all memories, or all tables, of a store.
 struct Quota {
-    limit: u64,
-    used: u64,
+    budget: Arc<Budget>,
     /// What the growth took that was granted last, to be given back should it fail.
     latest: u64,
     refused: bool,
@@ -172,8 +186,7 @@ struct Quota {
 impl Quota {
     fn new(limit: u64) -> Quota {
         Quota {
-            limit,
-            used: 0,
+            budget: Budget::new(limit),
             latest: 0,
             refused: false,
         }
@@ -191,10 +204,8 @@ impl Quota {
 
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         let more = desired.saturating_sub(current) as u64;
-        let used = self.used.saturating_add(more);
-        let granted = used <= self.limit;
+        let granted = self.budget.take(more);
         if granted {
-            self.used = used;
             self.latest = more;
         } else {
             self.refused = true;
@@ -204,7 +215,7 @@ impl Quota {
     }
 
     fn failed(&mut self) {
-        self.used = self.used.saturating_sub(std::mem::take(&mut self.latest));
+        self.budget.give_back(std::mem::take(&mut self.latest));
     }
 }
 
@@ -288,6 +299,17 @@ mod tests {
         assert!(limiter.memory_growing(0, 2 * PAGE, None).unwrap());
         assert!(limiter.memory_growing(0, PAGE, None).unwrap());
         assert!(!limiter.memory_growing(PAGE, 2 * PAGE, None).unwrap());
+    }
+
+    #[test]
+    fn what_the_host_keeps_counts_with_linear_memory() {
+        let mut limiter = limiter(3 * PAGE as u64);
+        let kept = limiter.memory().charge(PAGE as u64).unwrap();
+        assert!(limiter.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert!(!limiter.memory_growing(2 * PAGE, 3 * PAGE, None).unwrap());
+        assert!(limiter.memory().charge(1).is_none());
+        drop(kept);
+        assert!(limiter.memory_growing(2 * PAGE, 3 * PAGE, None).unwrap());
     }
 
     #[test]

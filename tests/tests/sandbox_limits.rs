@@ -335,6 +335,22 @@ fn bytes_in_one_call() {
 }
 
 #[test]
+fn open_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a"), "text").unwrap();
+    let dir = format!("{}::/data", folder.path().to_str().unwrap());
+    let flags = ["--dir", &dir, "--max-files", "3"];
+    let finished = tries(&flags, "files /data/a 3");
+    finished.assert_quiet_success().assert_stdout(b"ok 3\n");
+    let finished = tries(&flags, "files /data/a 4");
+    finished.assert_code(1);
+    assert_told(&finished, "--max-files");
+    // What is closed counts no more.
+    let attempts = ["read /data/a"; 5].join(" then ");
+    tries(&flags, &attempts).assert_quiet_success();
+}
+
+#[test]
 fn instances_and_tables() {
     for flags in [&["--max-instances", "0"], &["--max-table-elements", "0"]] {
         let finished = tries(flags, "env");

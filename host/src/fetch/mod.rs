@@ -13,7 +13,7 @@ pub use response::Response;
 pub use timings::Timings;
 
 use crate::bindings::fetch as wit;
-use crate::convert::denied;
+use crate::convert::{bounded, denied};
 use crate::error::{ConnectFailure, Error, NetworkError, ResponseLimit, Result, Stage, TimeBound};
 use crate::instance::Instance;
 use crate::limits::Limit;
@@ -194,25 +194,23 @@ fn translated(
     match code {
         wit::ErrorCode::InvalidUrl(reason) => Error::InvalidUrl {
             url: without_credentials(url),
-            reason,
+            reason: bounded(reason),
         },
-        wit::ErrorCode::UnsupportedScheme(scheme) => Error::UnsupportedScheme { scheme },
-        wit::ErrorCode::InvalidRequest(reason) => Error::InvalidRequest { reason },
+        wit::ErrorCode::UnsupportedScheme(scheme) => Error::UnsupportedScheme {
+            scheme: bounded(scheme),
+        },
+        wit::ErrorCode::InvalidRequest(reason) => Error::InvalidRequest {
+            reason: bounded(reason),
+        },
         wit::ErrorCode::Denied(target) => denied(network, &target, Some(host)),
-        wit::ErrorCode::InsecureRedirect(url) => Error::InsecureRedirect { url },
+        wit::ErrorCode::InsecureRedirect(url) => Error::InsecureRedirect { url: bounded(url) },
         wit::ErrorCode::TlsFailed(text) | wit::ErrorCode::CertificateRejected(text) => match tls {
-            Some(Failure::Certificate(problem)) => Error::CertificateRejected {
-                host: host.to_owned(),
-                problem,
-            },
-            Some(Failure::Trust { file, reason }) => Error::Trust { file, reason },
-            Some(Failure::Tls(reason)) => Error::TlsFailed {
-                host: host.to_owned(),
-                reason,
-            },
+            Some(failure) => failure.into_error(host),
             None => Error::TlsFailed {
                 host: host.to_owned(),
-                reason: TlsFailure::Other { reason: text },
+                reason: TlsFailure::Other {
+                    reason: bounded(text),
+                },
             },
         },
         wit::ErrorCode::ResolveFailed(reason) => Error::ResolveFailed {
@@ -236,13 +234,17 @@ fn translated(
                 reason: reason.into(),
             },
         },
-        wit::ErrorCode::ProtocolError(reason) => Error::Protocol { reason },
+        wit::ErrorCode::ProtocolError(reason) => Error::Protocol {
+            reason: bounded(reason),
+        },
         wit::ErrorCode::EmptyResponse => Error::EmptyResponse,
         wit::ErrorCode::IncompleteBody(wit::Incomplete { received, expected }) => {
             Error::IncompleteBody { received, expected }
         }
         wit::ErrorCode::TooManyRedirects(limit) => Error::TooManyRedirects { limit },
-        wit::ErrorCode::ContentEncoding(reason) => Error::ContentEncoding { reason },
+        wit::ErrorCode::ContentEncoding(reason) => Error::ContentEncoding {
+            reason: bounded(reason),
+        },
         wit::ErrorCode::Timeout(timeout) => Error::Timeout {
             stage: timeout.stage.into(),
             bound: timeout.bound.into(),
@@ -254,6 +256,7 @@ fn translated(
         },
         wit::ErrorCode::WriteFailed => Error::internal("the output was closed by the component"),
         wit::ErrorCode::Internal(text) => {
+            let text = bounded(text);
             Error::internal(format_args!("a mistake in the component: {text}"))
         }
     }

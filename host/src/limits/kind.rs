@@ -43,6 +43,8 @@ pub enum Limit {
     Resources,
     /// [`Limits::hostcall_bytes`].
     HostcallBytes,
+    /// [`Limits::files`].
+    Files,
 }
 
 /// What a limit is counted in.
@@ -74,7 +76,7 @@ const FACTS: &[Fact] = &[
         key: "max-memory",
         unit: Unit::Bytes,
         what: "memory",
-        help: "Linear memory of the component",
+        help: "Linear memory of the component, and what the host keeps for it",
     },
     Fact {
         limit: Limit::TableElements,
@@ -187,6 +189,13 @@ const FACTS: &[Fact] = &[
         unit: Unit::Bytes,
         what: "bytes in one call",
         help: "Bytes handed to the host in one call",
+    },
+    Fact {
+        limit: Limit::Files,
+        key: "max-files",
+        unit: Unit::Count,
+        what: "files",
+        help: "Files and directories open at once",
     },
 ];
 
@@ -343,6 +352,7 @@ impl Limits {
             Limit::Handles => Field::Count(&mut self.handles),
             Limit::Resources => Field::Count(&mut self.resources),
             Limit::HostcallBytes => Field::Bytes(&mut self.hostcall_bytes),
+            Limit::Files => Field::Count(&mut self.files),
         }
     }
 
@@ -392,7 +402,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(Limit::all().count(), 17);
+        assert_eq!(Limit::all().count(), 18);
     }
 
     #[test]

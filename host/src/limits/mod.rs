@@ -39,6 +39,13 @@ pub const DEFAULT_HANDLES: usize = DEFAULT_RESOURCES;
 /// Standard input and output, what it waits with, files it loads: a dozen or so.
 pub const RESERVED_FILES: usize = 32;
 
+/// Files and directories that a component has open: 256, or a quarter of what the process may have open
+/// where that is less.
+///
+/// An interpreter opens its files one behind the other; a program that works on many at once, a hundred
+/// or so. What is left of the process's own limit is for sockets.
+pub const DEFAULT_FILES: usize = 256;
+
 /// Sockets of a server that aren't there for connections: 32, or a quarter of them if that is less.
 ///
 /// Those that listen, and those of clients that are being turned away.
@@ -75,7 +82,9 @@ pub const DEFAULT_LOOKUPS_AT_ONCE: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The most bytes of linear memory, all memories together. Default: [`DEFAULT_MEMORY_BYTES`].
+    /// The most bytes of linear memory, all memories together, and of what the host keeps for the
+    /// component: 128 KiB for each TLS session, and what an output stream holds back. Default:
+    /// [`DEFAULT_MEMORY_BYTES`].
     ///
     /// Growing past it fails inside the component; what comes of it, if the component can't go on,
     /// is [`Error::MemoryLimit`](crate::Error::MemoryLimit). With 0 no component starts that has a
@@ -153,6 +162,11 @@ pub struct Limits {
     /// The most lookups of names, all together. Default: none, no bound. One more is refused as
     /// `temporary-resolver-failure`. What is an address already, or pinned, needs no lookup.
     pub lookups: Option<u64>,
+    /// The most files and directories open at once. Default: [`DEFAULT_FILES`]. Opening one more is an
+    /// error that the component is told (`quota`; WASI 0.2 has no word for too many open files). A file
+    /// counts until the last stream of it has been dropped as well; the directories that the run is
+    /// given at its start don't count.
+    pub files: usize,
 }
 
 impl Default for Limits {
@@ -175,6 +189,7 @@ impl Default for Limits {
             sent_bytes: None,
             bandwidth: None,
             lookups: None,
+            files: DEFAULT_FILES.min(file_limit() / 4),
         }
     }
 }
@@ -215,6 +230,7 @@ setters! {
     sent_bytes: Option<u64>,
     bandwidth: Option<u64>,
     lookups: Option<u64>,
+    files: usize,
 }
 
 impl Limits {
@@ -283,6 +299,7 @@ mod tests {
         assert_eq!(limits.sent_bytes, None);
         assert_eq!(limits.bandwidth, None);
         assert_eq!(limits.lookups, None);
+        assert_eq!(limits.files, (file_limit() / 4).min(256));
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub(super) fn add_to_linker(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Re
             let rep = this.rep();
             let connected = plain(state.sockets().finish_connect(this))?;
             if let Ok((input, output)) = &connected {
+                state.tcp.count.has_streams(rep);
                 let to = state.tcp.connecting.remove(&rep);
                 let account = to.and_then(|to| state.network.account(Target::Connect(to)));
                 state.meter(account, input, output)?;

@@ -1,6 +1,7 @@
 //! A connection that was accepted on an inherited listener: the same streams as wasmtime-wasi's, over
 //! a socket of our own.
 
+use crate::failed::ToComponent;
 use bytes::Bytes;
 use rustix::fd::{AsFd, BorrowedFd};
 use socket2::SockRef;
@@ -180,7 +181,7 @@ fn failed(error: io::Error) -> StreamError {
     match error.kind() {
         ErrorKind::BrokenPipe => StreamError::Closed,
         // By its name, as wasmtime-wasi tells it: the text is all that a component has to go by.
-        kind => StreamError::LastOperationFailed(wasmtime::format_err!("{kind:?}")),
+        kind => StreamError::LastOperationFailed(ToComponent::error(format!("{kind:?}"))),
     }
 }
 

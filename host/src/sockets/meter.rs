@@ -5,6 +5,7 @@
 //! with a stream (`splice`, `write-zeroes`, what blocks) comes down to their `read` and `write`.
 
 use super::rate::Bucket;
+use crate::failed::ToComponent;
 use crate::limits::{Limit, Limits};
 use crate::network::Network;
 use crate::policy::Target;
@@ -172,10 +173,8 @@ impl Direction {
     fn error(&self, connection: &Connection) -> StreamError {
         self.refused(connection.target());
         // The text is all that a component has to go by.
-        StreamError::LastOperationFailed(wasmtime::format_err!(
-            "LimitReached: no more {}",
-            self.limit
-        ))
+        let text = format!("LimitReached: no more {}", self.limit);
+        StreamError::LastOperationFailed(ToComponent::error(text))
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod connecting;
 mod connection;
+pub(crate) mod count;
 mod inherited;
 mod meter;
 mod options;
@@ -28,6 +29,7 @@ use crate::policy::Target;
 use crate::state::State;
 use crate::traffic::Account;
 use connection::Connection;
+use count::Count;
 use inherited::{Listening, Stage};
 use meter::Meter;
 use ours::Ours;
@@ -55,7 +57,7 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView}
 
 /// A run's sockets: how many are open, and how many may be; and what goes through them.
 pub(crate) struct Sockets {
-    open: usize,
+    pub(crate) count: Count,
     limit: usize,
     connects: Option<Bucket>,
     accepts: Option<Bucket>,
@@ -71,7 +73,7 @@ impl Sockets {
     pub(crate) fn new(limits: &Limits, network: &Arc<Network>) -> Sockets {
         let bucket = |rate: Option<u32>| Some(Bucket::of_events(rate?, Instant::now()));
         Sockets {
-            open: 0,
+            count: Count::new(),
             limit: limits.sockets,
             connects: bucket(limits.connects_per_second),
             accepts: bucket(limits.accepts_per_second),
@@ -83,12 +85,7 @@ impl Sockets {
     }
 
     fn are_used_up(&self) -> bool {
-        self.open >= self.limit
-    }
-
-    /// A socket has been closed.
-    fn closed(&mut self) {
-        self.open = self.open.saturating_sub(1);
+        self.open() >= self.limit
     }
 
     /// What keeps another connection from being accepted.
@@ -102,7 +99,7 @@ impl Sockets {
 
     /// How many are open: those that listen, those of connections, and those that wait for either.
     pub(crate) fn open(&self) -> usize {
-        self.open
+        self.count.open()
     }
 }
 
@@ -181,7 +178,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
             }
             state.tcp.connecting.remove(&rep);
             state.tcp.accepting.remove(&rep);
-            state.tcp.closed();
+            state.tcp.count.dropped(rep);
             Ok(())
         },
     )?;
@@ -309,7 +306,8 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
                     None => state.sockets().accept(this),
                 })?
             };
-            if let Ok((_, input, output)) = &accepted {
+            if let Ok((socket, input, output)) = &accepted {
+                state.tcp.count.has_streams(socket.rep());
                 state.accepted(rep, input, output)?;
             }
             Ok((accepted,))
@@ -487,7 +485,7 @@ fn counted<T>(
 fn settled<T>(state: &mut State, made: SocketResult<T>) -> wasmtime::Result<Result<T, ErrorCode>> {
     match plain(made)? {
         Ok(made) => {
-            state.tcp.open += 1;
+            state.tcp.count.opened();
             state.network.has_room(Limit::Sockets);
             Ok(Ok(made))
         }

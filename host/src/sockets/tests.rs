@@ -131,6 +131,12 @@ impl Bench {
 
     /// A connection that was accepted on a socket that listens, and its client.
     async fn connection(&mut self, listener: ResourceAny) -> (ResourceAny, TcpStream) {
+        let ([socket, _, _], client) = self.accepted(listener).await;
+        (socket, client)
+    }
+
+    /// The same, with the connection's streams: what arrives, and what leaves.
+    async fn accepted(&mut self, listener: ResourceAny) -> ([ResourceAny; 3], TcpStream) {
         let address = self.call(listener, "local-address", &[]).await;
         let Val::Result(Ok(Some(address))) = address else {
             panic!("{address:?}");
@@ -144,10 +150,15 @@ impl Bench {
         let Val::Tuple(parts) = *parts else {
             panic!("{parts:?}");
         };
-        let [Val::Resource(socket), Val::Resource(_), Val::Resource(_)] = parts[..] else {
+        let [
+            Val::Resource(socket),
+            Val::Resource(input),
+            Val::Resource(output),
+        ] = parts[..]
+        else {
             panic!("{parts:?}");
         };
-        (socket, client)
+        ([socket, input, output], client)
     }
 
     /// Waits for a socket's pollable.
@@ -300,6 +311,31 @@ async fn a_connection_to_an_inherited_listener_is_like_any_other() {
             assert_eq!(is_ours, address == bench.inherited);
         }
         assert_eq!(all[1], all[0]);
+    }
+}
+
+#[tokio::test]
+async fn a_socket_whose_streams_went_into_tls_counts_until_they_have_gone() {
+    use crate::bindings::tls::HostClientHandshake as _;
+    use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
+
+    for host in HOSTS {
+        let mut bench = Bench::new(host).await;
+        for address in [bench.any, bench.inherited] {
+            let (listener, _) = bench.listen(address).await;
+            let ([socket, input, output], _client) = bench.accepted(listener).await;
+            let store = &mut bench.store;
+            let input: Resource<DynInputStream> = input.try_into_resource(&mut *store).unwrap();
+            let output: Resource<DynOutputStream> = output.try_into_resource(&mut *store).unwrap();
+            assert_eq!(store.data().tcp.open(), 1);
+            let name = "a.example".to_owned();
+            let mut tls = store.data_mut().tls();
+            let handshake = tls.new(name, input, output).unwrap();
+            socket.resource_drop_async(&mut *store).await.unwrap();
+            assert_eq!(store.data().tcp.open(), 1, "its streams are still there");
+            store.data_mut().tls().drop(handshake).unwrap();
+            assert_eq!(store.data().tcp.open(), 0);
+        }
     }
 }
 

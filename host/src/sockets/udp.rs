@@ -46,7 +46,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         |mut store: StoreContextMut<'_, State>, rep| {
             let state = store.data_mut();
             HostUdpSocket::drop(&mut state.sockets(), Resource::new_own(rep))?;
-            state.tcp.closed();
+            state.tcp.count.closed();
             Ok(())
         },
     )?;
@@ -283,7 +283,7 @@ mod tests {
             }
         }
         assert_eq!(reached(&events), [(Limit::Sockets, None)], "told once");
-        state.tcp.closed();
+        state.tcp.count.closed();
         create(state, IpAddressFamily::Ipv4).await.unwrap().unwrap();
         create(state, IpAddressFamily::Ipv4)
             .await

@@ -69,8 +69,14 @@ impl Client {
         Ok((config, ready.verifier))
     }
 
+    /// A handshake with this server has failed.
+    pub(super) fn failed(&self, server: &str, failure: Failure) {
+        self.0.config.tell_failure(server, &failure);
+        self.broken(failure);
+    }
+
     /// Remember what has failed.
-    pub(super) fn failed(&self, failure: Failure) {
+    pub(super) fn broken(&self, failure: Failure) {
         *self
             .0
             .failure

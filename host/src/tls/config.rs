@@ -5,7 +5,7 @@ use super::failure::{Failure, TlsFailure};
 use super::identity::Identity;
 use super::roots::{LateRoots, Trusted, of_file, of_folder};
 use super::verifier::{Anybody, Named};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
@@ -52,9 +52,11 @@ pub struct TlsConfig {
     min: TlsVersion,
     max: TlsVersion,
     observer: Option<Observer>,
+    failure_observer: Option<FailureObserver>,
 }
 
 type Observer = Arc<dyn Fn(&TlsHandshake) + Send + Sync>;
+type FailureObserver = Arc<dyn Fn(&Error) + Send + Sync>;
 
 #[derive(Clone)]
 enum Trust {
@@ -120,6 +122,7 @@ impl TlsConfig {
             min: TlsVersion::V1_2,
             max: TlsVersion::V1_3,
             observer: None,
+            failure_observer: None,
         }
     }
 
@@ -225,6 +228,17 @@ impl TlsConfig {
         self
     }
 
+    /// Be told of every handshake that has failed, and why: [`Error::CertificateRejected`],
+    /// [`Error::Trust`] or [`Error::TlsFailed`]. The component is told less, since what it is told must not
+    /// show what is on this machine.
+    pub fn observe_failures(
+        mut self,
+        observer: impl Fn(&Error) + Send + Sync + 'static,
+    ) -> TlsConfig {
+        self.failure_observer = Some(Arc::new(observer));
+        self
+    }
+
     /// Begin to read the system's authorities, or those of [`TlsConfig::system_file`], in a thread of its
     /// own, if they are what is trusted. They are read when they are needed in any case; this is for those
     /// who know before.
@@ -303,6 +317,12 @@ impl TlsConfig {
             .filter(|(version, _)| (self.min..=self.max).contains(version))
             .map(|(_, version)| version)
             .collect()
+    }
+
+    pub(super) fn tell_failure(&self, server: &str, failure: &Failure) {
+        if let Some(observer) = &self.failure_observer {
+            observer(&failure.clone().into_error(server));
+        }
     }
 
     pub(super) fn tell(&self, handshake: impl FnOnce() -> TlsHandshake) {

@@ -1,6 +1,7 @@
 //! Why there is no TLS with a server, or no more of it.
 
 use super::certificate::Certificate;
+use crate::error::Error;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 use std::fmt;
 use std::path::PathBuf;
@@ -16,14 +17,28 @@ pub(crate) enum Failure {
     Tls(TlsFailure),
 }
 
-impl fmt::Display for Failure {
-    /// What the component is told. That it is about the certificate is said in rustls's own words, which
-    /// are what it looks for on any runtime.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Failure {
+    /// What the component is told: nothing of this machine. That it is about the certificate is said in
+    /// rustls's own words, which are what a component looks for on any runtime.
+    pub(super) fn to_component(&self) -> String {
         match self {
-            Failure::Certificate(problem) => write!(f, "invalid peer certificate: {problem}"),
-            Failure::Trust { file, reason } => write!(f, "{}: {reason}", file.display()),
-            Failure::Tls(failure) => failure.fmt(f),
+            // What a verifier of the embedder's says is for the embedder.
+            Failure::Certificate(CertificateProblem::Other { .. }) => {
+                "invalid peer certificate: it is not accepted".to_owned()
+            }
+            Failure::Certificate(problem) => format!("invalid peer certificate: {problem}"),
+            Failure::Trust { .. } => "this runtime has no authorities to trust".to_owned(),
+            Failure::Tls(failure) => failure.to_string(),
+        }
+    }
+
+    /// What the person, or the embedder, is told.
+    pub(crate) fn into_error(self, host: &str) -> Error {
+        let host = host.to_owned();
+        match self {
+            Failure::Certificate(problem) => Error::CertificateRejected { host, problem },
+            Failure::Trust { file, reason } => Error::Trust { file, reason },
+            Failure::Tls(reason) => Error::TlsFailed { host, reason },
         }
     }
 }

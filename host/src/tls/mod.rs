@@ -45,15 +45,36 @@ pub(crate) use failure::Failure;
 pub use handshake::{Connection, FutureStreams, Handshake};
 
 use crate::bindings::tls;
+use crate::budget::Budget;
+use crate::network::Network;
 use crate::readiness::Readiness;
+use crate::sockets::Sockets;
+use crate::sockets::count::parent;
 use crate::state::State;
-use wasmtime::component::{HasData, Linker, ResourceTable};
+use std::collections::HashSet;
+use std::sync::Arc;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 /// What the interface needs of a store.
 pub(crate) struct TlsView<'a> {
     pub(crate) client: &'a mut Client,
+    pub(crate) connections: &'a mut Connections,
+    pub(crate) network: &'a Arc<Network>,
+    pub(crate) memory: &'a Arc<Budget>,
+    pub(crate) sockets: &'a mut Sockets,
     pub(crate) readiness: &'a mut Readiness,
     pub(crate) table: &'a mut ResourceTable,
+}
+
+/// The connections of a run that have TLS on them, by their numbers.
+#[derive(Default)]
+pub(crate) struct Connections(HashSet<u32>);
+
+impl Connections {
+    /// Whether `stream` is a plain side of one of them.
+    fn have<T: 'static>(&self, table: &ResourceTable, stream: &Resource<T>) -> bool {
+        parent(table, self.0.iter().copied(), stream).is_some()
+    }
 }
 
 struct HasTls;

@@ -1,7 +1,7 @@
 //! The authorities that are trusted.
 
 use super::failure::Failure;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls_native_certs::{CertificateResult, ErrorKind, load_certs_from_paths, load_native_certs};
@@ -130,8 +130,5 @@ pub(super) fn of_folder(folder: &Path) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 fn of(read: CertificateResult, file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    found(read, file).map_err(|failure| match failure {
-        Failure::Trust { file, reason } => Error::Trust { file, reason },
-        other => Error::internal(other),
-    })
+    found(read, file).map_err(|failure| failure.into_error(""))
 }

@@ -1,8 +1,10 @@
 //! TLS on one connection: the plain bytes on one side, the streams below on the other.
 
 use super::failure::TlsFailure;
+use super::handshake::Held;
 use super::transport::{Receiving, Sending};
 use crate::error::NetworkError;
+use crate::failed::{self, ToComponent};
 use bytes::Bytes;
 use rustls::ClientConnection;
 use std::io::{self, BufRead, ErrorKind, Write};
@@ -26,6 +28,8 @@ pub(super) struct Session {
     /// by themselves, they would keep the system from sending those before they were acknowledged,
     /// which takes 40 ms where the other side has nothing to say.
     held: bool,
+    /// Given back when the streams have gone.
+    _held_of_limits: Held,
 }
 
 /// Why nothing goes any more.
@@ -43,7 +47,7 @@ impl Broken {
         Broken::Below(match error {
             StreamError::Closed => format!("{:?}", ErrorKind::ConnectionReset),
             StreamError::LastOperationFailed(error) | StreamError::Trap(error) => {
-                format!("{error:?}")
+                failed::text(error).into_owned()
             }
         })
     }
@@ -51,8 +55,8 @@ impl Broken {
     /// As the reader above is told.
     pub(super) fn to_stream_error(&self) -> StreamError {
         StreamError::LastOperationFailed(match self {
-            Broken::Tls(error) => wasmtime::format_err!("TLS: {error}"),
-            Broken::Below(text) => wasmtime::format_err!("{text}"),
+            Broken::Tls(error) => ToComponent::error(format!("TLS: {error}")),
+            Broken::Below(text) => ToComponent::error(text.clone()),
         })
     }
 
@@ -63,7 +67,7 @@ impl Broken {
                 reason: NetworkError::ConnectionReset.to_string(),
             },
             Broken::Below(text) => TlsFailure::Broken {
-                reason: text.lines().next().unwrap_or_default().to_owned(),
+                reason: text.clone(),
             },
         }
     }
@@ -85,6 +89,7 @@ impl Session {
         mut tls: ClientConnection,
         input: DynInputStream,
         output: DynOutputStream,
+        held_of_limits: Held,
     ) -> Session {
         // What may be written is bounded where it is written.
         tls.set_buffer_limit(None);
@@ -96,6 +101,7 @@ impl Session {
             ended: false,
             broken: None,
             held: false,
+            _held_of_limits: held_of_limits,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::client::Client;
 use super::failure::Failure;
 use super::session::{Broken, Read, Session};
+use crate::failed::ToComponent;
 use bytes::Bytes;
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -39,7 +40,7 @@ impl Shared {
     /// What broke the connection, for the component; and for our own side, if it is about TLS.
     fn told(&self, broken: &Broken) -> StreamError {
         if let Broken::Tls(_) = broken {
-            self.client.failed(Failure::Tls(broken.failure(true)));
+            self.client.broken(Failure::Tls(broken.failure(true)));
         }
         broken.to_stream_error()
     }
@@ -66,9 +67,11 @@ impl InputStream for Input {
             Ok(Read::Nothing) => Ok(Bytes::new()),
             Ok(Read::End) => Err(StreamError::Closed),
             // By its kind, as failures of sockets are told.
-            Ok(Read::Cut) => Err(StreamError::LastOperationFailed(wasmtime::format_err!(
-                "{:?}: closed without close_notify",
-                ErrorKind::UnexpectedEof
+            Ok(Read::Cut) => Err(StreamError::LastOperationFailed(ToComponent::error(
+                format!(
+                    "{:?}: closed without close_notify",
+                    ErrorKind::UnexpectedEof
+                ),
             ))),
             Err(broken) => Err(self.0.told(&broken)),
         }

@@ -26,7 +26,11 @@ impl Denials {
         if !event.is_denial() && !matches!(event.what, What::Limit { .. }) {
             return;
         }
-        let line = event.to_string();
+        self.note(event.to_string());
+    }
+
+    /// Take note of something else that a component has failed of, in a line for people.
+    pub fn note(&self, line: String) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.lines.len() < SHOWN {
             state.lines.insert(line);

@@ -8,7 +8,7 @@ use crate::record::Record;
 use crate::runtime::block_on;
 use crate::signals::Signals;
 use crate::watch::Watch;
-use crate::{cache, source, stderr};
+use crate::{cache, printable, source, stderr};
 use sockbox::policy::{LocalNetworks, Needed};
 use sockbox::{Command, Error, Policy, Program, Sandbox};
 use std::path::Path;
@@ -21,6 +21,12 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         let denials = profile.policy.denials().iter().cloned();
         profile.policy = denials.fold(Policy::everything(), Policy::deny);
     }
+    let denials = Denials::default();
+    let tls = args.tls()?.observe_failures({
+        let denials = denials.clone();
+        // What the component is told has nothing of this machine in it.
+        move |error| denials.note(printable::name(&format!("TLS: {error}")).into_owned())
+    });
     let mut words = args.command.into_iter();
     // There is one: the command line can't be parsed without.
     let file = words.next().unwrap_or_default();
@@ -40,7 +46,8 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         .command()
         .args(given)
         .inherit_stdio()
-        .profile(&profile)?;
+        .profile(&profile)?
+        .tls(tls);
     if args.prompt {
         command = command.decider(Prompt::open()?);
     }
@@ -50,7 +57,6 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         needed.set_local_networks(LocalNetworks::current());
         Arc::new(Mutex::new(needed))
     });
-    let denials = Denials::default();
     let watch = Watch {
         verbose: args.verbose,
         record: record.as_ref().map(Record::sink),

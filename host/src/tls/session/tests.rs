@@ -115,6 +115,7 @@ impl Bench {
                 client,
                 Box::new(to_client.clone()),
                 Box::new(to_server.clone()),
+                Held::nothing(),
             ),
             server,
             to_server,

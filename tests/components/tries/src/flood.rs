@@ -3,6 +3,7 @@
 use crate::attempt::{At, Attempt, Failure};
 use crate::resolve::addresses;
 use crate::tcp::Connection;
+use std::fs::File;
 use std::mem::forget;
 use std::net::SocketAddr;
 use wasip2::clocks::monotonic_clock::subscribe_duration;
@@ -65,6 +66,10 @@ fn first_address(stream: &ResolveAddressStream) -> Result<(), ErrorCode> {
 
 pub fn pollables(count: u64) -> Attempt {
     keep(count, || Ok(subscribe_duration(HOURS)))
+}
+
+pub fn files(file: &str, count: u64) -> Attempt {
+    keep(count, || File::open(file).at("open"))
 }
 
 /// Make so many and give none back: the host has to end them when the component ends.

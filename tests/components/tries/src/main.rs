@@ -19,6 +19,7 @@
 //! | `connections ADDRESS:PORT N` | the same of connections |
 //! | `connect-often ADDRESS:PORT N` | N, when so many were made, one after the other |
 //! | `lookups NAME N`, `lookups-at-once NAME N` | N, when so many were answered |
+//! | `files FILE N` | N, when FILE is open so many times |
 //! | `pollables N` | N, when so many are there; they are kept |
 //! | `receive ADDRESS:PORT N`, `send ADDRESS:PORT N` | the number of bytes, N at most |
 //! | `wait-for ADDRESS:PORT` | what comes on a connection, without anything being sent |
@@ -77,6 +78,7 @@ fn made(words: &[String]) -> Attempt {
         ["lookups", name, count] => flood::lookups(name, count.parse()?),
         ["lookups-at-once", name, count] => flood::lookups_at_once(name, count.parse()?),
         ["pollables", count] => flood::pollables(count.parse()?),
+        ["files", file, count] => flood::files(file, count.parse()?),
         ["hand-over", count] => machine::hand_over(count.parse()?),
         ["grow", count] => machine::grow(count.parse()?),
         ["compute"] => machine::compute(),

@@ -2,9 +2,10 @@
 
 use super::grants::{Accept, Common, Connect, Others};
 use crate::exit::Failure;
-use sockbox::Profile;
 use sockbox::profile::{Dir, EnvVar, ListenAs};
+use sockbox::{Profile, TlsConfig};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,6 +57,15 @@ pub struct Run {
     #[arg(long)]
     pub inherit_env: bool,
 
+    /// Trust the certificates in this PEM file, in place of the system's authorities, where the component
+    /// speaks TLS through wasi:tls
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    pub cacert: Option<PathBuf>,
+
+    /// Trust the certificates in the PEM files of this folder, in place of the system's authorities
+    #[arg(long, value_name = "DIR", help_heading = "TLS")]
+    pub capath: Option<PathBuf>,
+
     /// Grant everything that isn't denied, and print at the end the options, and the policy file, that
     /// grant just what was used
     #[arg(long, conflicts_with = "prompt")]
@@ -102,5 +112,20 @@ impl Run {
         profile.env.extend(self.env.iter().cloned());
         profile.inherit_env |= self.inherit_env;
         Ok(profile)
+    }
+
+    /// How it speaks TLS.
+    ///
+    /// # Errors
+    /// A file of certificates can't be read, or has none in it.
+    pub fn tls(&self) -> Result<TlsConfig, Failure> {
+        let mut config = TlsConfig::new();
+        if let Some(file) = &self.cacert {
+            config = config.trust_file(file)?;
+        }
+        if let Some(folder) = &self.capath {
+            config = config.trust_folder(folder)?;
+        }
+        Ok(config)
     }
 }

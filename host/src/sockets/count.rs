@@ -1,0 +1,138 @@
+//! How many sockets are open.
+//!
+//! A socket counts for as long as its descriptor is open. That ends with the component's handle, which
+//! can't be dropped before the socket's streams; unless the streams were [lent](Count::lend), to TLS:
+//! then they keep the descriptor open when the handle has been dropped.
+
+use std::collections::{HashMap, HashSet};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use wasmtime::component::{Resource, ResourceTable};
+
+/// The sockets of a run.
+pub(crate) struct Count {
+    open: Arc<AtomicUsize>,
+    /// Those of TCP that have streams, by their number.
+    with_streams: HashSet<u32>,
+    /// Those of which a stream was lent.
+    lent: HashMap<u32, Arc<Open>>,
+}
+
+/// A socket that is open. It counts until the last holder drops this.
+pub(crate) struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Count {
+    pub(super) fn new() -> Count {
+        Count {
+            open: Arc::default(),
+            with_streams: HashSet::new(),
+            lent: HashMap::new(),
+        }
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// A socket was opened.
+    pub(super) fn opened(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The socket with this number has got its streams.
+    pub(super) fn has_streams(&mut self, socket: u32) {
+        self.with_streams.insert(socket);
+    }
+
+    /// A socket that can't have lent anything was closed.
+    pub(super) fn closed(&self) {
+        drop(Open(self.open.clone()));
+    }
+
+    /// The handle of the socket with this number was dropped.
+    pub(super) fn dropped(&mut self, socket: u32) {
+        self.with_streams.remove(&socket);
+        match self.lent.remove(&socket) {
+            Some(open) => drop(open),
+            None => self.closed(),
+        }
+    }
+
+    /// `stream` is about to be taken out of the table, to be part of something else. What is returned is
+    /// to be kept as long as the stream is. None: the stream isn't one of a socket.
+    pub(crate) fn lend<T: 'static>(
+        &mut self,
+        table: &ResourceTable,
+        stream: &Resource<T>,
+    ) -> Option<Arc<Open>> {
+        let socket = parent(table, self.with_streams.iter().copied(), stream)?;
+        let open = self.lent.entry(socket);
+        let open = open.or_insert_with(|| Arc::new(Open(self.open.clone())));
+        Some(open.clone())
+    }
+}
+
+/// Which of these has `child` as a child. The table doesn't tell; so it takes time in proportion to how
+/// many they are, which is nothing beside the handshake that follows.
+pub(crate) fn parent<T: 'static>(
+    table: &ResourceTable,
+    mut parents: impl Iterator<Item = u32>,
+    child: &Resource<T>,
+) -> Option<u32> {
+    let child: *const T = table.get(child).ok()?;
+    parents.find(|parent| {
+        // Of whatever type: its number is all that is asked for.
+        let children = table.iter_children(&Resource::<()>::new_borrow(*parent));
+        children.is_ok_and(|mut all| all.any(|it| ptr::addr_eq(it, child)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_whose_stream_was_lent_counts_until_both_have_gone() {
+        let mut table = ResourceTable::new();
+        let mut count = Count::new();
+        let socket = table.push(1_u8).unwrap();
+        let stream = table.push_child(2_u8, &socket).unwrap();
+        let other = table.push(3_u8).unwrap();
+        count.opened();
+        count.has_streams(socket.rep());
+        assert!(count.lend(&table, &other).is_none());
+        let held = count.lend(&table, &stream).unwrap();
+        let again = count.lend(&table, &stream).unwrap();
+        count.dropped(socket.rep());
+        assert_eq!(count.open(), 1);
+        drop(held);
+        assert_eq!(count.open(), 1);
+        drop(again);
+        assert_eq!(count.open(), 0);
+    }
+
+    #[test]
+    fn a_socket_whose_stream_was_lent_and_has_gone_counts_until_its_handle_has() {
+        let mut table = ResourceTable::new();
+        let mut count = Count::new();
+        let sockets = [0; 2].map(|_| table.push(1_u8).unwrap());
+        let streams = [0, 1].map(|it| table.push_child(2_u8, &sockets[it]).unwrap());
+        for socket in &sockets {
+            count.opened();
+            count.has_streams(socket.rep());
+        }
+        drop(count.lend(&table, &streams[1]));
+        assert_eq!(count.open(), 2);
+        count.dropped(sockets[1].rep());
+        assert_eq!(count.open(), 1);
+        count.dropped(sockets[0].rep());
+        assert_eq!(count.open(), 0);
+    }
+}

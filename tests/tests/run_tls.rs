@@ -1,0 +1,85 @@
+//! `sockbox run` of a component that speaks TLS through `wasi:tls`: whom it trusts, and what it is told.
+
+use sockbox_tests::{Authority, Finished, Program, TlsPeer, TlsSettings, component_with_tls};
+
+const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage";
+
+/// Our own component with TLS fetches a page as any other program would.
+fn fetch(peer: &TlsPeer, flags: &[&str]) -> Finished {
+    program(peer, flags).run()
+}
+
+fn program(peer: &TlsPeer, flags: &[&str]) -> Program {
+    let port = format!("127.0.0.1:{}", peer.port());
+    Program::sockbox(["run", "--allow-connect", &port])
+        .args(flags)
+        .args([component_with_tls()])
+        .args(["fetch", &peer.url()])
+}
+
+fn start(authority: &Authority) -> TlsPeer {
+    TlsPeer::start(
+        &authority.server(&["127.0.0.1"]),
+        TlsSettings::default(),
+        PAGE,
+    )
+}
+
+#[test]
+fn a_private_authority_is_trusted_where_it_is_given() {
+    let authority = Authority::new();
+    let peer = start(&authority);
+    let file = authority.file();
+    let folder = authority.folder();
+    for flags in [
+        ["--cacert", file.to_str().unwrap()],
+        ["--capath", folder.to_str().unwrap()],
+    ] {
+        let finished = fetch(&peer, &flags);
+        finished.assert_quiet_success().assert_stdout(b"page");
+    }
+    let finished = fetch(&peer, &[]);
+    assert_ne!(finished.code(), 0);
+    finished.assert_stdout(b"");
+    // The person is told, by sockbox itself.
+    assert!(
+        finished.stderr().contains("sockbox: TLS: "),
+        "{}",
+        finished.stderr()
+    );
+}
+
+#[test]
+fn an_authority_that_is_not_there_is_a_mistake_of_the_command_line() {
+    let peer = start(&Authority::new());
+    let finished = fetch(&peer, &["--cacert", "/nonexistent/ca.pem"]);
+    finished.assert_failure(77, &["/nonexistent/ca.pem"]);
+    assert_eq!(peer.connections(), 0);
+}
+
+#[test]
+fn a_component_is_told_nothing_of_this_machine() {
+    let peer = start(&Authority::new());
+    let secret = "/nonexistent/home/of/somebody/authorities.pem";
+    let finished = program(&peer, &[])
+        .env("SSL_CERT_FILE", secret)
+        .env("RUST_BACKTRACE", "1")
+        .run();
+    assert_ne!(finished.code(), 0);
+    let (theirs, ours): (Vec<&str>, Vec<&str>) = finished
+        .stderr()
+        .lines()
+        .partition(|line| !line.starts_with("sockbox: TLS: "));
+    assert!(
+        ours.iter().any(|line| line.contains(secret)),
+        "the person is told: {ours:?}"
+    );
+    let theirs = theirs.join("\n");
+    assert!(
+        theirs.contains("this runtime has no authorities to trust"),
+        "{theirs}"
+    );
+    for hidden in [secret, "nonexistent", "wasmtime", ".rs:", "stack backtrace"] {
+        assert!(!theirs.contains(hidden), "{hidden} is in {theirs}");
+    }
+}
