@@ -4,7 +4,9 @@ use super::console::Console;
 use super::plan::Plan;
 use crate::args::Fetch;
 use crate::exit::Failure;
+use crate::stderr;
 use crate::watch::Watch;
+use crate::watchdog::{self, Deadline};
 use sockbox::policy::RuleError;
 use sockbox::{Error, Instance, Policy, Profile, Sandbox, TlsConfig};
 
@@ -15,6 +17,8 @@ pub struct Session {
     watch: Watch,
     tls: TlsConfig,
     instance: Option<Instance>,
+    /// That of the instance.
+    _deadline: Option<Deadline>,
 }
 
 impl Session {
@@ -40,6 +44,7 @@ impl Session {
             watch: watch.clone(),
             tls: plan.tls.clone(),
             instance: None,
+            _deadline: None,
         })
     }
 
@@ -47,7 +52,13 @@ impl Session {
     pub async fn instance(&mut self) -> Result<&mut Instance, Failure> {
         let instance = match self.instance.take() {
             Some(instance) => instance,
-            None => self.build().await?,
+            None => {
+                let limits = self.profile.limits().ok();
+                self._deadline = limits
+                    .and_then(|limits| limits.wall_time)
+                    .map(|limit| watchdog::deadline(limit, Error::WallTime { limit }.into()));
+                self.build().await?
+            }
         };
         Ok(self.instance.insert(instance))
     }
@@ -57,8 +68,8 @@ impl Session {
             .watch
             .over(self.sandbox.instance().profile(&self.profile)?)
             .tls(self.tls.clone());
-        if self.watch.verbose {
-            builder = builder.inherit_stderr();
+        if let Some(writer) = stderr::writer().filter(|_| self.watch.verbose) {
+            builder = builder.stderr(writer.never_waiting());
         }
         Ok(builder.build().await?)
     }
