@@ -11,6 +11,7 @@ use crate::network::{Network, Pins};
 use crate::policy::{AnsweredNames, Policy};
 use crate::profile::{Pin, Profile};
 use crate::sandbox::Sandbox;
+use crate::sink::StdioWriter;
 use crate::state::State;
 use crate::ticker::TickerHandle;
 use crate::tls::{self, TlsConfig};
@@ -32,7 +33,16 @@ use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 pub struct InstanceBuilder {
     sandbox: Sandbox,
     grants: Grants,
-    inherit_stderr: bool,
+    stderr: Stderr,
+}
+
+/// Where the component's standard error goes.
+#[derive(Debug)]
+enum Stderr {
+    Nowhere,
+    /// Where this process's own goes.
+    Inherited,
+    Writer(StdioWriter),
 }
 
 /// What a run is given, whichever component it is.
@@ -95,7 +105,7 @@ impl InstanceBuilder {
         InstanceBuilder {
             sandbox,
             grants,
-            inherit_stderr: false,
+            stderr: Stderr::Nowhere,
         }
     }
 
@@ -166,7 +176,13 @@ impl InstanceBuilder {
     ///
     /// [`Request::trace`]: crate::Request::trace
     pub fn inherit_stderr(mut self) -> InstanceBuilder {
-        self.inherit_stderr = true;
+        self.stderr = Stderr::Inherited;
+        self
+    }
+
+    /// Write what the component tells on its standard error with `writer`.
+    pub fn stderr(mut self, writer: StdioWriter) -> InstanceBuilder {
+        self.stderr = Stderr::Writer(writer);
         self
     }
 
@@ -178,8 +194,15 @@ impl InstanceBuilder {
     /// - [`Error::Trapped`], [`Error::Internal`]: it can't start.
     pub async fn build(self) -> Result<Instance> {
         let mut wasi = WasiCtxBuilder::new();
-        if self.inherit_stderr {
-            wasi.inherit_stderr();
+        let stderr = match self.stderr {
+            Stderr::Nowhere => None,
+            Stderr::Writer(writer) => Some(writer),
+            Stderr::Inherited => Some(StdioWriter::stderr().map_err(|error| {
+                Error::internal(format_args!("standard error can't be handed on: {error}"))
+            })?),
+        };
+        if let Some(writer) = stderr {
+            wasi.stderr(writer);
         }
         let run = self.sandbox.next_run();
         let mut store = self.grants.store(self.sandbox.engine(), run, wasi);
@@ -207,7 +230,7 @@ impl fmt::Debug for InstanceBuilder {
         f.debug_struct("InstanceBuilder")
             .field("policy", &self.grants.policy)
             .field("limits", &self.grants.limits)
-            .field("inherit_stderr", &self.inherit_stderr)
+            .field("stderr", &self.stderr)
             .finish_non_exhaustive()
     }
 }
@@ -299,6 +322,14 @@ impl Instance {
     /// Drop a resource of the component's with the next call, or with the instance.
     pub(crate) fn discard(&mut self, resource: ResourceAny) {
         self.discarded.push(resource);
+    }
+
+    /// Wait for something outside of the component, within the run's time.
+    ///
+    /// # Errors
+    /// [`Error::WallTime`].
+    pub(crate) async fn wait<F: Future>(&self, what: F) -> Result<F::Output> {
+        self.clock.time(what).await
     }
 
     pub(crate) fn parts(&mut self) -> (&mut Store<State>, &Exports) {

@@ -10,14 +10,19 @@ use crate::load;
 use crate::policy::Policy;
 use crate::profile::{Dir, ListenAs, Profile};
 use crate::sandbox::Sandbox;
+use crate::sink::StdioWriter;
 use crate::state::State;
 use crate::tls::TlsConfig;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, ReadBuf};
 use wasmtime::component::InstancePre;
+use wasmtime_wasi::cli::{IsTerminal, StdinStream};
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
@@ -176,7 +181,9 @@ impl Program {
             env: Vec::new(),
             dirs: Vec::new(),
             listen_as: Vec::new(),
-            inherit_stdio: false,
+            stdin: Stdin::Empty,
+            stdout: Output::Nowhere,
+            stderr: Output::Nowhere,
         }
     }
 }
@@ -199,7 +206,42 @@ pub struct Command {
     env: Vec<(String, String)>,
     dirs: Vec<Dir>,
     listen_as: Vec<ListenAs>,
-    inherit_stdio: bool,
+    stdin: Stdin,
+    stdout: Output,
+    stderr: Output,
+}
+
+/// What a component reads as its standard input.
+#[derive(Clone, Copy, Debug)]
+enum Stdin {
+    Empty,
+    Inherited,
+    Closed,
+}
+
+/// Where what a component writes goes.
+#[derive(Debug)]
+enum Output {
+    Nowhere,
+    /// Where this process's own goes.
+    Inherited,
+    Writer(StdioWriter),
+}
+
+impl Output {
+    /// What to write to, made if need be.
+    fn open(self, inherited: fn() -> io::Result<StdioWriter>) -> Result<Option<StdioWriter>> {
+        match self {
+            Output::Nowhere => Ok(None),
+            Output::Writer(writer) => Ok(Some(writer)),
+            Output::Inherited => match inherited() {
+                Ok(writer) => Ok(Some(writer)),
+                Err(error) => Err(Error::internal(format_args!(
+                    "the standard streams can't be handed on: {error}"
+                ))),
+            },
+        }
+    }
 }
 
 impl Command {
@@ -268,9 +310,36 @@ impl Command {
         Ok(self)
     }
 
-    /// Let it use this process's standard input, output and error.
+    /// Let it use this process's standard input, output and error: as [`Command::inherit_stdin`],
+    /// [`StdioWriter::stdout`] and [`StdioWriter::stderr`] do.
     pub fn inherit_stdio(mut self) -> Command {
-        self.inherit_stdio = true;
+        self.stdin = Stdin::Inherited;
+        self.stdout = Output::Inherited;
+        self.stderr = Output::Inherited;
+        self
+    }
+
+    /// Let it read this process's standard input.
+    pub fn inherit_stdin(mut self) -> Command {
+        self.stdin = Stdin::Inherited;
+        self
+    }
+
+    /// Let reading its standard input fail (`EBADF`), as it is for a process that was started without one.
+    pub fn closed_stdin(mut self) -> Command {
+        self.stdin = Stdin::Closed;
+        self
+    }
+
+    /// Write its standard output with `writer`. The run isn't over before that is written.
+    pub fn stdout(mut self, writer: StdioWriter) -> Command {
+        self.stdout = Output::Writer(writer);
+        self
+    }
+
+    /// Write its standard error with `writer`. The run isn't over before that is written.
+    pub fn stderr(mut self, writer: StdioWriter) -> Command {
+        self.stderr = Output::Writer(writer);
         self
     }
 
@@ -334,8 +403,22 @@ impl Command {
     pub async fn run(mut self) -> Result<i32> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.args(&self.args).envs(&self.env);
-        if self.inherit_stdio {
-            wasi.inherit_stdio();
+        match self.stdin {
+            Stdin::Empty => {}
+            Stdin::Inherited => {
+                wasi.inherit_stdin();
+            }
+            Stdin::Closed => {
+                wasi.stdin(ClosedStdin);
+            }
+        }
+        let stdout = self.stdout.open(StdioWriter::stdout)?;
+        let stderr = self.stderr.open(StdioWriter::stderr)?;
+        if let Some(writer) = &stdout {
+            wasi.stdout(writer.clone());
+        }
+        if let Some(writer) = &stderr {
+            wasi.stderr(writer.clone());
         }
         for dir in &self.dirs {
             open(&mut wasi, dir)?;
@@ -360,8 +443,17 @@ impl Command {
         let network = store.data().network.clone();
         let clock = Clock::start(sandbox, &self.grants.limits, network)?;
         let run = async {
-            let command = self.program.pre.instantiate_async(&mut store).await?;
-            command.wasi_cli_run().call_run(&mut store).await
+            let run = async {
+                let command = self.program.pre.instantiate_async(&mut store).await?;
+                command.wasi_cli_run().call_run(&mut store).await
+            };
+            let done = run.await;
+            // What it wrote last may still have to be read by somebody, which is a part of its time. That
+            // it can't be written was told to the component, if it wanted to know.
+            for writer in [&stdout, &stderr].into_iter().flatten() {
+                let _ = writer.written().await;
+            }
+            done
         };
         match clock.time(run).await? {
             Ok(Ok(())) => Ok(0),
@@ -387,6 +479,41 @@ fn listen(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
+/// A standard input that is closed.
+struct ClosedStdin;
+
+impl IsTerminal for ClosedStdin {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdinStream for ClosedStdin {
+    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
+        Box::new(ClosedStdin)
+    }
+}
+
+impl AsyncRead for ClosedStdin {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(bad_descriptor()))
+    }
+}
+
+#[cfg(unix)]
+fn bad_descriptor() -> io::Error {
+    rustix::io::Errno::BADF.into()
+}
+
+#[cfg(not(unix))]
+fn bad_descriptor() -> io::Error {
+    ErrorKind::Other.into()
+}
+
 /// Let a component see a directory.
 fn open(wasi: &mut WasiCtxBuilder, dir: &Dir) -> Result<()> {
     let permissions = match dir.read_only {
@@ -410,7 +537,9 @@ impl fmt::Debug for Command {
             .field("args", &self.args)
             .field("policy", &self.grants.policy)
             .field("limits", &self.grants.limits)
-            .field("inherit_stdio", &self.inherit_stdio)
+            .field("stdin", &self.stdin)
+            .field("stdout", &self.stdout)
+            .field("stderr", &self.stderr)
             .finish_non_exhaustive()
     }
 }

@@ -345,6 +345,14 @@ impl Finished {
         self
     }
 
+    /// Assert that it ended with this code and said nothing about it.
+    #[track_caller]
+    pub fn assert_quiet(&self, code: i32) -> &Self {
+        self.assert_code(code);
+        assert_eq!(self.stderr, "", "standard error of {}", self.name);
+        self
+    }
+
     /// Assert that all went well and nothing was said about it.
     #[track_caller]
     pub fn assert_quiet_success(&self) -> &Self {

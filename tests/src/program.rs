@@ -98,6 +98,11 @@ impl Program {
         Self::new(&path, args)
     }
 
+    /// Any program of this machine.
+    pub fn from_path(path: &str) -> Self {
+        Self::new(Path::new(path), [] as [&str; 0])
+    }
+
     /// Any program.
     pub(crate) fn new<A: AsRef<OsStr>>(path: &Path, args: impl IntoIterator<Item = A>) -> Self {
         let mut command = Command::new(path);
@@ -272,6 +277,25 @@ impl Program {
     pub fn stdout(mut self, to: impl Into<Stdio>) -> Self {
         self.command.stdout(to);
         self
+    }
+
+    /// Let its standard error go somewhere else; it isn't captured then.
+    pub fn stderr(mut self, to: impl Into<Stdio>) -> Self {
+        self.command.stderr(to);
+        self
+    }
+
+    /// Start it from a shell, after these commands and with these redirections: `trap '' INT`, `>&-`.
+    pub fn from_a_shell(self, before: &str, redirections: &str) -> Self {
+        let script = format!("{before}\nexec \"$0\" \"$@\" {redirections}");
+        self.launched_by(Path::new("/bin/sh"), ["-c", &script])
+    }
+
+    /// The same program on a terminal that shows nothing any more, as after Ctrl-S. What it tells is lost.
+    pub fn on_a_stopped_terminal(self) -> Self {
+        let script = include_str!("stopped_terminal.py");
+        self.launched_by(python::path(), ["-I", "-S", "-u", "-c", script])
+            .env("TERM", "xterm")
     }
 
     /// Let nobody read its standard error.

@@ -268,6 +268,11 @@ impl<'a> Response<'a> {
     /// As [`Response::write_to_with_progress`], to a file: where that is a regular one it is written
     /// to without the help of a thread, which takes half the time.
     ///
+    /// As long as such a file's disk takes its time, so does the thread that polls this future: its limits
+    /// are kept, and it can be dropped, when the write is over. Where disks may hang, use
+    /// [`Response::write_to_with_progress`], or keep the time on another thread, as the `sockbox` command
+    /// does.
+    ///
     /// # Errors
     /// As [`Response::write_to`].
     ///
@@ -341,9 +346,9 @@ impl<'a> Response<'a> {
         match moved {
             Ok(total) => {
                 released.map_err(Error::internal)?;
-                end.finish()
-                    .await
-                    .map_err(|source| Error::Write { source })?;
+                // Whoever is to read it may take as much time as there is.
+                let written = self.instance.wait(end.finish()).await?;
+                written.map_err(|source| Error::Write { source })?;
                 if let Some(progress) = &mut progress {
                     progress(total);
                 }

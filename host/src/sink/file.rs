@@ -1,4 +1,7 @@
 //! Writing to a file without a thread: handing 64 KiB to another one costs more than writing them.
+//!
+//! A disk that hangs holds up the thread that polls the run, and with it the run's limits. The command has
+//! another thread for that case, which hears signals and ends the process (`bin/sockbox/watchdog.rs`).
 
 use bytes::Bytes;
 use std::fs::{self, File, Metadata};

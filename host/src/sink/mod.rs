@@ -1,7 +1,10 @@
 //! An output stream for the component, and the end of it at which the host waits.
 
 mod file;
+mod stdio;
 mod thread;
+
+pub use stdio::StdioWriter;
 
 use std::fs::File;
 use std::io::{self, Write};

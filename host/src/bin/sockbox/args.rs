@@ -45,7 +45,7 @@ Examples:
 Exit codes are curl's where curl has one: 3 invalid URL, 6 unknown host, 7 no connection, 18 page
 cut short, 22 status 400 or above with -f, 23 output not written, 28 timeout, 47 too many
 redirects, 63 too large. Beside them: 2 wrong usage, 124 out of time, 125 sockbox failed, 126 denied
-by the policy, 134 the component trapped.";
+by the policy, 134 the component trapped, 141 its output is read no more.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

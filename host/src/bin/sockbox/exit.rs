@@ -40,6 +40,8 @@ pub enum Failure {
     MaxTime(Duration),
     /// It was told to end.
     Signal(Signal),
+    /// Nobody reads any more what the component writes.
+    ClosedPipe,
 }
 
 impl From<Error> for Failure {
@@ -73,6 +75,7 @@ impl Failure {
             Failure::System(_) => code::OURS,
             Failure::MaxTime(_) => code::TIMEOUT,
             Failure::Signal(signal) => signal.code(),
+            Failure::ClosedPipe => code::CLOSED_PIPE,
         }
     }
 
@@ -116,7 +119,7 @@ impl Failure {
             ),
             Failure::System(source) => Some(format!("the system won't let it start: {source}")),
             Failure::MaxTime(limit) => Some(format!("it took longer than {limit:?}")),
-            Failure::Signal(_) => None,
+            Failure::Signal(_) | Failure::ClosedPipe => None,
         }
     }
 }
@@ -176,6 +179,8 @@ mod code {
     pub const DENIED: u8 = 126;
     /// What a shell gives a process that aborted.
     pub const TRAPPED: u8 = 134;
+    /// What a shell gives a process that SIGPIPE ended.
+    pub const CLOSED_PIPE: u8 = 141;
 }
 
 /// The one table from the library's errors to exit codes.
@@ -391,6 +396,7 @@ mod tests {
             (Failure::Signal(Signal::Hangup), 129),
             (Failure::Signal(Signal::Interrupt), 130),
             (Failure::Signal(Signal::Terminate), 143),
+            (Failure::ClosedPipe, 141),
         ] {
             assert_eq!(failure.code(), expected, "{failure:?}");
         }

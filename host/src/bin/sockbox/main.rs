@@ -5,6 +5,7 @@ mod cache;
 mod compile;
 mod component;
 mod denials;
+mod descriptors;
 mod exit;
 mod fetch;
 mod inspect;
@@ -21,6 +22,7 @@ mod signals;
 mod source;
 mod stderr;
 mod watch;
+mod watchdog;
 
 use args::{Args, Command};
 use clap::error::ErrorKind;
@@ -36,6 +38,9 @@ fn main() {
         usage.error(ErrorKind::ArgumentConflict, problem).exit();
     }
     let (silent, verbose) = (args.command.silent(), args.command.verbose());
+    if silent {
+        watchdog::be_quiet();
+    }
     let done = match args.command {
         Command::Fetch(fetch) => fetch::run(*fetch),
         Command::Serve(serve) => serve::run(*serve).map(|()| 0),
@@ -54,6 +59,7 @@ fn main() {
         }
         i32::from(failure.code())
     });
+    stderr::settle();
     // Ends what may still wait for a terminal or a resolver, on threads that can't be interrupted.
     std::process::exit(code)
 }

@@ -1,6 +1,8 @@
 //! Where a page is written: standard output, or a file that appears whole or not at all.
 
+use crate::descriptors::Descriptor;
 use crate::exit::Failure;
+use crate::watchdog;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -180,6 +182,7 @@ fn make(path: &Path, making: Making) -> io::Result<Kind> {
         .prefix(".sockbox-")
         .suffix(".part")
         .make_in(folder, |path| File::create_new(path))?;
+    watchdog::remove_if_ended(temporary.path());
     Ok(Kind::Atomic {
         temporary,
         target: path.to_owned(),
@@ -213,7 +216,11 @@ fn persist_beside(mut temporary: NamedTempFile, target: &Path) -> io::Result<Opt
 }
 
 /// Standard output as a file: nothing of it waits in a buffer.
-fn stdout() -> io::Result<File> {
+///
+/// # Errors
+/// EBADF: this process was started without one.
+pub fn stdout() -> io::Result<File> {
+    Descriptor::Output.check()?;
     #[cfg(unix)]
     let handle = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?;
     #[cfg(windows)]

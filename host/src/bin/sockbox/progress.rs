@@ -35,7 +35,23 @@ impl Bars {
 
     /// Tell a line on standard error. No bar is spoiled by it.
     pub fn line(&self, text: Arguments<'_>) {
-        self.suspend(|| stderr::line(text));
+        self.tell(|| stderr::line(text));
+    }
+
+    /// Write text to standard error as it is. No bar is spoiled by it.
+    pub fn text(&self, text: &[u8]) {
+        self.tell(|| stderr::text(text));
+    }
+
+    fn tell(&self, what: impl FnOnce()) {
+        match &self.all {
+            // Bars are drawn at once, and not by who writes lines.
+            Some(all) => all.suspend(|| {
+                what();
+                stderr::settle();
+            }),
+            None => what(),
+        }
     }
 
     /// Do something without bars on the terminal.

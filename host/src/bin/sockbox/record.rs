@@ -1,11 +1,58 @@
 //! The audit record, as a file.
 
 use crate::exit::Failure;
+use crate::output::Output;
 use crate::stderr;
 use sockbox::audit::JsonLines;
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+#[cfg(unix)]
+fn is_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &Path) -> bool {
+    false
+}
+
+/// A file that is opened when it is first written to, on the thread that writes.
+struct OpenedLater {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl OpenedLater {
+    fn new(path: &Path) -> OpenedLater {
+        OpenedLater {
+            path: path.to_owned(),
+            file: None,
+        }
+    }
+}
+
+impl Write for OpenedLater {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => open(&self.path)?,
+        };
+        let written = file.write(bytes);
+        self.file = Some(file);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// An audit record that is being written.
 pub struct Record {
@@ -20,11 +67,13 @@ impl Record {
             return Ok(None);
         };
         let lines = if name == Path::new("-") {
-            JsonLines::new(io::stdout()).map_err(Failure::system)?
+            JsonLines::new(Output::stdout()?.writer()?).map_err(Failure::system)?
+        } else if is_pipe(name) {
+            // Opening a pipe waits for its reader. The run doesn't.
+            JsonLines::new(OpenedLater::new(name)).map_err(Failure::system)?
         } else {
-            let file = OpenOptions::new().append(true).create(true).open(name);
             let failed = |source| Failure::output(format!("the audit {}", name.display()), source);
-            JsonLines::new(file.map_err(failed)?).map_err(Failure::system)?
+            JsonLines::new(open(name).map_err(failed)?).map_err(Failure::system)?
         };
         Ok(Some(Record {
             name: name.clone(),

@@ -2,20 +2,23 @@
 
 use crate::args::Run;
 use crate::denials::Denials;
+use crate::descriptors::{self, Closed, Descriptor};
 use crate::exit::Failure;
 use crate::prompt::Prompt;
 use crate::record::Record;
 use crate::runtime::block_on;
-use crate::signals::Signals;
 use crate::watch::Watch;
-use crate::{cache, printable, source, stderr};
+use crate::watchdog::{self, Ends, Signals};
+use crate::{cache, output, printable, source, stderr};
 use sockbox::policy::{LocalNetworks, Needed};
-use sockbox::{Command, Error, Policy, Program, Sandbox};
+use sockbox::{Command, Error, Policy, Program, Sandbox, StdioWriter};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Gives the component's own exit code.
 pub fn run(args: Run) -> Result<i32, Failure> {
+    let signals = watchdog::start(Ends::AtTheFirst).map_err(Failure::system)?;
     let mut profile = args.profile()?;
     if args.dry_run {
         let denials = profile.policy.denials().iter().cloned();
@@ -42,12 +45,23 @@ pub fn run(args: Run) -> Result<i32, Failure> {
     if args.verbose {
         stderr::line(format_args!("* {}", program.cache_use()));
     }
+    let wall_time = profile.limits().ok().and_then(|limits| limits.wall_time);
+    let stdout = stdout().map_err(Failure::system)?;
+    let stderr = stderr::writer()
+        .cloned()
+        .map_or_else(|| StdioWriter::new(Closed), Ok)
+        .map_err(Failure::system)?;
     let mut command = program
         .command()
         .args(given)
-        .inherit_stdio()
+        .stdout(stdout.clone())
+        .stderr(stderr.clone())
         .profile(&profile)?
         .tls(tls);
+    command = match Descriptor::Input.check() {
+        Ok(()) => command.inherit_stdin(),
+        Err(_) => command.closed_stdin(),
+    };
     if args.prompt {
         command = command.decider(Prompt::open()?);
     }
@@ -63,8 +77,13 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         denials: (!args.verbose).then(|| denials.clone()),
         needed: needed.clone(),
     };
-    let done = block_on(until_signal(command.audit(watch)));
-    if !matches!(done, Ok(0)) {
+    let outputs = [stdout, stderr];
+    let done = block_on(async {
+        let _deadline =
+            wall_time.map(|limit| watchdog::deadline(limit, Error::WallTime { limit }.into()));
+        until_signal(command.audit(watch), signals, outputs).await
+    });
+    if !matches!(done, Ok(0) | Err(Failure::ClosedPipe)) {
         denials.tell();
     }
     if let Some(record) = record {
@@ -93,14 +112,45 @@ fn load(file: &Path, allow_precompiled: bool, no_cache: bool) -> Result<Program,
     })
 }
 
-/// Run it to its end, or to a signal: what was recorded so far is told then, too.
-async fn until_signal(command: Command) -> Result<i32, Failure> {
-    let mut signals = Signals::new().map_err(Failure::system)?;
-    tokio::select! {
-        biased;
-        signal = signals.next() => Err(Failure::Signal(signal)),
-        code = command.run() => Ok(code?),
+/// This process's standard output, for the component.
+fn stdout() -> io::Result<StdioWriter> {
+    match Descriptor::Output.check() {
+        Ok(()) => StdioWriter::file_at_once(output::stdout()?),
+        Err(_) => StdioWriter::new(Closed),
     }
+}
+
+/// Run it to its end, or to a signal: what was recorded so far is told then, too.
+async fn until_signal(
+    command: Command,
+    mut signals: Signals,
+    [stdout, stderr]: [StdioWriter; 2],
+) -> Result<i32, Failure> {
+    let done = tokio::select! {
+        biased;
+        signal = signals.next() => return Err(Failure::Signal(signal)),
+        () = closed_pipe(&stdout) => return Err(Failure::ClosedPipe),
+        () = closed_pipe(&stderr) => return Err(Failure::ClosedPipe),
+        code = command.run() => code,
+    };
+    // The component may have been told of it first.
+    let failures = [stdout.failure(), stderr.failure()];
+    match failures.iter().flatten().any(is_deadly) {
+        true => Err(Failure::ClosedPipe),
+        false => Ok(done?),
+    }
+}
+
+/// Wait until nobody can read any more what was written.
+async fn closed_pipe(writer: &StdioWriter) {
+    if !is_deadly(&writer.failed().await) {
+        std::future::pending().await
+    }
+}
+
+/// Whether any other program would be ended by SIGPIPE in place of this error.
+fn is_deadly(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::BrokenPipe && !descriptors::outlives_closed_pipes()
 }
 
 /// Tell what a dry run took.

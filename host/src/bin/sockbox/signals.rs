@@ -24,55 +24,54 @@ impl Signal {
     }
 }
 
-/// Receives them, from its creation on.
-pub struct Signals {
-    /// None where it is ignored, as `nohup` has it.
+/// Receives them, from its creation on. One that was ignored when the process started stays ignored, as
+/// `nohup` and the background of shell scripts count on.
+pub struct Handlers {
     #[cfg(unix)]
     hangup: Option<tokio::signal::unix::Signal>,
     #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
+    interrupt: Option<tokio::signal::unix::Signal>,
     #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
+    terminate: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
-impl Signals {
-    pub fn new() -> io::Result<Signals> {
+impl Handlers {
+    pub fn new() -> io::Result<Handlers> {
         use tokio::signal::unix::{SignalKind, signal};
-        let hangup = SignalKind::hangup();
-        Ok(Signals {
-            hangup: match is_ignored(hangup) {
-                true => None,
-                false => Some(signal(hangup)?),
-            },
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
+        // Where there is no Linux to ask, none is taken for ignored.
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let unless_ignored = |kind: SignalKind| match ignores(&status, kind.as_raw_value()) {
+            true => Ok(None),
+            false => signal(kind).map(Some),
+        };
+        Ok(Handlers {
+            hangup: unless_ignored(SignalKind::hangup())?,
+            interrupt: unless_ignored(SignalKind::interrupt())?,
+            terminate: unless_ignored(SignalKind::terminate())?,
         })
     }
 
     /// The next one. The future can be dropped, and nothing is lost.
     pub async fn next(&mut self) -> Signal {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => None,
-            }
-        };
         tokio::select! {
-            Some(()) = hangup => Signal::Hangup,
-            Some(()) = self.interrupt.recv() => Signal::Interrupt,
-            Some(()) = self.terminate.recv() => Signal::Terminate,
-            else => std::future::pending().await,
+            () = received(&mut self.hangup) => Signal::Hangup,
+            () = received(&mut self.interrupt) => Signal::Interrupt,
+            () = received(&mut self.terminate) => Signal::Terminate,
         }
     }
 }
 
-/// Whether whoever started this process wants it to ignore a signal. Where there is no Linux to ask,
-/// it is taken for not ignored.
+/// Wait for a signal; for one that is ignored, for ever.
 #[cfg(unix)]
-fn is_ignored(signal: tokio::signal::unix::SignalKind) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    ignores(&status, signal.as_raw_value())
+async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
+    let received = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        std::future::pending().await
+    }
 }
 
 /// What a status as proc(5) has it says of a signal.
@@ -90,9 +89,9 @@ fn ignores(status: &str, signal: i32) -> bool {
 }
 
 #[cfg(not(unix))]
-impl Signals {
-    pub fn new() -> io::Result<Signals> {
-        Ok(Signals {})
+impl Handlers {
+    pub fn new() -> io::Result<Handlers> {
+        Ok(Handlers {})
     }
 
     /// The next one. The future can be dropped, and nothing is lost.

@@ -1,5 +1,6 @@
 //! Where a component comes from: a file, or standard input.
 
+use crate::descriptors::Descriptor;
 use sockbox::{Error, Sandbox};
 use std::fs::File;
 use std::io;
@@ -10,7 +11,9 @@ pub fn read(path: &Path) -> Result<(PathBuf, Vec<u8>), Error> {
     let (name, bytes) = if path == Path::new("-") {
         (
             "standard input".into(),
-            Sandbox::read_component(io::stdin().lock()),
+            Descriptor::Input
+                .check()
+                .and_then(|()| Sandbox::read_component(io::stdin().lock())),
         )
     } else {
         (

@@ -1,12 +1,55 @@
-//! Standard error, where what can't be written is lost without a fuss.
+//! Standard error, where what can't be written is lost without a fuss, and nobody waits for a reader.
 
+use crate::descriptors::{Closed, Descriptor};
+use sockbox::StdioWriter;
 use std::fmt::Arguments;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io;
+use std::sync::OnceLock;
+use std::time::Duration;
 
-/// Write one line, in one piece.
+/// How long what reads standard error may take nothing before the end of the process, or a bar, waits no
+/// longer for it: half a second.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+static STDERR: OnceLock<Option<StdioWriter>> = OnceLock::new();
+
+/// What writes there: lines of this command's, and what components write, in one order. None where the
+/// system has no thread to give.
+pub fn writer() -> Option<&'static StdioWriter> {
+    let writer = STDERR.get_or_init(|| match Descriptor::Error.check() {
+        Ok(()) => duplicate().and_then(StdioWriter::file).ok(),
+        Err(_) => StdioWriter::new(Closed).ok(),
+    });
+    writer.as_ref()
+}
+
+/// Write one line, in one piece, and don't wait for it.
 pub fn line(text: Arguments<'_>) {
-    // There is nobody left to tell that nobody reads this.
-    let _ = io::stderr()
-        .lock()
-        .write_all(format!("{text}\n").as_bytes());
+    if let Some(writer) = writer() {
+        writer.line(&text.to_string());
+    }
+}
+
+/// Write text as it is, in one piece, and don't wait for it.
+pub fn text(text: &[u8]) {
+    if let Some(writer) = writer() {
+        writer.text(text);
+    }
+}
+
+/// Wait until it is written, if somebody reads.
+pub fn settle() {
+    if let Some(Some(writer)) = STDERR.get() {
+        writer.settle(PATIENCE);
+    }
+}
+
+/// As a file: nothing of it waits in a buffer.
+fn duplicate() -> io::Result<File> {
+    #[cfg(unix)]
+    let handle = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned()?;
+    #[cfg(windows)]
+    let handle = std::os::windows::io::AsHandle::as_handle(&io::stderr()).try_clone_to_owned()?;
+    Ok(File::from(handle))
 }

@@ -98,9 +98,8 @@ impl Console {
             match place {
                 Place::Stdout => self.print(text).await?,
                 Place::Stderr => {
-                    let bars = self.bars.clone();
-                    // Nobody is left to tell that standard error can't be written to.
-                    let _ = blocking(move || bars.suspend(|| io::stderr().write_all(&text))).await;
+                    // Behind the lines that were told before.
+                    self.bars.text(&text);
                 }
                 Place::File { path, append } => {
                     let name = path.display().to_string();

@@ -1,5 +1,6 @@
 //! Files that options name, and standard input.
 
+use crate::descriptors::Descriptor;
 use crate::exit::Failure;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -11,7 +12,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut content = Vec::new();
     let (name, read) = if path == Path::new("-") {
         let name = "standard input".to_owned();
-        (name, io::stdin().lock().read_to_end(&mut content))
+        let read = Descriptor::Input.check();
+        let read = read.and_then(|()| io::stdin().lock().read_to_end(&mut content));
+        (name, read)
     } else {
         let name = path.display().to_string();
         let read = fs::File::open(path).and_then(|mut file| file.read_to_end(&mut content));

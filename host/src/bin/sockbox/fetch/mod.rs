@@ -30,8 +30,8 @@ use crate::args::Fetch;
 use crate::exit::Failure;
 use crate::record::Record;
 use crate::runtime::block_on;
-use crate::signals::Signals;
 use crate::watch::Watch;
+use crate::watchdog::{self, Ends};
 use plan::{Plan, Task};
 use session::Session;
 use sockbox::Sandbox;
@@ -44,6 +44,7 @@ use transfer::Transfer;
 
 /// Gives the exit code, where what has failed was told already.
 pub fn run(args: Fetch) -> Result<i32, Failure> {
+    let mut signals = watchdog::start(Ends::AtTheFirst).map_err(Failure::system)?;
     let record = Record::open(args.common.audit.as_ref())?;
     let watch = Watch {
         verbose: args.verbose,
@@ -51,7 +52,6 @@ pub fn run(args: Fetch) -> Result<i32, Failure> {
         ..Watch::default()
     };
     let done = block_on(async move {
-        let mut signals = Signals::new().map_err(Failure::system)?;
         tokio::select! {
             biased;
             signal = signals.next() => Err(Failure::Signal(signal)),

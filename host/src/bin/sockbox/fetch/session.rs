@@ -4,7 +4,9 @@ use super::console::Console;
 use super::plan::Plan;
 use crate::args::Fetch;
 use crate::exit::Failure;
+use crate::stderr;
 use crate::watch::Watch;
+use crate::watchdog::{self, Deadline};
 use sockbox::policy::{AnsweredNames, RuleError};
 use sockbox::{Error, Instance, Policy, Profile, Sandbox, TlsConfig};
 
@@ -16,6 +18,8 @@ pub struct Session {
     tls: TlsConfig,
     answered: AnsweredNames,
     instance: Option<Instance>,
+    /// That of the instance.
+    _deadline: Option<Deadline>,
 }
 
 impl Session {
@@ -42,6 +46,7 @@ impl Session {
             tls: plan.tls.clone(),
             answered: plan.answered.clone(),
             instance: None,
+            _deadline: None,
         })
     }
 
@@ -49,7 +54,13 @@ impl Session {
     pub async fn instance(&mut self) -> Result<&mut Instance, Failure> {
         let instance = match self.instance.take() {
             Some(instance) => instance,
-            None => self.build().await?,
+            None => {
+                let limits = self.profile.limits().ok();
+                self._deadline = limits
+                    .and_then(|limits| limits.wall_time)
+                    .map(|limit| watchdog::deadline(limit, Error::WallTime { limit }.into()));
+                self.build().await?
+            }
         };
         Ok(self.instance.insert(instance))
     }
@@ -60,8 +71,8 @@ impl Session {
             .over(self.sandbox.instance().profile(&self.profile)?)
             .tls(self.tls.clone())
             .answered_names(self.answered.clone());
-        if self.watch.verbose {
-            builder = builder.inherit_stderr();
+        if let Some(writer) = stderr::writer().filter(|_| self.watch.verbose) {
+            builder = builder.stderr(writer.never_waiting());
         }
         Ok(builder.build().await?)
     }

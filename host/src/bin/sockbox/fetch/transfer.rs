@@ -1,7 +1,7 @@
 //! One URL, from the first attempt to what is told of it.
 
 use super::attempt::{Attempt, End};
-use super::console::Turn;
+use super::console::{Turn, blocking};
 use super::facts::Facts;
 use super::names;
 use super::place::Place;
@@ -14,6 +14,7 @@ use super::write_out;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::watchdog;
 use sockbox::Body;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -21,6 +22,10 @@ use std::time::{Duration, Instant};
 /// How much later than the component the host looks at the clock: it keeps `--max-time` by itself,
 /// but not while the host waits for somebody to read the output.
 const SECOND_CLOCK: Duration = Duration::from_millis(250);
+
+/// How long telling what came of a transfer may take where `--max-time` bounds it: 1 second. Who reads
+/// standard output may have stopped.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// What lasts longer than one attempt.
 pub struct Transfer<'a> {
@@ -39,6 +44,19 @@ pub struct Transfer<'a> {
     pub tag: Option<Vec<u8>>,
     /// The right to write to standard output, once it is needed.
     pub turn: Option<Turn<'a>>,
+}
+
+/// Do it until then at most.
+async fn in_time(
+    until: Option<(Duration, Instant)>,
+    what: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    match until {
+        None => what.await,
+        Some((time, at)) => tokio::time::timeout_at(at.into(), what)
+            .await
+            .unwrap_or(Err(Failure::MaxTime(time))),
+    }
 }
 
 impl<'a> Transfer<'a> {
@@ -72,15 +90,16 @@ impl<'a> Transfer<'a> {
     pub async fn run(mut self, session: &mut Session) -> u8 {
         let plan = self.plan;
         let mut ended = self.attempts(session).await;
+        let telling = max_time(&plan.args).map(|time| (time, Instant::now() + TELLING));
         if ended.is_err() {
             // Heads that came before it failed are worth being seen. If they can't be, that is not
             // worth more than what has failed.
-            let _ = self.print_heads(None).await;
+            let _ = in_time(telling, self.print_heads(None)).await;
         } else {
-            ended = self.save_tag();
+            ended = in_time(telling, self.save_tag()).await;
         }
         self.facts.ended(ended.as_ref().err());
-        let told = self.tell().await;
+        let told = in_time(telling, self.tell()).await;
         let failures: Vec<_> = [ended.err(), told.err()].into_iter().flatten().collect();
         let several = plan.args.urls.0.len() > 1;
         let url = several.then(|| names::shown(&self.task.url));
@@ -141,6 +160,7 @@ impl<'a> Transfer<'a> {
             let instance = session.instance().await?;
             Attempt::new(self, fresh, begun).run(instance).await
         };
+        let _deadline = max_time.map(|time| watchdog::deadline(time, Failure::MaxTime(time)));
         match max_time {
             None => attempt.await,
             Some(time) => tokio::time::timeout(time.saturating_add(SECOND_CLOCK), attempt)
@@ -170,7 +190,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Keep the page's entity tag for `--etag-compare`. One that isn't there any more is forgotten.
-    fn save_tag(&self) -> Result<(), Failure> {
+    async fn save_tag(&self) -> Result<(), Failure> {
         let Some(path) = &self.plan.args.etag_save else {
             return Ok(());
         };
@@ -182,10 +202,17 @@ impl<'a> Transfer<'a> {
         if !line.is_empty() {
             line.push(b'\n');
         }
-        let output = Output::open(Some(path))?;
-        let written = output.writer()?.write_all(&line);
-        written.map_err(|source| output.failed(source))?;
-        output.commit().map(|_| ())
+        let path = path.clone();
+        let save = move || {
+            let output = Output::open(Some(&path))?;
+            let written = output.writer()?.write_all(&line);
+            written.map_err(|source| output.failed(source))?;
+            output.commit().map(|_| ())
+        };
+        // It may be a pipe.
+        blocking(move || Ok(save()))
+            .await
+            .map_err(Failure::system)?
     }
 
     /// Print what `-w` and `--json` want to be told.

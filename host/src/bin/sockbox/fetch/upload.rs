@@ -3,6 +3,7 @@
 use super::counted::Counted;
 use super::request::Template;
 use crate::args::Fetch;
+use crate::descriptors::Descriptor;
 use crate::exit::Failure;
 use crate::progress::Progress;
 use sockbox::Body;
@@ -82,6 +83,11 @@ impl Upload {
                 Body::reader(file, length.filter(|_| !template.chunked))
             }
             Upload::Stdin => {
+                let failed = |source| Failure::Input {
+                    name: "standard input".to_owned(),
+                    source,
+                };
+                Descriptor::Input.check().map_err(failed)?;
                 *self = Upload::Gone;
                 Body::reader(Counted::new(tokio::io::stdin(), bar(None)), None)
             }

@@ -90,6 +90,16 @@ impl Log {
         }
     }
 
+    /// The line for so many that are lost, since nobody has read them in time.
+    pub fn lost(&self, lines: u64) -> String {
+        match self.format {
+            LogFormat::Text => {
+                format!("warning: {lines} lines are lost: they came faster than they were read")
+            }
+            LogFormat::Json => Json::event("lost").with("lines", lines).to_string(),
+        }
+    }
+
     fn json(&self, json: Json) {
         stderr::line(format_args!("{json}"));
     }

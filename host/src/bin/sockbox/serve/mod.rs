@@ -10,21 +10,22 @@ mod totals;
 
 pub use args::Serve;
 
+use crate::descriptors::Descriptor;
 use crate::exit::{Failure, wants_backtrace};
-use crate::output::Output;
 use crate::record::Record;
 use crate::runtime::block_on;
-use crate::signals::{Signals, StatisticsSignal};
-use crate::stderr;
+use crate::signals::StatisticsSignal;
 use crate::watch::Watch;
+use crate::watchdog::{self, Ends, Signals};
+use crate::{output, stderr};
 use log::Log;
 use notify::Notify;
 use restarts::Restarts;
-use sockbox::{Error, Event, Sandbox, ServeOptions, Server, Summary};
-use std::io::Write;
+use sockbox::{Error, Event, Sandbox, ServeOptions, Server, StdioWriter, Summary};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 use totals::{Counts, Totals};
 
 /// Where it listens unless told otherwise: at the tutorial's port, on loopback alone.
@@ -56,15 +57,20 @@ async fn serve(
         format: args.log,
         quiet: args.quiet,
     };
+    if let Some(writer) = stderr::writer() {
+        writer.lost_line(move |lines| log.lost(lines));
+    }
     // From here on a signal stops the server rather than the process, so that nobody who reads
     // `listening on` can be too early with one.
     let mut service = Service {
-        signals: Signals::new().map_err(Failure::system)?,
+        signals: watchdog::start(Ends::AtTheSecond).map_err(Failure::system)?,
         statistics: StatisticsSignal::new().map_err(Failure::system)?,
         notify: Notify::from_environment().unwrap_or_else(|error| {
             log.warning(&format!("NOTIFY_SOCKET can't be used: {error}"));
             Notify::nobody()
         }),
+        stdout: stdout().map_err(|source| Failure::output(STDOUT, source))?,
+        announced: false,
         totals: Totals::new(),
         drain: args.drain_timeout,
         stopping: false,
@@ -79,8 +85,12 @@ async fn serve(
     // What a restart listens on: where the system chose a port, it is to be the same one.
     listen = server.addresses()[..listen.len()].to_vec();
     for address in server.addresses() {
-        // Whoever waits for this line must not wait for ever.
-        print(format_args!("listening on {address}"))?;
+        service.stdout.line(&format!("listening on {address}"));
+    }
+    // Whoever waits for these lines must not wait for ever. A pipe that nobody reads yet holds up nothing.
+    if let Ok(told) = timeout(ANNOUNCING, service.stdout.written()).await {
+        told.map_err(|source| Failure::output(STDOUT, source))?;
+        service.announced = true;
     }
     service.announce(&args, &server);
 
@@ -105,17 +115,38 @@ async fn serve(
     log.stopped(&counts);
     let summary = describe(&counts);
     // It has stopped as it should, even if whoever waited for `listening on` reads no more.
-    if print(format_args!("{summary}")).is_err() {
+    service.stdout.line(&summary);
+    if !matches!(
+        timeout(ANNOUNCING, service.stdout.written()).await,
+        Ok(Ok(()))
+    ) {
         stderr::line(format_args!("{summary}"));
     }
     Ok(())
 }
+
+/// Standard output. One that was closed from the start is nobody's to wait for.
+fn stdout() -> std::io::Result<StdioWriter> {
+    match Descriptor::Output.check() {
+        Ok(()) => StdioWriter::file(output::stdout()?),
+        Err(_) => StdioWriter::new(std::io::sink()),
+    }
+}
+
+/// What people call it.
+const STDOUT: &str = "standard output";
+
+/// How long a reader of standard output may take before it counts as one who reads later: 1 second.
+const ANNOUNCING: Duration = Duration::from_secs(1);
 
 /// Everything that goes on beside the component, and longer than one life of it.
 struct Service {
     signals: Signals,
     statistics: StatisticsSignal,
     notify: Notify,
+    stdout: StdioWriter,
+    /// Whether `listening on` is written.
+    announced: bool,
     totals: Totals,
     drain: Duration,
     stopping: bool,
@@ -154,6 +185,10 @@ impl Service {
                     }
                     self.stop();
                     server.handle().stop(self.drain);
+                }
+                told = self.stdout.written(), if !self.announced => {
+                    told.map_err(|source| Failure::output(STDOUT, source))?;
+                    self.announced = true;
                 }
                 () = self.statistics.next() => self.tell_statistics(&mut server).await?,
                 event = server.next() => match event? {
@@ -246,8 +281,8 @@ async fn start(
     }
     profile.policy = policy;
     let mut builder = watch.over(sandbox.instance().profile(&profile)?);
-    if args.verbose {
-        builder = builder.inherit_stderr();
+    if let Some(writer) = stderr::writer().filter(|_| args.verbose) {
+        builder = builder.stderr(writer.never_waiting());
     }
     Ok(builder.build().await?.serve(options).await?)
 }
@@ -255,15 +290,6 @@ async fn start(
 /// A bound on time, of which 0 is none.
 fn bound(time: Duration) -> Option<Duration> {
     Some(time).filter(|time| !time.is_zero())
-}
-
-/// Print a line on standard output, at once.
-fn print(line: std::fmt::Arguments<'_>) -> Result<(), Failure> {
-    let stdout = Output::stdout()?;
-    stdout
-        .writer()?
-        .write_all(format!("{line}\n").as_bytes())
-        .map_err(|source| stdout.failed(source))
 }
 
 fn describe(counts: &Counts) -> String {
