@@ -19,6 +19,12 @@ impl Json {
         }
     }
 
+    /// All members: their names, and their values as JSON.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, String)> {
+        let members = self.0.iter();
+        members.map(|(name, value)| (name.as_str(), value.to_string()))
+    }
+
     /// A member that is a number.
     #[track_caller]
     pub fn number(&self, name: &str) -> f64 {

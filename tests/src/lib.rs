@@ -6,7 +6,7 @@
 //! is), a listener that must stay untouched ([`Tripwire`]), a name server that knows no name
 //! ([`NameTrap`]), a network on which packets vanish ([`BlackHole`]), one where names change their minds
 //! and every packet is seen ([`Internet`]), or clients of the hello server ([`HelloClient`],
-//! [`TutorialClient`]). Components to be kept in the sandbox that weren't written for it are [`Foreign`].
+//! [`TutorialClient`], [`Resets`]). Components to be kept in the sandbox that weren't written for it are [`Foreign`].
 //!
 //! Everything listens on loopback, on ports that the system chose, and ends when it is dropped. When
 //! a test fails, whatever it had started prints what it saw: both sides of the story are in the
@@ -35,6 +35,7 @@ mod program;
 mod python;
 mod raw_peer;
 mod refuser;
+mod resets;
 mod serving;
 mod side_by_side;
 mod site;
@@ -63,6 +64,7 @@ pub use program::Program;
 pub use python::{PythonHttp, TutorialClient};
 pub use raw_peer::{Peer, RawPeer};
 pub use refuser::Refuser;
+pub use resets::Resets;
 pub use serving::Serving;
 pub use side_by_side::{OLD, Outcome, SideBySide};
 pub use text::pattern;

@@ -205,6 +205,33 @@ impl Process {
             .unwrap_or_else(|error| panic!("{} can't be sent {signal:?}: {error}", self.name));
     }
 
+    /// Let it stand still while `meanwhile` is done: what comes for it waits in the system.
+    pub fn standing_still<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
+        self.signal(Signal::STOP);
+        let deadline = Deadline::after(PATIENCE);
+        // It is stopped once every thread is.
+        while !self.threads_are_stopped() {
+            assert!(!deadline.passed(), "{} doesn't stop", self.name);
+            std::thread::yield_now();
+        }
+        let done = meanwhile();
+        self.signal(Signal::CONT);
+        done
+    }
+
+    fn threads_are_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id()));
+        let mut threads = threads.expect("the process's threads").flatten();
+        threads.all(|thread| {
+            // One that has ended meanwhile stands still as well.
+            let stat = std::fs::read_to_string(thread.path().join("stat"));
+            stat.map_or(true, |stat| {
+                stat.rsplit_once(") ")
+                    .is_some_and(|(_, fields)| fields.starts_with('T'))
+            })
+        })
+    }
+
     /// Wait until it ends.
     ///
     /// # Panics

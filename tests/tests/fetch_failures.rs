@@ -2,6 +2,7 @@
 
 use sockbox_tests::{Finished, Peer, Program, RawPeer, Refuser};
 use std::io;
+use std::net::TcpListener;
 use std::time::Duration;
 
 fn fetch(args: &[&str]) -> Finished {
@@ -83,6 +84,44 @@ fn a_connection_that_breaks() {
         peer.reset_at_end()
     };
     assert_failure(half, 56, &["reset"]);
+}
+
+#[test]
+fn a_server_that_resets_at_once() {
+    // By the time that the client looks at its new connection it may be gone, or not yet.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // Without time to linger, closing is a reset.
+            let linger = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            linger.unwrap();
+        }
+    });
+    let url = format!("http://{address}/");
+    for runtime in [
+        Program::sockbox(["fetch", "--no-progress-meter"]).args([&url; 50]),
+        Program::sockbox(["fetch", "--no-progress-meter", "-Z"]).args([&url; 50]),
+    ] {
+        let finished = runtime.run();
+        assert!(
+            [7, 55, 56].contains(&finished.code()),
+            "{}",
+            finished.code()
+        );
+        finished.assert_stdout(b"");
+        let lines: Vec<&str> = finished.stderr().lines().collect();
+        assert_eq!(lines.len(), 50);
+        for line in lines {
+            assert!(line.contains("connection reset by the peer"), "{line}");
+        }
+    }
+    for _ in 0..10 {
+        let args = ["fetch", &url];
+        let finished = Program::wasmtime_run(&["-S", "inherit-network"], args).run();
+        let stderr = finished.stderr();
+        assert!(stderr.contains("connection reset by the peer"), "{stderr}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! server over TCP and UDP, and looks names up, where that is granted, and does none of it where it isn't.
 
 use sockbox_tests::{
-    Foreign, Internet, PATIENCE, RawPeer, Tripwire, UdpEcho, UdpTripwire, ask_by_udp,
+    Foreign, Internet, PATIENCE, RawPeer, Resets, Tripwire, UdpEcho, UdpTripwire, ask_by_udp,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -134,6 +134,47 @@ fn on_the_internet(language: Foreign) {
         "{stdout}"
     );
     seen.assert(&["rebind.example"], &["tcp 1.2.3.4:80", "udp 1.2.3.4:81"]);
+}
+
+/// Clients that break off before they are accepted end no server: wasi-libc aborts where it can't be told
+/// whom it has accepted.
+fn with_clients_that_reset(language: Foreign) {
+    let flags = ["--allow-listen", "127.0.0.1:0"];
+    let process = language.run(&flags, "serve 127.0.0.1:0 2").start();
+    let server: SocketAddr = process.wait_for_stdout("where it listens", |stdout| {
+        let (_, rest) = stdout.split_once("listening on ")?;
+        rest.split_once('\n')?.0.parse().ok()
+    });
+    for _ in 0..2 {
+        let resets = Resets::before(&process, server, 20);
+        let mut waiting = resets.waiting;
+        waiting.ask("hello", "hello");
+        for client in &resets.gone {
+            process.wait_for_stdout("that it was accepted", |stdout| {
+                stdout
+                    .contains(&format!("accepted {client}\n"))
+                    .then_some(())
+            });
+        }
+    }
+    let finished = process.wait();
+    finished.assert_quiet_success();
+    assert!(finished.stdout_text().ends_with("ok 2\n"));
+}
+
+#[test]
+fn rust_with_clients_that_reset() {
+    with_clients_that_reset(Foreign::Rust);
+}
+
+#[test]
+fn python_with_clients_that_reset() {
+    with_clients_that_reset(Foreign::Python);
+}
+
+#[test]
+fn javascript_with_clients_that_reset() {
+    with_clients_that_reset(Foreign::JavaScript);
 }
 
 #[test]

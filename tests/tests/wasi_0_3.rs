@@ -10,6 +10,8 @@ mod serve_messages;
 mod serve_operation;
 #[path = "serve_process.rs"]
 mod serve_process;
+#[path = "serve_resets.rs"]
+mod serve_resets;
 #[path = "serve_soak.rs"]
 mod serve_soak;
 #[path = "wasmtime_run_serve.rs"]

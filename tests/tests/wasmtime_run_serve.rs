@@ -1,6 +1,6 @@
 //! The server under the real `wasmtime run`.
 
-use sockbox_tests::{Json, Program, Serving, TutorialClient};
+use sockbox_tests::{Json, Program, Resets, Serving, TutorialClient};
 use std::time::Duration;
 
 /// What `wasmtime run` needs to be told for the network.
@@ -123,7 +123,7 @@ fn when_no_files_are_left_accepting_pauses_and_goes_on() {
     let mut second = server.client();
     second.send("2\n");
     // This runtime can't say why.
-    server.wait_for_log(&["could not accept", "unknown failure"]);
+    server.wait_for_log(&["could not accept", "the system gave no reason"]);
     let before = server.process().cpu_time();
     second.expect_silence(Duration::from_secs(2));
     let used = server.process().cpu_time() - before;
@@ -135,4 +135,18 @@ fn when_no_files_are_left_accepting_pauses_and_goes_on() {
     assert_eq!(server.count_in_log(&["could not accept"]), 1, "once");
     server.process().set_file_limit(200);
     second.expect("Hello, 2!\n");
+}
+
+#[test]
+fn clients_that_were_gone_before_they_were_accepted_keep_none_waiting() {
+    // This runtime no longer knows who they were.
+    let server = serving(&[]);
+    let mut other = server.client();
+    for _ in 0..3 {
+        let resets = Resets::before(server.process(), server.address(), 50);
+        let mut waiting = resets.waiting;
+        waiting.ask("Michael\n", "Hello, Michael!\n");
+        other.ask("still there?\n", "Hello, still there?!\n");
+    }
+    assert_eq!(server.count_in_log(&["could not accept"]), 0, "no pause");
 }

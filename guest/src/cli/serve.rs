@@ -2,7 +2,7 @@
 
 use super::run::{Failed, complain, print};
 use super::serve_args::Serve;
-use crate::hello::{Event, Json, Progress, Server};
+use crate::hello::{Event, Json, Logged, Progress, Server};
 use crate::net::Source;
 use crate::net::system::WasiNet;
 use crate::rt::{Either, race};
@@ -41,6 +41,9 @@ pub fn run(arguments: Serve) -> Result<(), Failed> {
                     Either::First(progress) => progress,
                     Either::Second(()) => {
                         stopping = true;
+                        if arguments.json && !arguments.quiet {
+                            log_json(Logged::Stopping(arguments.drain_timeout));
+                        }
                         server.stop(arguments.drain_timeout);
                         continue;
                     }
@@ -54,7 +57,12 @@ pub fn run(arguments: Serve) -> Result<(), Failed> {
                     let log = |event| log(event, arguments.json);
                     events.iter().filter(told).for_each(log);
                 }
-                Progress::Stopped(statistics) => return print(&format!("served {statistics}\n")),
+                Progress::Stopped(statistics) => {
+                    if arguments.json && !arguments.quiet {
+                        log_json(Logged::Stopped(&statistics));
+                    }
+                    return print(&format!("served {statistics}\n"));
+                }
             }
         }
     })
@@ -68,14 +76,15 @@ async fn end_of_input(net: &WasiNet) {
 
 /// Logs an event. A log that nobody takes is no reason to stop serving.
 fn log(event: &Event, json: bool) {
-    let mut stderr = io::stderr();
-    let _ = match json {
-        false => writeln!(stderr, "{event}"),
-        true => {
-            // A clock that is set before 1970 is as good as none.
-            let time = SystemTime::now().duration_since(UNIX_EPOCH);
-            let time = time.unwrap_or_default();
-            writeln!(stderr, "{}", Json { time, event })
-        }
-    };
+    match json {
+        false => drop(writeln!(io::stderr(), "{event}")),
+        true => log_json(Logged::Event(event)),
+    }
+}
+
+fn log_json(what: Logged<'_>) {
+    // A clock that is set before 1970 is as good as none.
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    let time = time.unwrap_or_default();
+    let _ = writeln!(io::stderr(), "{}", Json { time, what });
 }

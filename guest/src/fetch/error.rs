@@ -311,7 +311,7 @@ mod tests {
         let cases = [
             (
                 unresolved(None),
-                "could not resolve host a.test: no such name, or no address for it",
+                "could not resolve host a.test: the name is unknown or has no address",
             ),
             (
                 unresolved(Some(Family::Ipv6)),

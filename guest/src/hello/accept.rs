@@ -3,7 +3,7 @@
 use super::connection::{Connection, linger};
 use super::event::{AcceptFailed, Event, RefuseReason, Refused};
 use super::shared::Shared;
-use crate::net::{Listener, Net, NetError, Stream};
+use crate::net::{Listener, Net, Stream};
 use crate::rt::{Spawner, yield_now};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -54,8 +54,9 @@ pub async fn accept<N: Net>(net: N, listener: N::Listener, shared: Rc<Shared>, s
                     yield_now().await;
                 }
             }
-            // The client has gone again while it was in the queue.
-            Err(NetError::ConnectionAborted | NetError::ConnectionReset) => yield_now().await,
+            // The client has gone again while it was in the queue. The next one is waiting there, so
+            // there is nothing to pause for; those that are open have their turn.
+            Err(reason) if reason.is_of_one_client() => yield_now().await,
             Err(reason) => {
                 if shared.is_new_outage(net.now()) {
                     let listen = listener.local_addr();

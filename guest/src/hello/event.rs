@@ -98,7 +98,7 @@ impl fmt::Display for CloseReason {
             Self::WriteTimeout => f.write_str("answers not taken in time"),
             Self::Overloaded => f.write_str("server overloaded"),
             Self::Failed(error) => write!(f, "{error}"),
-            Self::Stopped => f.write_str("server stopped"),
+            Self::Stopped => f.write_str("stopped"),
         }
     }
 }
@@ -143,18 +143,49 @@ impl fmt::Display for Event {
     }
 }
 
-/// A line of a log that machines read: an object of JSON.
+/// What a log that machines read has a line for.
+#[derive(Debug, Clone, Copy)]
+pub enum Logged<'a> {
+    /// Something happened.
+    Event(&'a Event),
+    /// The server was told to stop, and gives its clients this time.
+    Stopping(Duration),
+    /// It has stopped.
+    Stopped(&'a Statistics),
+}
+
+/// A line of a log that machines read: an object of JSON. `sockbox serve` has the same lines, with the
+/// same fields and the same reasons.
 pub struct Json<'a> {
     /// When it happened, since 1970.
     pub time: Duration,
-    pub event: &'a Event,
+    pub what: Logged<'a>,
 }
 
 impl fmt::Display for Json<'_> {
     /// No text in it needs escaping: they are addresses, and words of our own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, r#"{{"time":{:.3},"event":"#, self.time.as_secs_f64())?;
-        match self.event {
+        let event = match self.what {
+            Logged::Event(event) => event,
+            Logged::Stopping(time) => {
+                let seconds = time.as_secs_f64();
+                return write!(f, r#""stopping","drain_timeout_seconds":{seconds}}}"#);
+            }
+            Logged::Stopped(counts) => {
+                return write!(
+                    f,
+                    r#""stopped","accepted":{},"refused":{},"messages":{},"bytes_received":{},"bytes_sent":{},"restarts":0,"uptime_seconds":{:.3}}}"#,
+                    counts.accepted,
+                    counts.refused,
+                    counts.messages,
+                    counts.bytes_received,
+                    counts.bytes_sent,
+                    counts.uptime.as_secs_f64(),
+                );
+            }
+        };
+        match event {
             Event::Opened(Opened { id, local, remote }) => write!(
                 f,
                 r#""opened","id":{id},"local":"{local}","remote":"{remote}"}}"#
@@ -235,9 +266,9 @@ mod tests {
                     messages: 5,
                     duration: Duration::from_millis(1500),
                 }),
-                "closed 2: [::1]:40000 -> 127.0.0.1:9999: connection reset by peer; 5 messages, \
+                "closed 2: [::1]:40000 -> 127.0.0.1:9999: connection reset by the peer; 5 messages, \
                  3 bytes received, 4 sent, 1.500 s",
-                r#""closed","id":2,"local":"127.0.0.1:9999","remote":"[::1]:40000","reason":"connection reset by peer","messages":5,"bytes_received":3,"bytes_sent":4,"seconds":1.500}"#,
+                r#""closed","id":2,"local":"127.0.0.1:9999","remote":"[::1]:40000","reason":"connection reset by the peer","messages":5,"bytes_received":3,"bytes_sent":4,"seconds":1.500}"#,
             ),
             (
                 Event::Refused(Refused {
@@ -253,8 +284,8 @@ mod tests {
                     listen: local,
                     reason: NetError::NoSocketsLeft,
                 }),
-                "could not accept on 127.0.0.1:9999: no sockets left; trying again",
-                r#""accept_failed","local":"127.0.0.1:9999","reason":"no sockets left"}"#,
+                "could not accept on 127.0.0.1:9999: no sockets left: too many files are open; trying again",
+                r#""accept_failed","local":"127.0.0.1:9999","reason":"no sockets left: too many files are open"}"#,
             ),
         ];
         for (event, text, json) in table {
@@ -262,12 +293,40 @@ mod tests {
             let time = Duration::from_millis(1_795_376_784_652);
             let line = Json {
                 time,
-                event: &event,
+                what: Logged::Event(&event),
             };
             assert_eq!(
                 line.to_string(),
                 format!(r#"{{"time":1795376784.652,"event":{json}"#)
             );
+        }
+    }
+
+    #[test]
+    fn the_end_has_lines_for_machines() {
+        let counts = Statistics {
+            accepted: 1,
+            refused: 2,
+            open: 3,
+            messages: 4,
+            bytes_received: 5,
+            bytes_sent: 6,
+            uptime: Duration::from_millis(7500),
+        };
+        let table = [
+            (
+                Logged::Stopping(Duration::from_millis(1500)),
+                r#""stopping","drain_timeout_seconds":1.5}"#,
+            ),
+            (
+                Logged::Stopped(&counts),
+                r#""stopped","accepted":1,"refused":2,"messages":4,"bytes_received":5,"bytes_sent":6,"restarts":0,"uptime_seconds":7.500}"#,
+            ),
+        ];
+        for (what, json) in table {
+            let time = Duration::from_millis(1500);
+            let line = Json { time, what }.to_string();
+            assert_eq!(line, format!(r#"{{"time":1.500,"event":{json}"#));
         }
     }
 }

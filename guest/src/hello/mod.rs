@@ -12,7 +12,8 @@ mod shared;
 mod tests;
 
 pub use event::{
-    AcceptFailed, CloseReason, Closed, Event, Json, Opened, RefuseReason, Refused, Statistics,
+    AcceptFailed, CloseReason, Closed, Event, Json, Logged, Opened, RefuseReason, Refused,
+    Statistics,
 };
 pub use framing::{DEFAULT_MAX_MESSAGE_SIZE, Flow, Framer, Framing, Rules};
 pub use options::{DEFAULT_GREETING, DEFAULT_MAX_HELD, DEFAULT_WRITE_TIMEOUT, Options, StartError};

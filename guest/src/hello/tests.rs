@@ -268,6 +268,33 @@ fn an_outage_of_accepting_is_told_once_and_ends() {
 }
 
 #[test]
+fn a_client_that_is_gone_before_it_is_accepted_is_no_outage() {
+    let net = MemoryNet::default();
+    let (answers, events, statistics) = serve(&net, Duration::ZERO, async |net: MemoryNet| {
+        let open = connect(&net).await;
+        for reason in [
+            NetError::ConnectionAborted,
+            NetError::ConnectionReset,
+            NetError::ConnectionRefused,
+            NetError::TimedOut,
+            NetError::Unreachable,
+        ] {
+            for _ in 0..100 {
+                net.fail_accept(here(9999), reason);
+            }
+        }
+        assert_eq!(exchange(&open, "1\n").await.as_deref(), Some("Hello, 1!\n"));
+        drop(open);
+        ask(net, &[b"still there\n"]).await
+    });
+    assert_eq!(answers, "Hello, still there!\n");
+    assert_eq!(net.elapsed(), Duration::ZERO, "nothing was waited for");
+    assert_eq!((statistics.accepted, statistics.refused), (2, 0));
+    let failed = |event: &Event| matches!(event, Event::AcceptFailed(_));
+    assert!(!events.iter().any(failed), "{events:?}");
+}
+
+#[test]
 fn all_addresses_are_listened_on_or_none() {
     let net = MemoryNet::default();
     net.refuse(here(2), NetError::AddressInUse);

@@ -1,7 +1,8 @@
 use std::fmt;
 
 /// Why the network didn't do what was asked of it. The cases are those of `network-error` in
-/// `wit/types.wit`, a refusal, and an end that came too early.
+/// `wit/types.wit`, a refusal, and an end that came too early. The texts are those of sockbox's host
+/// (`NetworkError` there), so that one log reads like the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetError {
     /// The policy, or the operating system, doesn't permit it.
@@ -36,24 +37,39 @@ pub enum NetError {
     Other,
 }
 
+impl NetError {
+    /// Whether accepting that failed so has failed for one client, who is gone, rather than for the socket
+    /// that listens: systems tell there what is wrong with the connection (accept(2) on Linux).
+    pub fn is_of_one_client(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionAborted
+                | Self::ConnectionReset
+                | Self::ConnectionRefused
+                | Self::TimedOut
+                | Self::Unreachable
+        )
+    }
+}
+
 impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Denied => "not permitted",
             Self::ConnectionRefused => "connection refused",
-            Self::ConnectionReset => "connection reset by peer",
+            Self::ConnectionReset => "connection reset by the peer",
             Self::Truncated => "closed without the end that TLS has",
             Self::ConnectionAborted => "connection aborted",
-            Self::Unreachable => "network or host unreachable",
-            Self::TimedOut => "timed out",
-            Self::NameUnresolvable => "no such name, or no address for it",
-            Self::TemporaryResolverFailure => "the resolver could not answer now",
+            Self::Unreachable => "host or network unreachable",
+            Self::TimedOut => "the peer does not answer",
+            Self::NameUnresolvable => "the name is unknown or has no address",
+            Self::TemporaryResolverFailure => "the resolver does not answer now",
             Self::PermanentResolverFailure => "the resolver can't answer",
-            Self::AddressInUse => "address already in use",
-            Self::AddressNotBindable => "not an address of this machine",
-            Self::NoSocketsLeft => "no sockets left",
-            Self::NotSupported => "not supported by this runtime",
-            Self::Other => "unknown failure",
+            Self::AddressInUse => "the address is in use",
+            Self::AddressNotBindable => "the address is not one of this machine's",
+            Self::NoSocketsLeft => "no sockets left: too many files are open",
+            Self::NotSupported => "not supported here",
+            Self::Other => "the system gave no reason",
         })
     }
 }

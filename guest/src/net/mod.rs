@@ -107,6 +107,9 @@ pub trait Listener {
     fn local_addr(&self) -> SocketAddr;
 
     /// Waits for a connection and accepts it. Nothing is lost when the future is dropped.
+    ///
+    /// A connection that breaks before it could be handed over is an error that
+    /// [is of one client](NetError::is_of_one_client), and says nothing of the listener.
     fn accept(&self) -> impl Future<Output = Result<Self::Stream, NetError>>;
 }
 

@@ -10,7 +10,7 @@ use rustix::fd::{AsFd, BorrowedFd};
 use socket2::SockRef;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -157,7 +157,9 @@ impl Listening {
                 Err(error) => return Some(Err(error)),
             };
             if network.allows_address(remote, SocketAddrUse::TcpAccept) {
-                return Some(Connection::new(stream, remote));
+                // Whatever fails now is about this connection, and not about the listener.
+                let connection = Connection::new(stream, remote);
+                return Some(connection.map_err(|_| ErrorKind::ConnectionAborted.into()));
             }
             // Reset, as wasmtime-wasi does: the peer is to know that nobody has heard it.
             let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));

@@ -5,6 +5,7 @@
 //!
 //! Only these few functions are replaced; each hands over to wasmtime-wasi's own.
 
+mod addresses;
 mod connecting;
 mod connection;
 pub(crate) mod count;
@@ -28,12 +29,14 @@ use crate::network::Network;
 use crate::policy::Target;
 use crate::state::State;
 use crate::traffic::Account;
+use addresses::{Addresses, Ends};
 use connection::Connection;
 use count::Count;
 use inherited::{Listening, Stage};
 use meter::Meter;
 use ours::Ours;
 use rate::Bucket;
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -66,6 +69,7 @@ pub(crate) struct Sockets {
     connecting: HashMap<u32, SocketAddr>,
     /// The accounts of what sockets that listen accept, by their number.
     accepting: HashMap<u32, Arc<Account>>,
+    addresses: Addresses,
     peers: udp::Peers,
 }
 
@@ -80,6 +84,7 @@ impl Sockets {
             meter: Arc::new(Meter::new(limits, network)),
             connecting: HashMap::new(),
             accepting: HashMap::new(),
+            addresses: Addresses::default(),
             peers: udp::Peers::default(),
         }
     }
@@ -117,7 +122,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         |mut store: StoreContextMut<'_, State>, (family,): (IpAddressFamily,)| {
             let state = store.data_mut();
             Ok((counted(state, |state| {
-                state.sockets().create_tcp_socket(family)
+                state.noted(|sockets| sockets.create_tcp_socket(family))
             })?,))
         },
     )?;
@@ -133,7 +138,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
             let state = store.data_mut();
             let address = match state.ours(&this) {
                 Some(ours) => Ok(ours.local_address().into()),
-                None => plain(state.sockets().local_address(this))?,
+                None => state.local_address(this)?,
             };
             Ok((address,))
         },
@@ -144,7 +149,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
             let state = store.data_mut();
             let address = match connection(state, &this) {
                 Some(connection) => Ok(connection.remote.into()),
-                None => plain(state.sockets().remote_address(this))?,
+                None => state.remote_address(this)?,
             };
             Ok((address,))
         },
@@ -178,6 +183,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
             }
             state.tcp.connecting.remove(&rep);
             state.tcp.accepting.remove(&rep);
+            state.tcp.addresses.closed(rep);
             state.tcp.count.dropped(rep);
             Ok(())
         },
@@ -308,6 +314,9 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
             };
             if let Ok((socket, input, output)) = &accepted {
                 state.tcp.count.has_streams(socket.rep());
+                if listening.is_none() {
+                    state.remember(rep, socket)?;
+                }
                 state.accepted(rep, input, output)?;
             }
             Ok((accepted,))
@@ -316,6 +325,54 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 }
 
 impl State {
+    /// Remember the ends of a connection that was accepted by the socket with this number.
+    fn remember(&mut self, rep: u32, socket: &Resource<TcpSocket>) -> wasmtime::Result<()> {
+        if let Some(remote) = self.tcp.addresses.let_in_by(rep) {
+            let borrowed = Resource::new_borrow(socket.rep());
+            let local = plain(self.sockets().local_address(borrowed))?;
+            let local = local.ok().map(SocketAddr::from);
+            let ends = Ends { local, remote };
+            self.tcp.addresses.accepted(socket.rep(), ends);
+        }
+        Ok(())
+    }
+
+    /// The local address of a socket of wasmtime-wasi's.
+    fn local_address(
+        &mut self,
+        socket: Resource<TcpSocket>,
+    ) -> wasmtime::Result<Result<IpSocketAddress, ErrorCode>> {
+        match self.tcp.addresses.ends(socket.rep()) {
+            Some(Ends {
+                local: Some(local), ..
+            }) => Ok(Ok(local.into())),
+            _ => plain(self.sockets().local_address(socket)),
+        }
+    }
+
+    /// The address of the peer of a socket of wasmtime-wasi's: for as long as there is the socket, even if
+    /// the peer has reset the connection.
+    fn remote_address(
+        &mut self,
+        socket: Resource<TcpSocket>,
+    ) -> wasmtime::Result<Result<IpSocketAddress, ErrorCode>> {
+        let rep = socket.rep();
+        if let Some(ends) = self.tcp.addresses.ends(rep) {
+            return Ok(Ok(ends.remote.into()));
+        }
+        let known = plain(self.sockets().remote_address(socket))?;
+        match (known, self.tcp.addresses.connecting(rep)) {
+            // Before it is connected, and once that has failed, it has no address of its own either.
+            (Err(_), Some(remote)) if self.has_local_address(rep)? => Ok(Ok(remote.into())),
+            (known, _) => Ok(known),
+        }
+    }
+
+    fn has_local_address(&mut self, rep: u32) -> wasmtime::Result<bool> {
+        let local = self.sockets().local_address(Resource::new_borrow(rep));
+        Ok(plain(local)?.is_ok())
+    }
+
     /// Count a connection that was accepted by the socket with this number, and watch it.
     fn accepted(
         &mut self,
@@ -443,10 +500,23 @@ fn accept(state: &mut State, listening: &Listening) -> SocketResult<Accepted> {
     Ok((Resource::new_own(socket.rep()), input, output))
 }
 
+/// What accepting failed of. Linux tells what is wrong with the connection there as well (accept(2)); to a
+/// component that is one that was aborted, as with wasmtime-wasi, and no failure of the listener.
 fn accept_error(error: &io::Error) -> ErrorCode {
     match error.kind() {
-        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => ErrorCode::ConnectionAborted,
-        _ => ErrorCode::Unknown,
+        ErrorKind::ConnectionAborted
+        | ErrorKind::ConnectionReset
+        | ErrorKind::NotConnected
+        | ErrorKind::TimedOut
+        | ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::NetworkDown => ErrorCode::ConnectionAborted,
+        _ => match Errno::from_io_error(error) {
+            Some(Errno::HOSTDOWN | Errno::PROTO | Errno::NOPROTOOPT | Errno::OPNOTSUPP) => {
+                ErrorCode::ConnectionAborted
+            }
+            _ => ErrorCode::Unknown,
+        },
     }
 }
 
@@ -498,7 +568,6 @@ fn settled<T>(state: &mut State, made: SocketResult<T>) -> wasmtime::Result<Resu
 /// Whether the process, or the system, can open no more files.
 #[cfg(unix)]
 fn no_files_left() -> bool {
-    use rustix::io::Errno;
     use std::os::fd::AsFd;
 
     match std::io::stderr().as_fd().try_clone_to_owned() {

@@ -35,7 +35,14 @@ impl Bench {
         let listener = TcpListener::bind(any).unwrap();
         let inherited = listener.local_addr().unwrap();
         let limits = Limits::default();
-        let policy = Policy::new().allow_listen(any).allow_listen(inherited);
+        let policy = Policy::new()
+            .allow_listen(any)
+            .allow_listen(inherited)
+            .allow_connect_to(&match any {
+                SocketAddr::V4(any) => any.ip().to_string(),
+                SocketAddr::V6(any) => format!("[{}]", any.ip()),
+            })
+            .unwrap();
         let network = Network::of(policy);
         let sandbox = Sandbox::new().unwrap();
         let mut store = State::of(sandbox.engine(), network, &limits);
@@ -56,8 +63,10 @@ impl Bench {
     }
 
     fn socket(&mut self) -> ResourceAny {
-        let mut sockets = self.store.data_mut().sockets();
-        let socket = sockets.create_tcp_socket(self.family).unwrap();
+        let family = self.family;
+        let state = self.store.data_mut();
+        let socket = state.noted(|sockets| sockets.create_tcp_socket(family));
+        let socket = socket.ok().unwrap();
         socket.try_into_resource_any(&mut self.store).unwrap()
     }
 
@@ -142,6 +151,11 @@ impl Bench {
             panic!("{address:?}");
         };
         let client = TcpStream::connect(std_address(&address)).unwrap();
+        (self.accept(listener).await, client)
+    }
+
+    /// The next connection of a socket that listens, once there is one: its socket and its streams.
+    async fn accept(&mut self, listener: ResourceAny) -> [ResourceAny; 3] {
         self.until_ready(listener).await;
         let accepted = self.call(listener, "accept", &[]).await;
         let Val::Result(Ok(Some(parts))) = accepted else {
@@ -158,7 +172,7 @@ impl Bench {
         else {
             panic!("{parts:?}");
         };
-        ([socket, input, output], client)
+        [socket, input, output]
     }
 
     /// Waits for a socket's pollable.
@@ -216,6 +230,10 @@ impl Bench {
         told.push(self.told(socket, "address-family", &[]).await);
         told
     }
+}
+
+fn ok(value: Val) -> Val {
+    Val::Result(Ok(Some(Box::new(value))))
 }
 
 fn wit_address(address: SocketAddr) -> Val {
@@ -312,6 +330,89 @@ async fn a_connection_to_an_inherited_listener_is_like_any_other() {
         }
         assert_eq!(all[1], all[0]);
     }
+}
+
+/// Breaks a connection off: its peer is told at once, both being on this machine.
+fn reset(stream: TcpStream) {
+    let linger = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    linger.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_before_it_is_accepted_keeps_its_address() {
+    for host in HOSTS {
+        let mut bench = Bench::new(host).await;
+        for address in [bench.any, bench.inherited] {
+            let (listener, _) = bench.listen(address).await;
+            let local = bench.call(listener, "local-address", &[]).await;
+            let Val::Result(Ok(Some(at))) = &local else {
+                panic!("{local:?}");
+            };
+            let clients = [(); 3].map(|()| TcpStream::connect(std_address(at)).unwrap());
+            let remotes = clients
+                .each_ref()
+                .map(|client| client.local_addr().unwrap());
+            clients.into_iter().for_each(reset);
+            for remote in remotes {
+                let [socket, _, _] = bench.accept(listener).await;
+                let told = bench.call(socket, "remote-address", &[]).await;
+                assert_eq!(told, ok(wit_address(remote)));
+                assert_eq!(bench.call(socket, "local-address", &[]).await, local);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_reset_keeps_its_addresses() {
+    for host in HOSTS {
+        let mut bench = Bench::new(host).await;
+        let listener = TcpListener::bind(bench.any).unwrap();
+        let remote = listener.local_addr().unwrap();
+        let socket = bench.socket();
+        let endpoint = bench.endpoint(remote);
+        bench.call(socket, "start-connect", &endpoint).await;
+        let told = bench.told(socket, "remote-address", &[]).await;
+        assert!(told.contains("invalid-state"), "{told}");
+        let (stream, local) = listener.accept().unwrap();
+        bench.until_ready(socket).await;
+        let connected = bench.told(socket, "finish-connect", &[]).await;
+        assert!(connected.contains("Ok"), "{connected}");
+        reset(stream);
+        let told = bench.call(socket, "remote-address", &[]).await;
+        assert_eq!(told, ok(wit_address(remote)));
+        let told = bench.call(socket, "local-address", &[]).await;
+        assert_eq!(told, ok(wit_address(local)));
+
+        // One that could not connect has no peer.
+        drop(listener);
+        let socket = bench.socket();
+        bench.call(socket, "start-connect", &endpoint).await;
+        bench.until_ready(socket).await;
+        for name in ["finish-connect", "remote-address"] {
+            let told = bench.told(socket, name, &[]).await;
+            assert!(told.contains("connection-refused"), "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_a_connection_goes_with_it() {
+    let mut bench = Bench::new("127.0.0.1").await;
+    let (listener, _) = bench.listen(bench.any).await;
+    let remembered = |bench: &Bench| bench.store.data().tcp.addresses.remembered();
+    let before = remembered(&bench);
+    let address = bench.call(listener, "local-address", &[]).await;
+    let Val::Result(Ok(Some(address))) = address else {
+        panic!("{address:?}");
+    };
+    let _client = TcpStream::connect(std_address(&address)).unwrap();
+    let [socket, input, output] = bench.accept(listener).await;
+    assert_eq!(remembered(&bench), before + 1);
+    for part in [input, output, socket] {
+        part.resource_drop_async(&mut bench.store).await.unwrap();
+    }
+    assert_eq!(remembered(&bench), before);
 }
 
 #[tokio::test]

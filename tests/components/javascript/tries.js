@@ -110,6 +110,30 @@ function listen(address, count) {
   return count;
 }
 
+// As listen, and a client that breaks off isn't served, and no reason not to serve the next.
+function serve(address, count) {
+  const server = bound(createTcpSocket, parsed(address));
+  server.startListen();
+  finished(server, (server) => server.finishListen());
+  print(`listening on ${shown(server.localAddress())}`);
+  for (let served = 0; served < Number(count); ) {
+    const [client, input, output] = finished(server, (server) => server.accept());
+    print(`accepted ${shown(client.remoteAddress())}`);
+    try {
+      const message = read(input);
+      if (message.length > 0) {
+        output.blockingWriteAndFlush(message);
+        served++;
+      }
+    } catch {
+      // It has broken off.
+    }
+    drop(input, output, client);
+  }
+  drop(server);
+  return count;
+}
+
 function send(outgoing, data, remoteAddress) {
   const pollable = outgoing.subscribe();
   while (Number(outgoing.checkSend()) === 0) pollable.block();
@@ -160,6 +184,7 @@ const ATTEMPTS = {
     return ask({ tag: 'ipv4', val: { port: Number(port), address: found.val } });
   },
   listen,
+  serve,
   'udp-ask': udpAsk,
   'udp-serve': udpServe,
 };

@@ -47,6 +47,24 @@ def listen(address, count):
     return count
 
 
+def serve(address, count):
+    """As listen, and a client that breaks off isn't served, and no reason not to serve the next."""
+    served = 0
+    with socket.create_server(parsed(address)) as server:
+        print("listening on", shown(server.getsockname()), flush=True)
+        while served < int(count):
+            connection, client = server.accept()
+            print("accepted", shown(client), flush=True)
+            with connection:
+                try:
+                    if message := connection.recv(4096):
+                        connection.sendall(message)
+                        served += 1
+                except OSError:
+                    pass
+    return count
+
+
 def udp_ask(address):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.sendto(b"ping", parsed(address))
@@ -77,6 +95,7 @@ ATTEMPTS = {
     "connect": connect,
     "connect-name": connect_name,
     "listen": listen,
+    "serve": serve,
     "udp-ask": udp_ask,
     "udp-serve": udp_serve,
 }

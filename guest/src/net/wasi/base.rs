@@ -1,5 +1,6 @@
 //! What the two streams of a connection belong to.
 
+use crate::bindings::wasi::sockets::network::ErrorCode;
 use crate::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
 #[cfg(feature = "tls")]
 use crate::bindings::wasi::tls::types::ClientConnection;
@@ -21,7 +22,11 @@ impl Base {
     /// Tells the peer that no more will come.
     pub fn shut_sending_down(&self) -> Result<(), NetError> {
         match self {
-            Self::Plain(socket) => Ok(socket.shutdown(ShutdownType::Send)?),
+            Self::Plain(socket) => match socket.shutdown(ShutdownType::Send) {
+                // It was connected, so this is a connection that the peer has reset.
+                Err(ErrorCode::InvalidState) => Err(NetError::ConnectionReset),
+                done => Ok(done?),
+            },
             #[cfg(feature = "tls")]
             Self::Tls { connection, .. } => {
                 connection.close_output();

@@ -36,19 +36,26 @@ impl From<ErrorCode> for NetError {
 /// What a stream's last operation failed of.
 ///
 /// Stable WASI 0.2 has no way to ask a stream's error for its network code: all there is is a text
-/// for people. A reset is worth telling from the rest, and runtimes name it there; any text we don't
-/// know is simply [`NetError::Other`].
+/// for people. A reset is worth telling from the rest, and runtimes name it there, by what the system
+/// says at first of a connection that was reset, or by what it says afterwards; any text we don't know is
+/// simply [`NetError::Other`].
 pub fn from_stream_error(error: &IoError) -> NetError {
     let text = error.to_debug_string();
-    if text.contains("ConnectionReset") {
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if has(&[
+        "ConnectionReset",
+        "ConnectionBroken",
+        "BrokenPipe",
+        "NotConnected",
+    ]) {
         NetError::ConnectionReset
-    } else if text.contains("UnexpectedEof") || text.contains("close_notify") {
+    } else if has(&["UnexpectedEof", "close_notify"]) {
         NetError::Truncated
-    } else if text.contains("ConnectionAborted") {
+    } else if has(&["ConnectionAborted"]) {
         NetError::ConnectionAborted
-    } else if text.contains("Timeout") || text.contains("TimedOut") {
+    } else if has(&["Timeout", "TimedOut"]) {
         NetError::TimedOut
-    } else if text.contains("Unreachable") {
+    } else if has(&["Unreachable"]) {
         NetError::Unreachable
     } else {
         NetError::Other

@@ -36,7 +36,11 @@ pub async fn connect(net: WasiNet, remote: SocketAddr) -> Result<TcpStream, NetE
             }
             Ok((input, output)) => {
                 drop(ready);
-                return TcpStream::of(net.reactor().clone(), socket, input, output);
+                // Where it was connected to is known: a system forgets it when the peer resets the
+                // connection, and what comes of that is told by the first read or write.
+                let reactor = net.reactor().clone();
+                return TcpStream::of(reactor, socket, remote, input, output)
+                    .map_err(|_| NetError::ConnectionReset);
             }
         }
     }
@@ -99,7 +103,12 @@ impl Listener for TcpListener {
 
     async fn accept(&self) -> Result<TcpStream, NetError> {
         let (socket, input, output) = self.until_done(TcpSocket::accept).await?;
-        TcpStream::of(self.reactor.clone(), socket, input, output)
+        // It has been accepted: whatever fails from here on is this connection's. A system that no longer
+        // knows the peer's address, in a runtime that hasn't remembered it, says that it has been reset.
+        let remote = socket.remote_address().map(from_wasi);
+        remote
+            .and_then(|remote| TcpStream::of(self.reactor.clone(), socket, remote, input, output))
+            .map_err(|_| NetError::ConnectionAborted)
     }
 }
 
@@ -141,14 +150,14 @@ impl TcpStream {
     fn of(
         reactor: Rc<Reactor>,
         socket: TcpSocket,
+        remote: SocketAddr,
         input: InputStream,
         output: OutputStream,
-    ) -> Result<Self, NetError> {
-        let (local, remote) = (socket.local_address()?, socket.remote_address()?);
+    ) -> Result<Self, ErrorCode> {
         Ok(Self {
             reactor,
-            local: from_wasi(local),
-            remote: from_wasi(remote),
+            local: from_wasi(socket.local_address()?),
+            remote,
             parts: Some(Parts::new(Base::Plain(socket), input, output)),
         })
     }

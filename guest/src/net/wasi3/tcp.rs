@@ -23,7 +23,10 @@ type Outcome = FutureReader<Result<(), ErrorCode>>;
 pub async fn connect(remote: SocketAddr) -> Result<TcpStream, NetError> {
     let socket = TcpSocket::create(family(remote))?;
     socket.connect(to_wasi(remote)).await?;
-    TcpStream::new(socket)
+    // It was connected, so what it lacks now the peer has taken.
+    let local = socket.get_local_address();
+    let local = local.map_err(|_| NetError::ConnectionReset)?;
+    Ok(TcpStream::new(socket, from_wasi(local), remote))
 }
 
 /// Binds to an address and listens on it.
@@ -59,7 +62,15 @@ impl Listener for TcpListener {
             match read_now(&self.accepted, 1)? {
                 Read::Items(mut sockets) => {
                     if let Some(socket) = sockets.pop() {
-                        return TcpStream::new(socket);
+                        // What could not be accepted comes as a socket that is closed, and its first
+                        // answer says why.
+                        let local = from_wasi(socket.get_local_address()?);
+                        // Whatever fails from here on is this connection's. A system that no longer
+                        // knows the peer's address, in a runtime that hasn't remembered it, says that
+                        // it has been reset.
+                        let remote = socket.get_remote_address();
+                        let remote = remote.map_err(|_| NetError::ConnectionAborted)?;
+                        return Ok(TcpStream::new(socket, local, from_wasi(remote)));
                     }
                 }
                 // Waiting takes nothing, so that nothing can be lost.
@@ -84,22 +95,21 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    fn new(socket: TcpSocket) -> Result<Self, NetError> {
-        let (local, remote) = (socket.get_local_address()?, socket.get_remote_address()?);
+    fn new(socket: TcpSocket, local: SocketAddr, remote: SocketAddr) -> Self {
         let (input, received) = socket.receive();
         let (output, data) = wit_stream::new();
         // How sending ends is told by the stream, if not why, and not to keep the future leaves the
         // host a tenth less to keep for each connection.
         drop(socket.send(data));
-        Ok(Self {
-            local: from_wasi(local),
-            remote: from_wasi(remote),
+        Self {
+            local,
+            remote,
             input: RefCell::new(input),
             received: RefCell::new(Some(received)),
             ended: Cell::new(None),
             output: RefCell::new(Some(output)),
             _socket: socket,
-        })
+        }
     }
 
     /// How the input has ended, which it has.

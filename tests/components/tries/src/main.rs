@@ -11,6 +11,7 @@
 //! | `connect-name NAME PORT` | each address of the name in turn, until one is connected to: it, and the answer |
 //! | `bind ADDRESS:PORT`, `udp-bind ADDRESS:PORT` | the address |
 //! | `listen ADDRESS:PORT N` | N, when so many clients were each given back what they sent first |
+//! | `serve ADDRESS:PORT N` | the same with the standard library's sockets, those that break off not being counted |
 //! | `hold-clients ADDRESS:PORT N` | N, when so many have come; they are kept |
 //! | `udp-send ADDRESS:PORT`, `udp-connect ADDRESS:PORT` | nothing, the datagram being sent; the second by a connected socket |
 //! | `udp-ask ADDRESS:PORT` | the answer to the datagram `ping` |
@@ -62,6 +63,7 @@ fn made(words: &[String]) -> Attempt {
         ["connect-name", name, port] => tcp::ask_by_name(name, port.parse()?),
         ["bind", address] => tcp::bind(address.parse()?),
         ["listen", address, count] => tcp::listen(address.parse()?, count.parse()?),
+        ["serve", address, count] => tcp::serve(address.parse()?, count.parse()?),
         ["hold-clients", address, count] => tcp::hold_clients(address.parse()?, count.parse()?),
         ["wait-for", address] => tcp::wait_for(address.parse()?),
         ["receive", address, count] => tcp::receive(address.parse()?, count.parse()?),

@@ -2,7 +2,8 @@
 
 use crate::attempt::{At, Attempt, Failure};
 use crate::resolve::{addresses, family, std_socket_address, wasi_address};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 use wasip2::sockets::instance_network::instance_network;
 use wasip2::sockets::network::ErrorCode;
@@ -88,6 +89,29 @@ pub fn listen(address: SocketAddr, count: u64) -> Attempt {
     for served in 0..count {
         let connection = accepted(&listener).map_err(|failure| failure.after(served))?;
         connection.write(&connection.read()?)?;
+    }
+    Ok(count.to_string())
+}
+
+/// As [`listen`], with the standard library's sockets, which are those of wasi-libc; and a client that
+/// breaks off isn't served, and no reason not to serve the next.
+pub fn serve(address: SocketAddr, count: u64) -> Attempt {
+    let listener = TcpListener::bind(address).at("bind")?;
+    println!(
+        "listening on {}",
+        listener.local_addr().at("local-address")?
+    );
+    let mut served = 0;
+    while served < count {
+        let accepted = listener.accept().at("accept");
+        let (mut stream, peer) = accepted.map_err(|failure| failure.after(served))?;
+        println!("accepted {peer}");
+        let mut message = [0; 4096];
+        if let Ok(length @ 1..) = stream.read(&mut message)
+            && stream.write_all(&message[..length]).is_ok()
+        {
+            served += 1;
+        }
     }
     Ok(count.to_string())
 }
