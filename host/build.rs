@@ -70,6 +70,8 @@ const SOURCES: &[&str] = &[
     "guest/Cargo.toml",
     "guest/src",
     "guest/toolchain",
+    "host/printable/Cargo.toml",
+    "host/printable/src",
     "wit",
 ];
 
@@ -104,7 +106,7 @@ fn run(report: &mut Report) -> Result<()> {
 
     // docs.rs has neither the target nor the network to get it from. The pages don't need it.
     report.instruct("rerun-if-env-changed=DOCS_RS".to_owned());
-    if env::var_os("DOCS_RS").is_some() {
+    if env::var_os("DOCS_RS").is_some_and(|value| !value.is_empty()) {
         return BUILDS.iter().try_for_each(|build| {
             let (wasm, cwasm) = files(build);
             write(&wasm, &[])?;

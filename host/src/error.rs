@@ -1,8 +1,12 @@
 //! What can go wrong, sorted by who can do something about it.
+//!
+//! An error's fields are data: they have what a server, a component or a file said, as it was said. Its
+//! text is for people: nothing in it can steer a terminal (`sockbox_printable`).
 
 use crate::limits::Limit;
 use crate::policy::{DenialReason, Name, RuleError, Target};
 use crate::tls::{CertificateProblem, TlsFailure};
+use sockbox_printable::{Line, Lines};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +21,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The caller: the URL can't be read.
-    #[error("invalid URL `{url}`: {reason}")]
+    #[error("invalid URL `{}`: {}", Line(url), Line(reason))]
     InvalidUrl {
         /// The URL, without credentials.
         url: String,
@@ -25,25 +29,28 @@ pub enum Error {
         reason: String,
     },
     /// The caller: the URL's scheme is neither `http` nor `https`.
-    #[error("unsupported scheme `{scheme}`: only http:// and https:// URLs can be fetched")]
+    #[error(
+        "unsupported scheme `{}`: only http:// and https:// URLs can be fetched",
+        Line(scheme)
+    )]
     UnsupportedScheme {
         /// The scheme.
         scheme: String,
     },
     /// The caller: the request can't be sent as it stands.
-    #[error("invalid request: {reason}")]
+    #[error("invalid request: {}", Line(reason))]
     InvalidRequest {
         /// What is wrong with it.
         reason: String,
     },
     /// The caller: the server can't be started with these options, or a rule can't be made of a text.
-    #[error("invalid options: {reason}")]
+    #[error("invalid options: {}", Line(reason))]
     InvalidOptions {
         /// What is wrong with them.
         reason: String,
     },
     /// The policy: this was asked of the network and refused. Nothing was sent.
-    #[error("not allowed to {}", reason.refusal(target, name.as_ref()))]
+    #[error("not allowed to {}", Line(reason.refusal(target, name.as_ref())))]
     Denied {
         /// What was asked for.
         target: Target,
@@ -55,15 +62,16 @@ pub enum Error {
     /// The policy: an `https` page redirects to an `http` one, and
     /// [`Request::allow_downgrade`](crate::Request::allow_downgrade) doesn't permit it.
     #[error(
-        "not allowed to go from https to {url}: anybody on the way could read what is sent, and \
-         answer (--allow-downgrade would allow it)"
+        "not allowed to go from https to {}: anybody on the way could read what is sent, and \
+         answer (--allow-downgrade would allow it)",
+        Line(url)
     )]
     InsecureRedirect {
         /// Where it leads.
         url: String,
     },
     /// The network: the host's name has no address.
-    #[error("could not resolve host: {host}: {reason}")]
+    #[error("could not resolve host: {}: {reason}", Line(host))]
     ResolveFailed {
         /// The name.
         host: String,
@@ -71,7 +79,7 @@ pub enum Error {
         reason: NetworkError,
     },
     /// The network: none of the host's addresses could be connected to.
-    #[error("could not connect to {host}: {}", Attempts(attempts))]
+    #[error("could not connect to {}: {}", Line(host), Attempts(attempts))]
     ConnectFailed {
         /// The host, as the URL names it.
         host: String,
@@ -79,7 +87,7 @@ pub enum Error {
         attempts: Vec<ConnectFailure>,
     },
     /// TLS: what is to be trusted can't be read.
-    #[error("could not read the certificates to trust in {}: {reason}", file.display())]
+    #[error("could not read the certificates to trust in {}: {}", Line(file.display()), Line(reason))]
     Trust {
         /// The file, or the folder.
         file: PathBuf,
@@ -87,7 +95,7 @@ pub enum Error {
         reason: String,
     },
     /// TLS: the client certificate, or its key, can't be used.
-    #[error("could not use the client certificate in {}: {reason}", file.display())]
+    #[error("could not use the client certificate in {}: {}", Line(file.display()), Line(reason))]
     ClientCertificate {
         /// The file with what is wrong in it.
         file: PathBuf,
@@ -97,7 +105,8 @@ pub enum Error {
     /// TLS: the server's certificate doesn't prove that it is who it should be. Nothing was asked of
     /// it.
     #[error(
-        "the certificate of {host} is not accepted: {problem}{}",
+        "the certificate of {} is not accepted: {problem}{}",
+        Line(host),
         Hint(problem)
     )]
     CertificateRejected {
@@ -107,7 +116,7 @@ pub enum Error {
         problem: CertificateProblem,
     },
     /// TLS: there is none to be had with the server. Nothing was asked of it.
-    #[error("no TLS with {host}: {reason}{}", CertificateHint(reason))]
+    #[error("no TLS with {}: {reason}{}", Line(host), CertificateHint(reason))]
     TlsFailed {
         /// The host, as the URL names it.
         host: String,
@@ -141,7 +150,7 @@ pub enum Error {
         reason: NetworkError,
     },
     /// The peer: what it sent isn't HTTP, or breaks its rules.
-    #[error("the server's answer is not valid HTTP: {reason}")]
+    #[error("the server's answer is not valid HTTP: {}", Line(reason))]
     Protocol {
         /// What is wrong with it.
         reason: String,
@@ -165,7 +174,7 @@ pub enum Error {
         limit: u32,
     },
     /// The peer: the body has a content coding that isn't known, or one that is broken.
-    #[error("the body can't be decoded: {reason}")]
+    #[error("the body can't be decoded: {}", Line(reason))]
     ContentEncoding {
         /// What is wrong with it.
         reason: String,
@@ -226,7 +235,7 @@ pub enum Error {
     #[error("the instance can't be used any more: an earlier call was abandoned half way")]
     Abandoned,
     /// The caller: the file isn't a component that can be run here.
-    #[error("{}{problem}", In(file))]
+    #[error("{}{}", In(file), Lines(problem))]
     NotRunnable {
         /// The file, where it came from one.
         file: Option<PathBuf>,
@@ -234,7 +243,7 @@ pub enum Error {
         problem: String,
     },
     /// The caller: a file can't be read.
-    #[error("could not read {}", file.display())]
+    #[error("could not read {}", Line(file.display()))]
     Read {
         /// The file.
         file: PathBuf,
@@ -243,7 +252,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The component's: it trapped. Its instance can't be used any more.
-    #[error("the component trapped: {reason}")]
+    #[error("the component trapped: {}", Lines(reason))]
     Trapped {
         /// What happened.
         reason: String,
@@ -251,7 +260,7 @@ pub enum Error {
         backtrace: Option<String>,
     },
     /// Ours: a mistake in sockbox, or the machine won't let it work; the text is for people.
-    #[error("{message}")]
+    #[error("{}", Lines(message))]
     Internal {
         /// What happened.
         message: String,
@@ -521,7 +530,7 @@ struct In<'a>(&'a Option<PathBuf>);
 impl fmt::Display for In<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(file) => write!(f, "{}: ", file.display()),
+            Some(file) => write!(f, "{}: ", Line(file.display())),
             None => Ok(()),
         }
     }
@@ -530,6 +539,91 @@ impl fmt::Display for In<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_text_of_an_error_can_steer_a_terminal() {
+        let text = || "a\u{1b}[2J\u{9b}31m\u{202e}\u{e0041}\nsockbox: forged".to_owned();
+        let file = || PathBuf::from(text());
+        let (reason, source) = (NetworkError::Other, || io::ErrorKind::NotFound.into());
+        let (url, host) = (text, text);
+        let errors = [
+            Error::InvalidUrl {
+                url: url(),
+                reason: text(),
+            },
+            Error::UnsupportedScheme { scheme: text() },
+            Error::InvalidRequest { reason: text() },
+            Error::InvalidOptions { reason: text() },
+            Error::Denied {
+                target: Target::Connect("192.0.2.1:80".parse().unwrap()),
+                reason: DenialReason::Decider { reason: text() },
+            },
+            Error::InsecureRedirect { url: url() },
+            Error::ResolveFailed {
+                host: host(),
+                reason,
+            },
+            Error::ConnectFailed {
+                host: host(),
+                attempts: Vec::new(),
+            },
+            Error::Trust {
+                file: file(),
+                reason: text(),
+            },
+            Error::ClientCertificate {
+                file: file(),
+                reason: text(),
+            },
+            Error::CertificateRejected {
+                host: host(),
+                problem: CertificateProblem::Other {
+                    reason: text(),
+                    certificate: None,
+                },
+            },
+            Error::TlsFailed {
+                host: host(),
+                reason: TlsFailure::Other { reason: text() },
+            },
+            Error::TlsFailed {
+                host: host(),
+                reason: TlsFailure::InvalidName { name: text() },
+            },
+            Error::TlsBroken {
+                reason: TlsFailure::Broken { reason: text() },
+            },
+            Error::TlsBroken {
+                reason: TlsFailure::Alert { name: text() },
+            },
+            Error::Protocol { reason: text() },
+            Error::ContentEncoding { reason: text() },
+            Error::Read {
+                file: file(),
+                source: source(),
+            },
+        ];
+        let hazard = |error: &String| error.contains(sockbox_printable::is_hazard);
+        for error in errors {
+            let shown = error.to_string();
+            assert!(!hazard(&shown), "{shown:?}");
+        }
+        // These have lines of their own.
+        for error in [
+            Error::NotRunnable {
+                file: Some(file()),
+                problem: text(),
+            },
+            Error::Trapped {
+                reason: text(),
+                backtrace: None,
+            },
+            Error::Internal { message: text() },
+        ] {
+            let shown = error.to_string().replace('\n', "");
+            assert!(!hazard(&shown), "{shown:?}");
+        }
+    }
 
     #[test]
     fn errors_can_be_read_by_people() {

@@ -15,6 +15,7 @@ use crate::sink::StdioWriter;
 use crate::state::State;
 use crate::ticker::TickerHandle;
 use crate::tls::{self, TlsConfig};
+use sockbox_printable::Line;
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
@@ -24,7 +25,7 @@ use tokio::task::unconstrained;
 use tokio::time::Instant;
 use tracing::Instrument;
 use wasmtime::component::ResourceAny;
-use wasmtime::{Engine, Store, Trap, WasmBacktrace};
+use wasmtime::{Engine, FrameInfo, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 
 /// Prepares an [`Instance`]. Nothing is granted, and the limits are the default ones, until said
@@ -451,9 +452,7 @@ pub(crate) fn failure(store: &Store<State>, error: wasmtime::Error) -> Error {
         network.reached(limit, None);
         return Error::Exhausted { limit };
     }
-    let backtrace = error
-        .downcast_ref::<WasmBacktrace>()
-        .map(WasmBacktrace::to_string);
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace);
     let reason = match (
         error.downcast_ref::<Trap>(),
         error.downcast_ref::<I32Exit>(),
@@ -465,6 +464,29 @@ pub(crate) fn failure(store: &Store<State>, error: wasmtime::Error) -> Error {
         (None, None) => error.root_cause().to_string(),
     };
     Error::Trapped { reason, backtrace }
+}
+
+/// A line for each frame, the innermost first. The names in it are those that the component gives its
+/// functions.
+fn backtrace(trace: &WasmBacktrace) -> String {
+    let frame = |(number, frame): (usize, &FrameInfo)| {
+        let module = frame.module().name().unwrap_or("<unknown>");
+        let function = match frame.func_name() {
+            Some(name) => name.to_owned(),
+            None => format!("<wasm function {}>", frame.func_index()),
+        };
+        let offset = frame
+            .module_offset()
+            .map(|offset| format!("{offset:#8x} - "));
+        let offset = offset.unwrap_or_default();
+        let name = Line(format!("{module}!{function}"));
+        format!("\n  {number:>3}: {offset}{name}")
+    };
+    let frames = trace.frames().iter().enumerate().map(frame);
+    format!(
+        "error while executing at wasm backtrace:{}",
+        frames.collect::<String>()
+    )
 }
 
 fn trap_reason(trap: Trap) -> String {

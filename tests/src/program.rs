@@ -86,6 +86,12 @@ impl Program {
             .args(args)
     }
 
+    /// The real `openssl`.
+    pub fn openssl<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        let openssl = tools::openssl();
+        Self::new(&openssl.path, args).libraries(openssl)
+    }
+
     /// The real netcat, OpenBSD's, which shuts its sending side down at the end of its input.
     pub fn netcat<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         let netcat = tools::netcat();

@@ -37,6 +37,18 @@ pub(crate) fn nginx() -> &'static Tool {
     })
 }
 
+/// The real openssl.
+pub(crate) fn openssl() -> &'static Tool {
+    static OPENSSL: OnceLock<Tool> = OnceLock::new();
+    OPENSSL.get_or_init(|| {
+        find_or_fetch(&Package {
+            command: "openssl",
+            name: "openssl",
+            program: "usr/bin/openssl",
+        })
+    })
+}
+
 /// The real lighttpd.
 pub(crate) fn lighttpd() -> &'static Tool {
     static LIGHTTPD: OnceLock<Tool> = OnceLock::new();

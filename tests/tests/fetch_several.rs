@@ -1,7 +1,9 @@
 //! `sockbox fetch` of several pages, one after the other and at the same time (`-Z`), and where their
 //! files go.
 
-use sockbox_tests::{Finished, Nginx, Node, Peer, Program, RawPeer, Refuser, Signal, eventually};
+use sockbox_tests::{
+    Finished, Nginx, Node, Peer, Program, RawPeer, Refuser, Signal, Tripwire, eventually,
+};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +27,27 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+#[test]
+fn all_transfers_at_once_have_the_policy_that_was_read_once() {
+    let peer = RawPeer::answering("HTTP/1.1 204 No Content\r\n\r\n");
+    let tripwire = Tripwire::new();
+    // A pipe can be read once: whoever reads it again finds nothing in it, and so nothing denied.
+    let (policy, mut writer) = std::io::pipe().unwrap();
+    let denied = format!("deny-connect = [\"{}\"]\n", tripwire.address());
+    std::io::Write::write_all(&mut writer, denied.as_bytes()).unwrap();
+    drop(writer);
+    let denied = format!("http://{}/", tripwire.address());
+    let urls = [denied.clone(), peer.url("/"), denied.clone(), denied];
+    let finished = Program::sockbox(["fetch", "-Z", "--policy", "/dev/stdin"])
+        .args(&urls)
+        .stdin(policy)
+        .run();
+    finished.assert_code(126);
+    let refused = finished.stderr().matches("deny-connect").count();
+    assert_eq!(refused, 3, "{}", finished.stderr());
+    tripwire.assert_untouched();
+}
 
 #[test]
 fn pages_at_the_same_time_are_fetched_at_the_same_time() {

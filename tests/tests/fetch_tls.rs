@@ -200,10 +200,49 @@ fn the_machine_does_not_trust_whoever_likes() {
             program.env(variable, "/nobody/has/this").run()
         };
         fetch(&url).assert_failure(77, &["/nobody/has/this"]);
+        // A variable that is empty says nothing.
+        fetch_with(&url, &[(variable, "")]).assert_failure(60, &["Test Authority"]);
         // Who needs nobody's certificate isn't kept from anything by it.
         let plain = RawPeer::answering(PAGE);
         fetch(&plain.url("/")).assert_code(0);
     }
+}
+
+#[test]
+fn an_empty_variable_is_one_that_is_not_set() {
+    let authority = Authority::new();
+    let identity = authority.server(&["127.0.0.1"]);
+    let peer = TlsPeer::start(&identity, TlsSettings::default(), PAGE);
+    let (file, folder) = (authority.file(), authority.folder().to_owned());
+    for variables in [
+        [
+            ("SSL_CERT_FILE", text(&file)),
+            ("CURL_CA_BUNDLE", ""),
+            ("SSL_CERT_DIR", ""),
+        ],
+        [
+            ("SSL_CERT_FILE", ""),
+            ("CURL_CA_BUNDLE", ""),
+            ("SSL_CERT_DIR", text(&folder)),
+        ],
+        [
+            ("SSL_CERT_FILE", ""),
+            ("CURL_CA_BUNDLE", text(&file)),
+            ("SSL_CERT_DIR", ":"),
+        ],
+    ] {
+        eprintln!("{variables:?}");
+        assert_page(&fetch_with(&peer.url(), &variables));
+    }
+    let none = ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"].map(|name| (name, ""));
+    fetch_with(&peer.url(), &none).assert_failure(60, &["Test Authority"]);
+}
+
+/// Fetch with these environment variables.
+fn fetch_with(url: &str, variables: &[(&str, &str)]) -> Finished {
+    let program = Program::sockbox(["fetch", url]);
+    let set = |program: Program, &(name, value): &(&str, &str)| program.env(name, value);
+    variables.iter().fold(program, set).run()
 }
 
 #[test]
@@ -229,6 +268,9 @@ fn files_that_are_of_no_use() {
             58,
             "missing",
         ),
+        // The password is nobody's to read.
+        (["--cert", "missing:pass", "-s", "-S"], 58, "in missing: "),
+        (["--cert", r"miss\:ing", "-s", "-S"], 58, "in miss:ing: "),
         (
             ["--cert", text(&one.certificate), "--key", text(&two.key)],
             58,

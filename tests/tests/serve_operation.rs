@@ -379,6 +379,25 @@ fn a_component_that_traps_is_started_anew() {
 }
 
 #[test]
+fn a_restart_keeps_to_the_policy_that_the_server_was_started_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.toml");
+    std::fs::write(&policy, "[limits]\nmax-memory = \"1536K\"\n").unwrap();
+    let options = ["--policy", policy.to_str().unwrap()];
+    let server = Serving::with(&[&options, &FRAIL[2..]].concat());
+    std::fs::write(&policy, "this is not a policy any more").unwrap();
+    for restart in ["restart 1", "restart 2"] {
+        strike(&server);
+        server.wait_for_log(&["starting anew", restart]);
+        eventually("it to listen again", || {
+            TcpStream::connect(server.address()).ok()
+        });
+    }
+    server.client().ask("1\n", "Hello, 1!\n");
+    server.terminate().assert_code(0);
+}
+
+#[test]
 fn one_that_traps_again_and_again_is_given_up() {
     let server = frail(&["--quiet"]);
     for restart in 1..=5 {

@@ -10,7 +10,7 @@ use crate::net::wasi::{InputSource, OutputSink, WasiNet};
 use crate::net::{MAX_READ, NetError, Sink, SinkClosed};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Why there is no page.
@@ -101,7 +101,12 @@ async fn get(net: &WasiNet, arguments: Fetch) -> Result<(), Error> {
     if with_page && (failed || arguments.output.is_none())
         || !with_page && arguments.output.is_some() && !arguments.silent
     {
-        stdout.write_all(&heads).await?;
+        // Data for a file or a pipe, and shown on a terminal.
+        let shown = match io::stdout().is_terminal() {
+            true => sockbox_printable::bytes(&heads),
+            false => (&heads[..]).into(),
+        };
+        stdout.write_all(&shown).await?;
     }
     if failed {
         stdout.flush().await?;

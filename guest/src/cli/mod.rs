@@ -19,6 +19,7 @@ mod run {
     #[cfg(not(feature = "wasi-0-3"))]
     use super::fetch;
     use super::serve;
+    use sockbox_printable::Line;
     use std::ffi::OsString;
     use std::io::{self, Write};
 
@@ -58,8 +59,9 @@ mod run {
         })
     }
 
-    /// Tells people what is wrong. There is nobody to tell that they could not be told.
+    /// Tells people what is wrong: a line, which may quote a server, a file name or an argument. There
+    /// is nobody to tell that they could not be told.
     pub(super) fn complain(why: &str) {
-        let _ = writeln!(io::stderr(), "sockbox: {why}");
+        let _ = writeln!(io::stderr(), "sockbox: {}", Line(why));
     }
 }

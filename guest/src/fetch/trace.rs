@@ -1,5 +1,6 @@
 //! What `-v` shows.
 
+use sockbox_printable::Line;
 use std::fmt::Display;
 
 /// Where to tell what happens, if anywhere.
@@ -10,7 +11,7 @@ impl Trace {
     /// Something was done.
     pub fn fact(&self, fact: impl Display) {
         if let Some(tell) = self.0 {
-            tell(&format!("* {fact}"));
+            tell(&format!("* {}", Line(fact)));
         }
     }
 
@@ -26,12 +27,9 @@ impl Trace {
 
     fn lines(&self, mark: char, head: &[u8]) {
         let Some(tell) = self.0 else { return };
-        for line in String::from_utf8_lossy(head).lines() {
-            // What a server sends must not be able to move a terminal's cursor.
-            let line: String = line
-                .chars()
-                .filter(|c| !c.is_control() || *c == '\t')
-                .collect();
+        // A server must not be able to steer the terminal that shows what it has sent.
+        let shown = sockbox_printable::bytes(head);
+        for line in String::from_utf8_lossy(&shown).lines() {
             tell(format!("{mark} {line}").trim_end());
         }
     }

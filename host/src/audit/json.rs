@@ -74,7 +74,7 @@ impl AuditEvent {
             What::Ended => put("event", "ended".into()),
         }
         object.push('}');
-        object
+        sockbox_printable::json(object)
     }
 }
 

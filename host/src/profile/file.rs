@@ -5,6 +5,7 @@ use crate::limits::{Limit, Limits};
 use crate::policy::{Denied, Deny, Destination, Endpoint, Names, Policy, Range, Rule};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
+use sockbox_printable::{Line, Lines};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -146,7 +147,7 @@ impl FromStr for PolicyFile {
 #[non_exhaustive]
 pub enum PolicyFileError {
     /// The file can't be read.
-    #[error("could not read the policy {}", file.display())]
+    #[error("could not read the policy {}", Line(file.display()))]
     Read {
         /// The file.
         file: PathBuf,
@@ -155,13 +156,13 @@ pub enum PolicyFileError {
         source: io::Error,
     },
     /// It is too large.
-    #[error("the policy {} has more than {MAX_FILE_BYTES} bytes", file.display())]
+    #[error("the policy {} has more than {MAX_FILE_BYTES} bytes", Line(file.display()))]
     TooLarge {
         /// The file.
         file: PathBuf,
     },
     /// It isn't understood.
-    #[error("invalid policy{}: {}", In(file), problem.trim_end())]
+    #[error("invalid policy{}: {}", In(file), Lines(problem.trim_end()))]
     Invalid {
         /// The file, where it came from one.
         file: Option<PathBuf>,
@@ -169,7 +170,7 @@ pub enum PolicyFileError {
         problem: String,
     },
     /// It has no such profile.
-    #[error("the policy has no profile `{name}`: {}", Known(known))]
+    #[error("the policy has no profile `{}`: {}", Line(name), Known(known))]
     NoProfile {
         /// What was asked for.
         name: String,
@@ -183,7 +184,7 @@ struct In<'a>(&'a Option<PathBuf>);
 impl fmt::Display for In<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(file) => write!(f, " in {}", file.display()),
+            Some(file) => write!(f, " in {}", Line(file.display())),
             None => Ok(()),
         }
     }
@@ -195,7 +196,7 @@ impl fmt::Display for Known<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             [] => f.write_str("it has none"),
-            names => write!(f, "it has {}", names.join(", ")),
+            names => write!(f, "it has {}", Line(names.join(", "))),
         }
     }
 }

@@ -83,11 +83,12 @@ fn name(name: &GeneralName) -> Option<String> {
     }
 }
 
-/// Without what could steer a terminal: a certificate is written by whoever likes to.
+/// Without what could steer a terminal: anybody can write a certificate, and names in it are compared by
+/// what checks it, not by these.
 fn printable(text: &str) -> String {
-    match text.chars().filter(|c| !c.is_control()).collect::<String>() {
+    match sockbox_printable::line(text) {
         text if text.is_empty() => "(nobody)".to_owned(),
-        text => text,
+        text => text.into_owned(),
     }
 }
 

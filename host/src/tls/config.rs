@@ -187,13 +187,31 @@ impl TlsConfig {
     ///
     /// # Errors
     /// [`Error::ClientCertificate`](crate::Error::ClientCertificate): they can't be read, don't belong
-    /// together, or the key takes a password.
+    /// together, the key takes a password, or it is of a kind that ring doesn't know: RSA with 2048 to 4096
+    /// bits, ECDSA on P-256 or P-384, and Ed25519 are known; P-521 isn't.
     pub fn client_certificate(
         mut self,
         certificate: impl AsRef<Path>,
         key: Option<&Path>,
     ) -> Result<TlsConfig> {
-        self.identity = Some(Identity::read(certificate.as_ref(), key)?);
+        self.identity = Some(Identity::read(certificate.as_ref(), key, None)?);
+        Ok(self)
+    }
+
+    /// As [`TlsConfig::client_certificate`], with the password of a key that is encrypted as PKCS #8 has it
+    /// (`BEGIN ENCRYPTED PRIVATE KEY`). A key that isn't encrypted needs none, and is used all the same.
+    ///
+    /// # Errors
+    /// [`Error::ClientCertificate`](crate::Error::ClientCertificate): as there, or the password isn't the
+    /// key's, or the key is encrypted in another way.
+    pub fn client_certificate_with_password(
+        mut self,
+        certificate: impl AsRef<Path>,
+        key: Option<&Path>,
+        password: impl AsRef<[u8]>,
+    ) -> Result<TlsConfig> {
+        let password = Some(password.as_ref());
+        self.identity = Some(Identity::read(certificate.as_ref(), key, password)?);
         Ok(self)
     }
 

@@ -3,6 +3,7 @@
 use super::certificate::Certificate;
 use crate::error::Error;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
+use sockbox_printable::Line;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -138,24 +139,66 @@ fn is_authority(error: &CertificateError) -> bool {
 
 fn explain(error: &CertificateError) -> String {
     use CertificateError as E;
-    match error {
-        E::BadEncoding => "it can't be read".to_owned(),
-        E::Revoked => "it was revoked".to_owned(),
-        E::BadSignature => "its signature is wrong".to_owned(),
-        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
-            "it isn't made for servers".to_owned()
-        }
-        E::UnhandledCriticalExtension => {
-            "it has an extension that must not be passed over, and isn't known".to_owned()
-        }
+    let text = match error {
+        E::BadEncoding => "it can't be read",
+        E::Revoked => "it was revoked",
+        E::UnknownRevocationStatus
+        | E::ExpiredRevocationList
+        | E::ExpiredRevocationListContext { .. }
+        | E::InvalidOcspResponse => "whether it was revoked can't be found out",
+        E::BadSignature => "its signature is wrong",
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "it isn't made for servers",
+        E::UnhandledCriticalExtension => UNKNOWN_EXTENSION,
         E::UnsupportedSignatureAlgorithmContext { .. }
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "it is signed in a way that isn't accepted".to_owned()
+            "it is signed in a way that isn't accepted: RSA with 2048 to 8192 bits, ECDSA on P-256 and P-384, \
+             and Ed25519 are, with SHA-256 or better; P-521 and SHA-1 aren't"
         }
-        error if is_authority(error) => {
-            "it is that of an authority, and not of a server".to_owned()
+        E::ApplicationVerificationFailure => "it was refused",
+        E::Other(other) => return explain_name(&other.to_string()),
+        other => return explain_name(&other.to_string()),
+    };
+    text.to_owned()
+}
+
+const UNKNOWN_EXTENSION: &str = "it has an extension that must not be passed over, and isn't known";
+
+/// What rustls has no case of its own for comes with the name of a case of the crate below it, or with the
+/// words of a verifier that isn't rustls's.
+fn explain_name(name: &str) -> String {
+    let text = match name {
+        "CaUsedAsEndEntity" => "it is that of an authority, and not of a server",
+        "EndEntityUsedAsCa" => "it is signed with a certificate that isn't an authority's",
+        "UnsupportedCertVersion" => {
+            "it, or one that it was made with, isn't of version 3, which has the names of servers"
         }
-        other => other.to_string(),
+        "UnsupportedCriticalExtension" => UNKNOWN_EXTENSION,
+        "NameConstraintViolation" => "an authority on the way to it may not vouch for this name",
+        "PathLenConstraintViolated" => {
+            "there are more authorities on the way to it than one of them permits"
+        }
+        "MaximumNameConstraintComparisonsExceeded"
+        | "MaximumPathBuildCallsExceeded"
+        | "MaximumPathDepthExceeded"
+        | "MaximumSignatureChecksExceeded" => "the way to its authority is too long to be checked",
+        "InvalidSerialNumber" => "its serial number is none",
+        "SignatureAlgorithmMismatch" => "it says two different things of how it is signed",
+        "UnsupportedSignatureAlgorithm" => "it is signed in a way that isn't accepted",
+        _ => return words(name),
+    };
+    text.to_owned()
+}
+
+/// A text as it is, and the name of a case in words: `MalformedExtensions` is `malformed extensions`.
+fn words(text: &str) -> String {
+    let name = text.split(['(', '{', ' ']).next().unwrap_or_default();
+    let is_name = name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.contains(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_alphanumeric())
+        && !text[name.len()..].starts_with(' ');
+    match is_name {
+        true => word(name).replace('_', " "),
+        false => text.to_owned(),
     }
 }
 
@@ -196,11 +239,11 @@ impl fmt::Display for CertificateProblem {
             P::Other {
                 reason,
                 certificate: None,
-            } => f.write_str(reason),
+            } => write!(f, "{}", Line(reason)),
             P::Other {
                 reason,
                 certificate: Some(it),
-            } => write!(f, "{reason} ({it})"),
+            } => write!(f, "{} ({it})", Line(reason)),
         }
     }
 }
@@ -286,9 +329,35 @@ impl TlsFailure {
                 name: word(&format!("{alert:?}")),
             },
             error => TlsFailure::Other {
-                reason: error.to_string(),
+                reason: told(error),
             },
         }
+    }
+}
+
+/// An error of rustls's in words.
+fn told(error: &rustls::Error) -> String {
+    use rustls::Error as E;
+    let name = |case: &dyn fmt::Debug| words(&format!("{case:?}"));
+    match error {
+        E::InvalidCertificate(error) => {
+            format!("the server's certificate isn't accepted: {}", explain(error))
+        }
+        E::InvalidMessage(case) => {
+            format!("what the server sent can't be read ({})", name(case))
+        }
+        E::PeerIncompatible(case) => {
+            format!("the server has nothing in common with what is known here ({})", name(case))
+        }
+        E::PeerMisbehaved(case) => format!("the server breaks TLS's rules ({})", name(case)),
+        E::NoCertificatesPresented => "the server showed no certificate".to_owned(),
+        E::DecryptError => {
+            "what the server sent can't be decrypted: somebody has changed it on the way, or it is broken"
+                .to_owned()
+        }
+        E::General(text) => text.clone(),
+        E::Other(error) => words(&error.to_string()),
+        other => other.to_string(),
     }
 }
 
@@ -304,6 +373,9 @@ fn word(name: &str) -> String {
     word
 }
 
+/// What ring lacks.
+const NO_P521: &str = "keys of the curve P-521 and of Ed448 aren't known";
+
 impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -314,16 +386,77 @@ impl fmt::Display for TlsFailure {
             TlsFailure::NoCommonVersion => {
                 f.write_str("the server has no version of TLS that is permitted here")
             }
-            TlsFailure::NothingInCommon => {
-                f.write_str("the server has no cipher or key exchange that is known here")
-            }
+            TlsFailure::NothingInCommon => write!(
+                f,
+                "the server has no cipher, key exchange or kind of key that is known here ({NO_P521})"
+            ),
             TlsFailure::CertificateRequired => f.write_str("the server wants a client certificate"),
-            TlsFailure::Alert { name } => write!(f, "the server refused it: {name}"),
+            // Servers say this, too, where they have no certificate that the client could check.
+            TlsFailure::Alert { name } if name == "handshake_failure" => write!(
+                f,
+                "the server refused it: {name}: it has no cipher, key exchange or kind of key that is known here \
+                 ({NO_P521})"
+            ),
+            TlsFailure::Alert { name } => write!(f, "the server refused it: {}", Line(name)),
             TlsFailure::InvalidName { name } => {
                 write!(f, "{name:?} is no name that a certificate could be for")
             }
-            TlsFailure::Broken { reason } => write!(f, "the connection broke: {reason}"),
-            TlsFailure::Other { reason } => f.write_str(reason),
+            TlsFailure::Broken { reason } => write!(f, "the connection broke: {}", Line(reason)),
+            TlsFailure::Other { reason } => write!(f, "{}", Line(reason)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{OtherError, PeerMisbehaved};
+
+    #[test]
+    fn errors_are_told_in_words() {
+        #[derive(Debug)]
+        struct Named(&'static str);
+        impl fmt::Display for Named {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl std::error::Error for Named {}
+        let other = |name| CertificateError::Other(OtherError(std::sync::Arc::new(Named(name))));
+        for (error, expected) in [
+            (other("UnsupportedCertVersion"), "isn't of version 3"),
+            (other("CaUsedAsEndEntity"), "that of an authority"),
+            (other("MaximumPathDepthExceeded"), "too long"),
+            (other("MalformedExtensions"), "malformed extensions"),
+            (other("a verifier's own words"), "a verifier's own words"),
+            (other("Words of a Verifier"), "Words of a Verifier"),
+            (CertificateError::InvalidOcspResponse, "revoked"),
+            (CertificateError::ApplicationVerificationFailure, "refused"),
+        ] {
+            for reason in [
+                explain(&error),
+                TlsFailure::new(&error.clone().into(), false).to_string(),
+            ] {
+                assert!(reason.contains(expected), "{error:?}: {reason}");
+                assert!(!reason.contains("Other"), "{error:?}: {reason}");
+            }
+        }
+        for (error, expected) in [
+            (
+                rustls::Error::Other(OtherError(std::sync::Arc::new(Named("why")))),
+                "why",
+            ),
+            (
+                PeerMisbehaved::SelectedUnofferedCipherSuite.into(),
+                "the server breaks TLS's rules (selected unoffered cipher suite)",
+            ),
+            (
+                rustls::Error::AlertReceived(AlertDescription::HandshakeFailure),
+                "the server refused it: handshake_failure: it has no cipher, key exchange or kind of key that \
+                 is known here (keys of the curve P-521 and of Ed448 aren't known)",
+            ),
+        ] {
+            assert_eq!(TlsFailure::new(&error, true).to_string(), expected);
         }
     }
 }

@@ -15,7 +15,8 @@
 //! WASI 0.2: the component is built twice, and the build without TLS runs anywhere.
 //!
 //! ring rather than aws-lc-rs: it is what the `wasmtime` command has for this same interface, builds in
-//! a fifth of the time, and is as fast for what is done here.
+//! a fifth of the time, and is as fast for what is done here. What ring lacks, sockbox lacks: keys of the curve
+//! P-521 and of Ed448, a server's, an authority's or our own. A message that may be about this says so.
 //!
 //! # Why not `wasmtime-wasi-tls`
 //! That crate implements the interface too, and its WIT is what is implemented here. But it gives a
@@ -26,9 +27,12 @@
 mod certificate;
 mod client;
 mod config;
+mod der;
+mod encrypted;
 mod failure;
 mod handshake;
 mod identity;
+mod pem;
 mod roots;
 mod session;
 mod streams;

@@ -66,7 +66,7 @@ pub(crate) fn assert_shown(same: &[Beside<'_>], different: &[Beside<'_>]) {
         .expect("the tables' start in the README");
     let (shown, after) = rest.split_once(END).expect("the tables' end in the README");
     let tables = tables(same, different);
-    if std::env::var_os(WRITE).is_some() {
+    if std::env::var_os(WRITE).is_some_and(|value| !value.is_empty()) {
         let written = format!("{before}{START}{tables}{END}{after}");
         fs::write(&path, written).expect("the README written");
         return;

@@ -10,7 +10,9 @@ mod tls;
 mod values;
 
 pub use fetch::Fetch;
-pub use grants::{Accept, Common, read as read_policy};
+pub use grants::{
+    Accept, Common, read as read_policy, read_file as read_policy_file, wrong as wrong_policy,
+};
 pub use inspect::{Compile, Inspect};
 pub use ordered::{Data, DataKind, SaveAs};
 pub use policy::{Check, Explain, PolicyArgs, PolicyCommand};

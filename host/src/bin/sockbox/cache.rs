@@ -1,12 +1,12 @@
 //! Where compiled components are kept.
 
-use std::env::var_os;
+use crate::environment;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The folder that the environment says; none if it says none.
 pub fn folder() -> Option<PathBuf> {
-    named(|name| var_os(name))
+    named(environment::variable)
 }
 
 fn named(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
@@ -35,6 +35,11 @@ mod tests {
             ),
             (
                 &[("HOME", "/h"), ("XDG_CACHE_HOME", "x")],
+                Some("/h/.cache/sockbox"),
+            ),
+            (&[("HOME", "")], None),
+            (
+                &[("HOME", "/h"), ("XDG_CACHE_HOME", "")],
                 Some("/h/.cache/sockbox"),
             ),
             (

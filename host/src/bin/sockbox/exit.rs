@@ -1,7 +1,9 @@
 //! From what went wrong to a message and an exit code.
 
+use crate::environment;
 use crate::signals::Signal;
 use sockbox::Error;
+use sockbox_printable::{Line, Lines};
 use std::error::Error as _;
 use std::fmt;
 use std::io;
@@ -79,8 +81,13 @@ impl Failure {
         }
     }
 
-    /// What to tell people, unless they know: they sent the signal, or closed the pipe.
+    /// What to tell people, unless they know: they sent the signal, or closed the pipe. Nothing in it can
+    /// steer a terminal.
     pub fn message(&self, backtrace: bool) -> Option<String> {
+        self.text(backtrace).map(|text| Lines(text).to_string())
+    }
+
+    fn text(&self, backtrace: bool) -> Option<String> {
         match self {
             Failure::Sandbox(Error::Trapped {
                 reason,
@@ -100,11 +107,16 @@ impl Failure {
                 Some(message)
             }
             Failure::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => None,
-            Failure::Output { name, source } => Some(format!("could not write {name}: {source}")),
-            Failure::Input { name, source } => Some(format!("could not read {name}: {source}")),
+            Failure::Output { name, source } => {
+                Some(format!("could not write {}: {source}", Line(name)))
+            }
+            Failure::Input { name, source } => {
+                Some(format!("could not read {}: {source}", Line(name)))
+            }
             Failure::Usage { problem } => Some(problem.clone()),
             Failure::NoName { url } => Some(format!(
-                "the path of {url} has no name at its end to save the page under: give one with -o"
+                "the path of {} has no name at its end to save the page under: give one with -o",
+                Line(url)
             )),
             Failure::Status { status, reason } => {
                 Some(format!("the server answered {}", Answer(*status, reason)))
@@ -124,24 +136,23 @@ impl Failure {
     }
 }
 
-/// A status code with its reason phrase, without what could steer a terminal.
+/// A status code with its reason phrase.
 struct Answer<'a>(u16, &'a str);
 
 impl fmt::Display for Answer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Answer(status, reason) = self;
         write!(f, "{status}")?;
-        let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
         match reason.trim() {
             "" => Ok(()),
-            reason => write!(f, " {reason}"),
+            reason => write!(f, " {}", Line(reason)),
         }
     }
 }
 
 /// Whether the environment asks for backtraces.
 pub fn wants_backtrace() -> bool {
-    std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0")
+    environment::variable("RUST_BACKTRACE").is_some_and(|value| value != "0")
 }
 
 /// The policy doesn't allow it: `sockbox policy explain` says so without having tried.
@@ -435,7 +446,7 @@ mod tests {
                     reason: "Not \u{1b}[2JFound\t".to_owned(),
                 },
                 false,
-                Some("the server answered 404 Not [2JFound"),
+                Some("the server answered 404 Not ?[2JFound"),
             ),
             (
                 Failure::NoRange {

@@ -3,10 +3,11 @@
 use crate::args::Inspect;
 use crate::exit::Failure;
 use crate::output::Output;
-use crate::{printable, source};
+use crate::source;
 use serde_json::{Value, json};
 use sockbox::Sandbox;
 use sockbox::inspect::{Ability, Capability, Item, Kind, Report};
+use sockbox_printable as printable;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 
@@ -90,7 +91,7 @@ fn to_json(file: &str, report: &Report) -> Value {
 }
 
 fn write_text(to: &mut String, file: &str, report: &Report, verbose: bool) -> fmt::Result {
-    let file = printable::name(file);
+    let file = printable::line(file);
     let kind = match report.kind {
         Kind::Command => "a command: a component that is a program",
         Kind::Component => "a component",
@@ -108,7 +109,7 @@ fn write_text(to: &mut String, file: &str, report: &Report, verbose: bool) -> fm
             writeln!(
                 to,
                 "  `sockbox run` can't run it: {}",
-                printable::name(obstacle)
+                printable::line(obstacle)
             )?;
         }
     }
@@ -247,7 +248,7 @@ const NAME_WIDTH: usize = 200;
 
 /// A name that comes from the file.
 fn shortened(name: &str) -> String {
-    let name = printable::name(name);
+    let name = printable::line(name);
     match name.char_indices().nth(NAME_WIDTH) {
         Some((end, _)) => format!("{}\u{2026}", &name[..end]),
         None => name.into_owned(),

@@ -6,12 +6,12 @@ mod compile;
 mod component;
 mod denials;
 mod descriptors;
+mod environment;
 mod exit;
 mod fetch;
 mod inspect;
 mod output;
 mod policy;
-mod printable;
 mod progress;
 mod prompt;
 mod record;
@@ -27,9 +27,10 @@ mod watchdog;
 use args::{Args, Command};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use sockbox_printable::is_hazard;
 
 fn main() {
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| refuse(&error));
     if let Err((command, problem)) = args.command.check() {
         let mut usage = Args::command();
         // Built, so that it knows under which name it is called.
@@ -53,8 +54,6 @@ fn main() {
     let code = done.unwrap_or_else(|failure| {
         let message = failure.message(verbose || exit::wants_backtrace());
         if let Some(message) = message.filter(|_| !silent) {
-            // It may quote a server, or a file.
-            let message = printable::text(&message);
             stderr::line(format_args!("sockbox: ({}) {message}", failure.code()));
         }
         i32::from(failure.code())
@@ -62,4 +61,15 @@ fn main() {
     stderr::settle();
     // Ends what may still wait for a terminal or a resolver, on threads that can't be interrupted.
     std::process::exit(code)
+}
+
+/// Say what is wrong with the command line, and end; or print the help that was asked for. It quotes what was
+/// typed, which may be a name that somebody else chose for a file.
+fn refuse(error: &clap::Error) -> ! {
+    let plain = error.render().to_string();
+    if !plain.replace(['\n', '\t'], "").contains(is_hazard) {
+        error.exit();
+    }
+    stderr::line(format_args!("{}", plain.trim_end()));
+    std::process::exit(error.exit_code())
 }

@@ -1,11 +1,13 @@
 //! `sockbox policy`.
 
-use crate::args::{Check, Explain, PolicyArgs, PolicyCommand, read_policy};
+use crate::args::{
+    Check, Explain, PolicyArgs, PolicyCommand, read_policy, read_policy_file, wrong_policy,
+};
 use crate::exit::{self, Failure};
 use crate::output::Output;
 use sockbox::policy::{Answers, Destination, Host, Hosts, Name, Target, Verdict};
-use sockbox::profile::PolicyFile;
 use sockbox::{Policy, Profile};
+use sockbox_printable::{Line, Lines};
 use std::fmt;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -19,16 +21,18 @@ pub fn run(args: PolicyArgs) -> Result<i32, Failure> {
 }
 
 fn check(args: &Check) -> Result<(), Failure> {
-    let base = read_policy(&args.file, None)?;
-    print(format_args!("{}: it can be used", args.file.display()))?;
+    let file = read_policy_file(&args.file)?;
+    let base = file.profile(None).map_err(wrong_policy)?;
+    print(format_args!(
+        "{}: it can be used",
+        Line(args.file.display())
+    ))?;
     print(format_args!("{}", Contents(&base)))?;
-    let file = PolicyFile::read(&args.file).map_err(|error| Failure::Usage {
-        problem: error.to_string(),
-    })?;
     for name in file.names() {
-        let profile = read_policy(&args.file, Some(name))?;
+        let profile = file.profile(Some(name)).map_err(wrong_policy)?;
         print(format_args!(
-            "with the profile {name}:\n{}",
+            "with the profile {}:\n{}",
+            Line(name),
             Contents(&profile)
         ))?;
     }
@@ -64,6 +68,7 @@ impl fmt::Display for Contents<'_> {
         if lines.is_empty() {
             lines.push("nothing".to_owned());
         }
+        let lines: Vec<_> = lines.iter().map(|line| Line(line).to_string()).collect();
         write!(f, "  {}", lines.join("\n  "))
     }
 }
@@ -254,11 +259,11 @@ fn question(operation: &str, object: &str) -> Result<Question, Failure> {
     })
 }
 
-/// Print a line on standard output.
+/// Print a line, or several, on standard output. A policy file, and its name, may be another's.
 fn print(line: fmt::Arguments<'_>) -> Result<(), Failure> {
     let stdout = Output::stdout()?;
     stdout
         .writer()?
-        .write_all(format!("{line}\n").as_bytes())
+        .write_all(format!("{}\n", Lines(line)).as_bytes())
         .map_err(|source| stdout.failed(source))
 }

@@ -145,7 +145,7 @@ fn speed(state: &ProgressState, before: u64) -> u64 {
 
 /// A name as it stands before its bar: its end, without what could steer a terminal.
 fn shortened(name: &str) -> String {
-    let shown: Vec<char> = name.chars().filter(|c| !c.is_control()).collect();
+    let shown: Vec<char> = sockbox_printable::line(name).chars().collect();
     match shown.len() {
         0 => String::new(),
         length if length <= NAME_WIDTH => {
@@ -205,7 +205,7 @@ mod tests {
             ("page", "page                 "),
             ("12345678901234567890", "12345678901234567890 "),
             ("x12345678901234567890", "…2345678901234567890 "),
-            ("a\u{1b}[2Jb", "a[2Jb                "),
+            ("a\u{1b}[2Jb", "a?[2Jb               "),
         ] {
             assert_eq!(shortened(name), expected);
         }

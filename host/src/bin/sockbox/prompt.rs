@@ -1,7 +1,6 @@
 //! Asking whoever sits at the terminal what no rule decides.
 
 use crate::exit::Failure;
-use crate::printable;
 use sockbox::policy::Target;
 use sockbox::{Decider, Decision, Question};
 use std::collections::HashMap;
@@ -171,7 +170,7 @@ fn text(question: &Question) -> String {
         (None, None, _) => String::new(),
     };
     let asked = format!("{target}{of}");
-    format!("sockbox: may it {}? [y/N] ", printable::name(&asked))
+    format!("sockbox: may it {}? [y/N] ", sockbox_printable::line(&asked))
 }
 
 /// What was said, by what was asked.

@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::runtime::block_on;
 use crate::watch::Watch;
 use crate::watchdog::{self, Ends, Signals};
-use crate::{cache, output, printable, source, stderr};
+use crate::{cache, output, source, stderr};
 use sockbox::policy::{LocalNetworks, Needed};
 use sockbox::{Command, Error, Policy, Program, Sandbox, StdioWriter};
 use std::io::{self, ErrorKind};
@@ -28,7 +28,7 @@ pub fn run(args: Run) -> Result<i32, Failure> {
     let tls = args.tls()?.observe_failures({
         let denials = denials.clone();
         // What the component is told has nothing of this machine in it.
-        move |error| denials.note(printable::name(&format!("TLS: {error}")).into_owned())
+        move |error| denials.note(sockbox_printable::line(&format!("TLS: {error}")).into_owned())
     });
     let mut words = args.command.into_iter();
     // There is one: the command line can't be parsed without.

@@ -2,6 +2,7 @@
 
 use crate::descriptors::{Closed, Descriptor};
 use sockbox::StdioWriter;
+use sockbox_printable::Lines;
 use std::fmt::Arguments;
 use std::fs::File;
 use std::io;
@@ -24,10 +25,11 @@ pub fn writer() -> Option<&'static StdioWriter> {
     writer.as_ref()
 }
 
-/// Write one line, in one piece, and don't wait for it.
+/// Write a line, or a text of several, in one piece, and don't wait for it. What it quotes of a server, a
+/// component or a file can't steer the terminal.
 pub fn line(text: Arguments<'_>) {
     if let Some(writer) = writer() {
-        writer.line(&text.to_string());
+        writer.line(&Lines(text).to_string());
     }
 }
 

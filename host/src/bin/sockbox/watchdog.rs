@@ -8,7 +8,7 @@
 
 use crate::exit::Failure;
 use crate::signals::{Handlers, Signal};
-use crate::{printable, stderr};
+use crate::stderr;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -302,7 +302,6 @@ impl Deadlines {
 fn end(failure: &Failure) -> ! {
     let message = failure.message(false);
     if let Some(message) = message.filter(|_| !QUIET.load(Ordering::SeqCst)) {
-        let message = printable::text(&message);
         stderr::line(format_args!("sockbox: ({}) {message}", failure.code()));
         stderr::settle();
     }

@@ -5,7 +5,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
 use sockbox::limits::{Limit, Limits, Unit};
 use sockbox::policy::{Denied, Deny, Destination, Endpoint, Names, Ports, Range, Rule};
-use sockbox::profile::{Pin, PolicyFile};
+use sockbox::profile::{Pin, PolicyFile, PolicyFileError};
 use sockbox::{Policy, Profile};
 use std::error::Error;
 use std::fmt;
@@ -155,15 +155,22 @@ impl Common {
     }
 }
 
-/// Read a policy file.
+/// Read a policy file, and take what it gives to a run with this profile.
 pub fn read(file: &std::path::Path, profile: Option<&str>) -> Result<Profile, Failure> {
-    let file = PolicyFile::read(file).and_then(|file| file.profile(profile));
-    file.map_err(|error| {
-        let source = error.source().map(|source| format!(": {source}"));
-        Failure::Usage {
-            problem: format!("{error}{}", source.unwrap_or_default()),
-        }
-    })
+    read_file(file)?.profile(profile).map_err(wrong)
+}
+
+/// Read a policy file.
+pub fn read_file(file: &std::path::Path) -> Result<PolicyFile, Failure> {
+    PolicyFile::read(file).map_err(wrong)
+}
+
+/// What it means that a policy file is of no use.
+pub fn wrong(error: PolicyFileError) -> Failure {
+    let source = error.source().map(|source| format!(": {source}"));
+    Failure::Usage {
+        problem: format!("{error}{}", source.unwrap_or_default()),
+    }
 }
 
 /// Several values of one option.

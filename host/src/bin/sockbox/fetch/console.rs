@@ -132,6 +132,12 @@ impl Console {
     }
 }
 
+/// Write a head to a file, which may be a terminal, and may keep us waiting.
+pub async fn write_head(file: File, head: &[u8]) -> io::Result<()> {
+    let shown = harmless(head, file.is_terminal()).into_owned();
+    write_all(file, shown).await
+}
+
 /// Write to a file that may keep us waiting.
 pub async fn write_all(mut file: File, bytes: Vec<u8>) -> io::Result<()> {
     blocking(move || file.write_all(&bytes)).await
@@ -147,15 +153,12 @@ pub async fn blocking<T: Send + 'static>(
     }
 }
 
-/// What came from a server as it is printed: as it came, but on a terminal without what could steer
-/// one. A server may put any control character but NUL, CR and LF into a field.
-pub fn harmless(head: &[u8], on_terminal: bool) -> Cow<'_, [u8]> {
-    let steers = |byte: &u8| byte.is_ascii_control() && !b"\r\n\t".contains(byte);
-    if on_terminal && head.iter().any(steers) {
-        let replaced = |byte: u8| if steers(&byte) { b'?' } else { byte };
-        head.iter().copied().map(replaced).collect()
-    } else {
-        head.into()
+/// What came from a server as it is printed: as it came, byte by byte, where a file or a program gets it;
+/// on a terminal without what could steer one.
+pub fn harmless(text: &[u8], on_terminal: bool) -> Cow<'_, [u8]> {
+    match on_terminal {
+        true => sockbox_printable::bytes(text),
+        false => text.into(),
     }
 }
 
@@ -167,7 +170,7 @@ mod tests {
     fn a_head_cannot_steer_a_terminal() {
         let head = b"HTTP/1.1 200 OK\r\nX: \x1b[2J\x07\tcaf\xe9\x7f\r\n\r\n";
         assert_eq!(*harmless(head, false), head[..]);
-        let replaced = b"HTTP/1.1 200 OK\r\nX: ?[2J?\tcaf\xe9?\r\n\r\n";
+        let replaced = b"HTTP/1.1 200 OK\r\nX: ?[2J?\tcaf??\r\n\r\n";
         assert_eq!(*harmless(head, true), replaced[..]);
     }
 

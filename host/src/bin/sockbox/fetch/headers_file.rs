@@ -33,7 +33,7 @@ impl HeadersFile {
     /// Write heads behind those that are there.
     pub async fn add(&self, heads: Vec<u8>) -> Result<(), Failure> {
         let writer = self.output.writer()?;
-        super::console::write_all(writer, heads)
+        super::console::write_head(writer, &heads)
             .await
             .map_err(|source| self.output.failed(source))
     }

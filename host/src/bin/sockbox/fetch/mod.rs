@@ -96,7 +96,7 @@ async fn one_by_one(
     tasks: &[Task],
 ) -> Result<u8, Failure> {
     let urls = tasks.iter().map(|task| task.url.as_str());
-    let mut session = Session::new(sandbox, plan, watch, urls)?;
+    let mut session = Session::new(sandbox, plan, watch, urls);
     let mut code = 0;
     for task in tasks {
         let transfer = Transfer::new(plan, task, Instant::now());
@@ -117,7 +117,7 @@ async fn in_parallel(
     let mut running = JoinSet::new();
     let local = LocalSet::new();
     for task in tasks {
-        let mut session = Session::new(sandbox, &plan, watch, [task.url.as_str()])?;
+        let mut session = Session::new(sandbox, &plan, watch, [task.url.as_str()]);
         let (plan, turns) = (plan.clone(), turns.clone());
         running.spawn_local_on(
             async move {

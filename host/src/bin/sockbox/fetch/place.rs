@@ -1,6 +1,6 @@
 //! Where one page goes.
 
-use super::console::{blocking, write_all};
+use super::console::{blocking, write_head};
 use super::plan::Plan;
 use super::resume::Beginning;
 use crate::exit::Failure;
@@ -99,11 +99,11 @@ impl Place {
         }
     }
 
-    /// Write what comes before the page.
-    pub async fn write(&mut self, bytes: Vec<u8>) -> Result<(), Failure> {
+    /// Write the head, which comes before the page.
+    pub async fn write(&mut self, head: Vec<u8>) -> Result<(), Failure> {
         let (output, _) = self.ready()?;
         let writer = output.writer()?;
-        write_all(writer, bytes)
+        write_head(writer, &head)
             .await
             .map_err(|source| output.failed(source))
     }

@@ -7,13 +7,15 @@ use super::write_out::Format;
 use super::{data, input, names, tls};
 use crate::args::{Fetch, SaveAs};
 use crate::exit::Failure;
-use sockbox::TlsConfig;
 use sockbox::policy::AnsweredNames;
+use sockbox::{Profile, TlsConfig};
 use std::path::{Path, PathBuf};
 
 /// What all transfers share.
 pub struct Plan {
     pub args: Fetch,
+    /// What the policy file says, which is read once, however many sandboxes there will be.
+    pub profile: Profile,
     pub tls: TlsConfig,
     /// The names whose servers have answered.
     pub answered: AnsweredNames,
@@ -55,6 +57,7 @@ impl Plan {
     /// Something can't be read, or written to.
     pub fn new(args: Fetch) -> Result<Plan, Failure> {
         let console = Console::new(&args);
+        let profile = args.common.profile()?;
         let tls = tls::config(&args, &console)?;
         let template = Template::new(&args)?;
         if args.time_cond.is_some() && template.condition.is_none() {
@@ -85,6 +88,7 @@ impl Plan {
             Some(path) => Some(HeadersFile::open(path, args.create_dirs)?),
         };
         Ok(Plan {
+            profile,
             tls,
             answered: AnsweredNames::new(),
             heads: heads(&args),

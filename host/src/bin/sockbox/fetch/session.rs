@@ -29,9 +29,9 @@ impl Session {
         plan: &Plan,
         watch: &Watch,
         urls: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Session, Failure> {
+    ) -> Session {
         let args = &plan.args;
-        let mut profile = args.common.profile()?;
+        let mut profile = plan.profile.clone();
         profile.policy = granted(args, profile.policy);
         for url in urls {
             // Whoever fetches it learns what is wrong with it.
@@ -39,7 +39,7 @@ impl Session {
                 profile.policy = wider;
             }
         }
-        Ok(Session {
+        Session {
             sandbox: sandbox.clone(),
             profile,
             watch: watch.clone(),
@@ -47,7 +47,7 @@ impl Session {
             answered: plan.answered.clone(),
             instance: None,
             _deadline: None,
-        })
+        }
     }
 
     /// The instance, which keeps its connections from one transfer to the next.

@@ -3,10 +3,10 @@
 use super::console::Console;
 use super::names;
 use crate::args::{Fetch, TlsMax};
+use crate::environment;
 use crate::exit::Failure;
 use crate::stderr;
 use sockbox::{TlsConfig, TlsHandshake, TlsVersion};
-use std::env;
 use url::Url;
 
 /// Where curl looks for whom to trust, if that isn't typed.
@@ -26,7 +26,7 @@ pub fn config(args: &Fetch, console: &Console) -> Result<TlsConfig, Failure> {
         ));
     } else {
         // Unlike what is typed, it is in the environment of those who fetch no secure page too.
-        if let Some(file) = env::var_os(BUNDLE) {
+        if let Some(file) = environment::variable(BUNDLE) {
             config = config.system_file(file);
         }
         if let Some(file) = &typed.cacert {
@@ -39,9 +39,12 @@ pub fn config(args: &Fetch, console: &Console) -> Result<TlsConfig, Failure> {
     let urls: Vec<String> = args.urls.0.iter().map(|url| names::complete(url)).collect();
     if let Some(certificate) = &typed.cert {
         let hosts = urls.iter().filter_map(|url| host(url));
-        config = config
-            .client_certificate(certificate, typed.key.as_deref())?
-            .client_certificate_for(hosts);
+        let (file, key) = (&certificate.file, typed.key.as_deref());
+        config = match &certificate.password {
+            None => config.client_certificate(file, key)?,
+            Some(password) => config.client_certificate_with_password(file, key, password)?,
+        };
+        config = config.client_certificate_for(hosts);
     }
     if typed.tls_v1_3 {
         config = config.min_version(TlsVersion::V1_3);

@@ -151,8 +151,8 @@ impl Format {
                     let value = facts.header(name).unwrap_or(b"");
                     text.extend_from_slice(&harmless(value, seen));
                 }
-                Piece::Headers => text.extend(headers(facts).to_string().into_bytes()),
-                Piece::Json => text.extend(Value::from(curls(facts)).to_string().into_bytes()),
+                Piece::Headers => text.extend(escaped(&headers(facts)).into_bytes()),
+                Piece::Json => text.extend(escaped(&curls(facts).into()).into_bytes()),
                 Piece::OnError if facts.exit_code == 0 => break,
                 Piece::OnError | Piece::To(_) => {}
             }
@@ -167,6 +167,11 @@ impl Format {
 fn braces(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = text.iter().position(|byte| *byte == b'}')?;
     Some((&text[..end], &text[end + 1..]))
+}
+
+/// As a line of JSON, in which nothing can steer a terminal.
+fn escaped(value: &Value) -> String {
+    sockbox_printable::json(value.to_string())
 }
 
 /// Header fields by name, in lower case, each with its values.
@@ -203,7 +208,7 @@ pub fn json(facts: &Facts) -> Vec<u8> {
     all.insert("connect_failures".to_owned(), failures.collect());
     all.insert("headers".to_owned(), headers(facts));
     all.insert("redirects".to_owned(), facts.redirects.clone().into());
-    let mut line = Value::from(all).to_string().into_bytes();
+    let mut line = escaped(&all.into()).into_bytes();
     line.push(b'\n');
     line
 }
@@ -321,15 +326,27 @@ mod tests {
     fn a_server_cannot_steer_a_terminal() {
         let mut facts = facts();
         if let Some(head) = &mut facts.head {
-            head.headers[0].value = b"text/\x1b[2J".to_vec();
+            head.headers[0].value = b"a/\x1b[2J\xc2\x9b\x9b\xe2\x80\xae".to_vec();
         }
         let format = Format::read(b"\x1b[1m%header{content-type} %{content_type}");
         for (terminal, expected) in [
-            (false, &b"\x1b[1mtext/\x1b[2J text/\x1b[2J"[..]),
-            (true, b"\x1b[1mtext/?[2J text/?[2J"),
+            (
+                false,
+                &b"\x1b[1ma/\x1b[2J\xc2\x9b\x9b\xe2\x80\xae a/\x1b[2J\xc2\x9b\x9b\xe2\x80\xae"[..],
+            ),
+            (true, b"\x1b[1ma/?[2J??? a/?[2J???"),
         ] {
             let filled = format.fill(&facts, |_| terminal);
             assert_eq!(filled, [(Place::Stdout, expected.to_vec())]);
+        }
+        // In JSON it is escaped, wherever that goes.
+        let texts = Format::read(b"%{header_json}").fill(&facts, |_| false);
+        let texts = texts.into_iter().chain([(Place::Stdout, json(&facts))]);
+        let texts = texts.chain(Format::read(b"%{json}").fill(&facts, |_| false));
+        for (_, text) in texts {
+            let text = String::from_utf8(text).unwrap();
+            let hazards = text.trim_end().contains(sockbox_printable::is_hazard);
+            assert!(!hazards && text.contains("\\u009b"), "{text}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Sockets that systemd has opened for us: LISTEN_FDS and LISTEN_PID, as sd_listen_fds(3) has it.
 
+#[cfg(unix)]
+use crate::environment;
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use std::sync::Arc;
 /// It was told of something that isn't a TCP socket that listens; the text is for people.
 #[cfg(unix)]
 pub fn listeners() -> Result<Vec<Arc<TcpListener>>, String> {
-    let told = |name| std::env::var(name).ok();
+    let told = |name| environment::variable(name)?.into_string().ok();
     let count = count(told("LISTEN_PID"), told("LISTEN_FDS"), std::process::id())?;
     (FIRST..FIRST + count).map(listener).collect()
 }

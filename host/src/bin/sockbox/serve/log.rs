@@ -129,7 +129,8 @@ impl Json {
 
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{{}}}", self.0)
+        let json = format!("{{{}}}", self.0);
+        f.write_str(&sockbox_printable::json(json))
     }
 }
 

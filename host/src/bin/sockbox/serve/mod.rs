@@ -21,7 +21,7 @@ use crate::{output, stderr};
 use log::Log;
 use notify::Notify;
 use restarts::Restarts;
-use sockbox::{Error, Event, Sandbox, ServeOptions, Server, StdioWriter, Summary};
+use sockbox::{Error, Event, Profile, Sandbox, ServeOptions, Server, StdioWriter, Summary};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -76,12 +76,14 @@ async fn serve(
         stopping: false,
         log,
     };
+    // Once: a restart keeps to the policy that the server was started with.
+    let profile = args.common.profile()?;
     let sandbox = Sandbox::builder().wasi(args.wasi.into()).build()?;
     let mut listen = args.listen.clone();
     if listen.is_empty() && listeners.is_empty() {
         listen.push(DEFAULT_LISTEN);
     }
-    let mut server = start(&sandbox, &args, watch, &listen, &listeners).await?;
+    let mut server = start(&sandbox, &args, &profile, watch, &listen, &listeners).await?;
     // What a restart listens on: where the system chose a port, it is to be the same one.
     listen = server.addresses()[..listen.len()].to_vec();
     for address in server.addresses() {
@@ -110,7 +112,7 @@ async fn serve(
         if service.is_told_to_stop_within(pause).await {
             break service.totals.told();
         }
-        server = start(&sandbox, &args, watch, &listen, &listeners).await?;
+        server = start(&sandbox, &args, &profile, watch, &listen, &listeners).await?;
     };
     log.stopped(&counts);
     let summary = describe(&counts);
@@ -246,6 +248,7 @@ impl Service {
 async fn start(
     sandbox: &Sandbox,
     args: &Serve,
+    profile: &Profile,
     watch: &Watch,
     listen: &[SocketAddr],
     listeners: &[Arc<TcpListener>],
@@ -253,7 +256,7 @@ async fn start(
     let max_message = u32::try_from(args.max_message).map_err(|_| Error::InvalidOptions {
         reason: format!("--max-message {} is more than 4G", args.max_message),
     })?;
-    let mut profile = args.common.profile()?;
+    let mut profile = profile.clone();
     let mut policy = args.accept.add_to(profile.policy);
     let mut options = ServeOptions::new()
         .framing(args.framing.into())

@@ -2,6 +2,8 @@
 //!
 //! See sd_notify(3), "Standalone Implementations".
 
+#[cfg(unix)]
+use crate::environment;
 use std::io;
 
 /// Whoever wants to know how it is going.
@@ -17,7 +19,7 @@ impl Notify {
     /// # Errors
     /// It is named, and isn't there.
     pub fn from_environment() -> io::Result<Notify> {
-        match std::env::var_os("NOTIFY_SOCKET") {
+        match environment::variable("NOTIFY_SOCKET") {
             None => Ok(Notify::nobody()),
             Some(name) => Notify::connect(&name),
         }
