@@ -23,10 +23,10 @@ pub enum Wasi {
     /// WASI 0.3, for the server alone: a wait costs the same there however many connections are
     /// idle, and a connection takes more memory. What wasmtime does for it counts as experimental.
     ///
-    /// The host can't hold the component to a number of accepted connections there
-    /// ([`Limits::sockets`](crate::Limits::sockets)), nor count what goes through its sockets (the other
-    /// limits of the network, and [`Traffic`](crate::audit::Traffic)), nor let it have a socket that listens
-    /// already ([`ServeOptions::listener`](crate::ServeOptions::listener)).
+    /// The host can't wrap its sockets there. So a run with a limit on what goes through them, or on how
+    /// often, is refused ([`Limit::holds_on`](crate::limits::Limit::holds_on)), a record of it says
+    /// [`What::NotCounted`](crate::audit::What::NotCounted) where it would have totals, and it is refused a
+    /// socket that listens already ([`ServeOptions::listener`](crate::ServeOptions::listener)).
     V0_3,
 }
 
@@ -51,6 +51,14 @@ impl ExportsPre {
                 ExportsPre::V0_3(pre, indices)
             }
         })
+    }
+
+    /// The version of WASI that it runs on.
+    pub(crate) fn wasi(&self) -> Wasi {
+        match self {
+            ExportsPre::V0_2(_) => Wasi::V0_2,
+            ExportsPre::V0_3(..) => Wasi::V0_3,
+        }
     }
 
     pub(crate) async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Exports> {

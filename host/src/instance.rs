@@ -5,7 +5,7 @@ use crate::cpu::CpuTime;
 use crate::decider::Decider;
 use crate::error::{Error, Result};
 use crate::exhausted;
-use crate::exports::Exports;
+use crate::exports::{Exports, Wasi};
 use crate::limits::{Limit, Limits};
 use crate::network::{Network, Pins};
 use crate::policy::{AnsweredNames, Policy};
@@ -61,6 +61,19 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
+    /// Refuse limits that would not hold on this version of WASI.
+    pub(crate) fn check(&self, wasi: Wasi) -> Result<()> {
+        match self.limits.not_held_on(wasi) {
+            None => Ok(()),
+            Some(limit) => Err(Error::InvalidOptions {
+                reason: format!(
+                    "{} does not hold on WASI 0.3: leave it out, or run on WASI 0.2",
+                    limit.key()
+                ),
+            }),
+        }
+    }
+
     /// A store for a run with these grants.
     pub(crate) fn store(&self, engine: &Engine, run: RunId, wasi: WasiCtxBuilder) -> Store<State> {
         let network = Network::new(
@@ -125,11 +138,26 @@ impl InstanceBuilder {
     }
 
     /// Grant and limit what `profile` says, in place of what was granted before, and take its pins as well.
-    /// The component of sockbox's own gets no directories and no environment.
     ///
     /// # Errors
-    /// [`Error::InvalidOptions`]: a limit is set to what it can't be.
+    /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or the profile gives directories,
+    /// environment variables or [`listen_as`](Profile::listen_as), which the component of sockbox's own
+    /// doesn't get: those are for a [`Command`](crate::Command).
     pub fn profile(mut self, profile: &Profile) -> Result<InstanceBuilder> {
+        let without_effect = [
+            ("dir", !profile.dirs.is_empty()),
+            ("env", !profile.env.is_empty()),
+            ("inherit-env", profile.inherit_env),
+            ("listen-as", !profile.listen_as.is_empty()),
+        ];
+        if let Some((key, _)) = without_effect.iter().find(|(_, given)| *given) {
+            return Err(Error::InvalidOptions {
+                reason: format!(
+                    "`{key}` has no effect on the component of sockbox's own: it is for `sockbox run` \
+                     (put it into a profile that only that uses)"
+                ),
+            });
+        }
         self.grants.profile(profile)?;
         Ok(self)
     }
@@ -190,10 +218,14 @@ impl InstanceBuilder {
     /// Start the component.
     ///
     /// # Errors
+    /// - [`Error::InvalidOptions`]: a limit is set that doesn't hold on the sandbox's version of WASI
+    ///   ([`Limit::holds_on`]).
     /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: the
     ///   limits are too tight for it to start.
     /// - [`Error::Trapped`], [`Error::Internal`]: it can't start.
     pub async fn build(self) -> Result<Instance> {
+        let wasi_version = self.sandbox.exports().wasi();
+        self.grants.check(wasi_version)?;
         let mut wasi = WasiCtxBuilder::new();
         let stderr = match self.stderr {
             Stderr::Nowhere => None,
@@ -208,6 +240,9 @@ impl InstanceBuilder {
         let run = self.sandbox.next_run();
         let mut store = self.grants.store(self.sandbox.engine(), run, wasi);
         let network = store.data().network.clone();
+        if wasi_version == Wasi::V0_3 {
+            network.counts_no_bytes();
+        }
         let clock = Clock::start(&self.sandbox, &self.grants.limits, network)?;
         let started = clock
             .time(self.sandbox.exports().instantiate(&mut store))

@@ -1,6 +1,6 @@
 //! One run's access to the network: the policy, what it has been told, and what it refused.
 
-use crate::audit::{AuditEvent, AuditSink, RunId, What};
+use crate::audit::{AuditSink, Recorder, RunId, What};
 use crate::bindings::types;
 use crate::decider::{Decider, Decision, Question};
 use crate::error::Error;
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, ready};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -38,8 +38,10 @@ pub(crate) struct Network {
     pins: Pins,
     decider: Option<Arc<dyn Decider>>,
     /// None where nobody wants to know, and once the run is over.
-    audit: Mutex<Option<Arc<dyn AuditSink>>>,
+    audit: Mutex<Option<Recorder>>,
     accounts: Option<Mutex<Accounts>>,
+    /// Whether its accounts tell what went through its connections.
+    counts_bytes: AtomicBool,
     /// The limits that have been reached, a bit for each.
     reached: AtomicU32,
     denials: Mutex<VecDeque<Refusal>>,
@@ -118,7 +120,8 @@ impl Network {
             pins,
             decider,
             accounts: audit.is_some().then(Mutex::default),
-            audit: Mutex::new(audit),
+            counts_bytes: AtomicBool::new(true),
+            audit: Mutex::new(audit.map(|sink| Recorder::new(run, sink))),
             reached: AtomicU32::new(0),
             denials: Mutex::default(),
             lookups_left: limits.lookups.map(AtomicU64::new),
@@ -249,8 +252,8 @@ impl Network {
     /// Record something, if anybody wants it.
     pub(crate) fn record(&self, what: impl FnOnce() -> What) {
         // Held meanwhile, so that nothing comes behind the end.
-        if let Some(audit) = &*locked(&self.audit) {
-            audit.record(&AuditEvent::now(self.run, what()));
+        if let Some(audit) = &mut *locked(&self.audit) {
+            audit.record(what(), Instant::now());
         }
     }
 
@@ -300,6 +303,11 @@ impl Network {
         self.accounts.is_some()
     }
 
+    /// What goes through its connections can't be counted, which is told at the end.
+    pub(crate) fn counts_no_bytes(&self) {
+        self.counts_bytes.store(false, Ordering::Relaxed);
+    }
+
     /// The name that resolved to an address, the latest one if there are several.
     pub(crate) fn name_of(&self, address: IpAddr) -> Option<Name> {
         locked(&self.granted)
@@ -314,8 +322,14 @@ impl Network {
             .accounts
             .as_ref()
             .map(|accounts| locked(accounts).close());
+        if let Some(audit) = &mut *locked(&self.audit) {
+            audit.tell_counts();
+        }
         for traffic in totals.into_iter().flatten() {
             self.record(|| What::Traffic(traffic));
+        }
+        if !self.counts_bytes.load(Ordering::Relaxed) {
+            self.record(|| What::NotCounted);
         }
         self.record(|| What::Ended);
         *locked(&self.audit) = None;
@@ -543,6 +557,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::AuditEvent;
 
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()

@@ -4,6 +4,7 @@ use crate::audit::AuditSink;
 use crate::cache::CacheUse;
 use crate::decider::Decider;
 use crate::error::{Error, NetworkError, Result};
+use crate::exports::Wasi;
 use crate::instance::{Clock, Grants, failure};
 use crate::limits::Limits;
 use crate::load;
@@ -391,7 +392,8 @@ impl Command {
     /// Run it to its end, and give its exit code: 0 is success.
     ///
     /// # Errors
-    /// - [`Error::InvalidOptions`]: a directory can't be opened.
+    /// - [`Error::InvalidOptions`]: a directory can't be opened, or a limit is set that doesn't hold on the
+    ///   sandbox's version of WASI ([`Limit::holds_on`](crate::limits::Limit::holds_on)).
     /// - [`Error::ListenFailed`]: an address of [`Command::listen_as`] can't be listened on.
     /// - [`Error::Trapped`]: it trapped, or could not start.
     /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it went
@@ -401,6 +403,9 @@ impl Command {
     /// # Cancel safety
     /// The future can be dropped at any time: the run ends then, and nothing of it goes on.
     pub async fn run(mut self) -> Result<i32> {
+        // Its sockets may be those of WASI 0.3, where the sandbox has them.
+        let wasi_version = self.program.sandbox.exports().wasi();
+        self.grants.check(wasi_version)?;
         let mut wasi = WasiCtxBuilder::new();
         wasi.args(&self.args).envs(&self.env);
         match self.stdin {
@@ -441,6 +446,9 @@ impl Command {
         // The component's is the only one left.
         drop(listeners);
         let network = store.data().network.clone();
+        if wasi_version == Wasi::V0_3 {
+            network.counts_no_bytes();
+        }
         let clock = Clock::start(sandbox, &self.grants.limits, network)?;
         let run = async {
             let run = async {

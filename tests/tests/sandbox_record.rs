@@ -1,7 +1,7 @@
 //! What is written down of a run, what a dry run tells, and the same policy as a file.
 
 use serde_json::{Value, json};
-use sockbox_tests::{Finished, Foreign, Internet, Peer, RawPeer, Tripwire};
+use sockbox_tests::{Finished, Foreign, Internet, Peer, Program, RawPeer, Tripwire};
 use std::fs;
 use std::path::Path;
 
@@ -76,11 +76,10 @@ fn every_decision_and_every_byte_is_recorded() {
     let last = decisions.len();
     assert_eq!(decisions[0], &allowed("resolve", "localhost"));
     assert_eq!(
-        decisions[last - 4..],
+        decisions[last - 3..],
         [
             &connect,
             &other,
-            &connect,
             &refused(
                 "resolve",
                 "a.example",
@@ -88,6 +87,12 @@ fn every_decision_and_every_byte_is_recorded() {
             ),
         ]
     );
+    // What was done twice is counted.
+    let mut again = connect.clone();
+    again["event"] = json!("repeated");
+    again["of"] = json!("decision");
+    again["count"] = json!(1);
+    assert!(events.contains(&again), "{again} is not in {events:#?}");
     let resolved = events.iter().find(|event| event["event"] == "resolved");
     let resolved = resolved.expect("what localhost resolved to");
     assert_eq!(resolved["name"], "localhost");
@@ -157,12 +162,115 @@ fn a_record_is_added_to_what_there_is() {
             runs
         );
     }
-    // Or shown between what the component writes.
-    let finished = tries(&["--audit", "-"], "connect 127.0.0.1:1");
+}
+
+#[test]
+fn a_record_that_others_could_write_to_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit");
+    let audit = audit.to_str().unwrap();
+    let tripwire = Tripwire::new();
+    let attempts = format!("connect {}", tripwire.address());
+    // The component has the standard streams,
+    for name in [
+        "-",
+        "/dev/stdout",
+        "/dev/stderr",
+        "/dev/fd/1",
+        "/proc/self/fd/2",
+    ] {
+        let finished = tries(&["--allow-net", "--audit", name], &attempts);
+        finished
+            .assert_failure(2, &[name, "the component", "--audit FILE"])
+            .assert_stdout(b"");
+    }
+    // and what is in a directory in which it may write.
+    let dir = format!("{}::/data", folder.path().display());
+    let finished = tries(&["--allow-net", "--audit", audit, "--dir", &dir], &attempts);
+    finished.assert_failure(2, &[audit, ":ro"]);
+    assert!(!Path::new(audit).exists());
+    tripwire.assert_untouched();
+    let read_only = format!("{dir}:ro");
+    tries(&["--audit", audit, "--dir", &read_only], "env").assert_code(0);
+    // A page goes to standard output.
+    for name in ["-", "/dev/stdout"] {
+        let url = format!("http://{}/", tripwire.address());
+        let program = Program::sockbox(["fetch", "--audit", name, &url]);
+        program
+            .run()
+            .assert_failure(2, &[name, "page", "--audit FILE"]);
+    }
+    tripwire.assert_untouched();
+}
+
+#[test]
+fn what_is_done_again_and_again_takes_one_line_and_a_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit");
+    let peer = RawPeer::start(Peer::wait_for_close);
+    let address = peer.address().to_string();
+    let flags = ["--allow-net", "--audit", audit.to_str().unwrap()];
+    tries(&flags, &format!("connect-often {address} 300")).assert_code(0);
+    let events = events(&fs::read_to_string(&audit).unwrap());
+    let of_it: Vec<&Value> = events
+        .iter()
+        .filter(|event| event["operation"] == "connect" && event["event"] != "traffic")
+        .collect();
+    // On a slow machine they are told once more each minute.
+    let first = of_it.first().expect("it was recorded");
+    assert_eq!(first["event"], "decision");
+    assert!(of_it.len() < 30, "{of_it:?}");
+    let lines = of_it.iter().filter(|event| event["event"] == "decision");
+    assert_eq!(lines.count() as u64 + event_count(&of_it), 300);
+}
+
+/// How often it is told that something happened again.
+fn event_count(events: &[&Value]) -> u64 {
+    let counts = events.iter().map(|event| &event["count"]);
+    counts.filter_map(Value::as_u64).sum()
+}
+
+#[test]
+fn a_record_has_a_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit");
+    let flags = ["--audit", audit.to_str().unwrap(), "--audit-max", "300"];
+    let finished = tries(&flags, "connect 127.0.0.1:1 then connect 127.0.0.1:2");
     finished.assert_code(1);
-    let stdout = finished.stdout_text();
-    assert!(stdout.contains("access-denied at connect\n"), "{stdout}");
-    assert!(stdout.contains("\"event\":\"ended\""), "{stdout}");
+    for words in ["--audit-max", "lost"] {
+        assert!(finished.stderr().contains(words), "{words:?} isn't told");
+    }
+    let text = fs::read_to_string(&audit).unwrap();
+    assert_eq!(text.lines().last(), Some(r#"{"event":"full"}"#));
+    let before = text.len() - r#"{"event":"full"}"#.len() - 1;
+    assert!(before <= 300, "{text}");
+    let program = Program::sockbox(["run", "--audit-max", "300", "program.wasm"]);
+    program.run().assert_code(2);
+}
+
+#[test]
+fn keys_of_a_policy_file_that_would_have_no_effect_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.toml");
+    let tripwire = Tripwire::new();
+    let url = format!("http://{}/", tripwire.address());
+    for (content, key) in [
+        ("dir = [\".::/data\"]", "dir"),
+        ("env = [\"A=1\"]", "env"),
+        ("inherit-env = true", "inherit-env"),
+        ("listen-as = [\"0.0.0.0:80=127.0.0.1:0\"]", "listen-as"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let file = file.to_str().unwrap();
+        for words in [
+            &["fetch", &url, "--policy", file][..],
+            &["serve", "--listen", "127.0.0.1:0", "--policy", file],
+        ] {
+            let finished = Program::sockbox(words.iter().copied()).run();
+            finished.assert_failure(2, &[key, "sockbox run"]);
+        }
+    }
+    tripwire.assert_untouched();
 }
 
 #[test]

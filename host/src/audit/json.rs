@@ -16,7 +16,10 @@ impl AuditEvent {
     /// | `decision` | `operation`, `target`, `name`, `verdict` (`allowed` or `denied`); `by`, or `reason` and `flag` |
     /// | `resolved` | `name`, `addresses`, `withheld` |
     /// | `limit` | `limit` (the flag's name without its dashes), `operation`, `target` |
+    /// | `repeated` | `of` (`decision`, `resolved` or `limit`) and what that has; `count`: how often it happened again |
+    /// | `omitted` | the same, of the first of those that were not recorded; `count`: how many there were |
     /// | `traffic` | `operation`, `target`, `name`, `connections`, `received`, `sent`, `seconds` |
+    /// | `not-counted` | on WASI 0.3, in place of `traffic` |
     /// | `ended` | |
     ///
     /// An operation is `resolve`, `connect`, `bind`, `listen`, `accept`, `udp-bind`, `udp-send` or
@@ -34,47 +37,67 @@ impl AuditEvent {
         put("time", seconds(self.time));
         put("run", self.run.get().into());
         match &self.what {
-            What::Decision { target, verdict } => {
-                put("event", "decision".into());
-                put_target(&mut put, target);
-                put("name", verdict.name().map(ToString::to_string).into());
-                match verdict {
-                    Verdict::Allowed { by, .. } => {
-                        put("verdict", "allowed".into());
-                        put("by", by.to_string().into());
-                    }
-                    Verdict::Denied { reason, name } => {
-                        put("verdict", "denied".into());
-                        put("reason", reason.to_string().into());
-                        put("flag", reason.flag(target, name.as_ref()).into());
-                    }
-                }
+            What::Repeated { what, count } => {
+                put("event", "repeated".into());
+                put_what(&mut put, "of", what);
+                put("count", (*count).into());
             }
-            What::Resolved {
-                name,
-                addresses,
-                withheld,
-            } => {
-                put("event", "resolved".into());
-                put("name", name.as_str().into());
-                put("addresses", list(addresses));
-                put("withheld", list(withheld));
+            What::Omitted { like, count } => {
+                put("event", "omitted".into());
+                put_what(&mut put, "of", like);
+                put("count", (*count).into());
             }
-            What::Limit { limit, target } => {
-                put("event", "limit".into());
-                put("limit", limit.key().into());
-                if let Some(target) = target {
-                    put_target(&mut put, target);
-                }
-            }
-            What::Traffic(traffic) => {
-                put("event", "traffic".into());
-                put_traffic(&mut put, traffic);
-            }
-            What::Ended => put("event", "ended".into()),
+            what => put_what(&mut put, "event", what),
         }
         object.push('}');
         sockbox_printable::json(object)
+    }
+}
+
+/// Put what happened; `key` is the one that says what kind of event it is.
+fn put_what(put: &mut impl FnMut(&str, Value), key: &str, what: &What) {
+    match what {
+        What::Decision { target, verdict } => {
+            put(key, "decision".into());
+            put_target(put, target);
+            put("name", verdict.name().map(ToString::to_string).into());
+            match verdict {
+                Verdict::Allowed { by, .. } => {
+                    put("verdict", "allowed".into());
+                    put("by", by.to_string().into());
+                }
+                Verdict::Denied { reason, name } => {
+                    put("verdict", "denied".into());
+                    put("reason", reason.to_string().into());
+                    put("flag", reason.flag(target, name.as_ref()).into());
+                }
+            }
+        }
+        What::Resolved {
+            name,
+            addresses,
+            withheld,
+        } => {
+            put(key, "resolved".into());
+            put("name", name.as_str().into());
+            put("addresses", list(addresses));
+            put("withheld", list(withheld));
+        }
+        What::Limit { limit, target } => {
+            put(key, "limit".into());
+            put("limit", limit.key().into());
+            if let Some(target) = target {
+                put_target(put, target);
+            }
+        }
+        What::Traffic(traffic) => {
+            put(key, "traffic".into());
+            put_traffic(put, traffic);
+        }
+        What::NotCounted => put(key, "not-counted".into()),
+        What::Ended => put(key, "ended".into()),
+        // They are not of each other.
+        What::Repeated { .. } | What::Omitted { .. } => put(key, "counts".into()),
     }
 }
 
@@ -147,6 +170,11 @@ mod tests {
             let verdict = policy.judge(&target, &answers);
             told(What::Decision { target, verdict })
         };
+        let receive = Target::UdpReceive("192.0.2.1:53".parse().unwrap());
+        let denied_receive = What::Decision {
+            verdict: policy.judge(&receive, &answers),
+            target: receive,
+        };
         let traffic = Traffic {
             target: Some(Target::Listen("[::1]:80".parse().unwrap())),
             name: None,
@@ -195,6 +223,26 @@ mod tests {
                 json!({"event": "traffic", "operation": "listen", "target": "[::1]:80",
                     "connections": 2, "received": 10, "sent": 20, "seconds": 1.500001}),
             ),
+            (
+                told(What::Repeated {
+                    what: Box::new(What::Limit {
+                        limit: Limit::Sockets,
+                        target: None,
+                    }),
+                    count: 3,
+                }),
+                json!({"event": "repeated", "of": "limit", "limit": "max-sockets", "count": 3}),
+            ),
+            (
+                told(What::Omitted {
+                    like: Box::new(denied_receive),
+                    count: 1_000_000,
+                }),
+                json!({"event": "omitted", "of": "decision", "operation": "udp-receive",
+                    "target": "192.0.2.1:53", "verdict": "denied", "reason": "no rule grants it",
+                    "flag": "--allow-udp-send 192.0.2.1:53", "count": 1_000_000}),
+            ),
+            (told(What::NotCounted), json!({"event": "not-counted"})),
             (told(What::Ended), json!({"event": "ended"})),
         ] {
             let found: Value = serde_json::from_str(&found).unwrap();

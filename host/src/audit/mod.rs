@@ -1,12 +1,20 @@
 //! A record of what a run asked for, what was decided and why, and what came of it.
+//!
+//! What happens again within a minute ([`REPEAT_WINDOW`]) is counted, and told as [`What::Repeated`]; what
+//! happens in more than 5,000 different ways a minute ([`MAX_DIFFERENT_EVENTS`]) is counted too, and told as
+//! [`What::Omitted`]. These counts come with the first event behind the minute, and at the run's end. So
+//! neither a component nor its peers can make a record of any size.
 
 mod json;
 mod lines;
+mod recorder;
 
-pub use lines::{FINISH_TIMEOUT, JsonLines, MAX_WAITING, Written};
+pub use lines::{FINISH_TIMEOUT, JsonLines, MAX_RECORD_BYTES, MAX_WAITING_BYTES, Written};
+pub(crate) use recorder::Recorder;
+pub use recorder::{MAX_DIFFERENT_EVENTS, REPEAT_WINDOW};
 
 use crate::limits::Limit;
-use crate::policy::{Name, Target, Verdict};
+use crate::policy::{Basis, DenialReason, Name, Target, Verdict};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -67,8 +75,25 @@ pub enum What {
         /// What was being done, where it was something with the network.
         target: Option<Target>,
     },
+    /// The same has happened again since it was recorded. A peer that is refused is the same with any port.
+    Repeated {
+        /// What it was, as it was recorded: a decision, a lookup, or a limit.
+        what: Box<What>,
+        /// How often it has happened again.
+        count: u64,
+    },
+    /// So many different things happened that these were not recorded one by one.
+    Omitted {
+        /// The first of them: the others are the same operation, or limit, with the same outcome.
+        like: Box<What>,
+        /// How many there were.
+        count: u64,
+    },
     /// The run is over: what went to and came from one target, all its connections together.
     Traffic(Traffic),
+    /// The run is over, and what went through its connections was not counted, as it can't be on
+    /// [`Wasi::V0_3`](crate::Wasi::V0_3). It takes the place of [`What::Traffic`].
+    NotCounted,
     /// The run is over, and nothing more of it follows.
     Ended,
 }
@@ -103,6 +128,11 @@ impl AuditEvent {
         }
     }
 
+    /// How many bytes of memory it takes, roughly.
+    pub(crate) fn held_bytes(&self) -> usize {
+        size_of::<AuditEvent>() + self.what.held_bytes()
+    }
+
     /// What was asked and what was decided, of an event that tells of a decision.
     pub fn decision(&self) -> Option<(&Target, &Verdict)> {
         match &self.what {
@@ -118,12 +148,66 @@ impl AuditEvent {
     }
 }
 
+impl What {
+    /// How many bytes of memory it takes behind itself, roughly.
+    fn held_bytes(&self) -> usize {
+        let of_name = |name: Option<&Name>| name.map_or(0, |name| name.as_str().len());
+        let of_target = |target: Option<&Target>| match target {
+            Some(Target::Resolve(name)) => name.as_str().len(),
+            _ => 0,
+        };
+        match self {
+            What::Decision { target, verdict } => {
+                of_target(Some(target)) + of_name(verdict.name()) + of_reason(verdict)
+            }
+            What::Resolved {
+                name,
+                addresses,
+                withheld,
+            } => of_name(Some(name)) + (addresses.len() + withheld.len()) * size_of::<IpAddr>(),
+            What::Limit { target, .. } => of_target(target.as_ref()),
+            What::Traffic(traffic) => {
+                of_target(traffic.target.as_ref()) + of_name(traffic.name.as_ref())
+            }
+            What::Repeated { what, .. } | What::Omitted { like: what, .. } => {
+                size_of::<What>() + what.held_bytes()
+            }
+            What::NotCounted | What::Ended => 0,
+        }
+    }
+}
+
+/// What the reason of a verdict takes. A rule has some names at most; what a decider says may be long.
+fn of_reason(verdict: &Verdict) -> usize {
+    match verdict {
+        Verdict::Allowed {
+            by: Basis::Decider { reason },
+            ..
+        }
+        | Verdict::Denied {
+            reason: DenialReason::Decider { reason },
+            ..
+        } => reason.len(),
+        Verdict::Allowed { .. } | Verdict::Denied { .. } => MAX_NAME_BYTES,
+    }
+}
+
+/// The longest that a name can be.
+const MAX_NAME_BYTES: usize = 253;
+
 impl fmt::Display for AuditEvent {
     /// One line for people: `allowed: connect to 192.0.2.1:80 (example.com), by: allow-connect
     /// example.com:80`, or `denied: connect to 192.0.2.1:80: no rule grants it (--allow-connect
     /// 192.0.2.1:80 would)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.what {
+        self.what.fmt(f)
+    }
+}
+
+impl fmt::Display for What {
+    /// As [`AuditEvent`]'s.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             What::Decision { target, verdict } => decision(f, target, verdict),
             What::Resolved {
                 name,
@@ -143,7 +227,16 @@ impl fmt::Display for AuditEvent {
                 }
                 write!(f, " (--{} bounds them)", limit.key())
             }
+            What::Repeated { what, count } => {
+                let times = if *count == 1 { "time" } else { "times" };
+                write!(f, "repeated {count} {times}: {what}")
+            }
+            What::Omitted { like, count } => write!(
+                f,
+                "{count} more were not told one by one, of which the first was: {like}"
+            ),
             What::Traffic(traffic) => traffic.fmt(f),
+            What::NotCounted => f.write_str("total: bytes are not counted on WASI 0.3"),
             What::Ended => f.write_str("ended"),
         }
     }

@@ -1,6 +1,7 @@
 //! The limits one by one: their names, their units, and what is told when one is reached.
 
 use super::{Limits, text};
+use crate::exports::Wasi;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -146,7 +147,9 @@ const FACTS: &[Fact] = &[
         key: "max-bandwidth",
         unit: Unit::Bytes,
         what: "bytes in a second",
-        help: "Bytes in a second, in each direction",
+        help: "Bytes in a second, sent and received each, over TCP and UDP, all sockets together; it never \
+               exceeds this on average, and at any time a tenth of a second's at once, besides one \
+               datagram",
     },
     Fact {
         limit: Limit::Lookups,
@@ -223,6 +226,20 @@ impl Limit {
         self.fact().unit
     }
 
+    /// Whether it holds on this version of WASI. On [`Wasi::V0_3`] five don't, since its sockets and
+    /// streams can't be wrapped: a run with one of them is refused
+    /// ([`Error::InvalidOptions`](crate::Error::InvalidOptions)).
+    pub fn holds_on(self, wasi: Wasi) -> bool {
+        match self {
+            Limit::ConnectsPerSecond
+            | Limit::AcceptsPerSecond
+            | Limit::ReceivedBytes
+            | Limit::SentBytes
+            | Limit::Bandwidth => wasi == Wasi::V0_2,
+            _ => true,
+        }
+    }
+
     /// What it bounds, in a few words: `Sockets open at once`.
     pub fn help(self) -> &'static str {
         self.fact().help
@@ -287,6 +304,13 @@ enum Field<'a> {
 }
 
 impl Limits {
+    /// The first limit that is set and doesn't hold on this version of WASI.
+    pub(crate) fn not_held_on(&self, wasi: Wasi) -> Option<Limit> {
+        let default = Limits::default();
+        Limit::all()
+            .find(|limit| !limit.holds_on(wasi) && self.value(*limit) != default.value(*limit))
+    }
+
     /// Set a limit to what a flag or a policy file says: a number in the limit's [`Unit`], or `none`
     /// where there can be no bound.
     ///

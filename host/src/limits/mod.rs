@@ -106,8 +106,8 @@ pub struct Limits {
     /// for one more is an error that the component is told, and so is asking for one when the process
     /// has no files left.
     ///
-    /// On [`Wasi::V0_3`](crate::Wasi::V0_3) it bounds those that the component makes, and how many
-    /// connections a server has ([`Limits::connections`]), but wasmtime accepts what it is asked to.
+    /// On [`Wasi::V0_3`](crate::Wasi::V0_3) it bounds those that the component makes, and a server has at most
+    /// as many connections as are left besides those that listen.
     pub sockets: usize,
     /// The most bytes that the component may hand over in one call of the host. Default:
     /// [`DEFAULT_HOSTCALL_BYTES`]. Handing over more ends the run:
@@ -132,32 +132,37 @@ pub struct Limits {
     /// without any. Default: none, no bound. One more is refused as `new-socket-limit`. With 0 none can
     /// be made.
     ///
-    /// On [`Wasi::V0_3`](crate::Wasi::V0_3), where there is the server alone, nobody connects.
+    /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its sockets can't be wrapped.
     pub connects_per_second: Option<u32>,
     /// The most connections accepted per second; as many may be accepted at once after a second
     /// without any. Default: none, no bound. Accepting one more is refused as `new-socket-limit`; who
     /// is not accepted waits in the system's queue.
     ///
-    /// It does not hold on [`Wasi::V0_3`](crate::Wasi::V0_3), whose sockets can't be wrapped.
+    /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its sockets can't be wrapped.
     pub accepts_per_second: Option<u32>,
     /// The most bytes that the component may receive, over TCP and UDP, all connections together.
     /// Default: none, no bound. Up to the bound all is received; receiving more is a failed operation
     /// (`last-operation-failed`, after which the stream is closed; for a datagram, which is lost,
     /// `access-denied`).
     ///
-    /// It does not hold on [`Wasi::V0_3`](crate::Wasi::V0_3), whose streams can't be wrapped.
+    /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its streams can't be wrapped.
     pub received_bytes: Option<u64>,
     /// The most bytes that the component may send, over TCP and UDP, all connections together.
     /// Default: none, no bound. Up to the bound all is sent; sending more is a failed operation
     /// (`last-operation-failed`, after which the stream is closed; for a datagram `access-denied`).
     ///
-    /// It does not hold on [`Wasi::V0_3`](crate::Wasi::V0_3), whose streams can't be wrapped.
+    /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its streams can't be wrapped.
     pub sent_bytes: Option<u64>,
-    /// The most bytes per second, in each direction, over TCP, all connections together; a tenth of a
-    /// second's may go at once. Default: none, no bound. It only slows things down; with 0 they stand
-    /// still.
+    /// The most bytes per second, in each direction, over TCP and UDP, all sockets together. Default: none,
+    /// no bound.
     ///
-    /// It does not hold on [`Wasi::V0_3`](crate::Wasi::V0_3), whose streams can't be wrapped.
+    /// In any time `t` no more than `rate * t` bytes go one way, and a burst: a tenth of a second's, and
+    /// one datagram, which is let go where any bytes may and may have up to 64 KiB. Of TCP these are the
+    /// bytes of the streams, of UDP those of the datagrams, without what the protocols add. It only slows
+    /// things down: what may not go yet isn't ready, and what the system has no room for meanwhile it drops
+    /// of UDP, as ever. A component that writes more than its permit traps. With 0 everything stands still.
+    ///
+    /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its streams can't be wrapped.
     pub bandwidth: Option<u64>,
     /// The most lookups of names, all together. Default: none, no bound. One more is refused as
     /// `temporary-resolver-failure`. What is an address already, or pinned, needs no lookup.

@@ -23,7 +23,7 @@ mod verdict;
 pub use answers::{AnsweredNames, Answers, GRACE, MAX_ADDRESSES_PER_NAME, MAX_NAMES};
 pub use destination::{Destination, Endpoint, Hosts, Range};
 pub use local::LocalNetworks;
-pub use needed::Needed;
+pub use needed::{MAX_NEEDED, Needed};
 pub use ports::Ports;
 pub use rule::{Denied, Deny, Host, MAX_LABEL_BYTES, MAX_NAME_BYTES, Name, Names, Rule, RuleError};
 pub use special::SpecialPurpose;

@@ -5,16 +5,26 @@ use super::{
     Destination, Endpoint, Host, Hosts, LocalNetworks, Name, Names, Ports, Rule, SpecialPurpose,
     Target,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+/// How many of each are remembered: hosts, ports of one host, addresses that were bound or listened on,
+/// names that were looked up, peers that datagrams came from. 1,024.
+///
+/// A component decides how many there are, and each costs the host some hundred bytes. A policy with a
+/// thousand rules for one component is none that people read.
+pub const MAX_NEEDED: usize = 1024;
 
 /// Collects what a run does, and tells which rules would grant just that.
 ///
 /// Fed from an audit record of a run that everything was granted, it says what to grant next time. A
 /// name stands for the addresses that it resolved to where a granted name would reach them; where they
 /// aren't public, the address is granted by its number.
+///
+/// It remembers [`MAX_NEEDED`] of each and no more. A host with more ports than that is granted with all of
+/// them; what else is too much is counted ([`Needed::omitted`]), and isn't in the rules.
 ///
 /// # Examples
 /// ```
@@ -38,13 +48,46 @@ pub struct Needed {
     listens: BTreeSet<SocketAddr>,
     udp_bound: BTreeSet<SocketAddr>,
     sent_to: BTreeSet<SocketAddr>,
-    received_from: BTreeSet<SocketAddr>,
+    received_from: Latest,
+    /// Whether a datagram came from where none had been sent to.
+    heard_others: bool,
     answered: BTreeSet<IpAddr>,
     local: Arc<LocalNetworks>,
+    omitted: u64,
 }
 
 /// Hosts, and the ports of each.
-type Reached = BTreeMap<Place, BTreeSet<u16>>;
+type Reached = BTreeMap<Place, PortsReached>;
+
+/// Ports of a host.
+#[derive(Clone, Debug)]
+enum PortsReached {
+    Some(BTreeSet<u16>),
+    /// More than are remembered.
+    Any,
+}
+
+/// The latest addresses that datagrams came from. Those that came long before are forgotten: what is sent
+/// there then is no answer.
+#[derive(Clone, Debug, Default)]
+struct Latest {
+    all: BTreeSet<SocketAddr>,
+    order: VecDeque<SocketAddr>,
+}
+
+impl Latest {
+    fn insert(&mut self, address: SocketAddr) {
+        if !self.all.insert(address) {
+            return;
+        }
+        self.order.push_back(address);
+        if self.order.len() > MAX_NEEDED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
@@ -65,36 +108,42 @@ impl Needed {
 
     /// Note that a run did this. `name` is the one that its address was resolved from, where it was.
     pub fn note(&mut self, target: &Target, name: Option<&Name>) {
-        match target {
-            Target::Resolve(name) => {
-                self.resolved.insert(name.clone());
-            }
+        let remembered = match target {
+            Target::Resolve(name) => insert(&mut self.resolved, name.clone()),
             Target::Connect(address) => reach(&mut self.connects, *address, name, &self.local),
-            Target::Bind(address) => {
-                self.bound.insert(*address);
-            }
-            Target::Listen(address) => {
-                self.listens.insert(*address);
-            }
+            Target::Bind(address) => insert(&mut self.bound, *address),
+            Target::Listen(address) => insert(&mut self.listens, *address),
             // Who may listen may accept.
-            Target::Accept(_) => {}
-            Target::UdpBind(address) => {
-                self.udp_bound.insert(*address);
-            }
+            Target::Accept(_) => true,
+            Target::UdpBind(address) => insert(&mut self.udp_bound, *address),
             // A client that is answered has another port each time.
             Target::UdpSend(address)
-                if self.received_from.contains(address) && !self.sent_to.contains(address) =>
+                if self.received_from.all.contains(address) && !self.sent_to.contains(address) =>
             {
-                self.answered.insert(address.ip().to_canonical());
+                insert(&mut self.answered, address.ip().to_canonical())
             }
             Target::UdpSend(address) => {
-                self.sent_to.insert(*address);
-                reach(&mut self.sends, *address, name, &self.local);
+                // What is forgotten of these makes more needed, not less.
+                insert(&mut self.sent_to, *address);
+                reach(&mut self.sends, *address, name, &self.local)
             }
             Target::UdpReceive(address) => {
+                self.heard_others |= !self.sent_to.contains(address);
                 self.received_from.insert(*address);
+                true
             }
-        }
+        };
+        self.omitted = self.omitted.saturating_add(u64::from(!remembered));
+    }
+
+    /// Note that a run did something so many times that can't be told.
+    pub fn note_omitted(&mut self, count: u64) {
+        self.omitted = self.omitted.saturating_add(count);
+    }
+
+    /// How often it did what was too much to be remembered: what that takes isn't in the rules.
+    pub fn omitted(&self) -> u64 {
+        self.omitted
     }
 
     /// Whether it did nothing that needs a grant.
@@ -136,11 +185,10 @@ impl Needed {
             .collect();
         rules.extend(others);
         // Who sends may have a socket to send from, and receive what is answered.
-        let heard_others = !self.received_from.is_subset(&self.sent_to);
         let binds = self
             .udp_bound
             .iter()
-            .filter(|address| heard_others || self.sends.is_empty() || !is_any(**address));
+            .filter(|address| self.heard_others || self.sends.is_empty() || !is_any(**address));
         rules.extend(binds.map(|address| Rule::UdpBind {
             on: Endpoint::one(*address),
         }));
@@ -183,7 +231,17 @@ impl Needed {
     }
 }
 
-fn reach(reached: &mut Reached, address: SocketAddr, name: Option<&Name>, local: &LocalNetworks) {
+/// Remember an item, if it is or there is room for it. Tells whether it is remembered.
+fn insert<T: Ord>(items: &mut BTreeSet<T>, item: T) -> bool {
+    items.contains(&item) || (items.len() < MAX_NEEDED && items.insert(item))
+}
+
+fn reach(
+    reached: &mut Reached,
+    address: SocketAddr,
+    name: Option<&Name>,
+    local: &LocalNetworks,
+) -> bool {
     let ip = address.ip().to_canonical();
     let by_name = name.filter(|name| match name.is_localhost() {
         true => ip.is_loopback(),
@@ -193,7 +251,18 @@ fn reach(reached: &mut Reached, address: SocketAddr, name: Option<&Name>, local:
         Some(name) => Place::Name(name.clone()),
         None => Place::Address(ip),
     };
-    reached.entry(place).or_default().insert(address.port());
+    if reached.len() >= MAX_NEEDED && !reached.contains_key(&place) {
+        return false;
+    }
+    let ports = reached
+        .entry(place)
+        .or_insert_with(|| PortsReached::Some(BTreeSet::new()));
+    if let PortsReached::Some(some) = ports
+        && !insert(some, address.port())
+    {
+        *ports = PortsReached::Any;
+    }
+    true
 }
 
 fn destinations(reached: &Reached) -> impl Iterator<Item = Destination> {
@@ -202,7 +271,10 @@ fn destinations(reached: &Reached) -> impl Iterator<Item = Destination> {
             Place::Name(name) => Host::Name(name.clone()),
             Place::Address(address) => Host::Address(*address),
         }),
-        ports: Ports::list(ports.iter().copied()),
+        ports: match ports {
+            PortsReached::Some(ports) => Ports::list(ports.iter().copied()),
+            PortsReached::Any => Ports::ANY,
+        },
     })
 }
 
@@ -360,6 +432,82 @@ mod tests {
             rules.sort_by_key(Rule::to_string);
             from_file.sort_by_key(Rule::to_string);
             assert_eq!(from_file, rules);
+        }
+    }
+
+    fn address(n: usize, port: usize) -> SocketAddr {
+        let ip = std::net::Ipv4Addr::from(0x0100_0000 + u32::try_from(n).unwrap());
+        SocketAddr::from((ip, u16::try_from(port).unwrap()))
+    }
+
+    /// What a flood leaves behind.
+    fn held(needed: &Needed) -> usize {
+        let ports = |reached: &Reached| -> usize {
+            let ports = reached.values().map(|ports| match ports {
+                PortsReached::Some(ports) => ports.len(),
+                PortsReached::Any => 0,
+            });
+            ports.sum::<usize>() + reached.len()
+        };
+        needed.resolved.len()
+            + ports(&needed.connects)
+            + ports(&needed.sends)
+            + needed.bound.len()
+            + needed.listens.len()
+            + needed.udp_bound.len()
+            + needed.sent_to.len()
+            + needed.received_from.all.len()
+            + needed.received_from.order.len()
+            + needed.answered.len()
+    }
+
+    #[test]
+    fn a_flood_is_remembered_up_to_a_bound_and_the_rest_is_counted() {
+        for (count, omitted) in [
+            (MAX_NEEDED, 0),
+            (MAX_NEEDED + 1, 1),
+            (300_000, 300_000 - MAX_NEEDED as u64),
+        ] {
+            // From everywhere, and each is answered.
+            let mut needed = Needed::new();
+            for n in 0..count {
+                needed.note(&Target::UdpReceive(address(n, 53)), None);
+                needed.note(&Target::UdpSend(address(n, 53)), None);
+            }
+            assert_eq!(needed.omitted(), omitted, "{count}");
+            assert_eq!(needed.rules().len(), MAX_NEEDED);
+            assert!(held(&needed) <= 10 * MAX_NEEDED, "{}", held(&needed));
+            // To everywhere.
+            let mut needed = Needed::new();
+            for n in 0..count {
+                needed.note(&Target::UdpSend(address(n, 53)), None);
+                needed.note(&Target::Connect(address(n, 53)), None);
+            }
+            assert_eq!(needed.omitted(), 2 * omitted, "{count}");
+            assert_eq!(needed.rules().len(), 2 * MAX_NEEDED);
+            assert!(held(&needed) <= 10 * MAX_NEEDED, "{}", held(&needed));
+        }
+        let mut needed = Needed::new();
+        needed.note_omitted(5);
+        assert_eq!(needed.omitted(), 5);
+        assert!(needed.is_empty());
+    }
+
+    #[test]
+    fn a_host_with_too_many_ports_is_granted_with_all_of_them() {
+        for (count, expected) in [
+            (MAX_NEEDED, ",1023,1024"),
+            (MAX_NEEDED + 1, "--allow-connect 1.0.0.0:*"),
+            (65_535, "--allow-connect 1.0.0.0:*"),
+        ] {
+            let mut needed = Needed::new();
+            for port in 1..=count {
+                needed.note(&Target::Connect(address(0, port)), None);
+            }
+            let flags = needed.flags();
+            assert_eq!(flags.len(), 1);
+            assert!(flags[0].ends_with(expected), "{flags:?}");
+            assert_eq!(needed.omitted(), 0);
         }
     }
 }

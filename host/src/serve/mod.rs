@@ -91,8 +91,23 @@ impl Instance {
     /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::CpuTime`],
     ///   [`Error::MemoryLimit`], [`Error::Exhausted`]: the instance can't be used any more.
     pub async fn serve(mut self, options: ServeOptions) -> Result<Server> {
-        let (mut wit_options, max_connections) = options.to_wit(self.limits());
+        let (mut wit_options, mut max_connections) = options.to_wit(self.limits());
+        let sockets = self.limits().sockets;
         let (store, exports) = self.parts();
+        if exports.wasi() == Wasi::V0_3 {
+            // What is accepted there isn't counted by the host, so it is bounded here.
+            let listening = wit_options.listen.len();
+            if listening > 0 && listening == sockets {
+                return Err(Error::InvalidOptions {
+                    reason: format!("max-sockets {sockets} leaves none for clients"),
+                });
+            }
+            // With fewer than that listen, listening fails.
+            let left = u32::try_from(sockets.saturating_sub(listening)).unwrap_or(u32::MAX);
+            let left = left.max(1);
+            max_connections = max_connections.min(left);
+            wit_options.max_connections = Some(max_connections);
+        }
         if exports.wasi() == Wasi::V0_3 && !options.listeners().is_empty() {
             return Err(Error::InvalidOptions {
                 reason: "a socket that listens already can be had on WASI 0.2 alone".to_owned(),

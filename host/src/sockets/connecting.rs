@@ -50,7 +50,7 @@ pub(super) fn add_to_linker(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Re
                 state.tcp.count.has_streams(rep);
                 let to = state.tcp.connecting.remove(&rep);
                 let account = to.and_then(|to| state.network.account(Target::Connect(to)));
-                state.meter(account, input, output)?;
+                state.meter(rep, account, input, output)?;
             }
             Ok((connected,))
         },

@@ -3,6 +3,11 @@
 //! They are put around wasmtime-wasi's streams of TCP connections and around [our
 //! own](super::connection), where anybody wants to know or there is a bound. Whatever a component does
 //! with a stream (`splice`, `write-zeroes`, what blocks) comes down to their `read` and `write`.
+//!
+//! Where there is a bandwidth, a permit to write is a promise that several streams may have been given at
+//! the same time, and the bandwidth is the same for all of them. So a stream takes what it has permitted,
+//! and no more, as wasmtime-wasi's own do; what the bandwidth has no room for by then is kept, and sent by
+//! a task as soon as there is room.
 
 use super::rate::Bucket;
 use crate::failed::ToComponent;
@@ -15,11 +20,14 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::task::{Context, Poll, Waker, ready as ready_or_pending};
+use std::time::{Duration, Instant};
+use tokio::sync::OwnedMutexGuard;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, InputStream, OutputStream, Pollable, StreamError, StreamResult,
 };
+use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 
 /// What a run may receive and send.
 pub(crate) struct Meter {
@@ -46,16 +54,18 @@ impl Meter {
         self.received.throttle.is_some()
     }
 
-    /// Put a meter around a connection's streams.
+    /// Put a meter around a connection's streams, and tell when what was kept of them has been sent.
     pub(super) fn around(
         self: &Arc<Self>,
         account: Option<Arc<Account>>,
         input: DynInputStream,
         output: DynOutputStream,
-    ) -> (DynInputStream, DynOutputStream) {
+    ) -> (DynInputStream, DynOutputStream, Unsent) {
+        let unsent = Unsent::default();
         let connection = Arc::new(Connection {
             meter: self.clone(),
             open: account.map(Open::new),
+            unsent: unsent.clone(),
         });
         let input = MeteredInput {
             input: Some(input),
@@ -63,11 +73,24 @@ impl Meter {
             received: 0,
         };
         let output = MeteredOutput {
-            output: Some(output),
+            sending: Sending::Idle(output),
+            failed: None,
+            permit: 0,
             connection,
             sent: 0,
         };
-        (Box::new(input), Box::new(output))
+        (Box::new(input), Box::new(output), unsent)
+    }
+}
+
+/// Whether a connection has bytes that were written and wait for bandwidth: locked as long as it has.
+#[derive(Clone, Default)]
+pub(super) struct Unsent(Arc<tokio::sync::Mutex<()>>);
+
+impl Unsent {
+    /// Wait until there are none.
+    pub(super) async fn gone(&self) {
+        drop(self.0.lock().await);
     }
 }
 
@@ -117,12 +140,23 @@ impl Direction {
         }
     }
 
-    /// So many have gone it in a stream, where they count as bandwidth too.
-    fn went(&self, bytes: u64) {
+    /// So many have gone it, which counts as bandwidth too.
+    pub(super) fn went(&self, bytes: u64) {
         self.gone(bytes);
         if let Some(mut bucket) = self.bucket() {
             bucket.take(bytes);
         }
+    }
+
+    /// Whether any bytes may go it at this moment.
+    pub(super) fn has_bandwidth(&self, target: Option<&Target>) -> bool {
+        let there = self
+            .bucket()
+            .is_none_or(|mut bucket| bucket.available(Instant::now()) > 0);
+        if !there {
+            self.slowed_down(target);
+        }
+        there
     }
 
     /// More should have gone it than may.
@@ -137,9 +171,56 @@ impl Direction {
         };
         let available = bucket.available(Instant::now());
         if available == 0 {
-            self.slowed_down(connection);
+            self.slowed_down(connection.target());
         }
         bytes.min(usize::try_from(available).unwrap_or(usize::MAX))
+    }
+
+    /// How many datagrams of these sizes may go it at this moment. As long as any bytes may go it, one
+    /// datagram may, whose size may be more: it has no parts that could go by themselves, and what it took
+    /// too much is waited for before the next.
+    pub(super) fn datagrams_at_once(&self, sizes: impl Iterator<Item = u64>) -> usize {
+        let Some(mut bucket) = self.bucket() else {
+            return sizes.count();
+        };
+        let mut available = bucket.available(Instant::now());
+        sizes
+            .take_while(|size| {
+                let there = available > 0;
+                available = available.saturating_sub(*size);
+                there
+            })
+            .count()
+    }
+
+    /// Take the bandwidth for `bytes`, if there is all of it at this moment.
+    fn takes_all(&self, bytes: u64) -> bool {
+        let Some(mut bucket) = self.bucket() else {
+            return true;
+        };
+        let all = bucket.available(Instant::now()) >= bytes;
+        if all {
+            bucket.take(bytes);
+        }
+        all
+    }
+
+    /// Wait until there is bandwidth, and take it, for `most` bytes at most. Tells for how many.
+    async fn take_some(&self, most: usize) -> usize {
+        loop {
+            let wait = {
+                let Some(mut bucket) = self.bucket() else {
+                    return most;
+                };
+                let now = Instant::now();
+                // What is taken is `most` at most.
+                match bucket.take_up_to(most as u64, now) as usize {
+                    0 => bucket.wait(now),
+                    taken => return taken,
+                }
+            };
+            pause(wait).await;
+        }
     }
 
     fn bucket(&self) -> Option<MutexGuard<'_, Bucket>> {
@@ -148,13 +229,12 @@ impl Direction {
         Some(bucket.unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn slowed_down(&self, connection: &Connection) {
-        let target = connection.target().cloned();
-        self.network.reached(Limit::Bandwidth, target);
+    fn slowed_down(&self, target: Option<&Target>) {
+        self.network.reached(Limit::Bandwidth, target.cloned());
     }
 
     /// Wait until any bytes may go it.
-    async fn flows(&self, connection: &Connection) {
+    pub(super) async fn flows(&self, target: Option<&Target>) {
         loop {
             let Some(wait) = self.bucket().map(|mut bucket| bucket.wait(Instant::now())) else {
                 return;
@@ -162,11 +242,8 @@ impl Direction {
             if wait.is_some_and(|wait| wait.is_zero()) {
                 return;
             }
-            self.slowed_down(connection);
-            match wait {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => std::future::pending().await,
-            }
+            self.slowed_down(target);
+            pause(wait).await;
         }
     }
 
@@ -178,11 +255,20 @@ impl Direction {
     }
 }
 
+/// Wait so long; none: for ever.
+async fn pause(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What the two streams of a connection have in common.
 struct Connection {
     meter: Arc<Meter>,
     /// None where nobody wants to know.
     open: Option<Open>,
+    unsent: Unsent,
 }
 
 impl Connection {
@@ -215,7 +301,7 @@ impl Pollable for MeteredInput {
                 None => input.ready(),
                 Some(_) => Box::pin(async move {
                     input.ready().await;
-                    direction.flows(connection).await;
+                    direction.flows(connection.target()).await;
                 }),
             },
         }
@@ -262,10 +348,100 @@ impl Drop for MeteredInput {
 }
 
 struct MeteredOutput {
-    /// None once it was refused more: a stream whose operation failed is closed.
-    output: Option<DynOutputStream>,
+    sending: Sending,
+    /// What came of the bytes that were kept, until it is told.
+    failed: Option<StreamError>,
+    /// How many bytes the next write may have, where there is a bandwidth.
+    permit: usize,
     connection: Arc<Connection>,
     sent: u64,
+}
+
+/// States of an output: `Idle` <-> `Waiting`, and from either to `Closed`.
+enum Sending {
+    Idle(DynOutputStream),
+    /// A task waits for the bandwidth that was missing when it was written.
+    Waiting(AbortOnDropJoinHandle<(DynOutputStream, StreamResult<()>)>),
+    /// It was refused more: a stream whose operation failed is closed.
+    Closed,
+}
+
+impl MeteredOutput {
+    /// The stream below, when all that was kept has been sent. None: it is closed.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut DynOutputStream>> {
+        if let Sending::Waiting(task) = &mut self.sending {
+            let (output, result) = ready_or_pending!(Pin::new(task).poll(cx));
+            self.failed = result.err();
+            self.sending = Sending::Idle(output);
+        }
+        Poll::Ready(match &mut self.sending {
+            Sending::Idle(output) => Some(output),
+            Sending::Waiting(_) | Sending::Closed => None,
+        })
+    }
+
+    async fn idle(&mut self) {
+        std::future::poll_fn(|cx| self.poll_idle(cx).map(drop)).await;
+    }
+
+    /// The stream below, as far as it can be had at once. None: not yet.
+    fn now(&mut self) -> StreamResult<Option<&mut DynOutputStream>> {
+        let pending = self
+            .poll_idle(&mut Context::from_waker(Waker::noop()))
+            .is_pending();
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
+        match &mut self.sending {
+            Sending::Idle(output) => Ok(Some(output)),
+            Sending::Waiting(_) if pending => Ok(None),
+            Sending::Waiting(_) | Sending::Closed => Err(StreamError::Closed),
+        }
+    }
+
+    /// Write what there is bandwidth for, or keep all of it until there is.
+    fn write_or_keep(&mut self, bytes: Bytes) -> StreamResult<()> {
+        let direction = &self.connection.meter.sent;
+        let unsent = self.connection.unsent.0.clone();
+        let output = match std::mem::replace(&mut self.sending, Sending::Closed) {
+            Sending::Idle(mut output) if direction.takes_all(bytes.len() as u64) => {
+                let written = output.write(bytes);
+                self.sending = Sending::Idle(output);
+                return written;
+            }
+            Sending::Idle(output) => output,
+            other => {
+                self.sending = other;
+                return Err(StreamError::trap("a write that was not permitted"));
+            }
+        };
+        direction.slowed_down(self.connection.target());
+        // Nothing else of this connection waits, so nothing holds it.
+        let unsent = unsent.try_lock_owned().ok();
+        let send = send(self.connection.clone(), output, bytes, unsent);
+        self.sending = Sending::Waiting(spawn(send));
+        Ok(())
+    }
+}
+
+/// Send bytes as there is bandwidth for them.
+async fn send(
+    connection: Arc<Connection>,
+    mut output: DynOutputStream,
+    mut bytes: Bytes,
+    _unsent: Option<OwnedMutexGuard<()>>,
+) -> (DynOutputStream, StreamResult<()>) {
+    while !bytes.is_empty() {
+        let permit = match output.write_ready().await {
+            Ok(permit) => permit.min(bytes.len()),
+            Err(error) => return (output, Err(error)),
+        };
+        let now = connection.meter.sent.take_some(permit).await;
+        if let Err(error) = output.write(bytes.split_to(now)) {
+            return (output, Err(error));
+        }
+    }
+    (output, Ok(()))
 }
 
 impl Pollable for MeteredOutput {
@@ -274,18 +450,23 @@ impl Pollable for MeteredOutput {
         'a: 'b,
         Self: 'b,
     {
-        let connection = &*self.connection;
-        let direction = &connection.meter.sent;
-        match &mut self.output {
-            None => Box::pin(ready(())),
-            Some(output) => match direction.throttle {
-                None => output.ready(),
-                Some(_) => Box::pin(async move {
-                    output.ready().await;
-                    direction.flows(connection).await;
-                }),
-            },
+        if self.connection.meter.sent.throttle.is_none() {
+            return match &mut self.sending {
+                Sending::Idle(output) => output.ready(),
+                Sending::Waiting(_) | Sending::Closed => Box::pin(ready(())),
+            };
         }
+        Box::pin(async move {
+            self.idle().await;
+            let connection = &self.connection;
+            // Whether it failed is told by the check that follows.
+            if let Sending::Idle(output) = &mut self.sending
+                && self.failed.is_none()
+            {
+                output.ready().await;
+                connection.meter.sent.flows(connection.target()).await;
+            }
+        })
     }
 }
 
@@ -293,37 +474,58 @@ impl Pollable for MeteredOutput {
 impl OutputStream for MeteredOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         let direction = &self.connection.meter.sent;
-        let output = self.output.as_mut().ok_or(StreamError::Closed)?;
         let length = bytes.len() as u64;
+        if matches!(self.sending, Sending::Closed) {
+            return Err(StreamError::Closed);
+        }
         if length > direction.left() {
-            self.output = None;
+            self.sending = Sending::Closed;
             return Err(direction.error(&self.connection));
         }
-        output.write(bytes)?;
-        direction.went(length);
+        match &mut self.sending {
+            Sending::Idle(output) if direction.throttle.is_none() => output.write(bytes)?,
+            _ if bytes.is_empty() => return Ok(()),
+            _ => {
+                // As wasmtime-wasi's own have it: the permit is that of the latest check, for one write.
+                if bytes.len() > std::mem::take(&mut self.permit) {
+                    return Err(StreamError::trap("a write that was not permitted"));
+                }
+                self.write_or_keep(bytes)?;
+            }
+        }
+        self.connection.meter.sent.gone(length);
         self.sent += length;
         Ok(())
     }
 
     fn flush(&mut self) -> StreamResult<()> {
-        self.output.as_mut().ok_or(StreamError::Closed)?.flush()
+        match self.now()? {
+            Some(output) => output.flush(),
+            // What is kept is on its way, and nothing more may be written before it has gone.
+            None => Ok(()),
+        }
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let direction = &self.connection.meter.sent;
-        let output = self.output.as_mut().ok_or(StreamError::Closed)?;
+        self.permit = 0;
+        let Some(output) = self.now()? else {
+            return Ok(0);
+        };
         let permit = output.check_write()?;
+        let direction = &self.connection.meter.sent;
         let permit = match usize::try_from(direction.left()) {
             // Without a permit a component would wait for ever. Writing is what it is refused.
             Ok(0) => permit,
             Ok(left) => permit.min(left),
             Err(_) => permit,
         };
-        Ok(direction.at_once(permit, &self.connection))
+        self.permit = direction.at_once(permit, &self.connection);
+        Ok(self.permit)
     }
 
     async fn cancel(&mut self) {
-        if let Some(output) = &mut self.output {
+        self.idle().await;
+        if let Sending::Idle(output) = &mut self.sending {
             output.cancel().await;
         }
     }
@@ -353,7 +555,8 @@ mod tests {
     fn connection(meter: &Arc<Meter>, bytes: usize) -> (DynInputStream, DynOutputStream) {
         let input = MemoryInputPipe::new(vec![7; bytes]);
         let output = MemoryOutputPipe::new(1 << 20);
-        meter.around(None, Box::new(input), Box::new(output))
+        let (input, output, _) = meter.around(None, Box::new(input), Box::new(output));
+        (input, output)
     }
 
     fn is_refused<T>(result: StreamResult<T>) -> bool {
@@ -455,6 +658,93 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_write_beyond_the_latest_permit_is_a_trap() {
+        for (write, trap) in [(99, false), (100, false), (101, true)] {
+            let meter = meter(Limits::default().bandwidth(Some(1000)));
+            let (_input, mut output) = connection(&meter, 0);
+            let early = output.write(Bytes::from_static(b"a"));
+            assert!(matches!(early, Err(StreamError::Trap(_))), "not yet");
+            output.write(Bytes::new()).unwrap();
+            assert_eq!(output.check_write().unwrap(), 100);
+            let written = output.write(vec![0; write].into());
+            assert_eq!(matches!(written, Err(StreamError::Trap(_))), trap);
+            // It was for one write.
+            let again = output.write(Bytes::from_static(b"a"));
+            assert!(matches!(again, Err(StreamError::Trap(_))), "{write}");
+        }
+    }
+
+    #[tokio::test]
+    async fn many_streams_together_send_no_more_than_the_bandwidth() {
+        const RATE: usize = 100_000;
+        const BURST: usize = RATE / 10;
+        let start = Instant::now();
+        let meter = meter(Limits::default().bandwidth(Some(RATE as u64)));
+        let pipes: Vec<_> = (0..8).map(|_| MemoryOutputPipe::new(1 << 20)).collect();
+        let mut outputs: Vec<_> = pipes
+            .iter()
+            .map(|pipe| {
+                let input = Box::new(MemoryInputPipe::new(Vec::new()));
+                let (_, output, unsent) = meter.around(None, input, Box::new(pipe.clone()));
+                (output, unsent)
+            })
+            .collect();
+        let gone = || {
+            let sizes = pipes.iter().map(|pipe| pipe.contents().len());
+            let bytes: usize = sizes.sum();
+            let most = RATE as f64 * start.elapsed().as_secs_f64() + BURST as f64;
+            assert!(bytes as f64 <= most, "{bytes} bytes, {most} at most");
+            bytes
+        };
+        let mut written = 0;
+        while written < RATE / 2 {
+            // Each is given a permit for all that there is, and makes use of it.
+            let mut permits = Vec::new();
+            for (output, _) in &mut outputs {
+                permits.push(output.check_write().unwrap());
+            }
+            for ((output, _), permit) in outputs.iter_mut().zip(permits) {
+                output.write(vec![7; permit].into()).unwrap();
+                written += permit;
+                gone();
+            }
+            outputs[0].0.ready().await;
+            gone();
+        }
+        // None of it is lost, neither by dropping nor by shutting down.
+        for (output, unsent) in &mut outputs {
+            unsent.gone().await;
+            output.cancel().await;
+            gone();
+        }
+        assert_eq!(gone(), written);
+        assert!(meter.sent.network.has_reached(Limit::Bandwidth));
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_and_cannot_be_sent_is_told() {
+        let meter = meter(Limits::default().bandwidth(Some(1000)));
+        let (_input, mut first) = connection(&meter, 0);
+        let input = Box::new(MemoryInputPipe::new(Vec::new()));
+        let short = Box::new(MemoryOutputPipe::new(20));
+        let (_, mut second, _) = meter.around(None, input, short);
+        first.check_write().unwrap();
+        assert_eq!(second.check_write().unwrap(), 20);
+        first.write(vec![0; 100].into()).unwrap();
+        // There is no bandwidth left for it, and the pipe takes no more than these.
+        second.write(vec![0; 20].into()).unwrap();
+        assert_eq!(second.check_write().unwrap(), 0);
+        second.flush().unwrap();
+        assert!(matches!(
+            second.write(Bytes::from_static(b"a")),
+            Err(StreamError::Trap(_))
+        ));
+        second.ready().await;
+        // A pipe that is full.
+        assert!(!matches!(second.check_write(), Ok(1..)));
+    }
+
+    #[tokio::test]
     async fn without_bandwidth_nothing_is_ready() {
         let meter = meter(Limits::default().bandwidth(Some(0)));
         let (mut input, mut output) = connection(&meter, 1);
@@ -469,7 +759,7 @@ mod tests {
     async fn accounts_are_kept_of_what_really_went() {
         let account = Arc::new(Account::default());
         let meter = meter(Limits::default().received_bytes(Some(10)));
-        let (mut input, mut output) = meter.around(
+        let (mut input, mut output, _) = meter.around(
             Some(account.clone()),
             Box::new(MemoryInputPipe::new(vec![7; 20])),
             Box::new(MemoryOutputPipe::new(4)),

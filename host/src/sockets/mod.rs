@@ -9,6 +9,7 @@ mod addresses;
 mod connecting;
 mod connection;
 pub(crate) mod count;
+mod datagrams;
 mod inherited;
 mod meter;
 mod options;
@@ -33,7 +34,7 @@ use addresses::{Addresses, Ends};
 use connection::Connection;
 use count::Count;
 use inherited::{Listening, Stage};
-use meter::Meter;
+use meter::{Meter, Unsent};
 use ours::Ours;
 use rate::Bucket;
 use rustix::io::Errno;
@@ -71,6 +72,8 @@ pub(crate) struct Sockets {
     accepting: HashMap<u32, Arc<Account>>,
     addresses: Addresses,
     peers: udp::Peers,
+    /// What was written to sockets and waits for bandwidth, by their number, where there is a bandwidth.
+    unsent: HashMap<u32, Unsent>,
 }
 
 impl Sockets {
@@ -86,6 +89,7 @@ impl Sockets {
             accepting: HashMap::new(),
             addresses: Addresses::default(),
             peers: udp::Peers::default(),
+            unsent: HashMap::new(),
         }
     }
 
@@ -154,19 +158,28 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
             Ok((address,))
         },
     )?;
-    tcp.func_wrap(
+    tcp.func_wrap_async(
         "[method]tcp-socket.shutdown",
         |mut store: StoreContextMut<'_, State>,
-         (this, how): (Resource<TcpSocket>, ShutdownType)| {
-            let state = store.data_mut();
-            let done = match connection(state, &this) {
-                Some(connection) => {
-                    connection.shutdown(how.into());
-                    Ok(())
+         (this, how): (Resource<TcpSocket>, ShutdownType)|
+         -> Box<dyn Future<Output = _> + Send + '_> {
+            Box::new(async move {
+                let state = store.data_mut();
+                // The end comes behind all that was written.
+                if let Some(unsent) = state.tcp.unsent.get(&this.rep())
+                    && how != ShutdownType::Receive
+                {
+                    unsent.gone().await;
                 }
-                None => plain(state.sockets().shutdown(this, how))?,
-            };
-            Ok((done,))
+                let done = match connection(state, &this) {
+                    Some(connection) => {
+                        connection.shutdown(how.into());
+                        Ok(())
+                    }
+                    None => plain(state.sockets().shutdown(this, how))?,
+                };
+                Ok((done,))
+            })
         },
     )?;
     tcp.resource(
@@ -183,6 +196,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
             }
             state.tcp.connecting.remove(&rep);
             state.tcp.accepting.remove(&rep);
+            state.tcp.unsent.remove(&rep);
             state.tcp.addresses.closed(rep);
             state.tcp.count.dropped(rep);
             Ok(())
@@ -317,7 +331,7 @@ fn add_listening(tcp: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
                 if listening.is_none() {
                     state.remember(rep, socket)?;
                 }
-                state.accepted(rep, input, output)?;
+                state.accepted(rep, socket.rep(), input, output)?;
             }
             Ok((accepted,))
         },
@@ -377,6 +391,7 @@ impl State {
     fn accepted(
         &mut self,
         rep: u32,
+        socket: u32,
         input: &Resource<DynInputStream>,
         output: &Resource<DynOutputStream>,
     ) -> wasmtime::Result<()> {
@@ -385,7 +400,7 @@ impl State {
             self.network.has_room(Limit::AcceptsPerSecond);
         }
         let account = self.account_of_listener(rep)?;
-        self.meter(account, input, output)?;
+        self.meter(socket, account, input, output)?;
         // One that is slowed down isn't ready when its waker is woken, and doesn't keep it.
         if !self.tcp.meter.is_slow() {
             self.readiness.watch(&mut self.table, input)?;
@@ -415,9 +430,11 @@ impl State {
         Ok(account)
     }
 
-    /// Put a meter around the streams of a new connection, if there is anything to be counted.
+    /// Put a meter around the streams of a new connection, whose socket has this number, if there is
+    /// anything to be counted.
     fn meter(
         &mut self,
+        socket: u32,
         account: Option<Arc<Account>>,
         input: &Resource<DynInputStream>,
         output: &Resource<DynOutputStream>,
@@ -429,7 +446,11 @@ impl State {
         let inner_input = mem::replace(place, Box::new(ClosedInputStream));
         let place = self.table.get_mut(output)?;
         let inner_output = mem::replace(place, Box::new(ClosedOutputStream));
-        let (outer_input, outer_output) = self.tcp.meter.around(account, inner_input, inner_output);
+        let meter = &self.tcp.meter;
+        let (outer_input, outer_output, unsent) = meter.around(account, inner_input, inner_output);
+        if meter.is_slow() {
+            self.tcp.unsent.insert(socket, unsent);
+        }
         *self.table.get_mut(input)? = outer_input;
         *self.table.get_mut(output)? = outer_output;
         Ok(())

@@ -64,6 +64,14 @@ impl Bucket {
         self.level = self.level.saturating_sub(i128::from(count) * ONE);
     }
 
+    /// Take as many as there are, and `most` at most. Tells how many: none before there are enough to be
+    /// worth it.
+    pub(super) fn take_up_to(&mut self, most: u64, now: Instant) -> u64 {
+        let taken = self.available(now).min(most);
+        self.take(taken);
+        taken
+    }
+
     /// Take one, if there is one.
     pub(super) fn take_one(&mut self, now: Instant) -> bool {
         let there = self.available(now) > 0;

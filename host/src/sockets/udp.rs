@@ -1,6 +1,6 @@
 //! UDP: its sockets count with those of TCP, and its datagrams with the bytes of their streams.
 
-use super::{plain, settled};
+use super::{datagrams, plain, settled};
 use crate::policy::Target;
 use crate::state::State;
 use crate::traffic::Account;
@@ -13,8 +13,8 @@ use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::p2::UdpSocket;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress};
 use wasmtime_wasi::p2::bindings::sockets::udp::{
-    HostIncomingDatagramStream, HostOutgoingDatagramStream, HostUdpSocket, IncomingDatagram,
-    IncomingDatagramStream, OutgoingDatagram, OutgoingDatagramStream,
+    HostUdpSocket, IncomingDatagram, IncomingDatagramStream, OutgoingDatagram,
+    OutgoingDatagramStream,
 };
 use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host as _;
 use wasmtime_wasi::sockets::WasiSocketsView;
@@ -71,6 +71,38 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
          (this, datagrams): (Resource<OutgoingDatagramStream>, Vec<OutgoingDatagram>)| {
             Ok((send(store.data_mut(), this, datagrams)?,))
         },
+    )?;
+    udp.func_wrap(
+        "[method]outgoing-datagram-stream.check-send",
+        |mut store: StoreContextMut<'_, State>, (this,): (Resource<OutgoingDatagramStream>,)| {
+            Ok((datagrams::check_send(store.data_mut(), this)?,))
+        },
+    )?;
+    udp.func_wrap(
+        "[method]incoming-datagram-stream.subscribe",
+        |mut store: StoreContextMut<'_, State>, (this,): (Resource<IncomingDatagramStream>,)| {
+            Ok((datagrams::subscribe_to_incoming(store.data_mut(), this)?,))
+        },
+    )?;
+    udp.func_wrap(
+        "[method]outgoing-datagram-stream.subscribe",
+        |mut store: StoreContextMut<'_, State>, (this,): (Resource<OutgoingDatagramStream>,)| {
+            Ok((datagrams::subscribe_to_outgoing(store.data_mut(), this)?,))
+        },
+    )?;
+    udp.resource(
+        "incoming-datagram-stream",
+        ResourceType::host::<IncomingDatagramStream>(),
+        |mut store: StoreContextMut<'_, State>, rep| {
+            datagrams::drop_incoming(store.data_mut(), rep)
+        },
+    )?;
+    udp.resource_async(
+        "outgoing-datagram-stream",
+        ResourceType::host::<OutgoingDatagramStream>(),
+        |mut store: StoreContextMut<'_, State>, rep| -> Box<dyn Future<Output = _> + Send + '_> {
+            Box::new(async move { datagrams::drop_outgoing(store.data_mut(), rep).await })
+        },
     )
 }
 
@@ -95,7 +127,11 @@ async fn stream(
     this: Resource<UdpSocket>,
     remote: Option<IpSocketAddress>,
 ) -> wasmtime::Result<Result<Streams, ErrorCode>> {
-    let streams = plain(state.sockets().stream(this, remote).await)?;
+    let socket = this.rep();
+    let streams = match plain(state.sockets().stream(this, remote).await)? {
+        Ok(streams) => Ok(datagrams::keep(state, socket, streams)?),
+        Err(code) => Err(code),
+    };
     if let Ok((_, outgoing)) = &streams {
         let connected = &mut state.tcp.peers.connected;
         match remote {
@@ -112,11 +148,15 @@ fn receive(
     this: Resource<IncomingDatagramStream>,
     most: u64,
 ) -> wasmtime::Result<Result<Vec<IncomingDatagram>, ErrorCode>> {
-    // Where there is a bound, each by itself: what is refused takes none with it that isn't.
-    let bound = state.tcp.meter.received.is_bound();
-    let most = if bound { most.min(1) } else { most };
-    let received = plain(state.sockets().receive(this, most))?;
     let meter = state.tcp.meter.clone();
+    // Where there is a bound, each by itself: what is refused takes none with it that isn't.
+    let bound = meter.received.is_bound() || meter.is_slow();
+    let most = if bound { most.min(1) } else { most };
+    if most > 0 && !meter.received.has_bandwidth(None) {
+        // The system keeps them, as far as it has room.
+        return Ok(Ok(Vec::new()));
+    }
+    let received = datagrams::receive(state, this, most)?;
     for datagram in received.iter().flatten() {
         let bytes = datagram.data.len() as u64;
         let from = SocketAddr::from(datagram.remote_address);
@@ -124,7 +164,7 @@ fn receive(
             meter.received.refused(Some(&Target::UdpReceive(from)));
             return Ok(Err(ErrorCode::AccessDenied));
         }
-        meter.received.gone(bytes);
+        meter.received.went(bytes);
         if let Some(account) = state.account_with(from) {
             account.datagram_received(bytes);
         }
@@ -138,9 +178,10 @@ fn send(
     mut datagrams: Vec<OutgoingDatagram>,
 ) -> wasmtime::Result<Result<u64, ErrorCode>> {
     let meter = state.tcp.meter.clone();
-    if !meter.sent.is_bound() && !state.network.keeps_accounts() {
-        return plain(state.sockets().send(this, datagrams));
+    if !meter.sent.is_bound() && !meter.is_slow() && !state.network.keeps_accounts() {
+        return datagrams::send(state, this, datagrams);
     }
+    datagrams::use_permit(state, &this, datagrams.len())?;
     let connected = state.tcp.peers.connected.get(&this.rep()).copied();
     let facts: Vec<_> = datagrams
         .iter()
@@ -163,10 +204,18 @@ fn send(
         return Ok(Err(ErrorCode::AccessDenied));
     }
     datagrams.truncate(fitting);
-    let sent = plain(state.sockets().send(this, datagrams))?;
+    if meter.is_slow() {
+        let sizes = facts.iter().map(|(bytes, _)| *bytes);
+        let now = meter.sent.datagrams_at_once(sizes.take(fitting));
+        if now == 0 && fitting > 0 {
+            return Ok(Ok(0));
+        }
+        datagrams.truncate(now);
+    }
+    let sent = datagrams::send(state, this, datagrams)?;
     let count = sent.map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX));
     for (bytes, to) in facts.into_iter().take(count) {
-        meter.sent.gone(bytes);
+        meter.sent.went(bytes);
         if let Some(account) = to.and_then(|to| state.account_with(to)) {
             account.datagram_sent(bytes);
         }
@@ -289,7 +338,18 @@ mod tests {
             .await
             .unwrap()
             .unwrap_err();
-        assert_eq!(reached(&events).len(), 2, "and again after there was room");
+        // And again after there was room, which is counted.
+        drop(store);
+        assert_eq!(reached(&events).len(), 1);
+        let limit = What::Limit {
+            limit: Limit::Sockets,
+            target: None,
+        };
+        let again = What::Repeated {
+            what: Box::new(limit),
+            count: 1,
+        };
+        assert!(events.lock().unwrap().contains(&again), "{events:?}");
     }
 
     #[tokio::test]
@@ -302,7 +362,7 @@ mod tests {
             let to = (!connected).then_some(address);
             let mut attempt = |sizes: &[usize]| {
                 let this = || Resource::new_borrow(outgoing.rep());
-                plain(state.sockets().check_send(this())).unwrap().unwrap();
+                datagrams::check_send(state, this()).unwrap().unwrap();
                 let datagrams = sizes.iter().map(|size| datagram(*size, to)).collect();
                 send(state, this(), datagrams).unwrap()
             };
@@ -368,5 +428,104 @@ mod tests {
             assert_eq!(total.received, received as u64);
             assert_eq!(events.lock().unwrap().last(), Some(&What::Ended));
         }
+    }
+
+    async fn wait(state: &mut State, pollable: Resource<wasmtime_wasi::p2::DynPollable>) {
+        use wasmtime_wasi::p2::bindings::io::poll::HostPollable as _;
+        let this = Resource::new_borrow(pollable.rep());
+        state.table.block(this).await.unwrap();
+        state.table.drop(pollable).unwrap();
+    }
+
+    const RATE: usize = 100_000;
+    const DATAGRAM: usize = 1000;
+
+    /// Assert that no more bytes than the bandwidth allows went one way since `start`.
+    #[track_caller]
+    fn assert_within_bandwidth(bytes: usize, start: std::time::Instant) {
+        let burst = RATE / 10 + DATAGRAM;
+        let most = RATE as f64 * start.elapsed().as_secs_f64() + burst as f64;
+        assert!(bytes as f64 <= most, "{bytes} bytes, {most} at most");
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_has_a_bandwidth() {
+        let start = std::time::Instant::now();
+        let (mut store, events) = store(&Limits::default().bandwidth(Some(RATE as u64)));
+        let state = store.data_mut();
+        let (socket, address) = peer();
+        let (_, (_, outgoing)) = bound(state, None).await;
+        let this = || Resource::new_borrow(outgoing.rep());
+        let piece = |count| vec![datagram(DATAGRAM, Some(address)); count];
+        // Without a permit it is a trap, as it is with more than that.
+        send(state, this(), piece(1)).unwrap_err();
+        assert_eq!(send(state, this(), Vec::new()).unwrap(), Ok(0));
+        let permit = datagrams::check_send(state, this()).unwrap().unwrap();
+        let count = usize::try_from(permit).unwrap();
+        send(state, this(), piece(count + 1)).unwrap_err();
+
+        let (mut sent, mut waited) = (0, 0);
+        while sent < RATE / 3 {
+            let permit = datagrams::check_send(state, this()).unwrap().unwrap();
+            if permit == 0 {
+                waited += 1;
+                let pollable = datagrams::subscribe_to_outgoing(state, this()).unwrap();
+                wait(state, pollable).await;
+                continue;
+            }
+            let count = usize::try_from(permit).unwrap();
+            let done = send(state, this(), piece(count)).unwrap().unwrap();
+            sent += usize::try_from(done).unwrap() * DATAGRAM;
+            assert_within_bandwidth(sent, start);
+        }
+        assert!(waited > 0, "it was ready all the time");
+        assert_eq!(reached(&events), [(Limit::Bandwidth, None)]);
+        // None of it was dropped on the way out.
+        for _ in 0..sent / DATAGRAM {
+            assert_eq!(socket.recv(&mut [0; 2 * DATAGRAM]).unwrap(), DATAGRAM);
+        }
+        datagrams::drop_outgoing(state, outgoing.rep())
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_datagram_may_be_larger_than_what_may_go_at_once() {
+        let (mut store, _) = store(&Limits::default().bandwidth(Some(1000)));
+        let state = store.data_mut();
+        let (socket, address) = peer();
+        let (_, (_, outgoing)) = bound(state, Some(address)).await;
+        let this = || Resource::new_borrow(outgoing.rep());
+        datagrams::check_send(state, this()).unwrap().unwrap();
+        let two = vec![datagram(150, None); 2];
+        assert_eq!(send(state, this(), two).unwrap(), Ok(1));
+        assert_eq!(socket.recv(&mut [0; 1000]).unwrap(), 150);
+        assert_eq!(datagrams::check_send(state, this()).unwrap(), Ok(0));
+    }
+
+    #[tokio::test]
+    async fn what_is_received_has_a_bandwidth() {
+        let start = std::time::Instant::now();
+        let (mut store, events) = store(&Limits::default().bandwidth(Some(RATE as u64)));
+        let state = store.data_mut();
+        let (socket, _) = peer();
+        let (ours, (incoming, _outgoing)) = bound(state, None).await;
+        // The system has room for some hundred KiB.
+        for _ in 0..RATE / 3 / DATAGRAM {
+            socket.send_to(&[7; DATAGRAM], ours).unwrap();
+        }
+        let this = || Resource::new_borrow(incoming.rep());
+        let mut got = 0;
+        while got < RATE / 3 / DATAGRAM * DATAGRAM {
+            let datagrams = receive(state, this(), 16).unwrap().unwrap();
+            if datagrams.is_empty() {
+                let pollable = datagrams::subscribe_to_incoming(state, this()).unwrap();
+                wait(state, pollable).await;
+            }
+            got += datagrams.iter().map(|it| it.data.len()).sum::<usize>();
+            assert_within_bandwidth(got, start);
+        }
+        assert_eq!(reached(&events), [(Limit::Bandwidth, None)]);
+        datagrams::drop_incoming(state, incoming.rep()).unwrap();
     }
 }

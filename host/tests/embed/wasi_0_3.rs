@@ -6,7 +6,7 @@ use sockbox::limits::Limit;
 use sockbox::policy::Target;
 use sockbox::{
     AuditEvent, CloseReason, Error, Event, InstanceBuilder, Limits, NetworkError, Policy, Request,
-    Sandbox, ServeOptions, Wasi,
+    Sandbox, ServeOptions, Wasi, What,
 };
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -191,7 +191,11 @@ async fn sockets_are_counted_and_one_too_many_is_refused() {
     handle.stop(Duration::ZERO);
     assert_eq!(server.finish().await.unwrap().sockets, 0);
 
-    serve(4).await.unwrap();
+    // As many connections as there are sockets left, and one at least.
+    assert_eq!(serve(1).await.unwrap().max_connections(), 3);
+    assert_eq!(serve(3).await.unwrap().max_connections(), 1);
+    let error = serve(4).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, Error::InvalidOptions { .. }), "{error:?}");
     let error = serve(5).await.map(|_| ()).unwrap_err();
     assert!(
         matches!(&error, Error::ListenFailed { reason, .. } if *reason == NetworkError::NoSocketsLeft),
@@ -206,5 +210,99 @@ async fn there_is_no_client() {
         let error = instance.fetch(Request::get("http://127.0.0.1/")).await;
         let error = error.map(|_| ()).unwrap_err();
         assert!(matches!(error, Error::InvalidOptions { .. }), "{error:?}");
+    }
+}
+
+/// What becomes of a server with these limits, and whether it is refused.
+async fn outcome(limits: &Limits) -> Result<(), Error> {
+    let policy = Policy::new().allow_listen(loopback());
+    let builder = instance().limits(limits.clone()).policy(policy);
+    let options = ServeOptions::new().listen(loopback());
+    let mut server = builder.build().await?.serve(options).await?;
+    let client = TcpStream::connect(server.addresses()[0]).unwrap();
+    server.next().await?;
+    drop(client);
+    server.next().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_limit_is_held_or_refused() {
+    for limit in Limit::all() {
+        let mut limits = Limits::default();
+        if !limit.holds_on(Wasi::V0_3) {
+            assert!(limit.holds_on(Wasi::V0_2));
+            limits.set(limit, "100").unwrap();
+            let error = instance().limits(limits.clone()).build().await;
+            let error = error.map(|_| ()).unwrap_err();
+            assert!(matches!(error, Error::InvalidOptions { .. }), "{error:?}");
+            let message = error.to_string();
+            assert!(message.contains(limit.key()), "{message}");
+            // None at all is none.
+            limits.set(limit, "none").unwrap();
+            instance().limits(limits).build().await.unwrap();
+            continue;
+        }
+        // It is held to what is far too little, or there is nothing to be held: it looks no name up.
+        let too_little = match limit {
+            Limit::Memory
+            | Limit::TableElements
+            | Limit::Instances
+            | Limit::CpuTime
+            | Limit::WallTime
+            | Limit::Sockets
+            | Limit::Handles
+            | Limit::Resources
+            | Limit::HostcallBytes => true,
+            Limit::Lookups | Limit::LookupsAtOnce | Limit::LookupTimeout => false,
+            other => panic!("is {other:?} held on WASI 0.3, or refused?"),
+        };
+        limits.set(limit, "0").unwrap();
+        let outcome = outcome(&limits).await;
+        assert_eq!(outcome.is_err(), too_little, "{limit:?}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn whom_it_may_not_accept_it_does_not_see() {
+    let policy = Policy::new()
+        .allow_listen(loopback())
+        .deny(sockbox::policy::Deny::Accept {
+            from: "127.0.0.2/32".parse().unwrap(),
+        });
+    let started = instance().policy(policy).build().await.unwrap();
+    let options = ServeOptions::new().listen(loopback());
+    let mut server = started.serve(options).await.unwrap();
+    let address = server.addresses()[0];
+    let from = |ip: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        let local = std::net::SocketAddr::new(ip.parse().unwrap(), 0);
+        socket.bind(local).unwrap();
+        socket.connect(address)
+    };
+    let _denied = from("127.0.0.2").await;
+    let allowed = from("127.0.0.3").await.unwrap();
+    let Some(Event::Opened(opened)) = server.next().await.unwrap() else {
+        panic!("not opened");
+    };
+    assert_eq!(opened.remote, allowed.local_addr().unwrap());
+}
+
+#[tokio::test]
+async fn a_record_says_that_bytes_are_not_counted() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = told.clone();
+    let started = instance()
+        .policy(Policy::new().allow_listen(loopback()))
+        .audit(move |event: &AuditEvent| sink.lock().unwrap().push(event.what.clone()));
+    let options = ServeOptions::new().listen(loopback());
+    let server = started.build().await.unwrap().serve(options).await.unwrap();
+    server.handle().stop(Duration::ZERO);
+    server.finish().await.unwrap();
+    let ends = |told: &[What]| told.ends_with(&[What::NotCounted, What::Ended]);
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while !ends(&told.lock().unwrap()) {
+        assert!(std::time::Instant::now() < deadline, "{told:?}");
+        tokio::task::yield_now().await;
     }
 }

@@ -1,5 +1,6 @@
 //! The `sockbox` command: what was typed, handed to the library, and what came of it.
 
+mod apart;
 mod args;
 mod cache;
 mod compile;

@@ -3,7 +3,7 @@
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::stderr;
-use sockbox::audit::JsonLines;
+use sockbox::audit::{JsonLines, MAX_RECORD_BYTES};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -61,19 +61,24 @@ pub struct Record {
 }
 
 impl Record {
-    /// Begin to write to a file, behind what is in it; `-` is standard output.
-    pub fn open(file: Option<&PathBuf>) -> Result<Option<Record>, Failure> {
+    /// Begin to write to a file, behind what is in it, and no more than so many bytes; `-` is standard
+    /// output.
+    pub fn open(file: Option<&PathBuf>, max_bytes: Option<u64>) -> Result<Option<Record>, Failure> {
         let Some(name) = file else {
             return Ok(None);
         };
+        let max_bytes = max_bytes.unwrap_or(MAX_RECORD_BYTES);
         let lines = if name == Path::new("-") {
-            JsonLines::new(Output::stdout()?.writer()?).map_err(Failure::system)?
+            let writer = Output::stdout()?.writer()?;
+            JsonLines::with_max_bytes(writer, max_bytes).map_err(Failure::system)?
         } else if is_pipe(name) {
             // Opening a pipe waits for its reader. The run doesn't.
-            JsonLines::new(OpenedLater::new(name)).map_err(Failure::system)?
+            let writer = OpenedLater::new(name);
+            JsonLines::with_max_bytes(writer, max_bytes).map_err(Failure::system)?
         } else {
             let failed = |source| Failure::output(format!("the audit {}", name.display()), source);
-            JsonLines::new(open(name).map_err(failed)?).map_err(Failure::system)?
+            let file = open(name).map_err(failed)?;
+            JsonLines::with_max_bytes(file, max_bytes).map_err(Failure::system)?
         };
         Ok(Some(Record {
             name: name.clone(),
@@ -93,6 +98,11 @@ impl Record {
         if let Some(error) = written.error {
             stderr::line(format_args!(
                 "sockbox: could not write the audit {name}: {error}"
+            ));
+        }
+        if written.full {
+            stderr::line(format_args!(
+                "sockbox: the audit {name} has as many bytes as it may have (--audit-max)"
             ));
         }
         if written.lost > 0 {

@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::runtime::block_on;
 use crate::watch::Watch;
 use crate::watchdog::{self, Ends, Signals};
-use crate::{cache, output, source, stderr};
+use crate::{apart, cache, output, source, stderr};
 use sockbox::policy::{LocalNetworks, Needed};
 use sockbox::{Command, Error, Policy, Program, Sandbox, StdioWriter};
 use std::io::{self, ErrorKind};
@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub fn run(args: Run) -> Result<i32, Failure> {
     let signals = watchdog::start(Ends::AtTheFirst).map_err(Failure::system)?;
     let mut profile = args.profile()?;
+    apart::from_component(args.common.audit.as_ref(), &profile.dirs)?;
     if args.dry_run {
         let denials = profile.policy.denials().iter().cloned();
         profile.policy = denials.fold(Policy::everything(), Policy::deny);
@@ -65,7 +66,7 @@ pub fn run(args: Run) -> Result<i32, Failure> {
     if args.prompt {
         command = command.decider(Prompt::open()?);
     }
-    let record = Record::open(args.common.audit.as_ref())?;
+    let record = Record::open(args.common.audit.as_ref(), args.common.audit_max)?;
     let needed = args.dry_run.then(|| {
         let mut needed = Needed::new();
         needed.set_local_networks(LocalNetworks::current());
@@ -155,7 +156,7 @@ fn is_deadly(error: &io::Error) -> bool {
 
 /// Tell what a dry run took.
 fn tell(needed: &Needed) {
-    if needed.is_empty() {
+    if needed.is_empty() && needed.omitted() == 0 {
         stderr::line(format_args!("sockbox: it needed nothing of the network"));
         return;
     }
@@ -166,5 +167,12 @@ fn tell(needed: &Needed) {
     stderr::line(format_args!("sockbox: or, as a policy file:"));
     for line in needed.to_toml().lines() {
         stderr::line(format_args!("  {line}"));
+    }
+    if needed.omitted() > 0 {
+        let omitted = needed.omitted();
+        stderr::line(format_args!(
+            "sockbox: that isn't all: {omitted} times it did what is too much to be told one by one \
+             (grant ranges, such as 10.0.0.0/8)"
+        ));
     }
 }

@@ -3,7 +3,7 @@
 use crate::denials::Denials;
 use crate::stderr;
 use sockbox::audit::JsonLines;
-use sockbox::policy::Needed;
+use sockbox::policy::{Needed, Target};
 use sockbox::{AuditEvent, AuditSink, InstanceBuilder, What};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,11 +42,25 @@ impl AuditSink for Watch {
         if let Some(denials) = &self.denials {
             denials.record(event);
         }
-        if let (Some(needed), What::Decision { target, verdict }) = (&self.needed, &event.what)
-            && verdict.is_allowed()
-        {
+        if let Some(needed) = &self.needed {
             let mut needed = needed.lock().unwrap_or_else(PoisonError::into_inner);
-            needed.note(target, verdict.name());
+            match &event.what {
+                What::Decision { target, verdict } if verdict.is_allowed() => {
+                    needed.note(target, verdict.name());
+                }
+                // Of what was received nothing is needed, and who accepts needs nothing for each.
+                What::Omitted { like, count } => match &**like {
+                    What::Decision {
+                        target: Target::Accept(_) | Target::UdpReceive(_),
+                        ..
+                    } => {}
+                    What::Decision { verdict, .. } if verdict.is_allowed() => {
+                        needed.note_omitted(*count);
+                    }
+                    _ => {}
+                },
+                _ => {}
+            }
         }
     }
 }

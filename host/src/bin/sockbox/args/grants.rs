@@ -1,5 +1,6 @@
 //! What is granted, limited and recorded: the options that several subcommands have.
 
+use super::values::size;
 use crate::exit::Failure;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
@@ -86,10 +87,15 @@ pub struct Common {
     #[arg(long, value_name = "NAME", requires = "policy", help_heading = GRANTS)]
     pub profile: Option<String>,
 
-    /// Add a line of JSON to FILE for each decision and each limit that is reached, and at the end totals
-    /// of each target; `-` is standard output
+    /// Add a line of JSON to FILE for each decision and each limit that is reached, with a count for what
+    /// happens again within a minute, and at the end totals of each target. It must be where neither the
+    /// component nor a server's page is written; `-` is standard output (sockbox serve)
     #[arg(long, value_name = "FILE", help_heading = GRANTS)]
     pub audit: Option<PathBuf>,
+
+    /// Write no more than this to the audit; what would be more is counted [default: 1G]
+    #[arg(long, value_name = "BYTES", value_parser = size, requires = "audit", help_heading = GRANTS)]
+    pub audit_max: Option<u64>,
 
     #[command(flatten)]
     pub limits: LimitArgs,

@@ -26,6 +26,7 @@ mod upload;
 mod variables;
 mod write_out;
 
+use crate::apart;
 use crate::args::Fetch;
 use crate::exit::Failure;
 use crate::record::Record;
@@ -45,7 +46,8 @@ use transfer::Transfer;
 /// Gives the exit code, where what has failed was told already.
 pub fn run(args: Fetch) -> Result<i32, Failure> {
     let mut signals = watchdog::start(Ends::AtTheFirst).map_err(Failure::system)?;
-    let record = Record::open(args.common.audit.as_ref())?;
+    apart::from_pages(args.common.audit.as_ref())?;
+    let record = Record::open(args.common.audit.as_ref(), args.common.audit_max)?;
     let watch = Watch {
         verbose: args.verbose,
         record: record.as_ref().map(Record::sink),

@@ -35,7 +35,7 @@ pub fn run(args: Serve) -> Result<(), Failure> {
     // First of all: these are files that nothing else in the process may have touched.
     let listeners = activation::listeners().map_err(|reason| Error::InvalidOptions { reason })?;
     files::raise_limit();
-    let record = Record::open(args.common.audit.as_ref())?;
+    let record = Record::open(args.common.audit.as_ref(), args.common.audit_max)?;
     let watch = Watch {
         verbose: args.verbose,
         record: record.as_ref().map(Record::sink),

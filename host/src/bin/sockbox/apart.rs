@@ -1,0 +1,233 @@
+//! Whether the audit record is apart from what others write: the component that it is about, and the server
+//! whose page goes to standard output.
+
+use crate::exit::Failure;
+use sockbox::profile::Dir;
+use std::fs::{self, File, Metadata};
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+/// A standard stream that is not ours alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Input,
+    Output,
+    Error,
+}
+
+impl Stream {
+    const ALL: [Stream; 3] = [Stream::Input, Stream::Output, Stream::Error];
+
+    fn name(self) -> &'static str {
+        match self {
+            Stream::Input => "standard input",
+            Stream::Output => "standard output",
+            Stream::Error => "standard error",
+        }
+    }
+
+    fn is_terminal(self) -> bool {
+        match self {
+            Stream::Input => io::stdin().is_terminal(),
+            Stream::Output => io::stdout().is_terminal(),
+            Stream::Error => io::stderr().is_terminal(),
+        }
+    }
+
+    /// What the system knows of it.
+    #[cfg(unix)]
+    fn metadata(self) -> io::Result<Metadata> {
+        use std::os::fd::AsFd;
+
+        let file = match self {
+            Stream::Input => io::stdin().as_fd().try_clone_to_owned(),
+            Stream::Output => io::stdout().as_fd().try_clone_to_owned(),
+            Stream::Error => io::stderr().as_fd().try_clone_to_owned(),
+        };
+        File::from(file?).metadata()
+    }
+}
+
+/// Refuse a record that the component could read as its input, or write to: through a standard stream, all of
+/// which it has, or through a directory in which it may change files.
+pub fn from_component(audit: Option<&PathBuf>, dirs: &[Dir]) -> Result<(), Failure> {
+    let Some(audit) = audit else {
+        return Ok(());
+    };
+    if audit == Path::new("-") {
+        return Err(shared(audit, Stream::Output, "the component"));
+    }
+    if let Some(stream) = Stream::ALL.into_iter().find(|it| is_same(audit, *it)) {
+        return Err(shared(audit, stream, "the component"));
+    }
+    let writable = dirs.iter().filter(|dir| !dir.read_only);
+    match writable.into_iter().find(|dir| is_within(audit, dir)) {
+        Some(dir) => Err(refused(
+            audit,
+            &format!(
+                "the component may change it through --dir {} (name a file that is outside, or add \
+                 :ro to the directory)",
+                dir.host.display()
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Refuse a record that goes where pages go.
+pub fn from_pages(audit: Option<&PathBuf>) -> Result<(), Failure> {
+    match audit {
+        Some(audit) if audit == Path::new("-") || is_same(audit, Stream::Output) => {
+            Err(shared(audit, Stream::Output, "the server's page"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn shared(audit: &Path, stream: Stream, other: &str) -> Failure {
+    let name = stream.name();
+    let problem = format!("it is {name}, which {other} has too (name a file: --audit FILE)");
+    refused(audit, &problem)
+}
+
+fn refused(audit: &Path, problem: &str) -> Failure {
+    Failure::Usage {
+        problem: format!("cannot write the audit to {}: {problem}", audit.display()),
+    }
+}
+
+/// Whether a path leads to what a standard stream is.
+#[cfg(unix)]
+fn is_same(path: &Path, stream: Stream) -> bool {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+    // What isn't there is nothing yet, and a stream that is closed is nothing any more.
+    let (Ok(file), Ok(stream_is)) = (fs::metadata(path), stream.metadata()) else {
+        return false;
+    };
+    if !file.file_type().is_char_device() {
+        return id(&file) == id(&stream_is);
+    }
+    // Terminals have several names, and `/dev/tty` is any. Of `/dev/null` and its kind nothing can be read.
+    let is_null = fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == file.rdev());
+    let is_tty = fs::metadata("/dev/tty").is_ok_and(|tty| tty.rdev() == file.rdev());
+    !is_null && stream.is_terminal() && (is_tty || file.rdev() == stream_is.rdev())
+}
+
+#[cfg(not(unix))]
+fn is_same(_: &Path, _: Stream) -> bool {
+    false
+}
+
+/// What tells files apart, whatever their names are.
+#[cfg(unix)]
+fn id(file: &Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((file.dev(), file.ino()))
+}
+
+#[cfg(not(unix))]
+fn id(_: &Metadata) -> Option<(u64, u64)> {
+    None
+}
+
+/// Whether a file has other names, which may be anywhere.
+#[cfg(unix)]
+fn has_other_names(file: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.is_file() && file.nlink() > 1
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &Metadata) -> bool {
+    false
+}
+
+/// Whether a file, which need not be there yet, can be reached, or replaced, through a directory.
+fn is_within(file: &Path, dir: &Dir) -> bool {
+    if fs::metadata(file).is_ok_and(|file| has_other_names(&file)) {
+        return true;
+    }
+    let dir_path = fs::canonicalize(&dir.host).unwrap_or_else(|_| dir.host.clone());
+    let dir_id = fs::metadata(&dir.host).ok().and_then(|dir| id(&dir));
+    // Where the name is, which may be that of a link, and where it leads to.
+    let parent = match file.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let places = [fs::canonicalize(parent), fs::canonicalize(file)];
+    places.iter().flatten().any(|place| {
+        place.ancestors().any(|above| {
+            above == dir_path
+                || dir_id.is_some() && fs::metadata(above).is_ok_and(|above| id(&above) == dir_id)
+        })
+    })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn dir(host: &Path, read_only: bool) -> Dir {
+        let mut dir: Dir = host.to_str().unwrap().parse().unwrap();
+        dir.read_only = read_only;
+        dir
+    }
+
+    #[test]
+    fn a_record_that_the_component_could_change_through_a_directory_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inside, outside) = (folder.path().join("in"), folder.path().join("out"));
+        fs::create_dir_all(inside.join("deep")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        let new = |place: &Path, name: &str| {
+            fs::write(place.join(name), "").unwrap();
+            place.join(name)
+        };
+        symlink(outside.join("audit"), inside.join("link-out")).unwrap();
+        symlink(inside.join("deep"), outside.join("link-in")).unwrap();
+        let linked = new(&outside, "linked");
+        fs::hard_link(&linked, inside.join("other-name")).unwrap();
+        for (audit, refused) in [
+            (new(&inside, "audit"), true),
+            (inside.join("not-there-yet"), true),
+            (new(&inside.join("deep"), "audit"), true),
+            (inside.join("deep/../../in/audit"), true),
+            (inside.join("link-out"), true),
+            (outside.join("link-in/audit"), true),
+            (linked, true),
+            (new(&outside, "audit"), false),
+            (outside.join("not-there-yet"), false),
+            (inside.join("../out/audit"), false),
+        ] {
+            let checked = from_component(Some(&audit), &[dir(&inside, false)]);
+            assert_eq!(checked.is_err(), refused, "{audit:?}");
+            if let Err(failure) = checked {
+                assert_eq!(failure.code(), 2);
+                let message = failure.message(false).unwrap();
+                assert!(message.contains(":ro"), "{message}");
+            }
+            from_component(Some(&audit), &[dir(&inside, true)]).unwrap();
+            from_component(Some(&audit), &[]).unwrap();
+            from_pages(Some(&audit)).unwrap();
+        }
+    }
+
+    #[test]
+    fn standard_output_is_refused_by_all_its_names() {
+        for name in ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+            let name = PathBuf::from(name);
+            let is_null = fs::metadata(&name)
+                .and_then(|file| Ok(id(&file) == id(&fs::metadata("/dev/null")?)))
+                .unwrap_or(false);
+            let expected = !is_null;
+            assert_eq!(from_pages(Some(&name)).is_err(), expected, "{name:?}");
+            let checked = from_component(Some(&name), &[]);
+            assert_eq!(checked.is_err(), expected, "{name:?}");
+        }
+        let null = PathBuf::from("/dev/null");
+        from_component(Some(&null), &[]).unwrap();
+        from_component(None, &[]).unwrap();
+    }
+}
