@@ -46,6 +46,11 @@ pub(crate) fn wasm(wasi: Wasi) -> &'static [u8] {
     }
 }
 
+/// The component that [`load`] has compiled, for engines of another configuration.
+pub(crate) fn embedded_wasm(wasi: Wasi) -> &'static [u8] {
+    embedded(wasi).wasm
+}
+
 /// The file of the component with TLS.
 pub(crate) fn wasm_with_tls() -> &'static [u8] {
     V0_2.wasm

@@ -3,7 +3,7 @@
 //! An error's fields are data: they have what a server, a component or a file said, as it was said. Its
 //! text is for people: nothing in it can steer a terminal (`sockbox_printable`).
 
-use crate::limits::Limit;
+use crate::limits::{Limit, Unit};
 use crate::policy::{DenialReason, Name, RuleError, Target};
 use crate::tls::{CertificateProblem, TlsFailure};
 use sockbox_printable::{Line, Lines};
@@ -209,6 +209,37 @@ pub enum Error {
     Exhausted {
         /// Which one.
         limit: Limit,
+    },
+    /// A limit: a component takes more than one of them to be instantiated, so that it was not compiled,
+    /// or not started.
+    #[error("{}it takes at least {} to start, and may have {} (--{} bounds them)", In(file), Amount(*needs, *limit), Amount(*allowed, *limit), limit.key())]
+    NeedsTooMuch {
+        /// The component's file, where it came from one.
+        file: Option<PathBuf>,
+        /// Which one.
+        limit: Limit,
+        /// What it takes, at least, in the limit's unit.
+        needs: u64,
+        /// The bound.
+        allowed: u64,
+    },
+    /// Time: compiling a component took longer than
+    /// [`Limits::compile_time`](crate::limits::Limits::compile_time).
+    #[error("{}compiling it takes longer than the {limit:?} it may (--{} bounds it)", In(file), Limit::CompileTime.key())]
+    CompileTime {
+        /// The component's file, where it came from one.
+        file: Option<PathBuf>,
+        /// The bound.
+        limit: Duration,
+    },
+    /// A limit: compiling a component took more memory than
+    /// [`Limits::compile_memory`](crate::limits::Limits::compile_memory).
+    #[error("{}compiling it takes more than the {limit} bytes of memory it may have (--{} bounds them)", In(file), Limit::CompileMemory.key())]
+    CompileMemory {
+        /// The component's file, where it came from one.
+        file: Option<PathBuf>,
+        /// The bound, in bytes.
+        limit: u64,
     },
     /// A limit: the response is larger than allowed.
     #[error("the response has more than allowed: {limit}")]
@@ -525,6 +556,19 @@ impl fmt::Display for Received {
     }
 }
 
+/// A number in the unit of a limit.
+struct Amount(u64, Limit);
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Amount(number, limit) = self;
+        match limit.unit() {
+            Unit::Bytes => write!(f, "{number} bytes of {limit}"),
+            _ => write!(f, "{number} {limit}"),
+        }
+    }
+}
+
 struct In<'a>(&'a Option<PathBuf>);
 
 impl fmt::Display for In<'_> {
@@ -715,6 +759,23 @@ mod tests {
                     problem: "it is empty".to_owned(),
                 },
                 "a.wasm: it is empty",
+            ),
+            (
+                Error::NeedsTooMuch {
+                    file: Some("a.wasm".into()),
+                    limit: Limit::Memory,
+                    needs: 131_072,
+                    allowed: 65_536,
+                },
+                "a.wasm: it takes at least 131072 bytes of memory to start, and may have 65536 bytes \
+                 of memory (--max-memory bounds them)",
+            ),
+            (
+                Error::CompileTime {
+                    file: None,
+                    limit: Duration::from_secs(60),
+                },
+                "compiling it takes longer than the 60s it may (--max-compile-time bounds it)",
             ),
         ];
         for (error, expected) in table {

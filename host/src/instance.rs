@@ -10,6 +10,7 @@ use crate::limits::{Limit, Limits};
 use crate::network::{Network, Pins};
 use crate::policy::{AnsweredNames, Policy};
 use crate::profile::{Pin, Profile};
+use crate::reservation;
 use crate::sandbox::Sandbox;
 use crate::sink::StdioWriter;
 use crate::state::State;
@@ -243,7 +244,7 @@ impl InstanceBuilder {
         if wasi_version == Wasi::V0_3 {
             network.counts_no_bytes();
         }
-        let clock = Clock::start(&self.sandbox, &self.grants.limits, network)?;
+        let clock = Clock::start(&self.sandbox, &self.grants.limits, network, None)?;
         let started = clock
             .time(self.sandbox.exports().instantiate(&mut store))
             .await?;
@@ -422,19 +423,24 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Start a run's time.
+    /// Start a run's time, which began when it was `started`, if that was earlier.
     pub(crate) fn start(
         sandbox: &Sandbox,
         limits: &Limits,
         network: Arc<Network>,
+        started: Option<std::time::Instant>,
     ) -> Result<Clock> {
+        let started = started.map_or_else(Instant::now, Instant::from_std);
         let ticker = sandbox.ticker().handle().map_err(|error| {
-            Error::internal(format_args!("the system has no thread to give: {error}"))
+            Error::internal(format_args!(
+                "the system has no thread to give: {error}{}",
+                reservation::hint()
+            ))
         })?;
         // A time too long to be added up is no bound.
         let deadline = limits
             .wall_time
-            .and_then(|time| Some((Instant::now().checked_add(time)?, time)));
+            .and_then(|time| Some((started.checked_add(time)?, time)));
         Ok(Clock {
             ticker,
             deadline,
@@ -488,6 +494,10 @@ pub(crate) fn failure(store: &Store<State>, error: wasmtime::Error) -> Error {
         return Error::Exhausted { limit };
     }
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace);
+    let is_its_own = backtrace.is_some() || error.is::<Trap>() || error.is::<I32Exit>();
+    if !is_its_own || limiter.memory_lacking() {
+        return lacking(&error, limiter.memory_lacking());
+    }
     let reason = match (
         error.downcast_ref::<Trap>(),
         error.downcast_ref::<I32Exit>(),
@@ -522,6 +532,16 @@ fn backtrace(trace: &WasmBacktrace) -> String {
         "error while executing at wasm backtrace:{}",
         frames.collect::<String>()
     )
+}
+
+/// What it means that a component could not be started or called, or had to go on without memory that it was
+/// granted: the machine has not got what it takes.
+fn lacking(error: &wasmtime::Error, memory: bool) -> Error {
+    let hint = reservation::hint();
+    Error::internal(match memory {
+        true => format!("the system had no more memory for the component{hint}"),
+        false => format!("the component can't be started or called: {error:#}{hint}"),
+    })
 }
 
 fn trap_reason(trap: Trap) -> String {

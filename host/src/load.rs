@@ -1,13 +1,18 @@
 //! From a file's bytes to a component that can be linked, with a plain word for each way to fail.
 
 use crate::cache::{Cache, CacheUse};
+use crate::compiler::{self, Bounds, CompileError, Compiler, Job, Task};
+use crate::cost::{self, Cost, Problem, TooMuch};
 use crate::error::{Error, Result};
 use crate::inspect;
+use crate::limits::Limits;
+use crate::reservation::Reservation;
 use crate::state::State;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Instant;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Precompiled};
@@ -15,6 +20,9 @@ use wasmtime::{Engine, Precompiled};
 /// The largest file that is taken as a component, in bytes. A toolchain that puts a whole language
 /// into each makes some tens of MiB.
 const MAX_BYTES: u64 = 256 << 20;
+/// The largest text that is taken as a component, in bytes. Reading it takes some thirty times as much memory,
+/// and what is written by hand or by a test has some KiB.
+const MAX_TEXT_BYTES: usize = 16 << 20;
 const TOO_LARGE: &str = "it is larger than the 256 MiB that a component may have";
 /// How many missing imports a message names.
 const MAX_NAMED: usize = 10;
@@ -65,37 +73,155 @@ pub(crate) fn not_runnable(file: Option<&Path>, problem: String) -> Error {
     }
 }
 
-/// Compile a component, binary or text, or find it compiled in the cache, and link what it imports.
-///
-/// `file` is where it came from, for messages.
-pub(crate) fn load(
-    engine: &Engine,
-    linker: &Linker<State>,
-    cache: Option<&Cache>,
-    bytes: &[u8],
-    file: Option<&Path>,
-) -> Result<(InstancePre<State>, CacheUse)> {
-    let problem = |problem| not_runnable(file, problem);
-    let binary = to_binary(bytes, file).map_err(problem)?;
-    let compile = || Component::from_binary(engine, &binary);
-    let (component, cache) = match cache {
-        Some(cache) => cache.component(engine, &binary, compile),
-        None => compile().map(|component| (component, CacheUse::Off)),
-    }
-    .map_err(|error| {
-        // What it lacks says more than what its types are made of, which is newer than WASI 0.2.
-        problem(inspect::lacks(&binary).unwrap_or_else(|| cant_be_compiled(&error)))
-    })?;
-    Ok((link(engine, linker, &component).map_err(problem)?, cache))
+/// What components are loaded with.
+pub(crate) struct Loader<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) linker: &'a Linker<State>,
+    pub(crate) cache: Option<&'a Cache>,
+    pub(crate) compiler: Option<&'a Compiler>,
+    pub(crate) limits: &'a Limits,
+    pub(crate) concurrency: bool,
+    pub(crate) reservation: Reservation,
+    /// Whether anybody still waits for what is loaded.
+    pub(crate) wanted: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// Compile a component to what [`load_precompiled`] takes.
-pub(crate) fn precompile(engine: &Engine, bytes: &[u8], file: Option<&Path>) -> Result<Vec<u8>> {
-    let problem = |problem| not_runnable(file, problem);
-    let binary = to_binary(bytes, file).map_err(problem)?;
-    engine
-        .precompile_component(&binary)
-        .map_err(|error| problem(cant_be_compiled(&error)))
+/// A component that can be started.
+pub(crate) struct Loaded {
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) cost: Cost,
+    pub(crate) cache: CacheUse,
+}
+
+impl Loader<'_> {
+    /// Compile a component, binary or text, or find it compiled in the cache, and link what it imports.
+    ///
+    /// What instantiating it takes is counted first, whether or not it has to be compiled. `file` is where it came
+    /// from, for messages.
+    pub(crate) fn load(&self, bytes: &[u8], file: Option<&Path>) -> Result<Loaded> {
+        let started = Instant::now();
+        let problem = |problem| not_runnable(file, problem);
+        let binary = to_binary(bytes, file).map_err(problem)?;
+        let cost = self.cost(&binary, file, started)?;
+        let compile = || self.compile(&binary, file, started);
+        let (component, cache) = match self.cache {
+            Some(cache) => cache.component(self.engine, &binary, compile)?,
+            None => (compile()?, CacheUse::Off),
+        };
+        let pre = link(self.engine, self.linker, &component).map_err(problem)?;
+        Ok(Loaded { pre, cost, cache })
+    }
+
+    /// Compile a component to what [`load_precompiled`] takes.
+    pub(crate) fn precompile(&self, bytes: &[u8], file: Option<&Path>) -> Result<Vec<u8>> {
+        let started = Instant::now();
+        let binary = to_binary(bytes, file).map_err(|problem| not_runnable(file, problem))?;
+        self.cost(&binary, file, started)?;
+        match self.compiler {
+            Some(compiler) => self.apart(compiler, Task::Compile, &binary, file, started),
+            None => compiler::compile(self.engine, &binary)
+                .map_err(|problem| not_runnable(file, problem)),
+        }
+    }
+
+    /// Count what instantiating it takes, and refuse what is too much.
+    fn cost(&self, binary: &[u8], file: Option<&Path>, started: Instant) -> Result<Cost> {
+        cost::of(binary, self.limits).map_err(|problem| match problem {
+            Problem::TooMuch(too_much) => too_much.error(file),
+            Problem::Invalid(reason) => {
+                let explained = match self.compiler {
+                    Some(compiler) => self
+                        .apart(compiler, Task::Explain, binary, file, started)
+                        .err()
+                        .unwrap_or_else(|| not_runnable(file, String::new())),
+                    None => not_runnable(file, compiler::explain(binary)),
+                };
+                match explained {
+                    Error::NotRunnable { problem, .. } if problem.is_empty() => {
+                        not_runnable(file, format!("it can't be compiled: {reason}"))
+                    }
+                    explained => explained,
+                }
+            }
+        })
+    }
+
+    #[allow(unsafe_code, reason = "native code is loaded")]
+    fn compile(&self, binary: &[u8], file: Option<&Path>, started: Instant) -> Result<Component> {
+        let Some(compiler) = self.compiler else {
+            let compiled = Component::from_binary(self.engine, binary);
+            return compiled.map_err(|error| {
+                let lacks = inspect::lacks(binary);
+                not_runnable(file, lacks.unwrap_or_else(|| cant_be_compiled(&error)))
+            });
+        };
+        let code = self.apart(compiler, Task::Compile, binary, file, started)?;
+        // SAFETY: whoever named the compiler answers for it, and it was heard through a pipe of our own.
+        let component = unsafe { Component::deserialize(self.engine, &code) };
+        component.map_err(|error| {
+            Error::internal(format_args!(
+                "what {} compiled can't be loaded: {error:#}",
+                compiler.program.display()
+            ))
+        })
+    }
+
+    /// Have a process of its own do it, within the limits.
+    fn apart(
+        &self,
+        compiler: &Compiler,
+        task: Task,
+        binary: &[u8],
+        file: Option<&Path>,
+        started: Instant,
+    ) -> Result<Vec<u8>> {
+        let Limits {
+            compile_time,
+            compile_memory,
+            wall_time,
+            ..
+        } = *self.limits;
+        let time = wall_time.map_or(compile_time, |wall_time| wall_time.min(compile_time));
+        let job = Job {
+            binary,
+            task,
+            concurrency: self.concurrency,
+            reservation: self.reservation,
+        };
+        let bounds = Bounds {
+            // A time too long to be added up is no bound.
+            deadline: started.checked_add(time),
+            memory: compile_memory,
+            wanted: self.wanted,
+        };
+        compiler.run(job, &bounds).map_err(|error| match error {
+            CompileError::Problem(problem) => not_runnable(file, problem),
+            CompileError::Deadline => match wall_time {
+                Some(limit) if limit <= compile_time => Error::WallTime { limit },
+                _ => Error::CompileTime {
+                    file: file.map(Path::to_owned),
+                    limit: compile_time,
+                },
+            },
+            CompileError::Memory => Error::CompileMemory {
+                file: file.map(Path::to_owned),
+                limit: compile_memory,
+            },
+            CompileError::Unwanted => Error::Abandoned,
+            CompileError::Failed(problem) => Error::internal(problem),
+        })
+    }
+}
+
+impl TooMuch {
+    pub(crate) fn error(self, file: Option<&Path>) -> Error {
+        Error::NeedsTooMuch {
+            file: file.map(Path::to_owned),
+            limit: self.limit,
+            needs: self.needs,
+            allowed: self.allowed,
+        }
+    }
 }
 
 /// Load what was compiled before, and link what it imports.
@@ -227,6 +353,13 @@ pub(crate) fn content<'a>(bytes: &'a [u8], file: Option<&Path>) -> Result<Conten
     let binary = if bytes.starts_with(MAGIC) {
         bytes.into()
     } else if named_as_text || begins_as_text() {
+        if bytes.len() > MAX_TEXT_BYTES {
+            return Err(format!(
+                "it is larger than the {} MiB that a component may have as text: make it binary \
+                 (wasm-tools parse)",
+                MAX_TEXT_BYTES >> 20
+            ));
+        }
         wat::parse_bytes(bytes)
             .map_err(|error| format!("it is not valid WebAssembly text: {error}"))?
     } else if bytes.starts_with(ELF) {
@@ -240,7 +373,7 @@ pub(crate) fn content<'a>(bytes: &'a [u8], file: Option<&Path>) -> Result<Conten
     }
 }
 
-fn cant_be_compiled(error: &wasmtime::Error) -> String {
+pub(crate) fn cant_be_compiled(error: &wasmtime::Error) -> String {
     format!("it can't be compiled: {}", first_line(error))
 }
 

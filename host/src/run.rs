@@ -1,12 +1,13 @@
 //! Running any command component.
 
 use crate::audit::AuditSink;
-use crate::cache::CacheUse;
+use crate::cache::{Cache, CacheUse};
+use crate::cost::Cost;
 use crate::decider::Decider;
 use crate::error::{Error, NetworkError, Result};
 use crate::exports::Wasi;
 use crate::instance::{Clock, Grants, failure};
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::load;
 use crate::policy::Policy;
 use crate::profile::{Dir, ListenAs, Profile};
@@ -17,10 +18,12 @@ use crate::tls::TlsConfig;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tokio::io::{AsyncRead, ReadBuf};
 use wasmtime::component::InstancePre;
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
@@ -54,23 +57,33 @@ use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 pub struct Program {
     sandbox: Sandbox,
     pre: CommandPre<State>,
+    /// What starting it takes; nothing is known of what was compiled before.
+    cost: Cost,
     cache: CacheUse,
 }
 
 impl Sandbox {
     /// Compile and link a command component, given as a WebAssembly binary or text.
     ///
+    /// What instantiating it takes is counted first, and a component that takes more than
+    /// [`SandboxBuilder::limits`](crate::SandboxBuilder::limits) allows is not compiled. Compiling takes a
+    /// second or so, and with a hostile component as long as
+    /// [`SandboxBuilder::compiler`](crate::SandboxBuilder::compiler) says: on the thread of an executor use
+    /// [`Sandbox::load_program`].
+    ///
     /// # Errors
-    /// [`Error::NotRunnable`]: it isn't a component, or not one that can be run here.
+    /// - [`Error::NotRunnable`]: it isn't a component, or not one that can be run here.
+    /// - [`Error::NeedsTooMuch`], [`Error::CompileTime`], [`Error::CompileMemory`], [`Error::WallTime`]: it
+    ///   takes more than the sandbox's limits allow.
+    /// - [`Error::Internal`]: the program that compiles can't be run.
     pub fn program(&self, bytes: impl AsRef<[u8]>) -> Result<Program> {
-        self.load_program(bytes.as_ref(), None)
+        self.compile_program(bytes.as_ref(), None, &|| true)
     }
 
     /// Compile and link the command component in a file, a WebAssembly binary or text.
     ///
     /// # Errors
-    /// - [`Error::Read`]: the file can't be read.
-    /// - [`Error::NotRunnable`]: it isn't a component, or not one that can be run here.
+    /// [`Error::Read`]: the file can't be read; and those of [`Sandbox::program`].
     pub fn program_file(&self, file: impl AsRef<Path>) -> Result<Program> {
         let file = file.as_ref();
         self.program_named(file, load::read(file)?)
@@ -80,13 +93,47 @@ impl Sandbox {
     /// a file, or `standard input`.
     ///
     /// # Errors
-    /// [`Error::NotRunnable`]: it isn't a component, or not one that can be run here.
+    /// Those of [`Sandbox::program`].
     pub fn program_named(
         &self,
         name: impl AsRef<Path>,
         bytes: impl AsRef<[u8]>,
     ) -> Result<Program> {
-        self.load_program(bytes.as_ref(), Some(name.as_ref()))
+        self.compile_program(bytes.as_ref(), Some(name.as_ref()), &|| true)
+    }
+
+    /// Compile and link a command component as [`Sandbox::program_named`] does, on a thread of the tokio
+    /// runtime's that may wait: no other task is kept waiting for it.
+    ///
+    /// # Errors
+    /// Those of [`Sandbox::program`].
+    ///
+    /// # Cancel safety
+    /// The future can be dropped at any time. A process that compiles is ended then
+    /// ([`SandboxBuilder::compiler`](crate::SandboxBuilder::compiler)); without one the thread compiles to
+    /// the end, and what it made is dropped.
+    pub async fn load_program(
+        &self,
+        name: impl Into<PathBuf>,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Result<Program> {
+        /// Tells the thread when the future is dropped.
+        struct Wanted(Arc<AtomicBool>);
+        impl Drop for Wanted {
+            fn drop(&mut self) {
+                self.0.store(false, Ordering::Relaxed);
+            }
+        }
+
+        let (sandbox, name, bytes) = (self.clone(), name.into(), bytes.into());
+        let wanted = Wanted(Arc::new(AtomicBool::new(true)));
+        let is_wanted = wanted.0.clone();
+        let loaded = tokio::task::spawn_blocking(move || {
+            sandbox.compile_program(&bytes, Some(&name), &|| is_wanted.load(Ordering::Relaxed))
+        });
+        loaded
+            .await
+            .map_err(|error| Error::internal(format_args!("compiling failed: {error}")))?
     }
 
     /// Load and link a command component that [`Sandbox::precompile`] has compiled. It came from `name`,
@@ -111,16 +158,17 @@ impl Sandbox {
         let (engine, linker) = (self.engine(), self.linker());
         // SAFETY: as the caller says.
         let pre = unsafe { load::load_precompiled(engine, linker, bytes.as_ref(), file)? };
-        self.to_program(pre, CacheUse::Off, file)
+        self.to_program(pre, Cost::default(), CacheUse::Off, file)
     }
 
     /// Compile a component, given as a WebAssembly binary or text, to what
     /// [`Sandbox::program_precompiled`] takes. It came from `name`, for messages.
     ///
     /// # Errors
-    /// [`Error::NotRunnable`]: it isn't a component, or can't be compiled.
+    /// Those of [`Sandbox::program`], but that it needn't be a command.
     pub fn precompile(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<Vec<u8>> {
-        load::precompile(self.engine(), bytes.as_ref(), Some(name.as_ref()))
+        let loader = self.loader(&|| true);
+        self.recorded(loader.precompile(bytes.as_ref(), Some(name.as_ref())))
     }
 
     /// Read a component from anywhere; None if it has more than the 256 MiB that one may have.
@@ -137,14 +185,20 @@ impl Sandbox {
         wasmtime::Engine::detect_precompiled(bytes.as_ref()).is_some()
     }
 
-    fn load_program(&self, bytes: &[u8], file: Option<&Path>) -> Result<Program> {
-        let (pre, cache) = load::load(self.engine(), self.linker(), self.cache(), bytes, file)?;
-        self.to_program(pre, cache, file)
+    fn compile_program(
+        &self,
+        bytes: &[u8],
+        file: Option<&Path>,
+        wanted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Program> {
+        let loaded = self.recorded(self.loader(wanted).load(bytes, file))?;
+        self.to_program(loaded.pre, loaded.cost, loaded.cache, file)
     }
 
     fn to_program(
         &self,
         pre: InstancePre<State>,
+        cost: Cost,
         cache: CacheUse,
         file: Option<&Path>,
     ) -> Result<Program> {
@@ -155,6 +209,7 @@ impl Sandbox {
         Ok(Program {
             sandbox: self.clone(),
             pre,
+            cost,
             cache,
         })
     }
@@ -185,6 +240,7 @@ impl Program {
             stdin: Stdin::Empty,
             stdout: Output::Nowhere,
             stderr: Output::Nowhere,
+            started: None,
         }
     }
 }
@@ -210,6 +266,7 @@ pub struct Command {
     stdin: Stdin,
     stdout: Output,
     stderr: Output,
+    started: Option<Instant>,
 }
 
 /// What a component reads as its standard input.
@@ -265,6 +322,11 @@ impl Command {
     }
 
     /// Let it see a directory.
+    ///
+    /// It can't be one in which it could write to the folder that the sandbox keeps compiled code in
+    /// ([`SandboxBuilder::cache_dir`](crate::SandboxBuilder::cache_dir)), which would be run outside of any
+    /// sandbox: running it is [`Error::InvalidOptions`] then. For other things that it must not change there is
+    /// [`Dir::must_not_hold`].
     pub fn dir(mut self, dir: Dir) -> Command {
         self.dirs.push(dir);
         self
@@ -344,6 +406,13 @@ impl Command {
         self
     }
 
+    /// Count [`Limits::wall_time`] from `started` on, which is in the past: what was done for the run
+    /// before it began, such as compiling its program, is then a part of it.
+    pub fn started(mut self, started: Instant) -> Command {
+        self.started = Some(started);
+        self
+    }
+
     /// Grant what `policy` says, in place of what was granted before.
     pub fn policy(mut self, policy: Policy) -> Command {
         self.grants.policy = policy;
@@ -392,13 +461,13 @@ impl Command {
     /// Run it to its end, and give its exit code: 0 is success.
     ///
     /// # Errors
-    /// - [`Error::InvalidOptions`]: a directory can't be opened, or a limit is set that doesn't hold on the
-    ///   sandbox's version of WASI ([`Limit::holds_on`](crate::limits::Limit::holds_on)).
+    /// - [`Error::InvalidOptions`]: a directory can't be opened or given, or a limit is set that doesn't hold on
+    ///   the sandbox's version of WASI ([`Limit::holds_on`](crate::limits::Limit::holds_on)).
     /// - [`Error::ListenFailed`]: an address of [`Command::listen_as`] can't be listened on.
-    /// - [`Error::Trapped`]: it trapped, or could not start.
+    /// - [`Error::Trapped`]: it trapped.
     /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it went
-    ///   past its limits.
-    /// - [`Error::Internal`]: it could not be run.
+    ///   past its limits, or they don't let it start.
+    /// - [`Error::Internal`]: it could not be run, for lack of memory for example.
     ///
     /// # Cancel safety
     /// The future can be dropped at any time: the run ends then, and nothing of it goes on.
@@ -426,6 +495,15 @@ impl Command {
             wasi.stderr(writer.clone());
         }
         for dir in &self.dirs {
+            for place in self
+                .program
+                .sandbox
+                .cache()
+                .into_iter()
+                .flat_map(Cache::places)
+            {
+                dir.must_not_hold(place, "compiled code that is run without a sandbox,")?;
+            }
             open(&mut wasi, dir)?;
         }
         let mut listeners = Vec::new();
@@ -449,7 +527,16 @@ impl Command {
         if wasi_version == Wasi::V0_3 {
             network.counts_no_bytes();
         }
-        let clock = Clock::start(sandbox, &self.grants.limits, network)?;
+        if let Err(too_much) = self.program.cost.check(&self.grants.limits) {
+            network.reached(too_much.limit, None);
+            return Err(match too_much.limit {
+                Limit::Memory => Error::MemoryLimit {
+                    limit: too_much.allowed,
+                },
+                limit => Error::Exhausted { limit },
+            });
+        }
+        let clock = Clock::start(sandbox, &self.grants.limits, network, self.started)?;
         let run = async {
             let run = async {
                 let command = self.program.pre.instantiate_async(&mut store).await?;

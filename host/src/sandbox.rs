@@ -1,8 +1,9 @@
 //! The sandbox: everything that runs have in common, prepared once.
 
-use crate::audit::RunId;
+use crate::audit::{AuditEvent, AuditSink, RunId, What};
 use crate::bindings::ip_name_lookup;
 use crate::cache::Cache;
+use crate::compiler::Compiler;
 use crate::component;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -11,13 +12,16 @@ use crate::failed;
 use crate::files;
 use crate::in_place;
 use crate::instance::InstanceBuilder;
-use crate::load::{self, first_line, link, load};
+use crate::limits::{Limit, Limits};
+use crate::load::{self, Loader, first_line, link};
 use crate::lookup::HasLookup;
 use crate::readiness;
+use crate::reservation::{self, Reservation};
 use crate::sockets;
 use crate::state::State;
 use crate::ticker::Ticker;
 use crate::tls::{self, TlsConfig};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,7 +59,13 @@ struct Inner {
     linker: Linker<State>,
     exports: ExportsPre,
     ticker: Ticker,
+    wasi: Wasi,
+    reservation: Reservation,
+    compiler: Option<Compiler>,
     cache: Option<Cache>,
+    /// What components may take to be compiled and started.
+    limits: Limits,
+    audit: Option<Arc<dyn AuditSink>>,
     runs: AtomicU64,
     /// That of runs which say nothing about it: they share what is read of the system's authorities.
     tls: TlsConfig,
@@ -77,6 +87,10 @@ impl Sandbox {
             source: Source::Embedded,
             wasi: Wasi::default(),
             cache: None,
+            cache_key: None,
+            compiler: None,
+            limits: Limits::default(),
+            audit: None,
         }
     }
 
@@ -103,6 +117,37 @@ impl Sandbox {
 
     pub(crate) fn linker(&self) -> &Linker<State> {
         &self.inner.linker
+    }
+
+    /// What components are loaded with, for as long as they are `wanted`.
+    pub(crate) fn loader<'a>(&'a self, wanted: &'a (dyn Fn() -> bool + Sync)) -> Loader<'a> {
+        Loader {
+            engine: &self.inner.engine,
+            linker: &self.inner.linker,
+            cache: self.inner.cache.as_ref(),
+            compiler: self.inner.compiler.as_ref(),
+            limits: &self.inner.limits,
+            concurrency: self.inner.wasi == Wasi::V0_3,
+            reservation: self.inner.reservation,
+            wanted,
+        }
+    }
+
+    /// Record that a component was not loaded because of a limit, as a run that ended before it began.
+    pub(crate) fn recorded<T>(&self, loaded: Result<T>) -> Result<T> {
+        if let (Err(error), Some(audit)) = (&loaded, &self.inner.audit)
+            && let Some(limit) = limit_of(error)
+        {
+            let run = self.next_run();
+            let target = None;
+            audit.record(&AuditEvent::now(run, What::Limit { limit, target }));
+            audit.record(&AuditEvent::now(run, What::Ended));
+        }
+        loaded
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.limits
     }
 
     pub(crate) fn exports(&self) -> &ExportsPre {
@@ -139,6 +184,10 @@ pub struct SandboxBuilder {
     source: Source,
     wasi: Wasi,
     cache: Option<PathBuf>,
+    cache_key: Option<PathBuf>,
+    compiler: Option<Compiler>,
+    limits: Limits,
+    audit: Option<Arc<dyn AuditSink>>,
 }
 
 #[derive(Clone)]
@@ -183,37 +232,109 @@ impl SandboxBuilder {
     /// it; and whatever is wrong with it, the component is compiled as if there were none
     /// ([`Program::cache_use`](crate::Program::cache_use) tells). It holds 1 GiB at most, of what was
     /// used last.
+    ///
+    /// No program may be given a directory in which it could write to that folder: see
+    /// [`Command::dir`](crate::Command::dir).
     pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> SandboxBuilder {
         self.cache = Some(folder.into());
         self
     }
 
+    /// Keep the secret in this file that what is in the folder of [`SandboxBuilder::cache_dir`] is sealed
+    /// with: what somebody put there who can't read it is not loaded. It is made if there is none. Default: a file
+    /// beside the folder, of the same name and `.key` behind it.
+    pub fn cache_key_file(mut self, file: impl Into<PathBuf>) -> SandboxBuilder {
+        self.cache_key = Some(file.into());
+        self
+    }
+
+    /// Set what components may take to be compiled and started: those limits that can be told from the
+    /// component itself (instances, memory, tables, [`Limits::instance_bytes`], [`Limits::component_items`]), and
+    /// the time and the memory for compiling ([`Limits::wall_time`] is a bound on that time, too). The others are
+    /// of no account here. Default:
+    /// [`Limits::default`]. A run has its own besides ([`Command::limits`](crate::Command::limits)).
+    pub fn limits(mut self, limits: Limits) -> SandboxBuilder {
+        self.limits = limits;
+        self
+    }
+
+    /// Record in `sink` when a limit keeps a component from being loaded, as a run of its own. What happens
+    /// in other runs goes to where they say.
+    pub fn audit(mut self, sink: impl AuditSink) -> SandboxBuilder {
+        self.audit = Some(Arc::new(sink));
+        self
+    }
+
+    /// Compile components in processes of their own: `program` is started with `args` for each, and has to call
+    /// [`compile_for_parent`](crate::compile_for_parent). A program can start itself again
+    /// ([`std::env::current_exe`]). Default: components are compiled on the thread that loads them.
+    ///
+    /// Only so do [`Limits::compile_time`] and [`Limits::compile_memory`] hold: a thread can't be broken off,
+    /// nor its memory told from the rest. Without it the compiler's work is bounded by
+    /// [`Limits::component_items`] and by the component's size, which is 256 MiB at most; both are bounds that
+    /// leave room for minutes and gigabytes where components are made to take them.
+    ///
+    /// # Safety
+    /// What the program answers is native code, and is run: it has to be a program that is trusted as this
+    /// process is, and that nobody else can replace.
+    #[allow(unsafe_code, reason = "native code is loaded")]
+    pub unsafe fn compiler(
+        mut self,
+        program: impl Into<PathBuf>,
+        args: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> SandboxBuilder {
+        self.compiler = Some(Compiler {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+        });
+        self
+    }
+
     /// Prepare everything.
+    ///
+    /// With a build of the component that isn't the one that comes with sockbox, and for a process that may have
+    /// few addresses (`ulimit -v` below 16 GiB), this compiles, which takes a second or so; an
+    /// executor's thread should not be kept waiting for that
+    /// ([`spawn_blocking`](tokio::task::spawn_blocking)).
     ///
     /// # Errors
     /// - [`Error::Read`]: the file can't be read.
     /// - [`Error::NotRunnable`]: it isn't a component, or not a build of this one.
+    /// - [`Error::NeedsTooMuch`], [`Error::CompileTime`], [`Error::CompileMemory`], [`Error::WallTime`]: it
+    ///   takes more than [`SandboxBuilder::limits`] allows.
     /// - [`Error::Internal`]: the machine can't run it, for lack of memory for example.
     pub fn build(self) -> Result<Sandbox> {
+        let reservation = Reservation::fitting();
         let mut config = engine::config(self.wasi == Wasi::V0_3);
+        reservation.configure(&mut config);
         in_place::prepare(&mut config);
         let engine = Engine::new(&config).map_err(internal)?;
         let linker = linker(&engine, self.wasi).map_err(internal)?;
-        let cache = self.cache.map(Cache::new);
+        let key = self.cache_key;
+        let cache = self.cache.map(|folder| Cache::new(folder, key));
         let file = match &self.source {
             Source::File(file) => Some(file.as_path()),
             Source::Embedded | Source::Bytes(_) => None,
         };
+        let loader = Loader {
+            engine: &engine,
+            linker: &linker,
+            cache: cache.as_ref(),
+            compiler: self.compiler.as_ref(),
+            limits: &self.limits,
+            concurrency: self.wasi == Wasi::V0_3,
+            reservation,
+            wanted: &|| true,
+        };
         let instance_pre = match &self.source {
-            Source::Embedded => {
+            Source::Embedded if reservation == Reservation::Full => {
                 let component = component::load(&engine, self.wasi).map_err(internal)?;
                 link(&engine, &linker, &component).map_err(Error::internal)?
             }
-            Source::Bytes(bytes) => load(&engine, &linker, cache.as_ref(), bytes, None)?.0,
-            Source::File(file) => {
-                let bytes = load::read(file)?;
-                load(&engine, &linker, cache.as_ref(), &bytes, Some(file))?.0
-            }
+            // It was compiled for processes that may have all addresses.
+            Source::Embedded => loader.load(component::embedded_wasm(self.wasi), None)?.pre,
+            Source::Bytes(bytes) => loader.load(bytes, None)?.pre,
+            Source::File(file) => loader.load(&load::read(file)?, Some(file))?.pre,
         };
         let exports =
             ExportsPre::new(self.wasi, instance_pre).map_err(|error| Error::NotRunnable {
@@ -229,11 +350,27 @@ impl SandboxBuilder {
                 engine,
                 linker,
                 exports,
+                wasi: self.wasi,
+                reservation,
+                compiler: self.compiler,
                 cache,
+                limits: self.limits,
+                audit: self.audit,
                 runs: AtomicU64::new(0),
                 tls: TlsConfig::new(),
             }),
         })
+    }
+}
+
+/// The limit that an error tells of which kept a component from being loaded.
+fn limit_of(error: &Error) -> Option<Limit> {
+    match error {
+        Error::NeedsTooMuch { limit, .. } => Some(*limit),
+        Error::CompileTime { .. } => Some(Limit::CompileTime),
+        Error::CompileMemory { .. } => Some(Limit::CompileMemory),
+        Error::WallTime { .. } => Some(Limit::WallTime),
+        _ => None,
     }
 }
 
@@ -269,5 +406,8 @@ fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
 }
 
 fn internal(error: wasmtime::Error) -> Error {
-    Error::internal(format_args!("the sandbox can't be set up: {error:#}"))
+    Error::internal(format_args!(
+        "the sandbox can't be set up: {error:#}{}",
+        reservation::hint()
+    ))
 }

@@ -160,6 +160,7 @@ impl Limiter {
     /// Forget that memory or a table's growth was refused: the component has coped with it.
     pub(crate) fn forget_refusal(&mut self) {
         self.memory.refused = false;
+        self.memory.lacking = false;
         self.table.refused = false;
     }
 
@@ -167,6 +168,12 @@ impl Limiter {
     /// [`Limiter::forget_refusal`].
     pub(crate) fn memory_refused(&self) -> Option<u64> {
         self.memory.refused.then_some(self.memory.budget.limit())
+    }
+
+    /// Whether the system had no memory that the component was granted, since
+    /// [`Limiter::forget_refusal`].
+    pub(crate) fn memory_lacking(&self) -> bool {
+        self.memory.lacking
     }
 
     /// Whether the component was refused a table's growth since [`Limiter::forget_refusal`].
@@ -181,6 +188,8 @@ struct Quota {
     /// What the growth took that was granted last, to be given back should it fail.
     latest: u64,
     refused: bool,
+    /// Whether a growth that was granted failed all the same.
+    lacking: bool,
 }
 
 impl Quota {
@@ -189,6 +198,7 @@ impl Quota {
             budget: Budget::new(limit),
             latest: 0,
             refused: false,
+            lacking: false,
         }
     }
 
@@ -215,7 +225,9 @@ impl Quota {
     }
 
     fn failed(&mut self) {
-        self.budget.give_back(std::mem::take(&mut self.latest));
+        let latest = std::mem::take(&mut self.latest);
+        self.lacking |= latest > 0;
+        self.budget.give_back(latest);
     }
 }
 

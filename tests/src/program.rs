@@ -176,6 +176,11 @@ impl Program {
         self.launched_by(Path::new("setpriv"), args)
     }
 
+    /// Give it at most so many bytes of addresses (`ulimit -v`).
+    pub fn address_limit(self, bytes: u64) -> Self {
+        self.launched_by(Path::new("prlimit"), [format!("--as={bytes}")])
+    }
+
     /// Unset a variable of its environment.
     pub fn without_env(mut self, name: &str) -> Self {
         self.command.env_remove(name);

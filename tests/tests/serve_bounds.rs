@@ -1,6 +1,6 @@
 //! `sockbox serve`: bounds on time, on clients and on memory.
 
-use sockbox_tests::{HelloClient, Serving, Signal, eventually};
+use sockbox_tests::{HelloClient, Program, Serving, Signal, eventually};
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::thread;
@@ -339,4 +339,24 @@ fn clients_that_come_and_go_a_thousand_times_a_second() {
     let line = server.statistics();
     assert!(Serving::holds_sockets(&line, 2), "{line}");
     server.terminate().assert_code(0);
+}
+
+#[test]
+fn too_few_files_for_a_client_are_told_at_the_start() {
+    let serve = |args: &[&str], files: usize| {
+        let program = Program::sockbox(["serve", "--listen", "127.0.0.1:0"]);
+        program.args(args).file_limit(files).run()
+    };
+    let two = ["--listen", "127.0.0.2:0"];
+    for (args, files, enough) in [(&[][..], 33, 34), (&[], 20, 34), (&two, 34, 35)] {
+        let word = format!("`ulimit -n {enough}` or more");
+        let finished = serve(args, files);
+        finished.assert_failure(125, &["serving", &word]);
+        finished.assert_stdout(b"");
+    }
+    serve(&["--max-sockets", "1"], 1000).assert_failure(2, &["--max-sockets 1"]);
+    // With just enough a client is served.
+    let server = Serving::started(Serving::program(&[]).file_limit(34), 1);
+    let mut client = server.client();
+    client.ask("still room?\n", "Hello, still room?!\n");
 }

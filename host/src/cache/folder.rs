@@ -1,6 +1,6 @@
 //! A folder that only this process's user can write to.
 
-use super::is_entry;
+use super::{HASH, is_entry};
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -59,6 +59,11 @@ impl Folder {
             return Err(format!("{name} is no regular file"));
         }
         ours_alone(&stat).map_err(|why| format!("{name} {why}"))?;
+        if stat.st_nlink > 1 {
+            return Err(format!(
+                "{name} has another name, by which it could be changed"
+            ));
+        }
         let mut bytes = Vec::new();
         let read = (&file).take(max + 1).read_to_end(&mut bytes);
         read.map_err(failed)?;
@@ -125,6 +130,79 @@ impl Folder {
             let _ = fs::unlinkat(&self.opened, &name, AtFlags::empty());
             total -= size;
         }
+    }
+}
+
+/// Read the secret in a file that only this process's user can read and write, making it if there is none.
+///
+/// # Errors
+/// It can't be read or made, or other users could know it.
+pub(super) fn secret(path: &Path) -> Result<[u8; HASH], String> {
+    let failed = |what: &str, error: io::Error| format!("{} {what}: {error}", path.display());
+    if let Some(secret) = read_secret(path)? {
+        return Ok(secret);
+    }
+    let secret = make_secret(path).map_err(|error| failed("can't be made", error))?;
+    // Another process may have been faster.
+    match secret {
+        Some(secret) => Ok(secret),
+        None => read_secret(path)?
+            .ok_or_else(|| failed("can't be read", io::ErrorKind::NotFound.into())),
+    }
+}
+
+/// None if there is no such file.
+fn read_secret(path: &Path) -> Result<Option<[u8; HASH]>, String> {
+    let failed = |what: &str| format!("{} {what}", path.display());
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(failed(&format!("can't be read: {error}"))),
+    };
+    let stat = fs::fstat(&file).map_err(|error| failed(&format!("can't be read: {error}")))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(failed("is no regular file"));
+    }
+    ours_alone(&stat).map_err(failed)?;
+    if Mode::from_raw_mode(stat.st_mode).intersects(Mode::RGRP | Mode::ROTH) {
+        return Err(failed("can be read by others (chmod go-r would mend it)"));
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(HASH as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| failed(&format!("can't be read: {error}")))?;
+    let secret = bytes.try_into();
+    let secret =
+        secret.map_err(|_| failed("is no secret of sockbox's (remove it, and it is made anew)"))?;
+    Ok(Some(secret))
+}
+
+/// Make a secret, and a file with it; None if there is one by now.
+fn make_secret(path: &Path) -> io::Result<Option<[u8; HASH]>> {
+    if let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
+    let mut secret = [0; HASH];
+    File::open("/dev/urandom")?.read_exact(&mut secret)?;
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(
+        ".{:016x}",
+        RandomState::new().build_hasher().finish()
+    ));
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(fs::open(&temporary, flags, Mode::RUSR | Mode::WUSR)?);
+    let linked = file
+        .write_all(&secret)
+        .and_then(|()| Ok(fs::link(&temporary, path)?));
+    // It has its name by now, or is of no use.
+    let _ = fs::unlink(&temporary);
+    match linked {
+        Ok(()) => Ok(Some(secret)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

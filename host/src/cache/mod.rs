@@ -4,14 +4,26 @@
 //! is a new process. What is kept is native code, and loading it is running it, so the whole design is
 //! about who may have written it:
 //!
-//! - the folder and each file in it belong to this process's user, and nobody else can write to
+//! - the folder and each file in it belong to this process's user, and no other user can write to
 //!   them; both are opened without following links, and looked at through what was opened;
-//! - a file is read whole, and its hash compared, before any of it is believed: the hash covers the
+//! - a file is read whole, and its seal compared, before any of it is believed: the seal covers the
 //!   name of the entry too, so that neither a damaged file nor another entry's is loaded;
 //! - the name is a hash of everything that decides what the compiler makes: the component, and
 //!   wasmtime's version, settings and target.
 //!
-//! Whoever can write as this user can leave what they like here, and needn't: they own the account.
+//! Other users are held by that. Components are this user as well, as far as the system can tell: one
+//! that was given a directory to write to must not come by native code in that way. So:
+//!
+//! - no run is given a directory to write to in which the folder is, or the secret, or a link on the way to one
+//!   of them ([`Cache::places`]; the command looks at every place where it would keep a cache, whether or not
+//!   this run uses one);
+//! - since another run, or another program, may know nothing of this folder, the seal is keyed (HMAC-SHA-256)
+//!   with a secret that is kept in a file outside of the folder, for this user alone to read. A component that can
+//!   write to the folder alone can't make an entry; and an entry that has a second name, by which it
+//!   could be written to elsewhere, is not loaded.
+//!
+//! What can both write to the folder and read the secret can leave what it likes here, and needn't: it
+//! owns the account.
 //!
 //! Wasmtime has a cache of its own. It looks at no owner and no permissions, trusts what it finds, and
 //! comes with a compressor in C, a reader of configuration files and a thread at work behind each run.
@@ -24,9 +36,10 @@ mod folder;
 
 use folder::Folder;
 use sha2::{Digest, Sha256};
+use std::ffi::OsString;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -35,10 +48,14 @@ use wasmtime::component::Component;
 const MAX_BYTES: u64 = 1 << 30;
 /// The length of a hash, in bytes.
 const HASH: usize = 32;
+/// The length of what SHA-256 works on at once, in bytes.
+const BLOCK: usize = 64;
 
 /// Where compiled components are kept.
 pub(crate) struct Cache {
     folder: PathBuf,
+    /// Where the secret is kept.
+    secret: PathBuf,
 }
 
 /// What a [`Program`](crate::Program) was made from.
@@ -76,25 +93,36 @@ impl fmt::Display for CacheUse {
 }
 
 impl Cache {
-    pub(crate) fn new(folder: PathBuf) -> Cache {
-        Cache { folder }
+    /// A cache in `folder`, sealed with a secret in the file `secret`, or else beside the folder.
+    pub(crate) fn new(folder: PathBuf, secret: Option<PathBuf>) -> Cache {
+        let secret = secret.unwrap_or_else(|| beside(&folder));
+        Cache { folder, secret }
+    }
+
+    /// What no component may be able to write to.
+    pub(crate) fn places(&self) -> [&Path; 2] {
+        [&self.folder, &self.secret]
     }
 
     /// The component `wasm`, found compiled, or compiled by `compile` and kept.
     ///
     /// # Errors
     /// Those of `compile`: nothing that is wrong with the cache is one.
-    pub(crate) fn component(
+    pub(crate) fn component<E>(
         &self,
         engine: &Engine,
         wasm: &[u8],
-        compile: impl FnOnce() -> wasmtime::Result<Component>,
-    ) -> wasmtime::Result<(Component, CacheUse)> {
+        compile: impl FnOnce() -> Result<Component, E>,
+    ) -> Result<(Component, CacheUse), E> {
         let folder = match Folder::open(&self.folder) {
             Ok(folder) => folder,
             Err(reason) => return Ok((compile()?, CacheUse::Unusable { reason })),
         };
-        let key = Key::new(engine, wasm);
+        let secret = match folder::secret(&self.secret) {
+            Ok(secret) => secret,
+            Err(reason) => return Ok((compile()?, CacheUse::Unusable { reason })),
+        };
+        let key = Key::new(engine, wasm, secret);
         let rejected = match key.find(engine, &folder) {
             Ok(Some(component)) => return Ok((component, CacheUse::Loaded)),
             Ok(None) => None,
@@ -109,11 +137,22 @@ impl Cache {
     }
 }
 
-/// What stands for a component compiled by an engine.
-struct Key([u8; HASH]);
+/// The file of a folder's secret: of the same name, with `.key` behind it.
+fn beside(folder: &Path) -> PathBuf {
+    // Without a slash at its end, behind which the file would be in the folder.
+    let mut file: OsString = folder.components().collect::<PathBuf>().into();
+    file.push(".key");
+    file.into()
+}
+
+/// What stands for a component compiled by an engine, and what its entry is sealed with.
+struct Key {
+    hash: [u8; HASH],
+    secret: [u8; HASH],
+}
 
 impl Key {
-    fn new(engine: &Engine, wasm: &[u8]) -> Key {
+    fn new(engine: &Engine, wasm: &[u8], secret: [u8; HASH]) -> Key {
         let mut hash = Sha256::new();
         // This version's number, should what is kept ever be laid out otherwise.
         hash.update(concat!("sockbox ", env!("CARGO_PKG_VERSION"), "\0"));
@@ -121,21 +160,21 @@ impl Key {
         engine.precompile_compatibility_hash().hash(&mut settings);
         hash.update(settings.0.finalize());
         hash.update(wasm);
-        Key(hash.finalize().into())
+        Key {
+            hash: hash.finalize().into(),
+            secret,
+        }
     }
 
     /// The entry's name. Only what is named so is ever touched in the folder.
     fn name(&self) -> String {
-        let hash: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{hash}.cwasm")
     }
 
     /// What an entry begins with, that has this code in it.
     fn seal(&self, code: &[u8]) -> [u8; HASH] {
-        let mut hash = Sha256::new();
-        hash.update(self.0);
-        hash.update(code);
-        hash.finalize().into()
+        hmac(&self.secret, &[&self.hash, code])
     }
 
     #[allow(unsafe_code, reason = "native code is loaded")]
@@ -182,6 +221,26 @@ fn is_entry(name: &[u8]) -> Option<bool> {
         [b'.', ..] => Some(false),
         _ => None,
     }
+}
+
+/// The HMAC-SHA-256 (RFC 2104) of these parts, one behind the other.
+fn hmac(secret: &[u8; HASH], parts: &[&[u8]]) -> [u8; HASH] {
+    let padded = |pad: u8| {
+        let mut block = [pad; BLOCK];
+        for (byte, secret) in block.iter_mut().zip(secret) {
+            *byte ^= secret;
+        }
+        let mut hash = Sha256::new();
+        hash.update(block);
+        hash
+    };
+    let mut inner = padded(0x36);
+    for part in parts {
+        inner.update(part);
+    }
+    let mut outer = padded(0x5c);
+    outer.update(inner.finalize());
+    outer.finalize().into()
 }
 
 /// A hash of what hashes itself.

@@ -35,7 +35,7 @@ impl Fixture {
             compiled.set(true);
             Component::from_binary(&self.engine, wasm)
         };
-        let cache = Cache::new(folder.to_owned());
+        let cache = Cache::new(folder.to_owned(), None);
         let (component, used) = cache.component(&self.engine, wasm, compile).unwrap();
         assert!(component.component_type().exports(&self.engine).len() <= 1);
         (used, compiled.get())
@@ -282,9 +282,109 @@ impl Fixture {
 #[test]
 fn a_mistake_in_the_component_is_told_and_nothing_is_kept() {
     let fixture = Fixture::new();
-    let cache = Cache::new(fixture.folder());
+    let cache = Cache::new(fixture.folder(), None);
     let broken = b"\0asm\x0d\0\x01\0\xff";
     let compile = || Component::from_binary(&fixture.engine, broken);
     assert!(cache.component(&fixture.engine, broken, compile).is_err());
     assert!(fixture.entries().is_empty());
+}
+
+#[test]
+fn what_was_written_without_the_secret_is_not_taken() {
+    let fixture = Fixture::new();
+    let wasm = component("a");
+    assert_eq!(fixture.ask(&wasm), KEPT);
+    let whole = fs::read(fixture.entry()).unwrap();
+    let code = &whole[HASH..];
+    // What a component can work out that may write to the folder and read it, but not the secret.
+    let key = Key::new(&fixture.engine, &wasm, [0; HASH]);
+    let mut plain = Sha256::new();
+    plain.update(key.hash);
+    plain.update(code);
+    let plain: [u8; HASH] = plain.finalize().into();
+    for seal in [plain, key.seal(code)] {
+        fs::write(fixture.entry(), [&seal, code].concat()).unwrap();
+        let (used, compiled) = fixture.ask(&wasm);
+        assert!(
+            matches!(&used, CacheUse::Kept { rejected: Some(_) }),
+            "{used:?}"
+        );
+        assert!(compiled);
+    }
+    // Nor is what was sealed with another secret.
+    let secret = fixture.root.path().join("deep/cache.key");
+    assert_eq!(fs::metadata(&secret).unwrap().mode() & 0o7777, 0o600);
+    fs::remove_file(&secret).unwrap();
+    assert!(fixture.ask(&wasm).1);
+    assert_eq!(fixture.ask(&wasm), LOADED);
+}
+
+#[test]
+fn a_secret_that_others_could_know_is_not_used() {
+    let fixture = Fixture::new();
+    let wasm = component("a");
+    assert_eq!(fixture.ask(&wasm), KEPT);
+    let secret = fixture.root.path().join("deep/cache.key");
+    let is_unusable = |expected: &str| {
+        let (used, compiled) = fixture.ask(&wasm);
+        assert!(
+            matches!(&used, CacheUse::Unusable { reason } if reason.contains(expected)),
+            "{used:?}"
+        );
+        assert!(compiled);
+    };
+    for mode in [0o640, 0o604, 0o620, 0o602] {
+        fs::set_permissions(&secret, Permissions::from_mode(mode)).unwrap();
+        is_unusable("others");
+    }
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(fixture.ask(&wasm), LOADED);
+    for content in [&b""[..], &[0; HASH - 1], &[0; HASH + 1]] {
+        fs::write(&secret, content).unwrap();
+        is_unusable("no secret");
+    }
+    let elsewhere = fixture.root.path().join("elsewhere");
+    fs::rename(&secret, &elsewhere).unwrap();
+    symlink(&elsewhere, &secret).unwrap();
+    is_unusable("can't be read");
+}
+
+#[test]
+fn an_entry_with_a_second_name_is_not_taken() {
+    let fixture = Fixture::new();
+    let wasm = component("a");
+    assert_eq!(fixture.ask(&wasm), KEPT);
+    let second = fixture.root.path().join("second");
+    fs::hard_link(fixture.entry(), &second).unwrap();
+    let (used, compiled) = fixture.ask(&wasm);
+    assert!(
+        matches!(&used, CacheUse::Kept { rejected: Some(reason) } if reason.contains("another name")),
+        "{used:?}"
+    );
+    assert!(compiled);
+    assert_eq!(
+        fixture.ask(&wasm),
+        LOADED,
+        "it was replaced, not written to"
+    );
+}
+
+#[test]
+fn the_secret_is_beside_the_folder() {
+    for (folder, expected) in [("a/cache", "a/cache.key"), ("a/cache/", "a/cache.key")] {
+        assert_eq!(beside(Path::new(folder)), Path::new(expected));
+    }
+}
+
+#[test]
+fn seals_are_hmacs() {
+    // RFC 4231's second test, with its key padded by zeros to the length of ours, which HMAC does itself.
+    let mut secret = [0; HASH];
+    secret[..4].copy_from_slice(b"Jefe");
+    let seal = hmac(&secret, &[b"what do ya want ", b"for nothing?"]);
+    let hex: String = seal.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(
+        hex,
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    );
 }

@@ -9,6 +9,7 @@ mod report;
 pub use abilities::{Ability, Capability, Grant};
 pub use report::{CoreModule, Item, Kind, Memory, Producer, Report};
 
+use crate::cost::{self, Problem};
 use crate::engine;
 use crate::error::Result;
 use crate::load::{self, Content};
@@ -101,6 +102,11 @@ impl Sandbox {
             let lacks = linkable::by_name(reading).err();
             lacks.unwrap_or_else(|| format!("it can't be compiled: {error}"))
         })?;
+        match cost::of(binary, self.limits()) {
+            Ok(_) => {}
+            Err(Problem::Invalid(reason)) => return Err(format!("it can't be compiled: {reason}")),
+            Err(Problem::TooMuch(too_much)) => return Err(too_much.error(None).to_string()),
+        }
         linkable::check(self.engine(), self.linker(), binary, reading)?;
         if !reading.is_command() {
             return Err(IS_NO_COMMAND.to_owned());

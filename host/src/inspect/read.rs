@@ -1,6 +1,7 @@
 //! Reading a component's binary, all but the functions' bodies.
 
 use super::report::{CoreModule, Item, Memory, Producer, Report};
+use crate::cost::MAX_DEPTH;
 use wasmparser::component_types::{
     ComponentEntityType, ComponentFuncTypeId, ComponentInstanceType, ComponentItem,
 };
@@ -17,8 +18,6 @@ const MAX_LISTED: usize = 10_000;
 const MAX_PARTS: usize = 1_000;
 /// How many producers are listed. A toolchain leaves a handful.
 const MAX_PRODUCERS: usize = 100;
-/// How deep components may be in each other. What composes them makes two levels.
-const MAX_DEPTH: usize = 100;
 /// The size of a page of memory, unless it has its own.
 const PAGE_LOG2: u32 = 16;
 

@@ -16,6 +16,14 @@ pub enum Limit {
     TableElements,
     /// [`Limits::instances`].
     Instances,
+    /// [`Limits::instance_bytes`].
+    InstanceBytes,
+    /// [`Limits::component_items`].
+    ComponentItems,
+    /// [`Limits::compile_time`].
+    CompileTime,
+    /// [`Limits::compile_memory`].
+    CompileMemory,
     /// [`Limits::cpu_time`].
     CpuTime,
     /// [`Limits::wall_time`].
@@ -92,6 +100,34 @@ const FACTS: &[Fact] = &[
         unit: Unit::Count,
         what: "instances",
         help: "Core instances, memories and tables, each",
+    },
+    Fact {
+        limit: Limit::InstanceBytes,
+        key: "max-instance-memory",
+        unit: Unit::Bytes,
+        what: "memory for instances",
+        help: "The host's memory for its instances: globals, functions, segments",
+    },
+    Fact {
+        limit: Limit::ComponentItems,
+        key: "max-component-items",
+        unit: Unit::Count,
+        what: "items to instantiate",
+        help: "Items that its instantiation goes through, counted before it is compiled",
+    },
+    Fact {
+        limit: Limit::CompileTime,
+        key: "max-compile-time",
+        unit: Unit::Seconds,
+        what: "time to compile",
+        help: "Compiling it, if it is not in the cache",
+    },
+    Fact {
+        limit: Limit::CompileMemory,
+        key: "max-compile-memory",
+        unit: Unit::Bytes,
+        what: "memory to compile",
+        help: "Memory of the process that compiles it",
     },
     Fact {
         limit: Limit::CpuTime,
@@ -240,6 +276,18 @@ impl Limit {
         }
     }
 
+    /// Whether it bounds how a component is loaded, rather than what it does when it runs. The component
+    /// that comes with sockbox was compiled with it, so that these have no part in it.
+    pub fn is_for_loading(self) -> bool {
+        matches!(
+            self,
+            Limit::InstanceBytes
+                | Limit::ComponentItems
+                | Limit::CompileTime
+                | Limit::CompileMemory
+        )
+    }
+
     /// What it bounds, in a few words: `Sockets open at once`.
     pub fn help(self) -> &'static str {
         self.fact().help
@@ -362,6 +410,10 @@ impl Limits {
             Limit::Memory => Field::Bytes64(&mut self.memory_bytes),
             Limit::TableElements => Field::Count64(&mut self.table_elements),
             Limit::Instances => Field::Count(&mut self.instances),
+            Limit::InstanceBytes => Field::Bytes64(&mut self.instance_bytes),
+            Limit::ComponentItems => Field::Count64(&mut self.component_items),
+            Limit::CompileTime => Field::Time(&mut self.compile_time),
+            Limit::CompileMemory => Field::Bytes64(&mut self.compile_memory),
             Limit::CpuTime => Field::MaybeTime(&mut self.cpu_time),
             Limit::WallTime => Field::MaybeTime(&mut self.wall_time),
             Limit::Sockets => Field::Count(&mut self.sockets),
@@ -426,7 +478,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(Limit::all().count(), 18);
+        assert_eq!(Limit::all().count(), 22);
     }
 
     #[test]

@@ -67,6 +67,28 @@ pub const DEFAULT_LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Each keeps a thread of the host busy, even when nobody waits for its answer any more.
 pub const DEFAULT_LOOKUPS_AT_ONCE: usize = 16;
 
+/// Bytes of the host's own memory for a component's instances: 64 MiB.
+///
+/// A global takes 16 bytes and a function 40, in each instance of the module that has it. A language that is put
+/// into a component has some ten thousand functions, once.
+pub const DEFAULT_INSTANCE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Items that the instantiation of a component goes through: 1,000,000.
+///
+/// Each is some hundred bytes and a microsecond of wasmtime's compiler. A component of a language's own
+/// tools has some thousand; a hundred of them composed into one, some hundred thousand.
+pub const DEFAULT_COMPONENT_ITEMS: u64 = 1_000_000;
+
+/// The longest that compiling a component may take: 60 seconds.
+///
+/// A component with 20 MB of code takes some ten seconds of two processors.
+pub const DEFAULT_COMPILE_TIME: Duration = Duration::from_secs(60);
+
+/// Memory of the process that compiles a component: 2 GiB.
+///
+/// Compiling takes some fifty times the code's size, on each processor one function at a time.
+pub const DEFAULT_COMPILE_MEMORY: u64 = 2 * 1024 * 1024 * 1024;
+
 /// What a run may use of the machine.
 ///
 /// # Examples
@@ -95,6 +117,28 @@ pub struct Limits {
     /// The most core instances, the most memories, and the most tables. Default:
     /// [`DEFAULT_INSTANCES`].
     pub instances: usize,
+    /// The most bytes of the host's own memory for core instances, besides linear memory and tables:
+    /// globals, functions, segments that are kept. Default: [`DEFAULT_INSTANCE_BYTES`].
+    ///
+    /// It is counted before the component is compiled: a component that takes more is
+    /// [`Error::NeedsTooMuch`](crate::Error::NeedsTooMuch).
+    pub instance_bytes: u64,
+    /// The most items that the component's instantiation goes through: definitions, aliases, imports,
+    /// arguments and exports of each component, as often as it is instantiated, and what has to be copied
+    /// into instances. Default: [`DEFAULT_COMPONENT_ITEMS`]. It bounds the work of the compiler, and
+    /// is counted before it begins: [`Error::NeedsTooMuch`](crate::Error::NeedsTooMuch).
+    pub component_items: u64,
+    /// The longest that compiling the component may take. Default: [`DEFAULT_COMPILE_TIME`]. Going past
+    /// it is [`Error::CompileTime`](crate::Error::CompileTime). [`Limits::wall_time`] bounds it as well.
+    ///
+    /// It holds where the sandbox compiles in a process of its own
+    /// ([`SandboxBuilder::compiler`](crate::SandboxBuilder::compiler)), as `sockbox run` does: compiling
+    /// on a thread of this process can't be broken off.
+    pub compile_time: Duration,
+    /// The most bytes of memory for compiling the component. Default: [`DEFAULT_COMPILE_MEMORY`]. Needing
+    /// more is [`Error::CompileMemory`](crate::Error::CompileMemory). It holds where
+    /// [`Limits::compile_time`] does, on Linux.
+    pub compile_memory: u64,
     /// The most entries in the host's resource table. Default: [`DEFAULT_RESOURCES`]. Asking for
     /// one more ends the run: [`Error::Exhausted`](crate::Error::Exhausted).
     pub resources: usize,
@@ -180,9 +224,13 @@ impl Default for Limits {
             memory_bytes: DEFAULT_MEMORY_BYTES,
             table_elements: DEFAULT_TABLE_ELEMENTS,
             instances: DEFAULT_INSTANCES,
+            instance_bytes: DEFAULT_INSTANCE_BYTES,
+            component_items: DEFAULT_COMPONENT_ITEMS,
+            compile_time: DEFAULT_COMPILE_TIME,
+            compile_memory: DEFAULT_COMPILE_MEMORY,
             resources: DEFAULT_RESOURCES,
             handles: DEFAULT_HANDLES,
-            sockets: file_limit().saturating_sub(RESERVED_FILES).max(1),
+            sockets: file_limit().saturating_sub(RESERVED_FILES),
             hostcall_bytes: DEFAULT_HOSTCALL_BYTES,
             wall_time: None,
             lookup_timeout: DEFAULT_LOOKUP_TIMEOUT,
@@ -221,6 +269,10 @@ setters! {
     memory_bytes: u64,
     table_elements: u64,
     instances: usize,
+    instance_bytes: u64,
+    component_items: u64,
+    compile_time: Duration,
+    compile_memory: u64,
     resources: usize,
     handles: usize,
     sockets: usize,
@@ -290,9 +342,13 @@ mod tests {
         assert_eq!(limits.memory_bytes, 268_435_456);
         assert_eq!(limits.table_elements, 1_000_000);
         assert_eq!(limits.instances, 1_000);
+        assert_eq!(limits.instance_bytes, 67_108_864);
+        assert_eq!(limits.component_items, 1_000_000);
+        assert_eq!(limits.compile_time, Duration::from_secs(60));
+        assert_eq!(limits.compile_memory, 2_147_483_648);
         assert_eq!(limits.resources, 400_000);
         assert_eq!(limits.handles, 400_000);
-        assert_eq!(limits.sockets, file_limit() - 32);
+        assert_eq!(limits.sockets, file_limit().saturating_sub(32));
         assert_eq!(limits.hostcall_bytes, 134_217_728);
         assert_eq!(limits.wall_time, None);
         assert_eq!(limits.lookup_timeout, Duration::from_secs(10));

@@ -1,5 +1,7 @@
 //! Directories that a component sees: `HOST[::GUEST][:ro]`.
 
+use crate::error::Error;
+use crate::exposed::exposes;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -33,6 +35,33 @@ impl Dir {
     pub(super) fn below(mut self, folder: &Path) -> Dir {
         self.host = folder.join(self.host);
         self
+    }
+
+    /// Make sure that a component which sees this directory can't change what is at `place`, nor put
+    /// anything there: that it sees it read-only, or that neither is in the other, whatever links and mounts
+    /// there are. `what` says what is there, for the message: `the cache of compiled code`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOptions`]: it could, or that can't be told.
+    pub fn must_not_hold(&self, place: &Path, what: &str) -> Result<(), Error> {
+        if self.read_only {
+            return Ok(());
+        }
+        let reason = match exposes(&self.host, place) {
+            Ok(false) => return Ok(()),
+            Ok(true) => format!("a component could change {what} there, {}", place.display()),
+            Err(error) => format!(
+                "whether a component could change {what} there, {}, can't be told: {error}",
+                place.display()
+            ),
+        };
+        Err(Error::InvalidOptions {
+            reason: format!(
+                "cannot give the directory {} to be written to: {reason} (give another directory, or \
+                 this one read-only, with :ro)",
+                self.host.display()
+            ),
+        })
     }
 }
 

@@ -2,8 +2,10 @@
 
 use crate::MOMENT;
 use crate::peer::{Peer, response};
+use sockbox::limits::Limit;
 use sockbox::policy::Rule;
 use sockbox::{Error, Limits, Policy, Request, Sandbox, Wasi};
+use std::time::Duration;
 
 /// A component in text: `run` does what `body` says, and gives what it leaves on the stack.
 pub fn command(body: &str) -> String {
@@ -119,4 +121,119 @@ async fn another_build_of_the_component_can_be_taken() {
         .map(|_| ())
         .unwrap_err();
     assert!(matches!(error, Error::NotRunnable { .. }), "{error:?}");
+}
+
+/// A sandbox that compiles in processes of its own: the command's, which knows how.
+#[allow(unsafe_code, reason = "native code is loaded")]
+fn compiling_apart() -> sockbox::SandboxBuilder {
+    let program = env!("CARGO_BIN_EXE_sockbox");
+    // SAFETY: it is the command that was built with these tests.
+    unsafe { Sandbox::builder().compiler(program, ["compile-for-parent"]) }
+}
+
+#[tokio::test]
+async fn an_executor_is_not_blocked_by_compiling() {
+    for builder in [Sandbox::builder(), compiling_apart()] {
+        let sandbox = builder.build().unwrap();
+        let mut turns = 0;
+        let loading = sandbox.load_program("a.wat", command("i32.const 1"));
+        let mut loading = std::pin::pin!(loading);
+        // Another task on this thread, which has its turn while that one waits.
+        let program = loop {
+            tokio::select! {
+                biased;
+                program = &mut loading => break program.unwrap(),
+                () = tokio::task::yield_now() => turns += 1,
+            }
+        };
+        assert!(turns > 0);
+        assert_eq!(program.command().run().await.unwrap(), 1);
+        let problem = sandbox.load_program("b.wat", "(component").await;
+        assert!(
+            matches!(&problem, Err(Error::NotRunnable { file: Some(file), .. }) if file.as_os_str() == "b.wat"),
+            "{problem:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_compilation_that_nobody_waits_for_is_ended() {
+    let sandbox = compiling_apart().build().unwrap();
+    let bytes = Sandbox::component(Wasi::V0_2);
+    let loading = sandbox.load_program("sockbox.wasm", bytes);
+    tokio::time::timeout(MOMENT, loading).await.unwrap_err();
+    // Its process ends with it, and the sandbox compiles as before.
+    let program = sandbox.load_program("a.wat", command("i32.const 0"));
+    program.await.unwrap();
+}
+
+#[test]
+fn what_takes_too_much_is_refused_with_what_it_takes() {
+    for builder in [Sandbox::builder(), compiling_apart()] {
+        let sandbox = builder
+            .limits(Limits::default().memory_bytes(65_535))
+            .build()
+            .unwrap();
+        let error = sandbox.program(command("i32.const 0")).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::NeedsTooMuch {
+                    limit: Limit::Memory,
+                    needs: 65_536,
+                    allowed: 65_535,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+    }
+    let bounded = |limits: Limits| {
+        let sandbox = compiling_apart().limits(limits).build().unwrap();
+        sandbox.program(command("i32.const 0")).unwrap_err()
+    };
+    let limits = Limits::default;
+    let error = bounded(limits().compile_memory(1 << 20));
+    assert!(matches!(error, Error::CompileMemory { .. }), "{error:?}");
+    let error = bounded(limits().compile_time(Duration::ZERO));
+    assert!(matches!(error, Error::CompileTime { .. }), "{error:?}");
+    let error = bounded(limits().wall_time(Some(Duration::ZERO)));
+    assert!(matches!(error, Error::WallTime { .. }), "{error:?}");
+}
+
+#[tokio::test]
+#[allow(unsafe_code, reason = "native code is loaded")]
+async fn a_compiler_that_does_not_do_its_job_is_an_error() {
+    for program in [
+        "/nonexistent/compiler",
+        "/bin/true",
+        "/bin/cat",
+        "/bin/echo",
+    ] {
+        // SAFETY: none of them answers with anything that could be loaded.
+        let builder = unsafe { Sandbox::builder().compiler(program, ["x"]) };
+        let sandbox = builder.build().unwrap();
+        let error = sandbox.program(command("i32.const 0")).unwrap_err();
+        assert!(
+            matches!(error, Error::Internal { .. }),
+            "{program}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_program_may_write_to_the_cache() {
+    let root = tempfile::tempdir().unwrap();
+    let cache = root.path().join("deep/cache");
+    let sandbox = Sandbox::builder().cache_dir(&cache).build().unwrap();
+    let program = sandbox.program(command("i32.const 0")).unwrap();
+    let run = async |dir: &str| {
+        let dir = format!("{}::/data{dir}", root.path().display());
+        program.command().dir(dir.parse().unwrap()).run().await
+    };
+    let error = run("").await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::InvalidOptions { .. }), "{text}");
+    assert!(text.contains(cache.to_str().unwrap()), "{text}");
+    assert_eq!(run(":ro").await.unwrap(), 0);
 }

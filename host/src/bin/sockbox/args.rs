@@ -58,6 +58,9 @@ pub enum Command {
     Compile(Compile),
     Policy(PolicyArgs),
     Component(Component),
+    /// Compile what another sockbox writes to standard input
+    #[command(name = crate::sandbox::COMPILE_FOR_PARENT, hide = true)]
+    CompileForParent,
 }
 
 impl Command {
@@ -86,7 +89,8 @@ impl Command {
             Command::Inspect(_)
             | Command::Compile(_)
             | Command::Policy(_)
-            | Command::Component(_) => false,
+            | Command::Component(_)
+            | Command::CompileForParent => false,
         }
     }
 }

@@ -3,13 +3,20 @@
 use crate::args::Compile;
 use crate::exit::Failure;
 use crate::output::Output;
-use crate::source;
-use sockbox::Sandbox;
+use crate::{cache, sandbox, source};
+use sockbox::Limits;
 use std::io::Write;
 
 pub fn run(args: Compile) -> Result<(), Failure> {
+    let mut limits = Limits::default();
+    for (limit, value) in &args.loading.0 {
+        limits.set(*limit, value).map_err(|error| Failure::Usage {
+            problem: error.to_string(),
+        })?;
+    }
     let (name, bytes) = source::read(&args.component)?;
-    let compiled = Sandbox::new()?.precompile(name, bytes)?;
+    let sandbox = sandbox::builder(cache::place()).limits(limits).build()?;
+    let compiled = sandbox.precompile(name, bytes)?;
     let output = Output::open(Some(&args.output))?;
     output
         .writer()?

@@ -216,10 +216,12 @@ fn code(error: &Error) -> u8 {
         Error::CertificateRejected { .. } => code::CERTIFICATE,
         Error::Trust { .. } => code::TRUST,
         Error::ContentEncoding { .. } => code::CODING,
-        Error::LimitExceeded { .. } | Error::MemoryLimit { .. } | Error::Exhausted { .. } => {
-            code::LIMIT
-        }
-        Error::WallTime { .. } | Error::CpuTime { .. } => code::TIME,
+        Error::LimitExceeded { .. }
+        | Error::MemoryLimit { .. }
+        | Error::Exhausted { .. }
+        | Error::NeedsTooMuch { .. }
+        | Error::CompileMemory { .. } => code::LIMIT,
+        Error::WallTime { .. } | Error::CpuTime { .. } | Error::CompileTime { .. } => code::TIME,
         Error::Denied { .. } | Error::InsecureRedirect { .. } => code::DENIED,
         Error::Trapped { .. } => code::TRAPPED,
         // `NotRunnable`, `Read`, `Abandoned`, `Internal`, and whatever the library may add.
@@ -334,6 +336,29 @@ mod tests {
                 63,
             ),
             (Error::MemoryLimit { limit: 0 }, 63),
+            (
+                Error::NeedsTooMuch {
+                    file: None,
+                    limit: sockbox::limits::Limit::Instances,
+                    needs: 2,
+                    allowed: 1,
+                },
+                63,
+            ),
+            (
+                Error::CompileMemory {
+                    file: None,
+                    limit: 0,
+                },
+                63,
+            ),
+            (
+                Error::CompileTime {
+                    file: None,
+                    limit: Duration::ZERO,
+                },
+                124,
+            ),
             (
                 Error::WallTime {
                     limit: Duration::ZERO,

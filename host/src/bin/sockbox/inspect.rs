@@ -5,15 +5,21 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::source;
 use serde_json::{Value, json};
-use sockbox::Sandbox;
 use sockbox::inspect::{Ability, Capability, Item, Kind, Report};
+use sockbox::{Error, Sandbox};
 use sockbox_printable as printable;
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 pub fn run(args: Inspect) -> Result<(), Failure> {
     let (name, bytes) = source::read(&args.component)?;
-    let report = Sandbox::new()?.inspect_named(&name, bytes)?;
+    let report = within(MAX_TIME, {
+        let name = name.clone();
+        move || Sandbox::new()?.inspect_named(name, bytes)
+    })?;
     let name = name.to_string_lossy();
     let text = if args.json {
         printable::json(format!("{:#}\n", to_json(&name, &report)))
@@ -28,6 +34,30 @@ pub fn run(args: Inspect) -> Result<(), Failure> {
         .writer()?
         .write_all(text.as_bytes())
         .map_err(|source| output.failed(source))
+}
+
+/// The longest that looking at a component may take: 60 seconds. What is no more than large takes some; what
+/// is made to be hard to check takes hours.
+const MAX_TIME: Duration = Duration::from_secs(60);
+
+/// Do something on a thread of its own, which is left alone when it takes longer: the process ends.
+fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Failure> {
+    let (sender, done) = mpsc::channel();
+    let started = thread::Builder::new().spawn(move || {
+        // Too late, if nobody waits for it.
+        let _ = sender.send(work());
+    });
+    started.map_err(Failure::system)?;
+    match done.recv_timeout(limit) {
+        Ok(done) => Ok(done?),
+        Err(RecvTimeoutError::Timeout) => Err(Error::WallTime { limit }.into()),
+        Err(RecvTimeoutError::Disconnected) => Err(Failure::system(io::Error::other(
+            "looking at the component failed",
+        ))),
+    }
 }
 
 fn to_json(file: &str, report: &Report) -> Value {
@@ -277,6 +307,19 @@ impl fmt::Display for Size {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_takes_too_long_is_given_up() {
+        assert_eq!(within(MAX_TIME, || Ok(1)).unwrap(), 1);
+        let (going, ended) = mpsc::channel::<()>();
+        let late = within(Duration::ZERO, move || {
+            // Until the test is over.
+            let _ = ended.recv();
+            Ok(())
+        });
+        assert_eq!(late.unwrap_err().code(), 124);
+        drop(going);
+    }
 
     #[test]
     fn sizes_for_people() {

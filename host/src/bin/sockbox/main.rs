@@ -16,8 +16,10 @@ mod policy;
 mod progress;
 mod prompt;
 mod record;
+mod room;
 mod run;
 mod runtime;
+mod sandbox;
 mod serve;
 mod signals;
 mod source;
@@ -28,6 +30,7 @@ mod watchdog;
 use args::{Args, Command};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use exit::Failure;
 use sockbox_printable::is_hazard;
 
 fn main() {
@@ -51,6 +54,9 @@ fn main() {
         Command::Compile(compile) => compile::run(compile).map(|()| 0),
         Command::Policy(policy) => policy::run(policy),
         Command::Component(component) => component::run(component).map(|()| 0),
+        Command::CompileForParent => sockbox::compile_for_parent()
+            .map(|()| 0)
+            .map_err(Failure::system),
     };
     let code = done.unwrap_or_else(|failure| {
         let message = failure.message(verbose || exit::wants_backtrace());

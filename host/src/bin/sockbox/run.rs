@@ -1,6 +1,6 @@
 //! `sockbox run`.
 
-use crate::args::Run;
+use crate::args::{Common, Run};
 use crate::denials::Denials;
 use crate::descriptors::{self, Closed, Descriptor};
 use crate::exit::Failure;
@@ -9,12 +9,13 @@ use crate::record::Record;
 use crate::runtime::block_on;
 use crate::watch::Watch;
 use crate::watchdog::{self, Ends, Signals};
-use crate::{apart, cache, output, source, stderr};
+use crate::{apart, cache, output, room, sandbox, source, stderr};
 use sockbox::policy::{LocalNetworks, Needed};
-use sockbox::{Command, Error, Policy, Program, Sandbox, StdioWriter};
+use sockbox::{Command, Error, Policy, Profile, Program, Sandbox, StdioWriter};
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Gives the component's own exit code.
 pub fn run(args: Run) -> Result<i32, Failure> {
@@ -42,7 +43,43 @@ pub fn run(args: Run) -> Result<i32, Failure> {
             reason: format!("the argument {word:?} is not Unicode, as a component's have to be"),
         })?);
     }
-    let program = load(file, args.allow_precompiled, args.no_cache)?;
+    if !profile.policy.rules().is_empty() && !room::is_set(&profile) {
+        room::for_sockets(&profile, 1, "using the network")?;
+    }
+    let mut precious = precious(&args.common);
+    let (source, bytes) = source::read(file)?;
+    let native = args.allow_precompiled && Sandbox::is_precompiled(&bytes);
+    if native && file != Path::new("-") {
+        precious.push((file.to_owned(), "the native code that is run"));
+    }
+    for dir in &profile.dirs {
+        for (place, what) in &precious {
+            dir.must_not_hold(place, what)?;
+        }
+    }
+    let record = Record::open(args.common.audit.as_ref(), args.common.audit_max)?;
+    let needed = args.dry_run.then(|| {
+        let mut needed = Needed::new();
+        needed.set_local_networks(LocalNetworks::current());
+        Arc::new(Mutex::new(needed))
+    });
+    let watch = Watch {
+        verbose: args.verbose,
+        record: record.as_ref().map(Record::sink),
+        denials: (!args.verbose).then(|| denials.clone()),
+        needed: needed.clone(),
+    };
+    let started = Instant::now();
+    let program = load(source, bytes, native, args.no_cache, &profile, &watch);
+    let program = match program {
+        Ok(program) => program,
+        Err(failure) => {
+            if let Some(record) = record {
+                record.finish();
+            }
+            return Err(failure);
+        }
+    };
     if args.verbose {
         stderr::line(format_args!("* {}", program.cache_use()));
     }
@@ -57,6 +94,7 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         .args(given)
         .stdout(stdout.clone())
         .stderr(stderr.clone())
+        .started(started)
         .profile(&profile)?
         .tls(tls);
     command = match Descriptor::Input.check() {
@@ -66,18 +104,6 @@ pub fn run(args: Run) -> Result<i32, Failure> {
     if args.prompt {
         command = command.decider(Prompt::open()?);
     }
-    let record = Record::open(args.common.audit.as_ref(), args.common.audit_max)?;
-    let needed = args.dry_run.then(|| {
-        let mut needed = Needed::new();
-        needed.set_local_networks(LocalNetworks::current());
-        Arc::new(Mutex::new(needed))
-    });
-    let watch = Watch {
-        verbose: args.verbose,
-        record: record.as_ref().map(Record::sink),
-        denials: (!args.verbose).then(|| denials.clone()),
-        needed: needed.clone(),
-    };
     let outputs = [stdout, stderr];
     let done = block_on(async {
         let _deadline =
@@ -96,16 +122,44 @@ pub fn run(args: Run) -> Result<i32, Failure> {
     done
 }
 
-/// Make a program of the component in `file`.
-#[allow(unsafe_code, reason = "native code is loaded")]
-fn load(file: &Path, allow_precompiled: bool, no_cache: bool) -> Result<Program, Failure> {
-    let mut sandbox = Sandbox::builder();
-    if let Some(folder) = cache::folder().filter(|_| !no_cache) {
-        sandbox = sandbox.cache_dir(folder);
+/// What a component must not be able to change, since sockbox believes it: what it runs without a sandbox, in this
+/// run or in a later one, what it grants, and what it records.
+fn precious(common: &Common) -> Vec<(PathBuf, &'static str)> {
+    let mut precious = Vec::new();
+    for place in cache::all_places() {
+        precious.push((place.folder, "sockbox's cache of compiled code"));
+        precious.push((place.secret, "the secret of sockbox's cache"));
     }
-    let sandbox = sandbox.build()?;
-    let (name, bytes) = source::read(file)?;
-    Ok(if allow_precompiled && Sandbox::is_precompiled(&bytes) {
+    if let Ok(program) = std::env::current_exe() {
+        precious.push((program, "the program sockbox"));
+    }
+    if let Some(policy) = &common.policy {
+        precious.push((policy.clone(), "the policy file"));
+    }
+    if let Some(audit) = common.audit.clone().filter(|it| it != Path::new("-")) {
+        precious.push((audit, "the audit record"));
+    }
+    precious
+}
+
+/// Make a program of the component, which came from `name`.
+#[allow(unsafe_code, reason = "native code is loaded")]
+fn load(
+    name: PathBuf,
+    bytes: Vec<u8>,
+    native: bool,
+    no_cache: bool,
+    profile: &Profile,
+    watch: &Watch,
+) -> Result<Program, Failure> {
+    let limits = profile.limits().map_err(|error| Error::InvalidOptions {
+        reason: error.to_string(),
+    })?;
+    let sandbox = sandbox::builder(cache::place().filter(|_| !no_cache))
+        .limits(limits)
+        .audit(watch.clone())
+        .build()?;
+    Ok(if native {
         // SAFETY: whoever gave the option answers for the file.
         unsafe { sandbox.program_precompiled(name, bytes)? }
     } else {

@@ -210,13 +210,23 @@ fn has_ports(item: &str) -> bool {
     item[behind_host..].contains(':')
 }
 
-/// An option for each limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LimitArgs(pub Vec<(Limit, String)>);
+/// An option for each limit of what a component does.
+pub type LimitArgs = SomeLimitArgs<false>;
 
-impl clap::Args for LimitArgs {
+/// An option for each limit of how a component is loaded.
+pub type LoadLimitArgs = SomeLimitArgs<true>;
+
+/// An option for each limit of the one kind or the other ([`Limit::is_for_loading`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SomeLimitArgs<const LOADING: bool>(pub Vec<(Limit, String)>);
+
+fn limits(loading: bool) -> impl Iterator<Item = Limit> {
+    Limit::all().filter(move |limit| limit.is_for_loading() == loading)
+}
+
+impl<const LOADING: bool> clap::Args for SomeLimitArgs<LOADING> {
     fn augment_args(command: Command) -> Command {
-        Limit::all().fold(command, |command, limit| command.arg(arg(limit)))
+        limits(LOADING).fold(command, |command, limit| command.arg(arg(limit)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -224,15 +234,15 @@ impl clap::Args for LimitArgs {
     }
 }
 
-impl clap::FromArgMatches for LimitArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<LimitArgs, clap::Error> {
-        let mut limits = LimitArgs::default();
+impl<const LOADING: bool> clap::FromArgMatches for SomeLimitArgs<LOADING> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut limits = Self::default();
         limits.update_from_arg_matches(matches)?;
         Ok(limits)
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for limit in Limit::all() {
+        for limit in limits(LOADING) {
             if let Some(value) = matches.get_one::<String>(limit.key()) {
                 self.0.push((limit, value.clone()));
             }

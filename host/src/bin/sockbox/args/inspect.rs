@@ -1,5 +1,6 @@
 //! What can be typed behind `sockbox inspect` and `sockbox compile`.
 
+use super::grants::LoadLimitArgs;
 use std::path::PathBuf;
 
 const INSPECT_EXAMPLES: &str = "\
@@ -49,6 +50,9 @@ pub struct Compile {
     /// Write it to FILE; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+
+    #[command(flatten)]
+    pub loading: LoadLimitArgs,
 
     /// The component, as a binary (.wasm) or as text (.wat); `-` is standard input
     #[arg(value_name = "COMPONENT")]

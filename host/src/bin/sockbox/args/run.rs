@@ -1,6 +1,6 @@
 //! What can be typed behind `sockbox run`.
 
-use super::grants::{Accept, Common, Connect, Others};
+use super::grants::{Accept, Common, Connect, LoadLimitArgs, Others};
 use crate::exit::Failure;
 use sockbox::profile::{Dir, EnvVar, ListenAs};
 use sockbox::{Profile, TlsConfig};
@@ -41,11 +41,15 @@ pub struct Run {
     #[command(flatten)]
     pub common: Common,
 
+    #[command(flatten)]
+    pub loading: LoadLimitArgs,
+
     /// Let it listen on REAL when it asks for ASKED, as in 0.0.0.0:80=127.0.0.1:8080
     #[arg(long, value_name = "ASKED=REAL")]
     pub listen_as: Vec<ListenAs>,
 
-    /// Let it see the directory HOST, as GUEST; with :ro it can change nothing there
+    /// Let it see the directory HOST, as GUEST; with :ro it can change nothing there. Without, sockbox's own
+    /// program, cache, policy and record can't be in it
     #[arg(long, value_name = "HOST[::GUEST][:ro]")]
     pub dir: Vec<Dir>,
 
@@ -106,6 +110,7 @@ impl Run {
         let mut profile = self.common.profile()?;
         let policy = self.connect.add_to(profile.policy);
         profile.policy = self.others.add_to(self.accept.add_to(policy));
+        profile.limits.extend(self.loading.0.iter().cloned());
         profile.pins.extend(self.others.resolve.iter().cloned());
         profile.listen_as.extend(self.listen_as.iter().copied());
         profile.dirs.extend(self.dir.iter().cloned());

@@ -33,6 +33,7 @@ use crate::record::Record;
 use crate::runtime::block_on;
 use crate::watch::Watch;
 use crate::watchdog::{self, Ends};
+use crate::{cache, sandbox};
 use plan::{Plan, Task};
 use session::Session;
 use sockbox::Sandbox;
@@ -70,7 +71,7 @@ pub fn run(args: Fetch) -> Result<i32, Failure> {
 async fn all(args: Fetch, watch: &Watch) -> Result<u8, Failure> {
     let ready = spawn_blocking(move || prepare(args));
     // Meanwhile, on this thread.
-    let sandbox = Sandbox::new()?;
+    let sandbox = sandbox::builder(cache::place()).build()?;
     let ready = ready.await.map_err(|failed| Failure::system(failed.into()));
     let (plan, tasks) = ready??;
     let code = if plan.args.parallel {
@@ -98,7 +99,7 @@ async fn one_by_one(
     tasks: &[Task],
 ) -> Result<u8, Failure> {
     let urls = tasks.iter().map(|task| task.url.as_str());
-    let mut session = Session::new(sandbox, plan, watch, urls);
+    let mut session = Session::new(sandbox, plan, watch, urls)?;
     let mut code = 0;
     for task in tasks {
         let transfer = Transfer::new(plan, task, Instant::now());
@@ -119,7 +120,7 @@ async fn in_parallel(
     let mut running = JoinSet::new();
     let local = LocalSet::new();
     for task in tasks {
-        let mut session = Session::new(sandbox, &plan, watch, [task.url.as_str()]);
+        let mut session = Session::new(sandbox, &plan, watch, [task.url.as_str()])?;
         let (plan, turns) = (plan.clone(), turns.clone());
         running.spawn_local_on(
             async move {

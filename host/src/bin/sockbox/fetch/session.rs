@@ -4,7 +4,7 @@ use super::console::Console;
 use super::plan::Plan;
 use crate::args::Fetch;
 use crate::exit::Failure;
-use crate::stderr;
+use crate::{room, stderr};
 use crate::watch::Watch;
 use crate::watchdog::{self, Deadline};
 use sockbox::policy::{AnsweredNames, RuleError};
@@ -29,7 +29,7 @@ impl Session {
         plan: &Plan,
         watch: &Watch,
         urls: impl IntoIterator<Item = &'a str>,
-    ) -> Session {
+    ) -> Result<Session, Failure> {
         let args = &plan.args;
         let mut profile = plan.profile.clone();
         profile.policy = granted(args, profile.policy);
@@ -39,7 +39,11 @@ impl Session {
                 profile.policy = wider;
             }
         }
-        Session {
+        // Who says that there are to be none is told so by the attempt to connect.
+        if !room::is_set(&profile) {
+            room::for_sockets(&profile, 1, "fetching")?;
+        }
+        Ok(Session {
             sandbox: sandbox.clone(),
             profile,
             watch: watch.clone(),
@@ -47,7 +51,7 @@ impl Session {
             answered: plan.answered.clone(),
             instance: None,
             _deadline: None,
-        }
+        })
     }
 
     /// The instance, which keeps its connections from one transfer to the next.

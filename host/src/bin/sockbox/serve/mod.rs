@@ -17,7 +17,7 @@ use crate::runtime::block_on;
 use crate::signals::StatisticsSignal;
 use crate::watch::Watch;
 use crate::watchdog::{self, Ends, Signals};
-use crate::{output, stderr};
+use crate::{cache, output, room, sandbox, stderr};
 use log::Log;
 use notify::Notify;
 use restarts::Restarts;
@@ -78,11 +78,15 @@ async fn serve(
     };
     // Once: a restart keeps to the policy that the server was started with.
     let profile = args.common.profile()?;
-    let sandbox = Sandbox::builder().wasi(args.wasi.into()).build()?;
+    let sandbox = sandbox::builder(cache::place())
+        .wasi(args.wasi.into())
+        .build()?;
     let mut listen = args.listen.clone();
     if listen.is_empty() && listeners.is_empty() {
         listen.push(DEFAULT_LISTEN);
     }
+    let sockets = (listen.len() + listeners.len()).saturating_add(1);
+    room::for_sockets(&profile, sockets, "serving")?;
     let mut server = start(&sandbox, &args, &profile, watch, &listen, &listeners).await?;
     // What a restart listens on: where the system chose a port, it is to be the same one.
     listen = server.addresses()[..listen.len()].to_vec();
