@@ -50,8 +50,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 /// What a component is told of an error.
 ///
-/// The names of kinds are those that wasmtime-wasi's own texts have in them: a component that looks for
-/// `ConnectionReset` finds it.
+/// The names of kinds are those of the standard library and of wasmtime-wasi: a component that looks for
+/// `ConnectionReset` finds it, whether it read or wrote.
 pub(crate) fn text(error: &wasmtime::Error) -> Cow<'static, str> {
     if let Some(ToComponent(text)) = error.downcast_ref() {
         return text.clone();
@@ -61,13 +61,24 @@ pub(crate) fn text(error: &wasmtime::Error) -> Cow<'static, str> {
     } else if let Some(code) = error.downcast_ref::<sockets::ErrorCode>() {
         format!("{code:?}")
     } else if let Some(code) = error.downcast_ref::<network::ErrorCode>() {
-        format!("{code:?}")
+        in_camel_case(code.name())
     } else if let Some(code) = error.downcast_ref::<filesystem::ErrorCode>() {
-        format!("{code:?}")
+        in_camel_case(code.name())
     } else {
         return Cow::Borrowed(UNKNOWN);
     };
     Cow::Owned(name)
+}
+
+/// `ConnectionReset` for WASI's `connection-reset`.
+fn in_camel_case(name: &str) -> String {
+    name.split('-')
+        .flat_map(|word| {
+            let rest = word.get(1..).unwrap_or_default();
+            let first = word.chars().take(1).map(|first| first.to_ascii_uppercase());
+            first.chain(rest.chars())
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -93,7 +104,7 @@ mod tests {
             ),
             (
                 wasmtime::Error::from(network::ErrorCode::ConnectionReset).context(secret),
-                "ErrorCode::ConnectionReset",
+                "ConnectionReset",
             ),
             (wasmtime::format_err!("{secret}"), UNKNOWN),
             (wasmtime::Error::msg("reason").context(secret), UNKNOWN),

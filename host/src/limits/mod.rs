@@ -105,8 +105,9 @@ pub const DEFAULT_COMPILE_MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 #[non_exhaustive]
 pub struct Limits {
     /// The most bytes of linear memory, all memories together, and of what the host keeps for the
-    /// component: 128 KiB for each TLS session, and what an output stream holds back. Default:
-    /// [`DEFAULT_MEMORY_BYTES`].
+    /// component: 128 KiB for each TLS session, 64 KiB for each stream of a file, and the entries of
+    /// directories that are being read. Default: [`DEFAULT_MEMORY_BYTES`]. What a socket's stream has not
+    /// sent yet, 64 KiB at most, is bounded by [`Limits::sockets`] instead.
     ///
     /// Growing past it fails inside the component; what comes of it, if the component can't go on,
     /// is [`Error::MemoryLimit`](crate::Error::MemoryLimit). With 0 no component starts that has a

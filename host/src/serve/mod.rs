@@ -11,7 +11,7 @@ pub use event::{AcceptFailed, CloseReason, Closed, Event, Opened, RefuseReason, 
 pub use options::{Framing, ServeOptions};
 
 use crate::bindings::hello_server as wit;
-use crate::convert::denied;
+use crate::convert::{bounded, denied};
 use crate::error::{Error, Result};
 use crate::exports::Wasi;
 use crate::instance::Instance;
@@ -213,13 +213,16 @@ impl Drop for Server {
 /// What the component's error means here: the one table from its codes to ours.
 fn error(network: &Network, code: wit::ErrorCode) -> Error {
     match code {
-        wit::ErrorCode::InvalidOptions(reason) => Error::InvalidOptions { reason },
+        wit::ErrorCode::InvalidOptions(reason) => Error::InvalidOptions {
+            reason: bounded(reason),
+        },
         wit::ErrorCode::Denied(target) => denied(network, &target, None),
         wit::ErrorCode::ListenFailed(failure) => Error::ListenFailed {
             address: failure.address.into(),
             reason: failure.reason.into(),
         },
         wit::ErrorCode::Internal(text) => {
+            let text = bounded(text);
             Error::internal(format_args!("a mistake in the component: {text}"))
         }
     }
