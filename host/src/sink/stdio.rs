@@ -842,7 +842,8 @@ mod tests {
         drop(reader);
         let mut stream = writer.p2_stream();
         stream.write(Bytes::from_static(b"no")).unwrap();
-        stream.flush().unwrap();
+        // It may have failed by now.
+        let _ = stream.flush();
         stream.ready().await;
         assert!(matches!(stream.check_write(), Err(StreamError::Closed)));
         assert_eq!(writer.failed().await.kind(), ErrorKind::BrokenPipe);
@@ -857,7 +858,8 @@ mod tests {
         let writer = StdioWriter::file_at_once(full).unwrap();
         let mut stream = writer.p2_stream();
         stream.write(Bytes::from_static(b"no")).unwrap();
-        stream.flush().unwrap();
+        // It may have failed by now.
+        let _ = stream.flush();
         stream.ready().await;
         let Err(StreamError::LastOperationFailed(error)) = stream.check_write() else {
             panic!("it didn't fail");
