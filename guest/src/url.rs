@@ -9,6 +9,8 @@ pub use ::url::{Host, Url};
 
 const NO_NAME: &str = "the host is no valid name";
 
+const ZONE: &str = "an IPv6 address in a URL has no zone (%25eth0): leave it out";
+
 /// Where a request goes, and what it asks for there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -64,7 +66,12 @@ pub enum UrlError {
 /// # Ok::<(), sockbox_guest::url::UrlError>(())
 /// ```
 pub fn parse(text: &str) -> Result<Target, UrlError> {
-    let mut url = Url::parse(text).map_err(|error| UrlError::Invalid(explain(error)))?;
+    let mut url = Url::parse(text).map_err(|error| {
+        UrlError::Invalid(match error {
+            ParseError::InvalidIpv6Address if has_zone(text) => ZONE.into(),
+            error => explain(error),
+        })
+    })?;
     let (secure, default_port) = match url.scheme() {
         "http" => (false, 80),
         "https" => (true, 443),
@@ -95,6 +102,16 @@ pub fn parse(text: &str) -> Result<Target, UrlError> {
         url: url.into(),
         credentials,
     })
+}
+
+/// Whether the URL's host is an IPv6 address with a zone behind it, which RFC 6874 has and the URL
+/// standard hasn't.
+fn has_zone(text: &str) -> bool {
+    let behind_scheme = text.split_once("//").map_or(text, |(_, rest)| rest);
+    let authority = behind_scheme.split(['/', '?', '#']).next();
+    authority
+        .and_then(|authority| authority.rsplit_once('[')?.1.split_once(']'))
+        .is_some_and(|(address, _)| address.contains('%'))
 }
 
 fn credentials(url: &Url) -> Option<Credentials> {

@@ -9,7 +9,7 @@ use crate::tls::{CertificateProblem, TlsFailure};
 use sockbox_printable::{Line, Lines};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -399,8 +399,22 @@ impl ConnectFailure {
 
 impl fmt::Display for ConnectFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.address, self.reason)
+        match unspecified(self.address.ip()) {
+            None => write!(f, "{}: {}", self.address, self.reason),
+            Some(own) => write!(
+                f,
+                "{}: it is no address to connect to, but stands for all of a machine's (this \
+                 machine's own is {own})",
+                self.address
+            ),
+        }
     }
+}
+
+/// What is meant by an address that can be listened on only, if `ip` is one.
+fn unspecified(ip: IpAddr) -> Option<&'static str> {
+    let own = if ip.is_ipv6() { "[::1]" } else { "127.0.0.1" };
+    ip.is_unspecified().then_some(own)
 }
 
 /// The stage that a request was in.
@@ -675,6 +689,15 @@ mod tests {
             ConnectFailure::new(address.parse().unwrap(), NetworkError::ConnectionRefused)
         };
         let table = [
+            (
+                Error::ConnectFailed {
+                    host: "0.0.0.0".to_owned(),
+                    attempts: vec![refused("0.0.0.0:81"), refused("[::]:81")],
+                },
+                "could not connect to 0.0.0.0: 0.0.0.0:81: it is no address to connect to, but \
+                 stands for all of a machine's (this machine's own is 127.0.0.1); [::]:81: it is no \
+                 address to connect to, but stands for all of a machine's (this machine's own is [::1])",
+            ),
             (
                 Error::ConnectFailed {
                     host: "localhost".to_owned(),

@@ -299,6 +299,52 @@ fn a_retry_goes_on_where_it_ended() {
 }
 
 #[test]
+fn a_wait_that_goes_past_a_bound_is_not_begun() {
+    let busy = "HTTP/1.1 503 Busy\r\nRetry-After: 21600\r\nContent-Length: 4\r\n\r\nbusy";
+    let peer = RawPeer::answering(busy);
+    for (bound, told) in [
+        (["-m", "5"], "--max-time is 5 s"),
+        (["--retry-max-time", "5"], "--retry-max-time leaves "),
+        (["--max-wall-time", "5"], "--max-wall-time leaves "),
+    ] {
+        let args = [&bound[..], &["--retry", "1"]].concat();
+        let finished = fetch(&[&args[..], &[&peer.url("/")]].concat());
+        // As with curl, what came last is the page.
+        finished.assert_code(0).assert_stdout(b"busy");
+        for words in ["asks for a wait of 21600 s", told] {
+            let stderr = finished.stderr();
+            assert!(stderr.contains(words), "{bound:?}: {stderr}");
+        }
+        let finished = fetch(&[&args[..], &["-f", &peer.url("/")]].concat());
+        finished.assert_code(22);
+    }
+}
+
+#[test]
+fn retries_get_further_though_each_connection_brings_little() {
+    // Less than what is asked for again, to be compared.
+    const LITTLE: usize = 1000;
+    let page = pattern(10_000);
+    let whole = page.clone();
+    let folder = Folder::with(&page[..6_000]);
+    let peer = RawPeer::start(move |peer: &mut Peer| {
+        let head = String::from_utf8_lossy(&peer.read_request()?).into_owned();
+        let mut lines = head.lines();
+        let range = lines.find_map(|line| line.strip_prefix("Range: bytes="));
+        let from: usize = range.unwrap().split('-').next().unwrap().parse().unwrap();
+        peer.send(format!(
+            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-9999/10000\r\nContent-Length: {}\r\n\r\n",
+            10_000 - from
+        ))?;
+        peer.send(&whole[from..10_000.min(from + LITTLE)])
+    });
+    let args = ["-s", "-S", "--retry", "20", "--retry-delay", "0.01"];
+    let resume = ["--retry-all-errors", "-C", "-", "-o", &folder.argument()];
+    fetch(&[&args[..], &resume, &[&peer.url("/")]].concat()).assert_code(0);
+    folder.assert_page(&page);
+}
+
+#[test]
 fn going_on_does_not_go_with_everything() {
     for args in [
         &["-C", "100", "-o", "/tmp/never"][..],

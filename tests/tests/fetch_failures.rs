@@ -278,3 +278,17 @@ fn silence_when_asked_for() {
     finished.assert_code(7);
     assert_eq!(finished.stderr(), "");
 }
+
+#[test]
+fn addresses_that_cannot_be_meant_say_what_is_wrong() {
+    for (url, code, words) in [
+        ("http://0.0.0.0:1/", 7, &["0.0.0.0:1", "127.0.0.1"][..]),
+        ("http://0:1/", 7, &["0.0.0.0:1", "127.0.0.1"]),
+        ("http://[::]:1/", 7, &["[::]:1", "[::1]"]),
+        ("http://[fe80::1%25eth0]/", 3, &["zone"]),
+        ("http://[fe80::1%eth0]:8080/", 3, &["zone"]),
+    ] {
+        let finished = Program::sockbox(["fetch", url]).run();
+        finished.assert_failure(code, words);
+    }
+}

@@ -92,8 +92,9 @@ fn what_was_there_before_is_replaced() {
         fetch(&["-o", file.to_str().unwrap(), &peer.url("/")]).assert_quiet_success();
         assert_eq!(fs::read_to_string(file).unwrap(), "hello");
     }
-    // The link itself was replaced, as any other file: the page isn't written through it.
-    assert_eq!(fs::read_to_string(&aim).unwrap(), "what the link leads to");
+    // The page is where the link leads to, and the link is still one.
+    assert_eq!(fs::read_to_string(&aim).unwrap(), "hello");
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(names(dir.path()), ["aim", "link", "page"]);
 }
 

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 use sockbox_tests::{Finished, Node, Peer, Program, RawPeer, Refuser};
+use std::fs;
 use std::time::Duration;
 
 fn fetch(args: &[&str]) -> Finished {
@@ -175,6 +176,60 @@ fn a_bar_is_for_terminals() {
     // None where nobody looks.
     let finished = fetch(&["-o", "one", &url]).run();
     finished.assert_quiet_success();
+}
+
+#[test]
+fn a_bar_is_seen_though_bytes_are_moved_seldom() {
+    let peer = RawPeer::start(|peer: &mut Peer| {
+        peer.read_request()?;
+        peer.read_bytes(1500)?;
+        peer.send("HTTP/1.1 204 No Content\r\n\r\n")
+    });
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), [b'x'; 1500]).unwrap();
+    // It is all read before the first of it is sent.
+    for (what, sign) in [
+        (["-T", "file"], "of 1.46 KiB"),
+        (["--data-binary", "@file"], "sending 1.46 KiB"),
+    ] {
+        let finished = Program::sockbox(["fetch", "-s", "--limit-rate", "1000"])
+            .args(["-o", "page"])
+            .args(what)
+            .args([peer.url("/in")])
+            .on_a_terminal()
+            .current_dir(dir.path())
+            .run();
+        finished.assert_code(0);
+        assert!(!finished.stdout_text().contains(sign), "-s is silent");
+        let finished = Program::sockbox(["fetch", "--limit-rate", "1000", "-o", "page"])
+            .args(what)
+            .args([peer.url("/in")])
+            .on_a_terminal()
+            .current_dir(dir.path())
+            .run();
+        finished.assert_code(0);
+        let shown = finished.stdout_text();
+        assert!(shown.contains(sign), "{what:?}: no bar: {shown:?}");
+    }
+}
+
+#[test]
+fn proxies_that_are_not_used_are_told_of_once() {
+    let peer = RawPeer::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let run = |args: &[&str]| {
+        Program::sockbox(["fetch"])
+            .args(args)
+            .args([peer.url("/a"), peer.url("/b")])
+            .env("http_proxy", "http://127.0.0.1:1")
+            .env("no_proxy", "localhost")
+            .run()
+    };
+    let finished = run(&["-v"]);
+    finished.assert_code(0).assert_stdout(b"hellohello");
+    let told = finished.stderr();
+    assert_eq!(told.matches("http_proxy").count(), 1, "{told}");
+    assert!(!told.contains("no_proxy"), "{told}");
+    run(&[]).assert_quiet_success();
 }
 
 #[test]

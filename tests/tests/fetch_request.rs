@@ -365,3 +365,19 @@ fn a_file_that_is_not_there_is_no_request() {
         tripwire.assert_untouched();
     }
 }
+
+#[test]
+fn a_files_name_is_sent_byte_by_byte() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let peer = RawPeer::answering(NO_CONTENT);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(OsStr::from_bytes(b"na\xefve \xff%"));
+    fs::write(&file, "content").unwrap();
+    let program = Program::sockbox(["fetch", "-T"]).args([&file]);
+    let finished = program.args([peer.url("/in/")]).run();
+    finished.assert_quiet_success();
+    let request = only_request(&peer);
+    assert_eq!(request_line(&request), "PUT /in/na%EFve%20%FF%25 HTTP/1.1");
+    assert!(request.ends_with("\r\n\r\ncontent"), "{request}");
+}

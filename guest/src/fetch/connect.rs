@@ -23,6 +23,9 @@ pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// has as many addresses for its own good.
 const MAX_ATTEMPTS: usize = 64;
 
+/// A pin's host that is any.
+const ANY_HOST: &str = "*";
+
 /// A family of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
@@ -49,7 +52,7 @@ impl fmt::Display for Family {
 /// Addresses to use in place of a lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
-    /// The host as a URL names it, in any case.
+    /// The host as a URL names it, in any case; `*` is every host that has no pin of its own.
     pub host: String,
     /// The port that they are for.
     pub port: u16,
@@ -59,9 +62,11 @@ pub struct Pin {
 impl Pin {
     /// The addresses that `pins` have for `origin`, if one of them is for it. The last one counts.
     pub fn addresses<'a>(pins: &'a [Self], origin: &Origin) -> Option<&'a [IpAddr]> {
-        let pin = pins.iter().rfind(|pin| {
-            pin.port == origin.port && Host::parse(&pin.host).is_ok_and(|host| host == origin.host)
-        })?;
+        let mut here = pins.iter().filter(|pin| pin.port == origin.port);
+        let own = here
+            .clone()
+            .rfind(|pin| Host::parse(&pin.host).is_ok_and(|host| host == origin.host));
+        let pin = own.or_else(|| here.rfind(|pin| pin.host == ANY_HOST))?;
         Some(&pin.addresses)
     }
 }

@@ -156,6 +156,13 @@ impl fmt::Display for FetchError {
                 for (index, failure) in failures.iter().enumerate() {
                     let lead = if index == 0 { " to " } else { ", " };
                     write!(f, "{lead}{}: {}", failure.address, failure.reason)?;
+                    if failure.address.ip().is_unspecified() {
+                        f.write_str(" (it stands for all of a machine's addresses; its own is ")?;
+                        f.write_str(match failure.address.is_ipv4() {
+                            true => "127.0.0.1)",
+                            false => "[::1])",
+                        })?;
+                    }
                 }
                 Ok(())
             }
@@ -316,6 +323,11 @@ mod tests {
             (
                 unresolved(Some(Family::Ipv6)),
                 "could not resolve host a.test: it has no IPv6 address",
+            ),
+            (
+                FetchError::ConnectFailed(vec![failure("0.0.0.0:80", NetError::ConnectionRefused)]),
+                "could not connect to 0.0.0.0:80: connection refused (it stands for all of a machine's \
+                 addresses; its own is 127.0.0.1)",
             ),
             (
                 FetchError::ConnectFailed(vec![

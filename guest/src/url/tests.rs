@@ -353,3 +353,18 @@ fn messages_read_well() {
         assert_eq!(error.to_string(), expected);
     }
 }
+
+#[test]
+fn a_zone_is_refused_with_a_reason() {
+    for (url, zone) in [
+        ("http://[fe80::1%25eth0]/", true),
+        ("http://me:secret@[fe80::1%eth0]:8080/a", true),
+        ("http://[fe80::1", false),
+        ("http://[fe80:::1]/[%25]", false),
+    ] {
+        let Err(UrlError::Invalid(why)) = parse(url) else {
+            panic!("{url} is read");
+        };
+        assert_eq!(why == ZONE, zone, "{url}: {why}");
+    }
+}

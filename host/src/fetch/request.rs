@@ -257,7 +257,7 @@ impl Request {
     }
 
     /// Use these addresses, at least one, in place of a lookup of `host`, where it is asked for at
-    /// this port. Connecting to them takes a grant of its own:
+    /// this port. `*` is every host that has no such addresses of its own. Connecting to them takes a grant of its own:
     /// [`Policy::allow_connect`](crate::Policy::allow_connect).
     pub fn pin(
         mut self,

@@ -41,6 +41,26 @@ pub(crate) const BOUNDS: &[Case] = &[
         "--resolve A.Example:{port}:127.0.0.1 http://a.eXample:{port}/page",
         0,
     ),
+    case(
+        "a name's own address before that of every name",
+        "--resolve a.example:{port}:127.0.0.1 --resolve '*:{port}:127.0.0.2' http://a.example:{port}/page",
+        0,
+    ),
+    case(
+        "an address of every name, for an address",
+        "--resolve '*:{port}:127.0.0.1' http://192.0.2.1:{port}/page",
+        0,
+    ),
+    case(
+        "an address that is taken back",
+        "--resolve a.invalid:{port}:127.0.0.1 --resolve -a.invalid:{port} http://a.invalid:{port}/page",
+        6,
+    ),
+    case(
+        "an address that is taken back and given again",
+        "--resolve -a.example:{port} --resolve +a.example:{port}:127.0.0.1 http://a.example:{port}/page",
+        0,
+    ),
 ];
 
 /// What is tried again.
@@ -73,6 +93,11 @@ pub(crate) const RETRIES: &[Case] = &[
     case(
         "a broken connection is retried when asked",
         "--retry 3 --retry-all-errors {node}/flaky/{who}resets/1/reset",
+        0,
+    ),
+    case(
+        "a server that asks for more time than there is",
+        "--retry 1 --retry-max-time 5 -o page {node}/flaky/{who}patience/1/503?21600",
         0,
     ),
     case("nobody listens, so no retry", "--retry 3 {refused}/", 7),

@@ -37,6 +37,36 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         case: raw(
+            "a page without a head, as HTTP/0.9 had it",
+            "hello",
+            "{raw}/",
+            8,
+        ),
+        curls_code: 1,
+        why: "the scheme is one that we know; it is the answer that is wrong",
+    },
+    Difference {
+        case: raw(
+            "HTTP/0.9 in a status line",
+            "HTTP/0.9 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            "{raw}/",
+            8,
+        ),
+        curls_code: 1,
+        why: "HTTP/0.9 has no status line; Go takes it for a version",
+    },
+    Difference {
+        case: raw(
+            "a transfer coding that nobody asked for",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            "{raw}/",
+            8,
+        ),
+        curls_code: 0,
+        why: "without TE in the request no server may use one (RFC 9112 section 7.4), and Go refuses it, too",
+    },
+    Difference {
+        case: raw(
             "chunks that can't be read",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
             "{raw}/",

@@ -82,6 +82,11 @@ pub(crate) const SHOWN: &[Case] = &[
         "--resolve a.example:{port}:127.0.0.1 http://a.example:{port}/page",
         0,
     ),
+    case(
+        "every name at a port",
+        "--resolve '*:{port}:127.0.0.1' http://a.example:{port}/page http://b.example:{port}/hints",
+        0,
+    ),
     case("a page over TLS", "--cacert ca.pem {tls}/page.html", 0),
     case("whoever it is", "-k {tls}/page.html", 0),
     case("a scheme that nobody knows", "nonsense://127.0.0.1/", 1),

@@ -406,7 +406,10 @@ fn pinned_names_are_not_looked_up() {
         ("many.test", 80, "http://many.test:8080/", false),
         ("many.test", 80, "http://other.test/", false),
         ("test", 80, "http://many.test/", false),
-        ("*", 80, "http://many.test/", false),
+        ("*", 80, "http://many.test/", true),
+        ("*", 80, "http://192.0.2.1/", true),
+        ("*", 80, "http://many.test:8080/", false),
+        ("*.test", 80, "http://many.test/", false),
     ];
     for (host, port, url, pinned) in cases {
         let net = MemoryNet::default();
@@ -433,6 +436,28 @@ fn pinned_names_are_not_looked_up() {
             "{host} {url}: {error}"
         );
         assert_eq!(net.lookups().is_empty(), pinned, "{host} {url}");
+    }
+    // The host's own pin counts before that of every host, wherever it stands.
+    for own_is_last in [true, false] {
+        let net = MemoryNet::default();
+        let mut asked = request("http://many.test/");
+        asked.options.pins = [("*", "127.0.0.8"), ("many.test", "127.0.0.7")]
+            .map(|(host, address)| Pin {
+                host: host.to_owned(),
+                port: 80,
+                addresses: vec![ip(address)],
+            })
+            .into();
+        if !own_is_last {
+            asked.options.pins.reverse();
+        }
+        let error = net.run(fetch(&net, asked)).map(drop).expect_err("refused");
+        assert!(
+            error
+                .to_string()
+                .starts_with("could not connect to 127.0.0.7:"),
+            "{error}"
+        );
     }
     let net = MemoryNet::default();
     let mut asked = request("http://many.test/");

@@ -20,6 +20,7 @@ mod room;
 mod run;
 mod runtime;
 mod sandbox;
+mod saving;
 mod serve;
 mod signals;
 mod source;

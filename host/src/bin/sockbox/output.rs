@@ -1,12 +1,13 @@
-//! Where a page is written: standard output, or a file that appears whole or not at all.
+//! Where a page is written: standard output, or a file that appears whole or not at all, where that is
+//! possible.
 
 use crate::descriptors::Descriptor;
 use crate::exit::Failure;
-use crate::watchdog;
-use std::fs::{self, File, OpenOptions, Permissions};
+use crate::saving::{Beside, Saving};
+use std::cell::Cell;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
 /// An output that is open.
 ///
@@ -21,15 +22,15 @@ pub struct Output {
 enum Kind {
     /// Written as it comes: standard output, or a file that isn't a regular one.
     Direct(File),
-    /// Written beside its place, and moved there at the end.
-    Atomic {
-        temporary: NamedTempFile,
-        target: PathBuf,
-        /// Those of the file that is replaced.
-        permissions: Option<Permissions>,
-        /// Whether one that is there may be replaced.
-        replace: bool,
+    /// A file that can't be written beside its place: written where it is, once there is something to
+    /// be written.
+    InPlace {
+        file: File,
+        /// Whether what it had before is gone.
+        emptied: Cell<bool>,
     },
+    /// Written beside its place, and moved there at the end.
+    Beside(Beside),
 }
 
 /// How a file is made.
@@ -50,9 +51,6 @@ impl Default for Making {
     }
 }
 
-/// The most names that are tried for a file that may not replace another, as curl has it.
-const MAX_NUMBER: u32 = 100;
-
 impl Output {
     /// Open `path`; none, and `-`, are standard output.
     pub fn open(path: Option<&Path>) -> Result<Output, Failure> {
@@ -63,12 +61,21 @@ impl Output {
         }
     }
 
-    /// A file that appears when it is committed; what isn't a regular one is written to as it is.
+    /// A file that appears when it is committed, where that is possible ([`saving`](crate::saving) says
+    /// where not); what isn't a regular one is written to as it is.
     pub fn file(path: &Path, making: Making) -> Result<Output, Failure> {
-        make(path, making)
-            .map(|kind| Output {
+        folders(path, making)
+            .and_then(|()| Saving::open(path, making.replace))
+            .map(|saving| Output {
                 name: path.display().to_string(),
-                kind,
+                kind: match saving {
+                    Saving::Stream(file) => Kind::Direct(file),
+                    Saving::InPlace(file) => Kind::InPlace {
+                        file,
+                        emptied: Cell::new(false),
+                    },
+                    Saving::Beside(beside) => Kind::Beside(beside),
+                },
             })
             .map_err(|source| Failure::output(path.display().to_string(), source))
     }
@@ -102,7 +109,13 @@ impl Output {
     pub fn writer(&self) -> Result<File, Failure> {
         let file = match &self.kind {
             Kind::Direct(file) => file,
-            Kind::Atomic { temporary, .. } => temporary.as_file(),
+            Kind::Beside(beside) => beside.file(),
+            Kind::InPlace { file, emptied } => {
+                if !emptied.replace(true) {
+                    file.set_len(0).map_err(|source| self.failed(source))?;
+                }
+                file
+            }
         };
         file.try_clone().map_err(|source| self.failed(source))
     }
@@ -123,28 +136,16 @@ impl Output {
 
     /// Put the file in its place, and tell where that is, if it isn't the one that was named.
     pub fn commit(self) -> Result<Option<PathBuf>, Failure> {
-        let Kind::Atomic {
-            temporary,
-            target,
-            permissions,
-            replace,
-        } = self.kind
-        else {
-            return Ok(None);
-        };
-        let done = match permissions {
-            Some(permissions) => temporary.as_file().set_permissions(permissions),
-            None => Ok(()),
-        };
-        done.and_then(|()| {
-            if replace {
-                let moved = temporary.persist(target);
-                moved.map(|_| None).map_err(|failed| failed.error)
-            } else {
-                persist_beside(temporary, &target)
-            }
-        })
-        .map_err(|source| Failure::output(self.name, source))
+        if let Kind::InPlace { .. } = self.kind {
+            // An empty page is one, too.
+            self.writer()?;
+        }
+        match self.kind {
+            Kind::Direct(_) | Kind::InPlace { .. } => Ok(None),
+            Kind::Beside(beside) => beside
+                .commit()
+                .map_err(|source| Failure::output(self.name, source)),
+        }
     }
 
     /// What it means that writing failed.
@@ -159,60 +160,6 @@ fn folders(path: &Path, making: Making) -> io::Result<()> {
         Some(folder) if making.folders => fs::create_dir_all(folder),
         _ => Ok(()),
     }
-}
-
-fn make(path: &Path, making: Making) -> io::Result<Kind> {
-    folders(path, making)?;
-    let permissions = match fs::metadata(path) {
-        Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-        // There is nothing to be moved into the place of a device or a pipe.
-        Ok(found) if !found.is_file() => {
-            return OpenOptions::new().write(true).open(path).map(Kind::Direct);
-        }
-        Ok(found) => Some(found.permissions()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    // Opened by ourselves, so that it gets the permissions that any new file gets.
-    let temporary = tempfile::Builder::new()
-        .prefix(".sockbox-")
-        .suffix(".part")
-        .make_in(folder, |path| File::create_new(path))?;
-    watchdog::remove_if_ended(temporary.path());
-    Ok(Kind::Atomic {
-        temporary,
-        target: path.to_owned(),
-        // A file beside another one is a new one.
-        permissions: permissions.filter(|_| making.replace),
-        replace: making.replace,
-    })
-}
-
-/// Move a file to `target`, or to `target.1` and so on if that is taken.
-fn persist_beside(mut temporary: NamedTempFile, target: &Path) -> io::Result<Option<PathBuf>> {
-    for number in 0..=MAX_NUMBER {
-        let path = match number {
-            0 => target.to_owned(),
-            number => {
-                let mut name = target.as_os_str().to_owned();
-                name.push(format!(".{number}"));
-                PathBuf::from(name)
-            }
-        };
-        match temporary.persist_noclobber(&path) {
-            Ok(_) => return Ok((number > 0).then_some(path)),
-            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {
-                temporary = failed.file;
-            }
-            Err(failed) => return Err(failed.error),
-        }
-    }
-    let taken = format!("it exists, and so do those with .1 to .{MAX_NUMBER} behind the name");
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, taken))
 }
 
 /// Standard output as a file: nothing of it waits in a buffer.
@@ -231,6 +178,7 @@ pub fn stdout() -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::saving::MAX_NUMBER;
     use std::io::Write;
 
     fn names(folder: &Path) -> Vec<String> {
@@ -346,6 +294,7 @@ mod tests {
     #[cfg(unix)]
     mod unix {
         use super::*;
+        use std::fs::Permissions;
         use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
         fn write(path: &Path) {
@@ -372,7 +321,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("page");
             fs::write(&path, "old").unwrap();
-            for mode in [0o600, 0o640, 0o755, 0o444] {
+            for mode in [0o600, 0o640, 0o755] {
                 fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
                 write(&path);
                 assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);
@@ -381,15 +330,14 @@ mod tests {
         }
 
         #[test]
-        fn a_link_is_replaced_and_what_it_points_to_is_not() {
+        fn a_link_stays_and_what_it_points_to_is_replaced() {
             let folder = tempfile::tempdir().unwrap();
             let (old, link) = (folder.path().join("old"), folder.path().join("link"));
             fs::write(&old, "old").unwrap();
             symlink(&old, &link).unwrap();
             write(&link);
-            assert!(fs::symlink_metadata(&link).unwrap().is_file());
-            assert_eq!(fs::read(&link).unwrap(), b"new");
-            assert_eq!(fs::read(&old).unwrap(), b"old");
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            assert_eq!(fs::read(&old).unwrap(), b"new");
         }
 
         #[test]

@@ -4,11 +4,17 @@ use crate::stderr;
 use indicatif::{
     HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
 };
+use std::convert::Infallible;
 use std::fmt::{self, Arguments};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a transfer must have taken before a bar is worth looking at.
 const PATIENCE: Duration = Duration::from_millis(300);
+
+/// How often bars are drawn whether bytes are moved or not: with `--limit-rate`, and from slow servers,
+/// they are moved seldom.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How a transfer's bar looks when its size is known.
 const WITH_SIZE: &str =
@@ -17,6 +23,9 @@ const WITH_SIZE: &str =
 /// How it looks when it isn't.
 const WITHOUT_SIZE: &str = "{prefix}{bytes}, {speed}, {elapsed}";
 
+/// How it looks while so many bytes are sent of which it isn't known how many have gone.
+const SENDING: &str = "{prefix}sending {total_bytes}, {elapsed}";
+
 /// The most characters that a bar's name takes.
 const NAME_WIDTH: usize = 20;
 
@@ -24,13 +33,58 @@ const NAME_WIDTH: usize = 20;
 pub struct Bars {
     /// None if no bars are wanted.
     all: Option<MultiProgress>,
+    /// Those of transfers that are under way.
+    running: Mutex<Vec<Weak<Mutex<Shown>>>>,
+}
+
+/// A bar, and whether it is seen.
+struct Shown {
+    bar: ProgressBar,
+    /// Where it will appear; none once it has.
+    unseen_in: Option<MultiProgress>,
+    started: Instant,
+}
+
+impl Shown {
+    /// Draw it, once it is worth looking at.
+    fn draw(&mut self) {
+        if self.started.elapsed() < PATIENCE {
+            return;
+        }
+        if let Some(all) = self.unseen_in.take() {
+            all.add(self.bar.clone());
+        }
+        self.bar.tick();
+    }
 }
 
 impl Bars {
     pub fn new(wanted: bool) -> Bars {
         Bars {
             all: wanted.then(MultiProgress::new),
+            running: Mutex::default(),
         }
+    }
+
+    /// Draw the bars now and then, for ever.
+    pub async fn keep_drawing(&self) -> Infallible {
+        if self.all.is_none() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(TICK).await;
+            self.draw();
+        }
+    }
+
+    fn draw(&self) {
+        locked(&self.running).retain(|bar| match bar.upgrade() {
+            Some(bar) => {
+                locked(&bar).draw();
+                true
+            }
+            None => false,
+        });
     }
 
     /// Tell a line on standard error. No bar is spoiled by it.
@@ -65,43 +119,59 @@ impl Bars {
     /// The bar of a transfer that begins now, if it is wanted: of `total` bytes, if that is known,
     /// `before` of which were there before.
     pub fn transfer(&self, wanted: bool, name: &str, before: u64, total: Option<u64>) -> Progress {
-        let all = self.all.clone().filter(|_| wanted);
-        Progress {
-            bar: all.is_some().then(|| {
-                let bar = bar(before, total);
-                // It takes note of the speed from the beginning, and is seen later.
-                bar.set_draw_target(ProgressDrawTarget::hidden());
-                bar.set_prefix(shortened(name));
-                bar.with_position(before)
-            }),
-            unseen_in: all,
-            before,
-            started: Instant::now(),
-        }
+        let template = match total {
+            Some(_) => WITH_SIZE,
+            None => WITHOUT_SIZE,
+        };
+        self.begin(wanted, name, bar(before, total, template), before)
     }
+
+    /// The bar of `total` bytes that are being sent by somebody who doesn't say how many have gone.
+    pub fn sending(&self, wanted: bool, name: &str, total: u64) -> Progress {
+        self.begin(wanted, name, bar(0, Some(total), SENDING), 0)
+    }
+
+    fn begin(&self, wanted: bool, name: &str, bar: ProgressBar, before: u64) -> Progress {
+        let all = self.all.clone().filter(|_| wanted);
+        let shown = all.map(|all| {
+            // It takes note of the speed from the beginning, and is seen later.
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+            bar.set_prefix(shortened(name));
+            let shown = Shown {
+                bar: bar.with_position(before),
+                unseen_in: Some(all),
+                started: Instant::now(),
+            };
+            let shown = Arc::new(Mutex::new(shown));
+            locked(&self.running).push(Arc::downgrade(&shown));
+            shown
+        });
+        Progress { shown, before }
+    }
+}
+
+/// Nothing that is done under these locks leaves anything half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The bar of one transfer, which appears when the transfer takes its time.
 pub struct Progress {
     /// None if no bar is wanted.
-    bar: Option<ProgressBar>,
-    /// Where it will appear; none once it has.
-    unseen_in: Option<MultiProgress>,
+    shown: Option<Arc<Mutex<Shown>>>,
     before: u64,
-    started: Instant,
 }
 
 impl Progress {
     /// `bytes` have been moved so far.
     pub fn update(&mut self, bytes: u64) {
-        let Some(bar) = &self.bar else {
-            return;
-        };
-        bar.set_position(self.before.saturating_add(bytes));
-        if self.started.elapsed() >= PATIENCE
-            && let Some(all) = self.unseen_in.take()
-        {
-            all.add(bar.clone()).tick();
+        if let Some(shown) = &self.shown {
+            let mut shown = locked(shown);
+            shown.bar.set_position(self.before.saturating_add(bytes));
+            // One that is seen draws itself, as often as is worth it.
+            if shown.unseen_in.is_some() {
+                shown.draw();
+            }
         }
     }
 }
@@ -109,16 +179,16 @@ impl Progress {
 impl Drop for Progress {
     /// The transfer has ended. A bar that is seen stays, as it is.
     fn drop(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.abandon();
+        if let Some(shown) = &self.shown {
+            locked(shown).bar.abandon();
         }
     }
 }
 
-fn bar(before: u64, total: Option<u64>) -> ProgressBar {
-    let (bar, template) = match total {
-        Some(total) => (ProgressBar::new(total), WITH_SIZE),
-        None => (ProgressBar::no_length(), WITHOUT_SIZE),
+fn bar(before: u64, total: Option<u64>, template: &str) -> ProgressBar {
+    let bar = match total {
+        Some(total) => ProgressBar::new(total),
+        None => ProgressBar::no_length(),
     };
     // A template that can't be read would fail the test below; without one the default is used.
     match ProgressStyle::with_template(template) {
@@ -166,11 +236,11 @@ mod tests {
     #[test]
     fn the_bars_can_be_drawn() {
         for total in [None, Some(0), Some(100)] {
-            let bar = bar(0, total);
+            let bar = bar(0, total, WITH_SIZE);
             bar.set_position(50);
             assert_eq!(bar.length(), total);
         }
-        for template in [WITH_SIZE, WITHOUT_SIZE] {
+        for template in [WITH_SIZE, WITHOUT_SIZE, SENDING] {
             ProgressStyle::with_template(template).unwrap();
         }
     }
@@ -179,7 +249,19 @@ mod tests {
     fn a_short_transfer_has_no_bar() {
         let mut progress = Bars::new(true).transfer(true, "", 0, Some(10));
         progress.update(5);
-        assert!(progress.unseen_in.is_some());
+        assert!(locked(progress.shown.as_ref().unwrap()).unseen_in.is_some());
+    }
+
+    /// Whether it is seen, and how far it is; none if there is none.
+    fn seen(progress: &Progress) -> Option<(bool, u64)> {
+        let shown = locked(progress.shown.as_ref()?);
+        Some((shown.unseen_in.is_none(), shown.bar.position()))
+    }
+
+    fn make_older(progress: &Progress) {
+        if let Some(shown) = &progress.shown {
+            locked(shown).started -= PATIENCE;
+        }
     }
 
     #[test]
@@ -190,11 +272,31 @@ mod tests {
             (false, true, false),
         ] {
             let mut progress = Bars::new(all).transfer(this, "name", 3, Some(10));
-            progress.started -= PATIENCE;
+            make_older(&progress);
             progress.update(5);
-            let position = progress.bar.as_ref().map(ProgressBar::position);
-            assert_eq!(position, expected.then_some(8), "{all} {this}");
-            assert!(progress.unseen_in.is_none(), "{all} {this}");
+            assert_eq!(
+                seen(&progress),
+                expected.then_some((true, 8)),
+                "{all} {this}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_one_in_which_nothing_is_moved_has_one() {
+        let bars = Bars::new(true);
+        for progress in [
+            bars.transfer(true, "", 0, Some(10)),
+            bars.sending(true, "", 10),
+        ] {
+            bars.draw();
+            assert_eq!(seen(&progress), Some((false, 0)));
+            make_older(&progress);
+            bars.draw();
+            assert_eq!(seen(&progress), Some((true, 0)));
+            drop(progress);
+            bars.draw();
+            assert!(locked(&bars.running).is_empty());
         }
     }
 

@@ -170,7 +170,10 @@ fn text(question: &Question) -> String {
         (None, None, _) => String::new(),
     };
     let asked = format!("{target}{of}");
-    format!("sockbox: may it {}? [y/N] ", sockbox_printable::line(&asked))
+    format!(
+        "sockbox: may it {}? [y/N] ",
+        sockbox_printable::line(&asked)
+    )
 }
 
 /// What was said, by what was asked.

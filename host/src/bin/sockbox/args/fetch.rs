@@ -4,7 +4,8 @@ use super::grants::{Common, Connect};
 use super::ordered::{Data, Outputs, Urls};
 use super::tls::Tls;
 use super::values::{
-    Pin, Resume, credentials, milliseconds, pin, redirects, referer, resume, seconds, size,
+    Pin, Resume, credentials, last_pins, milliseconds, pin, redirects, referer, resume, seconds,
+    size,
 };
 use clap::value_parser;
 use std::ffi::OsString;
@@ -95,7 +96,8 @@ pub struct Fetch {
     #[arg(long, help_heading = OUTPUT)]
     pub no_clobber: bool,
 
-    /// Leave no file that isn't complete; so it is anyway, but for -C
+    /// Leave no file that isn't complete. That is so without it, but for -C, and for a file whose folder
+    /// takes no new one: that is written where it is
     #[arg(long, help_heading = OUTPUT)]
     pub remove_on_error: bool,
 
@@ -164,8 +166,9 @@ pub struct Fetch {
 
     #[command(flatten)]
     pub common: Common,
-    /// Use these addresses in place of a lookup, and grant them. May be given more than once
-    #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]...", value_parser = pin, help_heading = NETWORK)]
+    /// Use these addresses in place of a lookup, and grant them. HOST `*` is every host that has none of
+    /// its own; -HOST:PORT takes back what stands before. May be given more than once
+    #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]...", value_parser = pin, allow_hyphen_values = true, help_heading = NETWORK)]
     pub resolve: Vec<Pin>,
 
     /// Use IPv4 only
@@ -224,7 +227,9 @@ pub struct Fetch {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = RETRY)]
     pub retry_delay: Option<Duration>,
 
-    /// Begin none after so many seconds; 0 means that there is no bound
+    /// Begin none after so many seconds; 0 means that there is no bound. What a server asks for in
+    /// Retry-After is waited for if that isn't longer than 6 hours, --max-time, and what is left of this
+    /// and of --max-wall-time
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = RETRY)]
     pub retry_max_time: Option<Duration>,
 
@@ -274,6 +279,11 @@ impl Fetch {
     /// Whether not even a failure is to be told.
     pub fn hides_errors(&self) -> bool {
         self.silent && !self.show_error
+    }
+
+    /// What `--resolve` says in the end.
+    pub fn pins(&self) -> impl Iterator<Item = &Pin> {
+        last_pins(&self.resolve)
     }
 
     /// Whether the data are a body.

@@ -33,11 +33,13 @@ pub fn redirects(text: &str) -> Result<u32, String> {
         .map_err(|_| "expected a number, or -1 for no bound".to_owned())
 }
 
-/// Addresses for a name at a port: `HOST:PORT:ADDRESS[,ADDRESS]...`.
+/// What `--resolve` says of a host at a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
+    /// A name or an address, as a URL has it; `*` is every host that has no pin of its own.
     pub host: String,
     pub port: u16,
+    /// None for `-HOST:PORT`: what was said of it before counts no more.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -51,32 +53,62 @@ impl Pin {
     }
 }
 
+/// The pins that count, of those that were typed: the last of each host and port, unless that takes
+/// them back.
+pub fn last_pins(typed: &[Pin]) -> impl Iterator<Item = &Pin> {
+    typed.iter().enumerate().filter_map(|(number, pin)| {
+        let again =
+            |later: &Pin| later.port == pin.port && later.host.eq_ignore_ascii_case(&pin.host);
+        let counts = !pin.addresses.is_empty() && !typed[number + 1..].iter().any(again);
+        counts.then_some(pin)
+    })
+}
+
+/// Read `HOST:PORT:ADDRESS[,ADDRESS]...`, `*:PORT:ADDRESS...`, or `-HOST:PORT`, as curl has them.
 pub fn pin(text: &str) -> Result<Pin, String> {
-    let wrong = || "expected HOST:PORT:ADDRESS, such as example.com:80:192.0.2.1".to_owned();
-    // curl's `+` is about its cache of names, which nobody has here.
-    let text = text.strip_prefix('+').unwrap_or(text);
+    let wrong = || {
+        "expected HOST:PORT:ADDRESS, such as example.com:80:192.0.2.1, where HOST may be `*` for every \
+         host, or -HOST:PORT to take it back"
+            .to_owned()
+    };
+    let (removed, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        // curl's `+` is about its cache of names, which nobody has here.
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
     let end = if text.starts_with('[') {
         text.find(']').ok_or_else(wrong)? + 1
     } else {
         text.find(':').ok_or_else(wrong)?
     };
     let (host, rest) = text.split_at(end);
-    let (port, addresses) = rest
-        .strip_prefix(':')
-        .and_then(|rest| rest.split_once(':'))
-        .ok_or_else(wrong)?;
-    let addresses = addresses.split(',').map(|address| {
-        let bare = address
-            .strip_prefix('[')
-            .and_then(|address| address.strip_suffix(']'));
-        bare.unwrap_or(address).parse().map_err(|_| wrong())
-    });
+    let rest = rest.strip_prefix(':').ok_or_else(wrong)?;
+    let (port, addresses) = match removed {
+        true => (rest, Vec::new()),
+        false => {
+            let (port, addresses) = rest.split_once(':').ok_or_else(wrong)?;
+            let addresses = addresses.split(',').map(|address| {
+                let bare = address
+                    .strip_prefix('[')
+                    .and_then(|address| address.strip_suffix(']'));
+                let address = bare.unwrap_or(address);
+                if address.contains('%') {
+                    return Err(format!(
+                        "{address} has a zone, and an address of a zone can't be connected to: \
+                         expected another address of the host"
+                    ));
+                }
+                address.parse().map_err(|_| wrong())
+            });
+            (port, addresses.collect::<Result<_, _>>()?)
+        }
+    };
     let pin = Pin {
         host: host.to_owned(),
         port: port.parse().map_err(|_| wrong())?,
-        addresses: addresses.collect::<Result<_, _>>()?,
+        addresses,
     };
-    if pin.host.is_empty() || pin.host == "*" {
+    if pin.host.is_empty() {
         return Err(wrong());
     }
     Ok(pin)
@@ -159,8 +191,18 @@ mod tests {
             ("a:80", None),
             ("a:80:", None),
             (":80:192.0.2.1", None),
-            ("*:80:192.0.2.1", None),
-            ("-a:80", None),
+            ("*:80:192.0.2.1", Some(("*", 80, vec!["192.0.2.1"]))),
+            ("+*:80:[::1]", Some(("*", 80, vec!["::1"]))),
+            ("-a:80", Some(("a", 80, vec![]))),
+            ("-*:80", Some(("*", 80, vec![]))),
+            ("-[::1]:80", Some(("[::1]", 80, vec![]))),
+            ("-a:80:192.0.2.1", None),
+            ("-a", None),
+            ("-:80", None),
+            ("-+a:80", Some(("+a", 80, vec![]))),
+            ("*:*:192.0.2.1", None),
+            ("a:80:fe80::1%eth0", None),
+            ("a:80:[fe80::1%25eth0]", None),
             ("[::1:80:192.0.2.1", None),
             ("[::1]80:192.0.2.1", None),
             ("a:65536:192.0.2.1", None),
@@ -177,6 +219,39 @@ mod tests {
             });
             assert_eq!(pin(text).ok(), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_last_pin_of_a_host_and_port_counts() {
+        for (typed, expected) in [
+            (
+                &["a:80:192.0.2.1", "A:80:192.0.2.2"][..],
+                &["192.0.2.2"][..],
+            ),
+            (&["a:80:192.0.2.1", "-a:80"], &[]),
+            (&["-a:80", "a:80:192.0.2.1"], &["192.0.2.1"]),
+            (
+                &["a:80:192.0.2.1", "-a:81", "-b:80", "-*:80"],
+                &["192.0.2.1"],
+            ),
+            (&["*:80:192.0.2.1", "-*:80"], &[]),
+            (&["*:80:192.0.2.1", "-a:80"], &["192.0.2.1"]),
+            (
+                &["a:80:192.0.2.1", "-a:80", "a:80:192.0.2.3"],
+                &["192.0.2.3"],
+            ),
+        ] {
+            let typed: Vec<Pin> = typed.iter().map(|text| pin(text).unwrap()).collect();
+            let found = last_pins(&typed).flat_map(|pin| &pin.addresses);
+            let found: Vec<String> = found.map(IpAddr::to_string).collect();
+            assert_eq!(found, expected, "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_refused_with_a_reason() {
+        let why = pin("a:80:[fe80::1%eth0]").unwrap_err();
+        assert!(why.contains("fe80::1%eth0 has a zone"), "{why}");
     }
 
     #[test]

@@ -5,11 +5,11 @@ use super::names;
 use super::place::Place;
 use super::plan::Heads;
 use super::resume::{self, Answer, Beginning, Verdict};
-use super::retry::{self, Pause};
+use super::retry::{self, Pause, Time};
 use super::transfer::Transfer;
 use crate::exit::Failure;
 use sockbox::{Body, Error, Instance, Redirect, Response};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How an attempt ended that didn't fail.
 pub enum End {
@@ -26,14 +26,22 @@ pub struct Attempt<'t, 'a> {
     /// Whether to ask for the whole page, whatever there is of it.
     fresh: bool,
     begun: Instant,
+    /// How much time the run had left then, if that is bounded.
+    run_left: Option<Duration>,
 }
 
 impl<'t, 'a> Attempt<'t, 'a> {
-    pub fn new(transfer: &'t mut Transfer<'a>, fresh: bool, begun: Instant) -> Attempt<'t, 'a> {
+    pub fn new(
+        transfer: &'t mut Transfer<'a>,
+        fresh: bool,
+        begun: Instant,
+        run_left: Option<Duration>,
+    ) -> Attempt<'t, 'a> {
         Attempt {
             transfer,
             fresh,
             begun,
+            run_left,
         }
     }
 
@@ -45,7 +53,7 @@ impl<'t, 'a> Attempt<'t, 'a> {
         let place = Place::open(self.transfer.plan, target.as_deref()).await?;
         let beginning = match self.fresh {
             true => None,
-            false => place.beginning()?,
+            false => place.beginning(self.transfer.overlap)?,
         };
         let response = self.ask(instance, beginning.as_ref()).await?;
         let response = self.follow(response).await?;
@@ -75,7 +83,9 @@ impl<'t, 'a> Attempt<'t, 'a> {
             }
         }
         let request = request.body_of(transfer.body().await?);
+        let sending = transfer.sending();
         let response = instance.fetch(request).await?;
+        drop(sending);
         self.responded(&response);
         Ok(response)
     }
@@ -98,7 +108,12 @@ impl<'t, 'a> Attempt<'t, 'a> {
                 return Ok(response);
             }
             let body = self.body_for(&redirect).await?;
+            let sending = match redirect.sends_body {
+                true => self.transfer.sending(),
+                false => None,
+            };
             response = response.follow(body).await?;
+            drop(sending);
             let facts = &mut self.transfer.facts;
             let before = self.begun.elapsed().saturating_sub(response.timings().head);
             facts.follows(&redirect, before);
@@ -132,9 +147,15 @@ impl<'t, 'a> Attempt<'t, 'a> {
         let asked = response
             .header("retry-after")
             .and_then(|value| retry::retry_after(value, SystemTime::now()));
-        let elapsed = self.transfer.begun.elapsed();
+        let since = self.begun.elapsed();
+        let time = Time {
+            elapsed: self.transfer.begun.elapsed(),
+            run_left: self.run_left.map(|left| left.saturating_sub(since)),
+        };
         let retry = &mut self.transfer.retry;
-        retry.after_status(response.status(), asked, elapsed)
+        let pause = retry.after_status(response.status(), asked, time);
+        self.transfer.tell_refusal();
+        pause
     }
 
     /// Whether the page is the one that is there already.
@@ -175,7 +196,7 @@ impl<'t, 'a> Attempt<'t, 'a> {
         if !args.head {
             self.save(&mut response, &mut place, 0).await?;
         }
-        if let Some(path) = place.commit()? {
+        if let Some(path) = place.commit().await? {
             self.transfer.facts.file = Some(path);
         }
         failed.map_or(Ok(()), Err)
@@ -212,7 +233,8 @@ impl<'t, 'a> Attempt<'t, 'a> {
         };
         let mut rest = Vec::new();
         if let Some(beginning) = &beginning {
-            match self.compare(&mut response, &mut place, beginning).await? {
+            let compared = self.compare(&mut response, &mut place, beginning, page_size);
+            match compared.await? {
                 Some(behind) => rest = behind,
                 None => {
                     let reason = "what the server has isn't what is in the file";
@@ -253,14 +275,24 @@ impl<'t, 'a> Attempt<'t, 'a> {
         response: &mut Response<'_>,
         place: &mut Place,
         beginning: &Beginning,
+        page_size: Option<u64>,
     ) -> Result<Option<Vec<u8>>, Failure> {
         let mut file = place.writer(beginning.size)?;
         let tail = beginning.tail(&mut file);
         let tail = tail.map_err(|source| place.failed(source))?;
         let mut received = Vec::new();
         while received.len() < tail.len() {
-            let Some(chunk) = response.chunk().await? else {
-                return Ok(None);
+            let chunk = response.chunk().await;
+            if !matches!(chunk, Ok(Some(_))) {
+                let overlap = &mut self.transfer.overlap;
+                *overlap = overlap.after(received.len() as u64);
+            }
+            let Some(chunk) = chunk? else {
+                // As it may, the server has sent less than it was asked for, all of it the file's.
+                return Err(Failure::from(Error::IncompleteBody {
+                    received: beginning.from().saturating_add(received.len() as u64),
+                    expected: page_size,
+                }));
             };
             received.extend_from_slice(&chunk);
             self.transfer.facts.downloaded = received.len() as u64;

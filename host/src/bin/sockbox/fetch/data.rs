@@ -106,7 +106,8 @@ pub fn into_query(url: &str, data: &[u8]) -> String {
     with
 }
 
-fn push_percent(text: &mut String, byte: u8) {
+/// Append a byte, percent-encoded.
+pub fn push_percent(text: &mut String, byte: u8) {
     // Writing to a string can't fail.
     let _ = write!(text, "%{byte:02X}");
 }

@@ -14,7 +14,7 @@ pub struct Facts {
     /// Which URL it is, counted from 0.
     pub number: usize,
     pub method: String,
-    pub referer: Option<String>,
+    pub referer: Option<Vec<u8>>,
     /// The URL of the last request.
     pub effective_url: String,
     /// The last response's head.

@@ -74,10 +74,18 @@ async fn all(args: Fetch, watch: &Watch) -> Result<u8, Failure> {
     let sandbox = sandbox::builder(cache::place()).build()?;
     let ready = ready.await.map_err(|failed| Failure::system(failed.into()));
     let (plan, tasks) = ready??;
-    let code = if plan.args.parallel {
-        in_parallel(&sandbox, plan.into(), watch, tasks).await
-    } else {
-        one_by_one(&sandbox, &plan, watch, &tasks).await
+    let bars = plan.console.bars.clone();
+    let code = async {
+        if plan.args.parallel {
+            in_parallel(&sandbox, plan.into(), watch, tasks).await
+        } else {
+            one_by_one(&sandbox, &plan, watch, &tasks).await
+        }
+    };
+    let code = tokio::select! {
+        biased;
+        code = code => code,
+        never = bars.keep_drawing() => match never {},
     };
     // The process ends, and what is taken apart by it need not be taken apart before.
     mem::forget(sandbox);

@@ -1,5 +1,6 @@
 //! Under which name a page is saved.
 
+use super::data;
 use crate::args::SaveAs;
 use std::path::{Component, Path, PathBuf};
 use url::Url;
@@ -45,9 +46,28 @@ pub fn upload_url(url: &str, file: &Path) -> String {
     if file.as_os_str() == "-" || !parsed.path().ends_with('/') || parsed.query().is_some() {
         return url.to_owned();
     }
-    // URLs without a host have no path to add to.
-    if let Ok(mut segments) = parsed.path_segments_mut() {
-        segments.pop_if_empty().push(&name.to_string_lossy());
+    if parsed.cannot_be_a_base() {
+        return url.to_owned();
+    }
+    match name.to_str() {
+        Some(name) => {
+            if let Ok(mut segments) = parsed.path_segments_mut() {
+                segments.pop_if_empty().push(name);
+            }
+        }
+        // Byte by byte, whatever encoding it is in.
+        None => {
+            let mut path = parsed.path().to_owned();
+            for &byte in name.as_encoded_bytes() {
+                match byte {
+                    _ if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                        path.push(byte.into());
+                    }
+                    _ => data::push_percent(&mut path, byte),
+                }
+            }
+            parsed.set_path(&path);
+        }
     }
     parsed.into()
 }
@@ -172,5 +192,27 @@ mod tests {
         ] {
             assert_eq!(upload_url(url, Path::new(file)), expected, "{url} {file}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_files_name_is_sent_byte_by_byte() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        for (name, expected) in [
+            (
+                &b"caf\xe9 %/x/na\xefve %2F?.txt"[..],
+                "http://a/d/na%EFve%20%252F%3F.txt",
+            ),
+            (b"\xff", "http://a/d/%FF"),
+            (b"\xff..", "http://a/d/%FF.."),
+            ("caf\u{e9}".as_bytes(), "http://a/d/caf%C3%A9"),
+        ] {
+            let file = Path::new(OsStr::from_bytes(name));
+            assert_eq!(upload_url("http://a/d/", file), expected);
+        }
+        let file = Path::new(OsStr::from_bytes(b"\xff"));
+        assert_eq!(upload_url("http://a", file), "http://a/%FF");
+        assert_eq!(upload_url("mailto:a/", file), "mailto:a/");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::console::{blocking, write_head};
 use super::plan::Plan;
-use super::resume::Beginning;
+use super::resume::{Beginning, Overlap};
 use crate::exit::Failure;
 use crate::output::{Making, Output};
 use std::fs::{self, File};
@@ -53,8 +53,8 @@ impl Place {
         }
     }
 
-    /// What there is of the page already, if it is to be gone on with.
-    pub fn beginning(&self) -> Result<Option<Beginning>, Failure> {
+    /// What there is of the page already, if it is to be gone on with, and how much of it is compared.
+    pub fn beginning(&self, overlap: Overlap) -> Result<Option<Beginning>, Failure> {
         let Place::Growing {
             output: Some(output),
             ..
@@ -64,7 +64,7 @@ impl Place {
         };
         let metadata = output.writer()?.metadata();
         let metadata = metadata.map_err(|source| output.failed(source))?;
-        Ok(Beginning::of(&metadata))
+        Ok(Beginning::of(&metadata, overlap))
     }
 
     /// Have it ready for a page, or for the rest of one that has `size` bytes already.
@@ -117,10 +117,13 @@ impl Place {
     }
 
     /// The page is whole. Tells where it is, if that isn't the place that was named.
-    pub fn commit(self) -> Result<Option<PathBuf>, Failure> {
+    pub async fn commit(self) -> Result<Option<PathBuf>, Failure> {
         match self {
             Place::Stream(_) | Place::Growing { .. } => Ok(None),
-            Place::Whole(output) => output.commit(),
+            // It may have to be copied there.
+            Place::Whole(output) => blocking(move || Ok(output.commit()))
+                .await
+                .map_err(Failure::system)?,
         }
     }
 }

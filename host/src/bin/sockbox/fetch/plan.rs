@@ -9,7 +9,17 @@ use crate::args::{Fetch, SaveAs};
 use crate::exit::Failure;
 use sockbox::policy::AnsweredNames;
 use sockbox::{Profile, TlsConfig};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+/// Where curl looks for proxies. It passes over `HTTP_PROXY`, which a CGI program's client can set.
+const PROXIES: [&str; 5] = [
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+];
 
 /// What all transfers share.
 pub struct Plan {
@@ -58,6 +68,11 @@ impl Plan {
     pub fn new(args: Fetch) -> Result<Plan, Failure> {
         let console = Console::new(&args);
         let profile = args.common.profile()?;
+        if let Some(names) = proxies(|name| std::env::var_os(name)) {
+            console.note(format_args!(
+                "{names}: no proxy is used, whatever the environment says"
+            ));
+        }
         let tls = tls::config(&args, &console)?;
         let template = Template::new(&args)?;
         if args.time_cond.is_some() && template.condition.is_none() {
@@ -107,6 +122,13 @@ impl Plan {
     pub fn tasks(&self) -> Result<Vec<Task>, Failure> {
         tasks(&self.args)
     }
+}
+
+/// The variables in which curl would find a proxy, of those that are set.
+fn proxies(variable: impl Fn(&str) -> Option<OsString>) -> Option<String> {
+    let set = |name: &&str| variable(name).is_some_and(|value| !value.is_empty());
+    let names: Vec<&str> = PROXIES.into_iter().filter(set).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 fn tasks(args: &Fetch) -> Result<Vec<Task>, Failure> {
@@ -175,6 +197,25 @@ mod tests {
             ("-I a", Heads::WithPage),
         ] {
             assert_eq!(heads(&Fetch::typed(words)), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn proxies_that_are_set_are_named() {
+        for (set, expected) in [
+            (&[][..], None),
+            (&[("http_proxy", "http://a:1")], Some("http_proxy")),
+            (
+                &[("ALL_PROXY", "a"), ("no_proxy", "b"), ("https_proxy", "c")],
+                Some("https_proxy, ALL_PROXY"),
+            ),
+            (&[("http_proxy", ""), ("HTTP_PROXY", "a")], None),
+        ] {
+            let variable = |name: &str| {
+                let found = set.iter().find(|(set, _)| *set == name);
+                found.map(|(_, value)| OsString::from(value))
+            };
+            assert_eq!(proxies(variable).as_deref(), expected, "{set:?}");
         }
     }
 

@@ -122,10 +122,10 @@ impl Template {
     }
 
     /// What is said of where the URL was found.
-    pub fn referer(&self) -> Option<String> {
+    pub fn referer(&self) -> Option<Vec<u8>> {
         let mut headers = self.headers.iter();
         let referer = headers.find(|header| is(&header.name, "Referer"))?;
-        Some(String::from_utf8_lossy(&referer.value).into_owned())
+        Some(referer.value.clone())
     }
 
     /// A request for `url`, without a body and without what is this attempt's alone.
@@ -142,7 +142,7 @@ impl Template {
         for name in &self.omit {
             request = request.without_header(name);
         }
-        for pin in &args.resolve {
+        for pin in args.pins() {
             request = request.pin(&pin.host, pin.port, pin.addresses.iter().copied());
         }
         if args.ipv4 {

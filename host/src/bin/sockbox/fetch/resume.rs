@@ -8,8 +8,28 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::SystemTime;
 
-/// How many bytes of what is there are asked for again, to be compared.
-const OVERLAP: u64 = 4096;
+/// How many bytes of what is there are asked for again, to be compared, unless that is too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlap(u64);
+
+impl Default for Overlap {
+    /// 4 KiB.
+    fn default() -> Overlap {
+        Overlap(4096)
+    }
+}
+
+impl Overlap {
+    /// What to ask for after a connection that brought no more of it than `same` bytes, each of them the
+    /// file's: half as much, so that one which brings no more than that one gets further.
+    pub fn after(self, same: u64) -> Overlap {
+        match same {
+            // It has brought nothing; the next one may bring what was asked for.
+            0 => self,
+            same => Overlap((same / 2).clamp(1, self.0)),
+        }
+    }
+}
 
 /// A file with the beginning of a page, not empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,14 +37,16 @@ pub struct Beginning {
     /// How many bytes it has.
     pub size: u64,
     modified: Option<SystemTime>,
+    overlap: Overlap,
 }
 
 impl Beginning {
     /// What a file has; none if that is nothing.
-    pub fn of(metadata: &Metadata) -> Option<Beginning> {
+    pub fn of(metadata: &Metadata, overlap: Overlap) -> Option<Beginning> {
         (metadata.len() > 0).then(|| Beginning {
             size: metadata.len(),
             modified: metadata.modified().ok(),
+            overlap,
         })
     }
 
@@ -35,7 +57,7 @@ impl Beginning {
 
     /// How many bytes are compared.
     pub fn overlap(&self) -> u64 {
-        self.size.min(OVERLAP)
+        self.size.min(self.overlap.0)
     }
 
     /// The value of the `Range` field to send.
@@ -173,6 +195,7 @@ mod tests {
         Beginning {
             size,
             modified: Some(UNIX_EPOCH + WRITTEN),
+            overlap: Overlap::default(),
         }
     }
 
@@ -190,6 +213,23 @@ mod tests {
     }
 
     #[test]
+    fn less_is_asked_for_again_where_connections_bring_little() {
+        let mut overlap = Overlap::default();
+        for (same, expected) in [
+            (0, 4096),
+            (4095, 2047),
+            (1000, 500),
+            (0, 500),
+            (1, 1),
+            (1, 1),
+        ] {
+            overlap = overlap.after(same);
+            assert_eq!(overlap, Overlap(expected), "{same}");
+        }
+        assert_eq!(Overlap(10).after(u64::MAX), Overlap(10));
+    }
+
+    #[test]
     fn what_is_compared_is_the_files_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
@@ -197,7 +237,8 @@ mod tests {
         for size in [0, 1, 4095, 4096, 4097, 10_000] {
             fs::write(&path, &content[..size]).unwrap();
             let mut file = File::open(&path).unwrap();
-            let Some(beginning) = Beginning::of(&file.metadata().unwrap()) else {
+            let Some(beginning) = Beginning::of(&file.metadata().unwrap(), Overlap::default())
+            else {
                 assert_eq!(size, 0);
                 continue;
             };

@@ -1,5 +1,6 @@
 //! Whether to try again, and when.
 
+use super::request::max_time;
 use crate::args::Fetch;
 use crate::exit::Failure;
 use sockbox::{Error, NetworkError};
@@ -23,9 +24,23 @@ pub struct Retry {
     delay: Duration,
     fixed_delay: bool,
     max_time: Option<Duration>,
+    /// `--max-time`: the longest wait that a server can ask for. One that is typed, or is our own, may be
+    /// longer: as with curl, each attempt has this time for itself.
+    longest: Option<Duration>,
+    /// Why a wait was not begun, until it is told.
+    refused: Option<String>,
     connrefused: bool,
     all_errors: bool,
     fail: bool,
+}
+
+/// What is known of the time when it is decided about a wait.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Time {
+    /// Since the first attempt began.
+    pub elapsed: Duration,
+    /// How much of the run's time (`--max-wall-time`) is left, if that is bounded.
+    pub run_left: Option<Duration>,
 }
 
 /// A wait before the next attempt.
@@ -46,6 +61,8 @@ impl Retry {
             delay: args.retry_delay.unwrap_or(FIRST_DELAY),
             fixed_delay: args.retry_delay.is_some_and(|delay| !delay.is_zero()),
             max_time: args.retry_max_time.filter(|time| !time.is_zero()),
+            longest: max_time(args),
+            refused: None,
             connrefused: args.retry_connrefused,
             all_errors: args.retry_all_errors,
             fail: args.fail || args.fail_with_body,
@@ -57,12 +74,17 @@ impl Retry {
         self.done
     }
 
-    /// Decide what to make of a response, `elapsed` after the first attempt began.
+    /// Why the last decision was not to wait, if that is for a bound on the wait.
+    pub fn refused(&mut self) -> Option<String> {
+        self.refused.take()
+    }
+
+    /// Decide what to make of a response.
     pub fn after_status(
         &mut self,
         status: u16,
         retry_after: Option<Duration>,
-        elapsed: Duration,
+        time: Time,
     ) -> Option<Pause> {
         let transient = matches!(status, 408 | 429 | 500 | 502 | 503 | 504 | 522 | 524);
         let as_an_error = self.all_errors && self.fail && status >= 400;
@@ -70,16 +92,13 @@ impl Retry {
             return None;
         }
         let asked = retry_after.unwrap_or_default();
-        if asked > LONGEST_RETRY_AFTER {
-            return None;
-        }
-        self.pause(format!("status {status}"), asked, elapsed)
+        self.pause(format!("status {status}"), asked, time)
     }
 
     /// Decide what to make of a failure.
-    pub fn after_failure(&mut self, failure: &Failure, elapsed: Duration) -> Option<Pause> {
+    pub fn after_failure(&mut self, failure: &Failure, time: Time) -> Option<Pause> {
         let reason = self.transient(failure)?;
-        self.pause(reason, Duration::ZERO, elapsed)
+        self.pause(reason, Duration::ZERO, time)
     }
 
     fn transient(&self, failure: &Failure) -> Option<String> {
@@ -130,14 +149,17 @@ impl Retry {
         Some(reason.to_owned())
     }
 
-    fn pause(&mut self, reason: String, asked: Duration, elapsed: Duration) -> Option<Pause> {
+    fn pause(&mut self, reason: String, asked: Duration, time: Time) -> Option<Pause> {
         let left = self.left.checked_sub(1)?;
         // As with curl, what the server asks for counts, and not what was typed.
         let delay = if asked.is_zero() { self.delay } else { asked };
-        if self
-            .max_time
-            .is_some_and(|max_time| elapsed.saturating_add(delay) >= max_time)
-        {
+        if let Some(bound) = self.exceeded(asked, delay, time) {
+            let seconds = delay.as_secs_f64().ceil();
+            let wait = match asked.is_zero() {
+                true => format!("the wait before it would take {seconds} s"),
+                false => format!("the server asks for a wait of {seconds} s"),
+            };
+            self.refused = Some(format!("{reason}: not trying again: {wait}, and {bound}"));
             return None;
         }
         self.left = left;
@@ -154,6 +176,27 @@ impl Retry {
             delay,
             left,
         })
+    }
+
+    /// The bound that a wait would go past, for people. Such a wait isn't begun: at its end there would
+    /// be nothing to be done.
+    fn exceeded(&self, asked: Duration, delay: Duration, time: Time) -> Option<String> {
+        let seconds = |time: Duration| (time.as_secs_f64() * 10.0).round() / 10.0;
+        if asked > LONGEST_RETRY_AFTER {
+            let longest = seconds(LONGEST_RETRY_AFTER);
+            return Some(format!("no server is waited for longer than {longest} s"));
+        }
+        if let Some(longest) = self.longest.filter(|longest| asked > *longest) {
+            return Some(format!("--max-time is {} s", seconds(longest)));
+        }
+        if let Some(max_time) = self.max_time
+            && time.elapsed.saturating_add(delay) >= max_time
+        {
+            let left = seconds(max_time.saturating_sub(time.elapsed));
+            return Some(format!("--retry-max-time leaves {left} s"));
+        }
+        let left = time.run_left.filter(|left| delay >= *left)?;
+        Some(format!("--max-wall-time leaves {} s", seconds(left)))
     }
 }
 
@@ -204,7 +247,7 @@ mod tests {
             ("--retry 1 --retry-all-errors --fail-with-body", 404, true),
             ("--retry 1 --retry-all-errors -f", 399, false),
         ] {
-            let pause = retry(options).after_status(status, None, Duration::ZERO);
+            let pause = retry(options).after_status(status, None, Time::default());
             assert_eq!(pause.is_some(), expected, "{options} {status}");
         }
     }
@@ -251,13 +294,13 @@ mod tests {
             (all, Error::Abandoned, false),
         ] {
             let shown = format!("{options} {error:?}");
-            let pause = retry(options).after_failure(&error.into(), Duration::ZERO);
+            let pause = retry(options).after_failure(&error.into(), Time::default());
             assert_eq!(pause.is_some(), expected, "{shown}");
         }
         let max_time = Failure::MaxTime(seconds(1));
         assert!(
             retry("--retry 1")
-                .after_failure(&max_time, seconds(0))
+                .after_failure(&max_time, Time::default())
                 .is_some()
         );
     }
@@ -266,7 +309,11 @@ mod tests {
         let mut retry = retry(options);
         let mut elapsed = Duration::ZERO;
         let mut delay = || {
-            let delay = retry.after_status(503, None, elapsed)?.delay;
+            let time = Time {
+                elapsed,
+                run_left: None,
+            };
+            let delay = retry.after_status(503, None, time)?.delay;
             elapsed += delay;
             Some(delay.as_secs())
         };
@@ -307,10 +354,87 @@ mod tests {
             ("--retry 1", hours + seconds(1), None),
             ("--retry 1", Duration::MAX, None),
         ] {
-            let pause = retry(options).after_status(503, Some(asked), Duration::ZERO);
+            let pause = retry(options).after_status(503, Some(asked), Time::default());
             let delay = pause.map(|pause| pause.delay);
             assert_eq!(delay, expected, "{options} {asked:?}");
         }
+    }
+
+    #[test]
+    fn a_wait_that_goes_past_a_bound_is_not_begun_and_told() {
+        let wall = |left| Time {
+            elapsed: seconds(2),
+            run_left: Some(seconds(left)),
+        };
+        let late = Time {
+            elapsed: seconds(2),
+            run_left: None,
+        };
+        for (options, asked, time, expected) in [
+            ("-m 5", 5, late, None),
+            (
+                "-m 5",
+                6,
+                late,
+                Some("the server asks for a wait of 6 s, and --max-time is 5 s"),
+            ),
+            (
+                "-m 5",
+                21600,
+                late,
+                Some("the server asks for a wait of 21600 s, and --max-time is 5 s"),
+            ),
+            // curl's: each attempt has this time, and what was typed is waited for.
+            ("-m 0.5", 0, late, None),
+            ("-m 5 --retry-delay 9", 0, late, None),
+            ("-m 0", 21600, late, None),
+            ("--retry-max-time 7", 4, late, None),
+            (
+                "--retry-max-time 7",
+                5,
+                late,
+                Some("the server asks for a wait of 5 s, and --retry-max-time leaves 5 s"),
+            ),
+            (
+                "--retry-max-time 7 --retry-delay 8",
+                0,
+                late,
+                Some("the wait before it would take 8 s, and --retry-max-time leaves 5 s"),
+            ),
+            ("-m 9", 3, wall(4), None),
+            (
+                "-m 9",
+                3,
+                wall(3),
+                Some("the server asks for a wait of 3 s, and --max-wall-time leaves 3 s"),
+            ),
+            (
+                "",
+                0,
+                wall(1),
+                Some("the wait before it would take 1 s, and --max-wall-time leaves 1 s"),
+            ),
+            (
+                "",
+                21601,
+                late,
+                Some(
+                    "the server asks for a wait of 21601 s, and no server is waited for longer than 21600 s",
+                ),
+            ),
+        ] {
+            let mut retry = retry(&format!("--retry 1 {options}"));
+            let pause = retry.after_status(503, Some(seconds(asked)), time);
+            let told = retry.refused();
+            assert_eq!(pause.is_some(), expected.is_none(), "{options} {asked}");
+            let expected = expected.map(|why| format!("status 503: not trying again: {why}"));
+            assert_eq!(told, expected, "{options} {asked}");
+            assert_eq!(retry.refused(), None, "told twice");
+        }
+        // Where nothing would be tried again no wait is spoken of.
+        let mut none = retry("-m 5");
+        assert_eq!(none.after_status(503, Some(seconds(9)), late), None);
+        assert_eq!(none.refused(), None);
     }
 
     #[test]

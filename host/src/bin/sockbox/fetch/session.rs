@@ -4,11 +4,12 @@ use super::console::Console;
 use super::plan::Plan;
 use crate::args::Fetch;
 use crate::exit::Failure;
-use crate::{room, stderr};
 use crate::watch::Watch;
 use crate::watchdog::{self, Deadline};
+use crate::{room, stderr};
 use sockbox::policy::{AnsweredNames, RuleError};
 use sockbox::{Error, Instance, Policy, Profile, Sandbox, TlsConfig};
+use std::time::{Duration, Instant};
 
 /// An instance, made when it is needed, and again when it can't be used any more.
 pub struct Session {
@@ -20,6 +21,10 @@ pub struct Session {
     instance: Option<Instance>,
     /// That of the instance.
     _deadline: Option<Deadline>,
+    /// How long a run may take, if that is bounded.
+    wall_time: Option<Duration>,
+    /// When the instance's run began.
+    begun: Instant,
 }
 
 impl Session {
@@ -45,12 +50,15 @@ impl Session {
         }
         Ok(Session {
             sandbox: sandbox.clone(),
-            profile,
             watch: watch.clone(),
             tls: plan.tls.clone(),
             answered: plan.answered.clone(),
             instance: None,
             _deadline: None,
+            // What can't be read is refused when the first instance is made.
+            wall_time: profile.limits().ok().and_then(|limits| limits.wall_time),
+            profile,
+            begun: Instant::now(),
         })
     }
 
@@ -59,9 +67,9 @@ impl Session {
         let instance = match self.instance.take() {
             Some(instance) => instance,
             None => {
-                let limits = self.profile.limits().ok();
-                self._deadline = limits
-                    .and_then(|limits| limits.wall_time)
+                self.begun = Instant::now();
+                self._deadline = self
+                    .wall_time
                     .map(|limit| watchdog::deadline(limit, Error::WallTime { limit }.into()));
                 self.build().await?
             }
@@ -79,6 +87,15 @@ impl Session {
             builder = builder.stderr(writer.never_waiting());
         }
         Ok(builder.build().await?)
+    }
+
+    /// How much time the run has left, if that is bounded. One that is begun next has all of it.
+    pub fn time_left(&self) -> Option<Duration> {
+        let elapsed = match self.instance {
+            Some(_) => self.begun.elapsed(),
+            None => Duration::ZERO,
+        };
+        Some(self.wall_time?.saturating_sub(elapsed))
     }
 
     /// Take note of how a transfer ended: not every failure leaves an instance that can go on.
@@ -108,7 +125,7 @@ fn granted(args: &Fetch, mut policy: Policy) -> Policy {
     if args.location {
         policy = policy.allow_redirects();
     }
-    for target in args.resolve.iter().flat_map(|pin| pin.targets()) {
+    for target in args.pins().flat_map(|pin| pin.targets()) {
         policy = policy.allow_connect(target);
     }
     args.connect.add_to(policy)
@@ -122,8 +139,27 @@ pub fn check(url: &str) -> Result<(), Failure> {
     match Policy::new().allow_url(url) {
         // One without a host is not of a kind that can be fetched: the component says so.
         Ok(_) | Err(RuleError::NoHost { .. }) => Ok(()),
+        Err(RuleError::Url { url, .. }) if has_zone(&url) => {
+            Err(Failure::Sandbox(Error::InvalidUrl {
+                url,
+                reason:
+                    "an IPv6 address in a URL has no zone (%25eth0): leave it out, or name another \
+                     address of the host"
+                        .to_owned(),
+            }))
+        }
         Err(error) => Err(Error::from(error).into()),
     }
+}
+
+/// Whether the URL's host is an IPv6 address with a zone behind it (RFC 6874), which the URL standard
+/// hasn't.
+fn has_zone(url: &str) -> bool {
+    let behind_scheme = url.split_once("//").map_or(url, |(_, rest)| rest);
+    let authority = behind_scheme.split(['/', '?', '#']).next();
+    authority
+        .and_then(|authority| authority.rsplit_once('[')?.1.split_once(']'))
+        .is_some_and(|(address, _)| address.contains('%'))
 }
 
 #[cfg(test)]
@@ -144,6 +180,21 @@ mod tests {
         ] {
             let code = check(url).err().map(|failure| failure.code());
             assert_eq!(code, expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_refused_with_a_reason() {
+        for (url, zone) in [
+            ("http://[fe80::1%25eth0]/", true),
+            ("http://me:secret@[fe80::1%eth0]:80/", true),
+            ("http://[fe80:::1]/%25", false),
+        ] {
+            let failure = check(url).unwrap_err();
+            assert_eq!(failure.code(), 3, "{url}");
+            let message = failure.message(false).unwrap();
+            assert_eq!(message.contains("has no zone"), zone, "{message}");
+            assert!(!message.contains("secret"), "{message}");
         }
     }
 }

@@ -7,7 +7,8 @@ use super::names;
 use super::place::Place;
 use super::plan::{Heads, Plan, Task};
 use super::request::max_time;
-use super::retry::{Pause, Retry};
+use super::resume::Overlap;
+use super::retry::{Pause, Retry, Time};
 use super::session::{self, Session};
 use super::upload::Upload;
 use super::write_out;
@@ -42,6 +43,8 @@ pub struct Transfer<'a> {
     pub spent: bool,
     /// The strong entity tag of what is in a file that is gone on with, if that came in this run.
     pub tag: Option<Vec<u8>>,
+    /// How much of a file that is gone on with is asked for again.
+    pub overlap: Overlap,
     /// The right to write to standard output, once it is needed.
     pub turn: Option<Turn<'a>>,
 }
@@ -82,6 +85,7 @@ impl<'a> Transfer<'a> {
             heads: Vec::new(),
             spent: false,
             tag: None,
+            overlap: Overlap::default(),
             turn: None,
         }
     }
@@ -136,10 +140,17 @@ impl<'a> Transfer<'a> {
                 }
                 Err(failure) => {
                     let pause = match self.may_try_again() {
-                        true => self.retry.after_failure(&failure, self.begun.elapsed()),
+                        true => self.retry.after_failure(
+                            &failure,
+                            Time {
+                                elapsed: self.begun.elapsed(),
+                                run_left: session.time_left(),
+                            },
+                        ),
                         false => None,
                     };
                     let Some(pause) = pause else {
+                        self.tell_refusal();
                         return Err(failure);
                     };
                     self.wait(pause).await;
@@ -157,8 +168,12 @@ impl<'a> Transfer<'a> {
     ) -> Result<End, Failure> {
         let max_time = max_time(&self.plan.args);
         let attempt = async {
+            session.instance().await?;
+            let run_left = session.time_left();
             let instance = session.instance().await?;
-            Attempt::new(self, fresh, begun).run(instance).await
+            Attempt::new(self, fresh, begun, run_left)
+                .run(instance)
+                .await
         };
         let _deadline = max_time.map(|time| watchdog::deadline(time, Failure::MaxTime(time)));
         match max_time {
@@ -172,6 +187,13 @@ impl<'a> Transfer<'a> {
     /// Whether another attempt would begin where this one did.
     pub fn may_try_again(&self) -> bool {
         !self.spent && self.upload.can_be_repeated()
+    }
+
+    /// Tell why it isn't tried again, where that is for a bound on the wait.
+    pub fn tell_refusal(&mut self) {
+        if let Some(why) = self.retry.refused() {
+            self.plan.console.warn(format_args!("{why}"));
+        }
     }
 
     async fn wait(&mut self, pause: Pause) {
@@ -286,8 +308,26 @@ impl<'a> Transfer<'a> {
         body
     }
 
+    /// A bar for the data of `-d`, where there are some to be sent: the component has them, and doesn't
+    /// say how many have gone.
+    pub fn sending(&self) -> Option<Progress> {
+        let data = match self.upload {
+            Upload::Data => self.plan.template.data.as_ref()?,
+            _ => return None,
+        };
+        let (seen, name) = self.bar();
+        let bars = &self.plan.console.bars;
+        Some(bars.sending(seen, &name, data.len() as u64))
+    }
+
     /// A bar for what is to be moved now.
     pub fn progress(&self, before: u64, total: Option<u64>) -> Progress {
+        let (seen, name) = self.bar();
+        self.plan.console.bars.transfer(seen, &name, before, total)
+    }
+
+    /// Whether a bar is wanted, and its name.
+    fn bar(&self) -> (bool, String) {
         let name = match self.facts.file() {
             // There is only one.
             _ if self.plan.args.urls.0.len() == 1 => String::new(),
@@ -296,6 +336,6 @@ impl<'a> Transfer<'a> {
         };
         // A bar and a page on the same terminal would spoil each other.
         let seen = !(self.goes_to_stdout() && io::stdout().is_terminal());
-        self.plan.console.bars.transfer(seen, &name, before, total)
+        (seen, name)
     }
 }
