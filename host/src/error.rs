@@ -615,6 +615,7 @@ mod tests {
             Error::Denied {
                 target: Target::Connect("192.0.2.1:80".parse().unwrap()),
                 reason: DenialReason::Decider { reason: text() },
+                name: None,
             },
             Error::InsecureRedirect { url: url() },
             Error::ResolveFailed {

@@ -334,7 +334,7 @@ mod tests {
                     failure("[::1]:80", NetError::TimedOut),
                     failure("127.0.0.1:80", NetError::ConnectionRefused),
                 ]),
-                "could not connect to [::1]:80: timed out, 127.0.0.1:80: connection refused",
+                "could not connect to [::1]:80: the peer does not answer, 127.0.0.1:80: connection refused",
             ),
             (
                 timeout(Stage::Connect, Bound::Stage, 30_000),

@@ -374,8 +374,8 @@ async fn a_connection_that_is_reset_keeps_its_addresses() {
         bench.call(socket, "start-connect", &endpoint).await;
         let told = bench.told(socket, "remote-address", &[]).await;
         assert!(told.contains("invalid-state"), "{told}");
-        let (stream, local) = listener.accept().unwrap();
         bench.until_ready(socket).await;
+        let (stream, local) = listener.accept().unwrap();
         let connected = bench.told(socket, "finish-connect", &[]).await;
         assert!(connected.contains("Ok"), "{connected}");
         reset(stream);

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::pem;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
@@ -224,21 +224,14 @@ impl Given {
 pub(super) fn of_file(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let mut given = Given::default();
     given.file(file);
-    given.found(file).map_err(trust)
+    given.found(file).map_err(|failure| failure.into_error(""))
 }
 
 /// The certificates in the PEM files of a folder.
 pub(super) fn of_folder(folder: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let mut given = Given::default();
     given.folder(folder);
-    given.found(folder).map_err(trust)
-}
-
-fn trust(failure: Failure) -> Error {
-    match failure {
-        Failure::Trust { file, reason } => Error::Trust { file, reason },
-        other => Error::internal(other),
-    }
+    given.found(folder).map_err(|failure| failure.into_error(""))
 }
 
 #[cfg(test)]

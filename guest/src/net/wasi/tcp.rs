@@ -105,9 +105,11 @@ impl Listener for TcpListener {
         let (socket, input, output) = self.until_done(TcpSocket::accept).await?;
         // It has been accepted: whatever fails from here on is this connection's. A system that no longer
         // knows the peer's address, in a runtime that hasn't remembered it, says that it has been reset.
-        let remote = socket.remote_address().map(from_wasi);
-        remote
-            .and_then(|remote| TcpStream::of(self.reactor.clone(), socket, remote, input, output))
+        let Ok(remote) = socket.remote_address() else {
+            return Err(NetError::ConnectionAborted);
+        };
+        let reactor = self.reactor.clone();
+        TcpStream::of(reactor, socket, from_wasi(remote), input, output)
             .map_err(|_| NetError::ConnectionAborted)
     }
 }
@@ -147,6 +149,7 @@ impl Parts {
 }
 
 impl TcpStream {
+    // Where it fails, its parameters are dropped from the last to the first: the streams before their socket.
     fn of(
         reactor: Rc<Reactor>,
         socket: TcpSocket,
