@@ -231,7 +231,9 @@ pub(super) fn of_file(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
 pub(super) fn of_folder(folder: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let mut given = Given::default();
     given.folder(folder);
-    given.found(folder).map_err(|failure| failure.into_error(""))
+    given
+        .found(folder)
+        .map_err(|failure| failure.into_error(""))
 }
 
 #[cfg(test)]
