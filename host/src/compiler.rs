@@ -369,6 +369,10 @@ pub fn compile_for_parent() -> io::Result<()> {
         concurrency: request.concurrency,
         reservation: request.reservation,
     };
+    // The system bounds only what is taken from now on, and a small component may need no more than there is.
+    if data_bytes().is_some_and(|taken| taken > request.memory) {
+        return answer(NO_MEMORY, &[]);
+    }
     // A panic is a mistake of the compiler's, and an answer like another.
     let done = catch_unwind(AssertUnwindSafe(|| job.run_here()));
     let done = done.unwrap_or_else(|panic| {
@@ -377,16 +381,20 @@ pub fn compile_for_parent() -> io::Result<()> {
         let text = text.unwrap_or("it gave no reason");
         Err(format!("the compiler failed: {text}"))
     });
-    let (kind, content) = match &done {
-        Ok(code) => (COMPILED, code.as_slice()),
+    match &done {
+        Ok(code) => answer(COMPILED, code),
         Err(problem) if NO_MEMORY_TEXTS.iter().any(|text| problem.contains(text)) => {
-            (NO_MEMORY, &[][..])
+            answer(NO_MEMORY, &[])
         }
         Err(problem) => {
             let length = problem.len().min(MAX_PROBLEM_BYTES);
-            (PROBLEM, &problem.as_bytes()[..length])
+            answer(PROBLEM, &problem.as_bytes()[..length])
         }
-    };
+    }
+}
+
+/// Tell the parent.
+fn answer(kind: u8, content: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(&[kind])?;
     stdout.write_all(&(content.len() as u64).to_le_bytes())?;
@@ -397,6 +405,17 @@ pub fn compile_for_parent() -> io::Result<()> {
 /// How the system says that there is no more memory, or none for a thread: nothing else of these comes from
 /// compiling.
 const NO_MEMORY_TEXTS: [&str; 3] = ["os error 12", "os error 11", "code: 11"];
+
+/// How much memory for data this process has, in bytes: what `RLIMIT_DATA` counts (proc_pid_status(5),
+/// `VmData`). None where the system doesn't say.
+fn data_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmData:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
 
 /// Compile two functions that do nothing.
 fn warm_up() {

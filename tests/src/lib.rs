@@ -59,7 +59,7 @@ pub use name_trap::NameTrap;
 pub use nginx::Nginx;
 pub use node::Node;
 pub use paths::{component, component_with_tls};
-pub use process::{Finished, Process, Signal, is_ignored};
+pub use process::{Finished, Process, Signal};
 pub use program::Program;
 pub use python::{PythonHttp, TutorialClient};
 pub use raw_peer::{Peer, RawPeer};

@@ -2,11 +2,12 @@
 
 use crate::capture::Capture;
 use crate::deadline::{Deadline, PATIENCE};
-use crate::text::{announce, readable};
+use crate::text::readable;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit};
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
@@ -20,21 +21,22 @@ const CRASH_SIGNS: &[&str] = &[
     "internal error",
 ];
 
-/// Whether this process ignores `signal`, as in the background of a shell script: then the processes
-/// that it starts ignore it as well. Says so on standard error if it does, since what a test would try
-/// with it is about to be skipped.
-pub fn is_ignored(signal: Signal) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").expect("this process's status");
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .expect("a mask of signals");
-    let ignored = mask & (1 << (signal.as_raw() - 1)) != 0;
-    if ignored {
-        announce(&format!("skipped: {signal:?} is ignored here"));
-    }
-    ignored
+/// Whether this process ignores one of the signals that ask a process to end, as in the background of a shell
+/// script: then the processes that it starts would ignore it as well.
+pub(crate) fn ignores_signals() -> bool {
+    static IGNORES: LazyLock<bool> = LazyLock::new(|| {
+        let status = std::fs::read_to_string("/proc/self/status").expect("this process's status");
+        let mask = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigIgn:"))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .expect("a mask of signals");
+        let signals = [Signal::HUP, Signal::INT, Signal::TERM];
+        signals
+            .iter()
+            .any(|signal| mask & (1 << (signal.as_raw() - 1)) != 0)
+    });
+    *IGNORES
 }
 
 /// A running child process. Killed when dropped; when its test fails, it prints what it wrote.

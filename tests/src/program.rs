@@ -2,7 +2,7 @@
 
 use crate::compiled;
 use crate::paths;
-use crate::process::{Finished, Process};
+use crate::process::{Finished, Process, ignores_signals};
 use crate::python;
 use crate::tools;
 use crate::wasi::Wasi;
@@ -111,7 +111,7 @@ impl Program {
 
     /// Any program.
     pub(crate) fn new<A: AsRef<OsStr>>(path: &Path, args: impl IntoIterator<Item = A>) -> Self {
-        let mut command = Command::new(path);
+        let mut command = heeding_signals(path);
         command.args(args).env_clear().env("LC_ALL", "C.UTF-8");
         // `PATH` and `HOME` so that programs find what they need; nothing that changes what they do
         // (proxies, colours, backtraces).
@@ -164,7 +164,9 @@ impl Program {
 
     /// The program and its arguments.
     pub(crate) fn words(&self) -> impl Iterator<Item = &OsStr> {
-        std::iter::once(self.command.get_program()).chain(self.command.get_args())
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        let is_reset = self.command.get_args().next() == Some(OsStr::new(RESET_SIGNALS));
+        words.skip(if is_reset { 2 } else { 0 })
     }
 
     /// Let files' permissions and owners hold it, as they hold every user but root.
@@ -263,7 +265,7 @@ impl Program {
         launcher: &Path,
         args: impl IntoIterator<Item = A>,
     ) -> Self {
-        let mut command = Command::new(launcher);
+        let mut command = heeding_signals(launcher);
         command.args(args).args(self.words()).env_clear();
         for (name, value) in self.command.get_envs() {
             if let Some(value) = value {
@@ -337,4 +339,17 @@ impl Program {
     pub fn run(self) -> Finished {
         self.start().wait()
     }
+}
+
+/// What has `env` reset the signals that ask a program to end.
+const RESET_SIGNALS: &str = "--default-signal=HUP,INT,TERM";
+
+/// A command for a program that doesn't ignore the signals which ask it to end, even where the tests do.
+fn heeding_signals(path: &Path) -> Command {
+    if !ignores_signals() {
+        return Command::new(path);
+    }
+    let mut command = Command::new("/usr/bin/env");
+    command.arg(RESET_SIGNALS).arg(path);
+    command
 }

@@ -72,7 +72,7 @@ fn a_typed_name_that_turns_to_the_inside_is_not_followed() {
             // To another port, to the same one, by way of another name, once more, and after a retry.
             &["-L", "http://evil.example/to?http://evil.example:81/"][..],
             &["-L", "http://evil.example/to?http://evil.example/"],
-            &["-s", "http://evil.example/", "http://EVIL.example./"],
+            &["-sS", "http://evil.example/", "http://EVIL.example./"],
             &[
                 "--retry",
                 "1",

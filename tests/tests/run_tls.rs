@@ -1,6 +1,8 @@
 //! `sockbox run` of a component that speaks TLS through `wasi:tls`: whom it trusts, and what it is told.
 
-use sockbox_tests::{Authority, Finished, Program, TlsPeer, TlsSettings, component_with_tls};
+use sockbox_tests::{
+    Authority, Finished, Program, TlsPeer, TlsSettings, Tripwire, component_with_tls,
+};
 
 const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage";
 
@@ -51,10 +53,15 @@ fn a_private_authority_is_trusted_where_it_is_given() {
 
 #[test]
 fn an_authority_that_is_not_there_is_a_mistake_of_the_command_line() {
-    let peer = start(&Authority::new());
-    let finished = fetch(&peer, &["--cacert", "/nonexistent/ca.pem"]);
+    let tripwire = Tripwire::new();
+    let address = tripwire.address().to_string();
+    let finished = Program::sockbox(["run", "--allow-connect", &address])
+        .args(["--cacert", "/nonexistent/ca.pem"])
+        .args([component_with_tls()])
+        .args(["fetch", &format!("https://{address}/")])
+        .run();
     finished.assert_failure(77, &["/nonexistent/ca.pem"]);
-    assert_eq!(peer.connections(), 0);
+    tripwire.assert_untouched();
 }
 
 #[test]

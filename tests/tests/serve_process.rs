@@ -1,6 +1,6 @@
 //! `sockbox serve` as a process: how it starts, what it logs, how it ends.
 
-use sockbox_tests::{HelloClient, Program, Serving, Signal, eventually, is_ignored};
+use sockbox_tests::{HelloClient, Program, Serving, Signal, eventually};
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -91,9 +91,6 @@ fn connections_are_logged_with_both_ends() {
 #[test]
 fn a_signal_stops_it_in_order() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        if signal == Signal::HUP && is_ignored(signal) {
-            continue;
-        }
         let server = Serving::new();
         let address = server.address();
         let mut idle = server.client();

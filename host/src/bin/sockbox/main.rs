@@ -79,5 +79,6 @@ fn refuse(error: &clap::Error) -> ! {
         error.exit();
     }
     stderr::line(format_args!("{}", plain.trim_end()));
+    stderr::settle();
     std::process::exit(error.exit_code())
 }

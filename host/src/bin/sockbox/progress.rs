@@ -285,10 +285,11 @@ mod tests {
     #[test]
     fn a_long_one_in_which_nothing_is_moved_has_one() {
         let bars = Bars::new(true);
-        for progress in [
-            bars.transfer(true, "", 0, Some(10)),
-            bars.sending(true, "", 10),
-        ] {
+        for sends in [false, true] {
+            let progress = match sends {
+                false => bars.transfer(true, "", 0, Some(10)),
+                true => bars.sending(true, "", 10),
+            };
             bars.draw();
             assert_eq!(seen(&progress), Some((false, 0)));
             make_older(&progress);
