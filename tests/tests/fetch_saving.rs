@@ -124,8 +124,8 @@ fn what_may_not_be_written_is_refused_whatever_its_folder_allows() {
     let peer = RawPeer::answering(ANSWER);
     for option in [
         &["-o"][..],
-        &["-s", "--etag-save"],
-        &["-s", "-D"],
+        &["-sS", "--etag-save"],
+        &["-sS", "-D"],
         &["-C", "-", "-o"],
     ] {
         let (dir, page) = folder(0o444);

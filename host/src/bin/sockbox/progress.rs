@@ -37,7 +37,7 @@ pub struct Bars {
     running: Mutex<Vec<Weak<Mutex<Shown>>>>,
 }
 
-/// A bar, and whether it is seen.
+/// A bar, and whether it is seen. It ends when nobody has it any more.
 struct Shown {
     bar: ProgressBar,
     /// Where it will appear; none once it has.
@@ -155,7 +155,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The bar of one transfer, which appears when the transfer takes its time.
+/// The bar of one transfer, which appears when the transfer takes its time. Clones are the same bar.
+#[derive(Clone)]
 pub struct Progress {
     /// None if no bar is wanted.
     shown: Option<Arc<Mutex<Shown>>>,
@@ -176,12 +177,10 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for Shown {
     /// The transfer has ended. A bar that is seen stays, as it is.
     fn drop(&mut self) {
-        if let Some(shown) = &self.shown {
-            locked(shown).bar.abandon();
-        }
+        self.bar.abandon();
     }
 }
 

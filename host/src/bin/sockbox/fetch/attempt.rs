@@ -8,6 +8,7 @@ use super::resume::{self, Answer, Beginning, Verdict};
 use super::retry::{self, Pause, Time};
 use super::transfer::Transfer;
 use crate::exit::Failure;
+use crate::progress::Progress;
 use sockbox::{Body, Error, Instance, Redirect, Response};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -82,9 +83,8 @@ impl<'t, 'a> Attempt<'t, 'a> {
                 request = request.header("If-Range", tag.as_slice());
             }
         }
-        let request = request.body_of(transfer.body().await?);
-        let sending = transfer.sending();
-        let response = instance.fetch(request).await?;
+        let (body, sending) = transfer.body().await?;
+        let response = instance.fetch(request.body_of(body)).await?;
         drop(sending);
         self.responded(&response);
         Ok(response)
@@ -107,11 +107,7 @@ impl<'t, 'a> Attempt<'t, 'a> {
             if !plan.args.location {
                 return Ok(response);
             }
-            let body = self.body_for(&redirect).await?;
-            let sending = match redirect.sends_body {
-                true => self.transfer.sending(),
-                false => None,
-            };
+            let (body, sending) = self.body_for(&redirect).await?;
             response = response.follow(body).await?;
             drop(sending);
             let facts = &mut self.transfer.facts;
@@ -121,11 +117,11 @@ impl<'t, 'a> Attempt<'t, 'a> {
         }
     }
 
-    async fn body_for(&mut self, redirect: &Redirect) -> Result<Body, Failure> {
+    async fn body_for(&mut self, redirect: &Redirect) -> Result<(Body, Option<Progress>), Failure> {
         if redirect.sends_body {
             self.transfer.body().await
         } else {
-            Ok(Body::empty())
+            Ok((Body::empty(), None))
         }
     }
 

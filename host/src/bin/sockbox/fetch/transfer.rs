@@ -298,19 +298,25 @@ impl<'a> Transfer<'a> {
         self.turn.insert(turn)
     }
 
-    /// The body to send, from its beginning.
-    pub async fn body(&mut self) -> Result<Body, Failure> {
+    /// The body to send, from its beginning, and the bar for it, if there is something to be sent. What
+    /// is sent is read ahead: the bar is to be kept until there is a response.
+    pub async fn body(&mut self) -> Result<(Body, Option<Progress>), Failure> {
         let mut upload = self.upload.clone();
+        let mut sending = None;
         let body = upload
-            .body(&self.plan.template, |size| self.progress(0, size))
+            .body(&self.plan.template, |size| {
+                let progress = self.progress(0, size);
+                sending = Some(progress.clone());
+                progress
+            })
             .await;
         self.upload = upload;
-        body
+        Ok((body?, sending.or_else(|| self.sending())))
     }
 
     /// A bar for the data of `-d`, where there are some to be sent: the component has them, and doesn't
     /// say how many have gone.
-    pub fn sending(&self) -> Option<Progress> {
+    fn sending(&self) -> Option<Progress> {
         let data = match self.upload {
             Upload::Data => self.plan.template.data.as_ref()?,
             _ => return None,
