@@ -109,7 +109,7 @@ fn a_name_that_moves_to_the_inside_is_asked_about_again() {
     };
     for (inside, what) in [
         ("127.0.0.1", "loopback"),
-        (Internet::METADATA, "cloud metadata"),
+        (Internet::METADATA, "link-local, cloud metadata"),
         (Internet::NEIGHBOUR_V4, "in a network of this machine's own"),
     ] {
         let internet = Internet::default().name("evil.example", &[&["1.2.3.4"], &[inside]]);
@@ -169,7 +169,8 @@ fn a_question_looks_like_no_component_has_it_look() {
     let question = format!("sockbox: may it connect to {}? [y/N] ", tripwire.address());
     let shown = asking().on_a_terminal_answering("", &["n\n"]).run();
     // On a line of its own, with whatever was done to the terminal undone.
-    let expected = format!("{RESET}\r\n\x1b[2K{question}");
+    // The terminal makes CR LF of the LF.
+    let expected = format!("{RESET}\r\r\n\x1b[2K{question}");
     let shown = shown.stdout_text();
     assert!(shown.contains(&expected), "{shown:?}");
     // A terminal that knows no such things is spared them.

@@ -258,7 +258,7 @@ fn keys_of_a_policy_file_that_would_have_no_effect_are_refused() {
         ("dir = [\".::/data\"]", "dir"),
         ("env = [\"A=1\"]", "env"),
         ("inherit-env = true", "inherit-env"),
-        ("listen-as = [\"0.0.0.0:80=127.0.0.1:0\"]", "listen-as"),
+        ("listen-as = [\"0.0.0.0:80=127.0.0.1:8080\"]", "listen-as"),
     ] {
         fs::write(&file, content).unwrap();
         let file = file.to_str().unwrap();
