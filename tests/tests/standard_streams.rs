@@ -406,11 +406,6 @@ fn closed_streams_are_noticed() {
             23,
         ),
         (&["fetch", "-s", "-o", "/dev/null", &url], ">&-", 0),
-        (
-            &["fetch", "--audit", "-", "-o", "/dev/null", &url],
-            ">&-",
-            23,
-        ),
         (&["fetch", &url], "2>&-", 0),
         (&["fetch", "-T", "-", &to], "<&-", 26),
         (&["fetch", "-d", "@-", &to], "<&-", 26),

@@ -127,9 +127,15 @@ pub fn start(ends: Ends) -> io::Result<Signals> {
 }
 
 impl Signals {
+    /// Have signals wait for [`Signals::next`] from now on, which is about to be called: they end the process
+    /// at once no more.
+    pub fn hear(&self) {
+        self.shared.hears.store(true, Ordering::SeqCst);
+    }
+
     /// The next one. The future can be dropped, and nothing is lost.
     pub async fn next(&mut self) -> Signal {
-        self.shared.hears.store(true, Ordering::SeqCst);
+        self.hear();
         loop {
             let message = self.messages.recv().await;
             self.shared.taken.fetch_add(1, Ordering::SeqCst);

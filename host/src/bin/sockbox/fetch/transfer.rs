@@ -175,13 +175,19 @@ impl<'a> Transfer<'a> {
                 .run(instance)
                 .await
         };
-        let _deadline = max_time.map(|time| watchdog::deadline(time, Failure::MaxTime(time)));
-        match max_time {
+        let deadline = max_time.map(|time| watchdog::deadline(time, Failure::MaxTime(time)));
+        let done = match max_time {
             None => attempt.await,
             Some(time) => tokio::time::timeout(time.saturating_add(SECOND_CLOCK), attempt)
                 .await
                 .unwrap_or(Err(Failure::MaxTime(time))),
+        };
+        if done.is_err() {
+            // To tell of it may be what hangs, on a terminal that is stopped: this deadline goes on, and does
+            // nothing as long as this thread gets on.
+            std::mem::forget(deadline);
         }
+        done
     }
 
     /// Whether another attempt would begin where this one did.

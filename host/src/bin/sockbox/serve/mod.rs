@@ -60,8 +60,6 @@ async fn serve(
     if let Some(writer) = stderr::writer() {
         writer.lost_line(move |lines| log.lost(lines));
     }
-    // From here on a signal stops the server rather than the process, so that nobody who reads
-    // `listening on` can be too early with one.
     let mut service = Service {
         signals: watchdog::start(Ends::AtTheSecond).map_err(Failure::system)?,
         statistics: StatisticsSignal::new().map_err(Failure::system)?,
@@ -90,6 +88,9 @@ async fn serve(
     let mut server = start(&sandbox, &args, &profile, watch, &listen, &listeners).await?;
     // What a restart listens on: where the system chose a port, it is to be the same one.
     listen = server.addresses()[..listen.len()].to_vec();
+    // From here on a signal stops the server rather than the process: a reader of `listening on` can't be too
+    // early with one.
+    service.signals.hear();
     for address in server.addresses() {
         service.stdout.line(&format!("listening on {address}"));
     }
