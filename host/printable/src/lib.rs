@@ -111,8 +111,7 @@ pub fn bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
         return bytes.into();
     }
     let mut shown = String::with_capacity(bytes.len());
-    let mut chunks = bytes.utf8_chunks().peekable();
-    while let Some(chunk) = chunks.next() {
+    for chunk in bytes.utf8_chunks() {
         let mut rest = chunk.valid().chars().peekable();
         while let Some(c) = rest.next() {
             let ends_line = c == '\r' && rest.peek() == Some(&'\n');

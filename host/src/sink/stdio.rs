@@ -106,9 +106,9 @@ struct State {
     queued: u64,
     written: u64,
     /// Lines that are lost and that no line has told of yet. While there are any, all are lost.
-    lost: u64,
+    untold: u64,
     /// Lines that were lost since the beginning.
-    all_lost: u64,
+    lost: u64,
     lost_line: Box<dyn Fn(u64) -> String + Send>,
     failed: Option<Failure>,
     /// Whether the thread waits for something to do.
@@ -153,8 +153,8 @@ impl State {
             waiting_lines: 0,
             queued: 0,
             written: 0,
+            untold: 0,
             lost: 0,
-            all_lost: 0,
             lost_line: Box::new(|lines| {
                 format!("{lines} lines are lost here: they came faster than they were read")
             }),
@@ -181,7 +181,7 @@ impl State {
     }
 
     fn is_settled(&self) -> bool {
-        self.failed.is_some() || (self.written >= self.queued && self.lost == 0)
+        self.failed.is_some() || (self.written >= self.queued && self.untold == 0)
     }
 
     fn wait(&mut self, cx: &Context<'_>) {
@@ -217,9 +217,9 @@ impl Shared {
         if state.failed.is_some() {
             return;
         }
-        if state.lost > 0 || state.waiting_lines.saturating_add(line.len()) > MAX_WAITING_LINES {
+        if state.untold > 0 || state.waiting_lines.saturating_add(line.len()) > MAX_WAITING_LINES {
+            state.untold += 1;
             state.lost += 1;
-            state.all_lost += 1;
         } else {
             self.push(&mut state, line, true);
         }
@@ -277,8 +277,8 @@ impl Shared {
             if !batch.is_empty() {
                 return Some((bytes, lines));
             }
-            if state.lost > 0 {
-                let lost = std::mem::take(&mut state.lost);
+            if state.untold > 0 {
+                let lost = std::mem::take(&mut state.untold);
                 let line = (state.lost_line)(lost);
                 let line = Bytes::from(format!("{line}\n"));
                 state.push(line, true);
@@ -465,7 +465,7 @@ impl StdioWriter {
 
     /// How many lines were lost so far, whether or not that was told.
     pub fn lost(&self) -> u64 {
-        self.shared().state().all_lost
+        self.shared().state().lost
     }
 
     /// Wait until all that was given so far is written.

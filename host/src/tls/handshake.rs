@@ -580,7 +580,7 @@ mod tests {
             (input.unwrap(), output.unwrap())
         };
         for (of_input, of_output) in [(true, true), (true, false), (false, true)] {
-            let (connection, input, output) = secure(&mut store);
+            let (_connection, input, output) = secure(&mut store);
             let (plain_input, plain_output) = plain(&mut store);
             let input = if of_input { input } else { plain_input };
             let output = if of_output { output } else { plain_output };
@@ -588,7 +588,6 @@ mod tests {
             let told = told(&mut store, &future);
             let expected = "TLS on a connection that has TLS already is not offered";
             assert_eq!(told.as_deref(), Some(expected));
-            drop(connection);
         }
         // A stream that has got the number of one that has gone is not taken for it.
         let (connection, input, output) = secure(&mut store);
