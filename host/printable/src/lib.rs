@@ -156,7 +156,7 @@ pub fn json(json: String) -> String {
     escaped
 }
 
-/// Shows a value as [`line`] does.
+/// Shows a value as [`line()`] does.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<T>(pub T);
 
