@@ -366,7 +366,7 @@ impl Instance {
     /// # Errors
     /// [`Error::WallTime`].
     pub(crate) async fn wait<F: Future>(&self, what: F) -> Result<F::Output> {
-        self.clock.time(what).await
+        self.clock.wait(what).await
     }
 
     pub(crate) fn parts(&mut self) -> (&mut Store<State>, &Exports) {
@@ -447,6 +447,20 @@ impl Clock {
             cpu: limits.cpu_time.map(CpuTime::new),
             span: tracing::info_span!("run", run = %network.run()),
             network,
+        })
+    }
+
+    /// Wait for something that the component doesn't do: it takes of the run's time, and costs no computing.
+    ///
+    /// # Errors
+    /// [`Error::WallTime`].
+    pub(crate) async fn wait<F: Future>(&self, what: F) -> Result<F::Output> {
+        let Some((deadline, limit)) = self.deadline else {
+            return Ok(what.await);
+        };
+        tokio::time::timeout_at(deadline, what).await.map_err(|_| {
+            self.network.reached(Limit::WallTime, None);
+            Error::WallTime { limit }
         })
     }
 

@@ -47,11 +47,15 @@ pub fn from_stream_error(error: &IoError) -> NetError {
         "ConnectionBroken",
         "BrokenPipe",
         "NotConnected",
+        // What is in place of these where a runtime hands on the system's own words.
+        "Connection reset",
+        "Broken pipe",
+        "not connected",
     ]) {
         NetError::ConnectionReset
     } else if has(&["UnexpectedEof", "close_notify"]) {
         NetError::Truncated
-    } else if has(&["ConnectionAborted"]) {
+    } else if has(&["ConnectionAborted", "connection abort"]) {
         NetError::ConnectionAborted
     } else if has(&["Timeout", "TimedOut"]) {
         NetError::TimedOut
