@@ -47,6 +47,8 @@ pub fn from_stream_error(error: &IoError) -> NetError {
         "ConnectionBroken",
         "BrokenPipe",
         "NotConnected",
+        // It was connected, or there would be no stream: now it isn't any more.
+        "InvalidState",
         // What is in place of these where a runtime hands on the system's own words.
         "Connection reset",
         "Broken pipe",
