@@ -2,7 +2,7 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sockbox_tests::{
-    Finished, HelloClient, Peer, Process, Program, RawPeer, Serving, Signal, eventually,
+    Finished, HelloClient, Peer, Process, Program, RawPeer, Serving, Signal, Tripwire, eventually,
 };
 use std::fs::{self, File};
 use std::io::{self, PipeReader, PipeWriter, Read};
@@ -395,9 +395,9 @@ fn closed_streams_are_noticed() {
     let cat = cat.to_str().unwrap();
     let to_stderr = components.cat_to_stderr();
     let to_stderr = to_stderr.to_str().unwrap();
-    let page = || RawPeer::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-    let (page, sink) = (page(), page());
-    let (url, to) = (page.url("/"), sink.url("/"));
+    let page = RawPeer::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let tripwire = Tripwire::new();
+    let (url, to) = (page.url("/"), format!("http://{}/", tripwire.address()));
     for (args, redirections, code) in [
         (&["fetch", &url][..], ">&-", 23),
         (
@@ -422,6 +422,7 @@ fn closed_streams_are_noticed() {
         let finished = from_a_shell(args, redirections);
         assert_eq!(finished.code(), code, "{args:?} {redirections}");
     }
+    tripwire.assert_untouched();
 }
 
 #[test]
