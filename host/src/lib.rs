@@ -116,7 +116,7 @@ pub use serve::{
     AcceptFailed, CloseReason, Closed, Event, Framing, Opened, RefuseReason, Refused, ServeOptions,
     Server, ServerHandle, Summary,
 };
-pub use sink::StdioWriter;
+pub use sink::{Pause, StdioWriter};
 pub use tls::{Certificate, CertificateProblem, TlsConfig, TlsFailure, TlsHandshake, TlsVersion};
 
 /// What [`TlsConfig::roots`] and [`TlsConfig::verifier`] take the types of.

@@ -4,7 +4,7 @@ mod file;
 mod stdio;
 mod thread;
 
-pub use stdio::StdioWriter;
+pub use stdio::{Pause, StdioWriter};
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -113,6 +113,11 @@ struct State {
     failed: Option<Failure>,
     /// Whether the thread waits for something to do.
     idle: bool,
+    /// Whether the thread has taken something that isn't written yet.
+    writing: bool,
+    /// How many pauses there are, and since how many calls of `settle`: each call ends all of them.
+    pauses: usize,
+    settled: u64,
     closing: bool,
     wakers: Vec<Waker>,
 }
@@ -160,6 +165,9 @@ impl State {
             }),
             failed: None,
             idle: false,
+            writing: false,
+            pauses: 0,
+            settled: 0,
             closing: false,
             wakers: Vec::new(),
         }
@@ -255,6 +263,7 @@ impl Shared {
             self.update(|state| {
                 state.waiting_bytes = state.waiting_bytes.saturating_sub(bytes);
                 state.waiting_lines = state.waiting_lines.saturating_sub(lines);
+                state.writing = false;
             });
         };
     }
@@ -263,6 +272,10 @@ impl Shared {
     fn next(&self, batch: &mut Vec<u8>) -> Option<(usize, usize)> {
         let mut state = self.state();
         loop {
+            if state.pauses > 0 && !state.closing {
+                state = self.wait_for_work(state);
+                continue;
+            }
             let (mut bytes, mut lines) = (0, 0);
             while let Some(piece) = state.queue.front()
                 && (batch.is_empty() || batch.len() + piece.bytes.len() <= MAX_BATCH)
@@ -275,6 +288,7 @@ impl Shared {
                 state.queue.pop_front();
             }
             if !batch.is_empty() {
+                state.writing = true;
                 return Some((bytes, lines));
             }
             if state.untold > 0 {
@@ -287,12 +301,15 @@ impl Shared {
             if state.closing {
                 return None;
             }
-            state.idle = true;
-            state = self
-                .work
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.wait_for_work(state);
         }
+    }
+
+    fn wait_for_work<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.idle = true;
+        self.work
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, writer: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
@@ -328,6 +345,7 @@ impl Drop for EndOfWork<'_> {
         let failure = Failure::of(&self.error);
         self.shared.update(|state| {
             state.failed = Some(failure);
+            state.writing = false;
             state.queue.clear();
         });
     }
@@ -504,11 +522,39 @@ impl StdioWriter {
         self.shared().state().failed.map(Failure::error)
     }
 
+    /// Keep back everything that isn't written yet, and everything that is given from now on, until the
+    /// returned value is dropped. A program that has the terminal to itself for a question, say, needs it.
+    ///
+    /// Blocks this thread until a write that has begun is over, or for as long as `patience`. Files that are
+    /// written to at once ([`StdioWriter::file_at_once`]) don't pause.
+    pub fn pause(&self, patience: Duration) -> Pause {
+        let shared = self.shared();
+        let mut state = shared.state();
+        state.pauses += 1;
+        let pause = Pause {
+            shared: shared.clone(),
+            settled: state.settled,
+        };
+        let writing = |state: &mut State| state.writing;
+        drop(
+            shared
+                .progress
+                .wait_timeout_while(state, patience, writing)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        pause
+    }
+
     /// Block this thread until all is written that was given so far, or can't be: it has failed, or
     /// nothing was taken for as long as `patience`. Tells whether there is nothing left to write.
+    ///
+    /// It ends every [pause](StdioWriter::pause).
     pub fn settle(&self, patience: Duration) -> bool {
         let shared = self.shared();
         let mut state = shared.state();
+        state.settled += 1;
+        state.pauses = 0;
+        shared.work.notify_one();
         let mut before = state.written;
         let mut since = Instant::now();
         while !state.is_settled() {
@@ -527,6 +573,30 @@ impl StdioWriter {
             }
         }
         true
+    }
+}
+
+/// For as long as there is this, its [`StdioWriter`] writes nothing: see [`StdioWriter::pause`].
+#[must_use = "the pause ends when this is dropped"]
+pub struct Pause {
+    shared: Arc<Shared>,
+    /// How often the writer had been settled when the pause began.
+    settled: u64,
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        if state.settled == self.settled {
+            state.pauses -= 1;
+            self.shared.work.notify_one();
+        }
+    }
+}
+
+impl fmt::Debug for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pause").finish_non_exhaustive()
     }
 }
 
@@ -834,6 +904,35 @@ mod tests {
         writer.written().await.unwrap();
         drop((stream, writer));
         assert_eq!(reading.join().unwrap(), written);
+    }
+
+    #[test]
+    fn nothing_is_written_during_a_pause() {
+        let (mut reader, writer) = piped();
+        let mut read = |count| {
+            let mut bytes = vec![0; count];
+            reader.read_exact(&mut bytes).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        writer.line("before");
+        assert_eq!(read(7), "before\n");
+        let (first, second) = (writer.pause(LONG), writer.pause(LONG));
+        writer.line("during");
+        drop(first);
+        std::thread::sleep(SHORT);
+        assert_eq!(writer.shared().state().written, 7, "there is another pause");
+        drop(second);
+        assert_eq!(read(7), "during\n");
+        // At the end of a program nothing is kept back, whoever has forgotten a pause.
+        let forgotten = writer.pause(LONG);
+        writer.line("at the end");
+        assert!(writer.settle(LONG));
+        assert_eq!(read(11), "at the end\n");
+        drop(forgotten);
+        let pause = writer.pause(LONG);
+        writer.line("last");
+        drop((pause, writer));
+        assert_eq!(read(5), "last\n");
     }
 
     #[tokio::test(flavor = "current_thread")]

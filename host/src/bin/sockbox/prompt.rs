@@ -2,7 +2,7 @@
 
 use crate::exit::Failure;
 use sockbox::policy::Target;
-use sockbox::{Decider, Decision, Question};
+use sockbox::{Decider, Decision, Question, StdioWriter};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::future::Future;
@@ -10,6 +10,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// The terminal that this process was started from, whatever its standard input and output are.
 const TERMINAL: &str = "/dev/tty";
@@ -29,12 +30,18 @@ const RESET: &str =
 /// To the start of a new line, of which everything is erased.
 const NEW_LINE: &str = "\r\n\x1b[2K";
 
+/// How long a question waits at most for a write of the component's that has begun: half a second.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Asks at a terminal, once for each target.
 #[derive(Clone)]
 pub struct Prompt(Arc<Mutex<State>>);
 
 struct State {
     terminal: Terminal,
+    /// What else may write to the terminal. While a question stands, it doesn't: it could make the question look
+    /// like another one.
+    outputs: [StdioWriter; 2],
     answers: Answers,
 }
 
@@ -70,11 +77,11 @@ fn discard(_: &File) -> io::Result<()> {
 }
 
 impl Prompt {
-    /// Ask at the terminal that this process was started from.
+    /// Ask at the terminal that this process was started from. `outputs` pause while a question stands.
     ///
     /// # Errors
     /// There is none.
-    pub fn open() -> Result<Prompt, Failure> {
+    pub fn open(outputs: [StdioWriter; 2]) -> Result<Prompt, Failure> {
         let opened = || -> io::Result<(File, File)> {
             let input = File::open(TERMINAL)?;
             Ok((input, OpenOptions::new().write(true).open(TERMINAL)?))
@@ -91,6 +98,7 @@ impl Prompt {
                 output: Box::new(output),
                 has_escapes: kind.is_some(),
             },
+            outputs,
             answers: Answers::default(),
         }))))
     }
@@ -117,7 +125,9 @@ impl State {
         let allowed = match self.answers.known(question) {
             Some(allowed) => allowed,
             None => {
+                let pauses = self.outputs.each_ref().map(|output| output.pause(PATIENCE));
                 let allowed = self.terminal.ask(question).unwrap_or(false);
+                drop(pauses);
                 self.answers.remember(question, allowed);
                 allowed
             }

@@ -101,10 +101,10 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         Ok(()) => command.inherit_stdin(),
         Err(_) => command.closed_stdin(),
     };
-    if args.prompt {
-        command = command.decider(Prompt::open()?);
-    }
     let outputs = [stdout, stderr];
+    if args.prompt {
+        command = command.decider(Prompt::open(outputs.clone())?);
+    }
     let done = block_on(async {
         let _deadline =
             wall_time.map(|limit| watchdog::deadline(limit, Error::WallTime { limit }.into()));
