@@ -8,14 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// How many break off one after the other.
 const RESETS: usize = 50;
 
-/// Why such a connection ended, as the log has it. On WASI 0.3 wasmtime-wasi may end the stream of a connection
-/// that was reset before it was accepted as if the client had ended it.
-fn reason() -> &'static str {
-    match Wasi::under_test() {
-        Wasi::V0_2 => "connection reset by the peer",
-        Wasi::V0_3 => "",
-    }
-}
+/// Why such a connection ended, as the log has it.
+const REASON: &str = "connection reset by the peer";
 
 /// Those that were gone are connections as any other: each is told of, with its own address, and why it
 /// ended; and the server goes on.
@@ -26,7 +20,7 @@ fn assert_told(server: &Serving, address: SocketAddr) {
     for client in &resets.gone {
         let ends = format!("{client} -> {address}");
         server.wait_for_log(&["opened", &ends]);
-        server.wait_for_log(&["closed", &format!("{ends}: {}", reason())]);
+        server.wait_for_log(&["closed", &format!("{ends}: {REASON}")]);
     }
     assert_eq!(server.count_in_log(&["could not accept"]), 0, "no pause");
 }
@@ -63,7 +57,7 @@ fn a_listener_at_every_address_knows_which_one_was_connected_to() {
         })
     });
     for ends in resets {
-        server.wait_for_log(&["closed", &format!("{ends}: {}", reason())]);
+        server.wait_for_log(&["closed", &format!("{ends}: {REASON}")]);
     }
 }
 

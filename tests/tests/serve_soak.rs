@@ -4,6 +4,7 @@
 //! For 15 seconds, or for as many as SOCKBOX_SOAK_SECONDS says.
 
 use sockbox_tests::{HelloClient, Serving, eventually};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -51,7 +52,10 @@ fn visit(address: SocketAddr, random: &mut Random) -> u64 {
         match TcpStream::connect(address) {
             Ok(stream) => break stream,
             // So many connections have just been closed that there is no port left.
-            Err(_) => thread::sleep(Duration::from_millis(20)),
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => panic!("no connection: {error}"),
         }
     });
     match random.below(8) {

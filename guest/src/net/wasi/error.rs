@@ -36,19 +36,25 @@ impl From<ErrorCode> for NetError {
 /// What a stream's last operation failed of.
 ///
 /// Stable WASI 0.2 has no way to ask a stream's error for its network code: all there is is a text
-/// for people. A reset is worth telling from the rest, and runtimes name it there, by what the system
-/// says at first of a connection that was reset, or by what it says afterwards; any text we don't know is
-/// simply [`NetError::Other`].
+/// for people. wasmtime's begins with the code, or with the name of the standard library's kind of error;
+/// other runtimes' may be the system's own words. A text that isn't known is [`NetError::Other`].
 pub fn from_stream_error(error: &IoError) -> NetError {
-    let text = error.to_debug_string();
+    from_text(&error.to_debug_string())
+}
+
+fn from_text(text: &str) -> NetError {
+    // With RUST_BACKTRACE set, wasmtime's has a backtrace behind it, in which anything may be named.
+    let text = text.split("Stack backtrace").next().unwrap_or_default();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if has(&[
         "ConnectionReset",
+        "connection-reset",
         "ConnectionBroken",
         "BrokenPipe",
         "NotConnected",
         // It was connected, or there would be no stream: now it isn't any more.
         "InvalidState",
+        "invalid-state",
         // What is in place of these where a runtime hands on the system's own words.
         "Connection reset",
         "Broken pipe",
@@ -57,11 +63,15 @@ pub fn from_stream_error(error: &IoError) -> NetError {
         NetError::ConnectionReset
     } else if has(&["UnexpectedEof", "close_notify"]) {
         NetError::Truncated
-    } else if has(&["ConnectionAborted", "connection abort"]) {
+    } else if has(&[
+        "ConnectionAborted",
+        "connection-aborted",
+        "connection abort",
+    ]) {
         NetError::ConnectionAborted
-    } else if has(&["Timeout", "TimedOut"]) {
+    } else if has(&["Timeout", "TimedOut", "timeout"]) {
         NetError::TimedOut
-    } else if has(&["Unreachable"]) {
+    } else if has(&["Unreachable", "remote-unreachable"]) {
         NetError::Unreachable
     } else {
         NetError::Other

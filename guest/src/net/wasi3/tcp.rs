@@ -116,10 +116,8 @@ impl TcpStream {
     fn end(&self) -> Result<TryRead, NetError> {
         let ended = self.ended.get().unwrap_or_else(|| {
             // It is known when the stream has ended: there is nothing to wait for.
-            match self.received.take().map(now) {
-                Some(Poll::Ready(result)) => result.map_err(NetError::from),
-                Some(Poll::Pending) | None => Ok(()),
-            }
+            let received = self.received.take().and_then(now);
+            received.map_or(Ok(()), |result| result.map_err(NetError::from))
         });
         self.ended.set(Some(ended));
         ended.map(|()| TryRead::End)
@@ -220,7 +218,14 @@ async fn readable<T>(stream: &RefCell<StreamReader<T>>) -> Result<(), NetError> 
     }
 }
 
-/// Asks a future once.
-fn now<F: IntoFuture>(future: F) -> Poll<F::Output> {
-    pin!(future.into_future()).poll(&mut Context::from_waker(Waker::noop()))
+/// The value of a future that is known by now.
+///
+/// A runtime may give it only when the read is cancelled. And a read must not go on for longer than the call of
+/// the component's that began it: wasmtime 48 traps when the value comes later than that.
+fn now<T>(future: FutureReader<T>) -> Option<T> {
+    let mut read = pin!(future.into_future());
+    match read.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => read.cancel().ok(),
+    }
 }
