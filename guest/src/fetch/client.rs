@@ -163,7 +163,7 @@ impl<N: Net> Client<N> {
             }
             let framing = BodyFraming::of(&question.method, &received.head)?;
             if let Some(why) = why_not_again(&options, framing, &received.head) {
-                connection.spend(why);
+                connection.mark_not_reusable(why);
             }
             let progress = connection.progress();
             timings.first_byte = received.first_byte;

@@ -3,8 +3,8 @@
 use super::Options;
 use super::error::{Bound, FetchError, Stage, Timeout};
 use super::speed::Speed;
-use crate::net::{Instant, Net};
-use crate::rt::{race, timeout_at};
+use crate::net::{Instant, Net, timeout_at};
+use crate::rt::race;
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
@@ -198,7 +198,11 @@ impl<N: Net> Clock<N> {
     }
 
     /// Runs `future`, in which the server may ask for the body, for `limit` at most.
-    pub async fn hold(&self, limit: Duration, future: impl Future) -> Result<(), FetchError> {
+    pub async fn expect_continue(
+        &self,
+        limit: Duration,
+        future: impl Future,
+    ) -> Result<(), FetchError> {
         let waiting = race(future, self.net.sleep_until(self.net.now().after(limit)));
         self.within_total(Stage::Send, 0, waiting).await.map(drop)
     }

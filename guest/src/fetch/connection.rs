@@ -95,7 +95,7 @@ impl<N: Net> Connection<N> {
     /// Gives up what hasn't been sent yet.
     pub fn stop_sending(&self, why: &'static str) {
         if !self.is_sent() {
-            self.spend(why);
+            self.mark_not_reusable(why);
         }
         *self.upload.borrow_mut() = None;
     }
@@ -111,7 +111,7 @@ impl<N: Net> Connection<N> {
     }
 
     /// It must not be used again, for this reason; the first counts.
-    pub fn spend(&self, why: &'static str) {
+    pub fn mark_not_reusable(&self, why: &'static str) {
         if self.spent.get().is_none() {
             self.spent.set(Some(why));
         }
@@ -175,13 +175,13 @@ impl<N: Net> Connection<N> {
             Ok(()) => Ok(()),
             Err(SendError::Broken(reason)) => {
                 self.broken.set(Some(reason));
-                self.spend("the request could not be sent to its end");
+                self.mark_not_reusable("the request could not be sent to its end");
                 Ok(())
             }
             Err(SendError::Fatal(FetchError::Timeout(timeout)))
                 if self.answered.get() && timeout.bound != Bound::Total =>
             {
-                self.spend("the server didn't take the request in time");
+                self.mark_not_reusable("the server didn't take the request in time");
                 Ok(())
             }
             Err(SendError::Fatal(error)) => Err(error),
@@ -192,10 +192,10 @@ impl<N: Net> Connection<N> {
     /// for the next exchange, if there can be one.
     pub fn release(self, net: &N, extra: usize) {
         if !self.is_sent() {
-            self.spend("the request isn't out");
+            self.mark_not_reusable("the request isn't out");
         }
         if extra > 0 {
-            self.spend("the server sent more than the response");
+            self.mark_not_reusable("the server sent more than the response");
         }
         let remote = self.remote_addr();
         match self.spent.get() {

@@ -63,7 +63,7 @@ pub async fn exchange<N: Net>(
     let progress = connection.progress();
     if received.head.status < 300 {
         // A server that begins its page before it has seen the body may need the body to go on.
-        progress.go_on();
+        progress.continue_received();
     } else if progress.is_holding() {
         connection.stop_sending("the body was not asked for");
     } else {
@@ -92,7 +92,7 @@ async fn receive<N: Net>(
             buffer.drain(..size);
             if head.is_interim() {
                 if head.status == 100 {
-                    connection.progress().go_on();
+                    connection.progress().continue_received();
                 }
                 first_byte = (!buffer.is_empty()).then(|| clock.elapsed());
                 continue;

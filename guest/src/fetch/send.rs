@@ -139,14 +139,14 @@ impl Progress {
     }
 
     /// The server wants the body.
-    pub fn go_on(&self) {
+    pub fn continue_received(&self) {
         self.holding.set(false);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
-    async fn told_to_go_on(&self) {
+    async fn until_continue(&self) {
         poll_fn(|cx| {
             if !self.holding.get() {
                 return Poll::Ready(());
@@ -186,7 +186,9 @@ impl<N: Net> Sending<N> {
             self.progress.holding.set(true);
             self.write(&head, b"", b"").await?;
             head.clear();
-            let waiting = self.clock.hold(time, self.progress.told_to_go_on());
+            let waiting = self
+                .clock
+                .expect_continue(time, self.progress.until_continue());
             waiting.await.map_err(SendError::Fatal)?;
             self.progress.holding.set(false);
         }

@@ -3,8 +3,8 @@
 use super::event::{CloseReason, Closed, Event, Opened};
 use super::framing::{Flow, Framer, Framing};
 use super::shared::{Held, Shared, TooMuchHeld};
-use crate::net::{Instant, MAX_READ, Net, Stream, TryRead};
-use crate::rt::{Either, race, timeout_at, yield_now};
+use crate::net::{Instant, MAX_READ, Net, Stream, TryRead, timeout_at};
+use crate::rt::{Either, race, yield_now};
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
@@ -13,6 +13,10 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
+
+/// How long a connection that has nothing to read is waited for when the server stops: 20 ms. What its client has
+/// sent before may have arrived, and the runtime may not know of it yet.
+const LAST_LOOK: Duration = Duration::from_millis(20);
 
 /// How much is read at once, at first, unless a message is what one read returns. A connection that
 /// waits holds none of it, and a read that gives less has emptied the socket. Runtimes clear as many
@@ -134,6 +138,7 @@ impl<N: Net> Connection<N> {
             Framing::Chunk => LARGEST_READ,
         };
         let mut size = first_size;
+        let mut looked_again = false;
         loop {
             let (flow, drained) = match stream.try_read(size)? {
                 TryRead::Data(bytes) => {
@@ -155,6 +160,12 @@ impl<N: Net> Connection<N> {
                 TryRead::Nothing => {
                     let flow = framer.end_of_read(true, &mut answers);
                     if flow == Flow::Continue && self.shared.stopping() {
+                        if !std::mem::replace(&mut looked_again, true) {
+                            let deadline = self.net.now().after(LAST_LOOK);
+                            // Whether it became readable, the next look at it tells.
+                            let _ = timeout_at(&self.net, deadline, stream.readable()).await;
+                            continue;
+                        }
                         self.send(stream, &framer, &mut answers, 0).await?;
                         return Err(CloseReason::Stopped);
                     }
@@ -176,11 +187,11 @@ impl<N: Net> Connection<N> {
                 continue;
             }
             if !answers.is_empty() {
-                // First everybody reads, then everybody writes. To write wakes a client, and one that
-                // shares this machine with others falls asleep again until the next write, if that
-                // takes its time: to wake it anew costs as much as all that is done here for a message.
+                // Short writes are deferred until every ready task has read. A write wakes its client, and a client
+                // on this machine that waits too long for the next write falls asleep again: waking it once more
+                // costs as much as all that is done here for a message.
                 if answers.len() <= GATHERED {
-                    self.shared.last.turn().await;
+                    self.shared.end_of_tick.wait().await;
                 }
                 self.send(stream, &framer, &mut answers, 0).await?;
                 // It may have had to read all this time.

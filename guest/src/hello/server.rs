@@ -49,7 +49,7 @@ impl<N: Net> Server<N> {
             }
         }
         let tasks = TaskSet::default();
-        let shared = Rc::new(Shared::new(options, tasks.last()));
+        let shared = Rc::new(Shared::new(options, tasks.end_of_tick()));
         let addresses = listeners.iter().map(Listener::local_addr).collect();
         for listener in listeners {
             let accepting = accept(net.clone(), listener, shared.clone(), tasks.spawner());

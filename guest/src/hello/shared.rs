@@ -4,7 +4,7 @@ use super::event::{Closed, Event, RefuseReason};
 use super::framing::Rules;
 use super::options::Options;
 use crate::net::Instant;
-use crate::rt::Last;
+use crate::rt::EndOfTick;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
@@ -48,13 +48,13 @@ pub(super) struct Shared {
     last_failure: Cell<Option<Instant>>,
     pub(super) events: RefCell<VecDeque<Event>>,
     /// For those who have something to write: see `converse` in [`super::connection`].
-    pub(super) last: Last,
+    pub(super) end_of_tick: EndOfTick,
 }
 
 impl Shared {
-    pub(super) fn new(options: &Options, last: Last) -> Self {
+    pub(super) fn new(options: &Options, end_of_tick: EndOfTick) -> Self {
         Self {
-            last,
+            end_of_tick,
             rules: Rc::new(Rules::new(
                 options.framing,
                 &options.greeting,

@@ -16,6 +16,7 @@ mod error;
 pub mod memory;
 #[cfg(any(test, all(target_family = "wasm", not(feature = "wasi-0-3"))))]
 mod schedule;
+mod timeout;
 mod tls;
 #[cfg(all(target_family = "wasm", not(feature = "wasi-0-3")))]
 pub mod wasi;
@@ -23,6 +24,7 @@ pub mod wasi;
 pub mod wasi3;
 
 pub use error::NetError;
+pub use timeout::timeout_at;
 pub use tls::TlsError;
 /// The back-end of this build.
 #[cfg(all(target_family = "wasm", not(feature = "wasi-0-3")))]

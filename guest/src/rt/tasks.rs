@@ -21,7 +21,7 @@ pub struct TaskSet {
     tasks: Vec<Option<Task>>,
     free: Vec<usize>,
     spawned: Rc<RefCell<Vec<BoxFuture>>>,
-    last: Last,
+    end_of_tick: EndOfTick,
     shared: Arc<Shared>,
 }
 
@@ -45,14 +45,14 @@ impl Spawner {
     }
 }
 
-/// Lets a task of a set wait for the others.
+/// The end of a tick: when every task of a set that was ready has had its turn.
 #[derive(Clone, Default)]
-pub struct Last(Rc<RefCell<Vec<Waker>>>);
+pub struct EndOfTick(Rc<RefCell<Vec<Waker>>>);
 
-impl Last {
+impl EndOfTick {
     /// Waits until every task that is ready has had its turn. Unlike after
     /// [`yield_now`](super::yield_now), the task goes on before the network is looked at again.
-    pub async fn turn(&self) {
+    pub async fn wait(&self) {
         let mut waited = false;
         poll_fn(|cx| {
             if waited {
@@ -121,9 +121,9 @@ impl TaskSet {
         }
     }
 
-    /// What lets a task of this set be the last of its turn.
-    pub fn last(&self) -> Last {
-        self.last.clone()
+    /// The end of this set's ticks.
+    pub fn end_of_tick(&self) -> EndOfTick {
+        self.end_of_tick.clone()
     }
 
     /// Whether no task is left.
@@ -141,26 +141,26 @@ impl TaskSet {
     /// Drops every task.
     pub fn clear(&mut self) {
         self.spawned.borrow_mut().clear();
-        self.last.0.borrow_mut().clear();
+        self.end_of_tick.0.borrow_mut().clear();
         self.tasks.clear();
         self.free.clear();
         self.shared.with(|queue| queue.ready.clear());
     }
 
     /// Gives one turn to every task that was ready when this was called, and then another one to those
-    /// that wanted to be the [`Last`].
+    /// that wait for the [`EndOfTick`].
     ///
     /// A task that wakes itself meanwhile has its next turn at the next call, for which `cx` is
-    /// woken: so whoever drives the set can look at the network in between, however busy a task.
+    /// woken: so the caller can look at the network in between, however busy a task.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
-        // Whoever polls need not be woken before this is done.
+        // The caller need not be woken before this is done.
         self.shared.with(|queue| queue.outer = None);
         self.admit();
         self.give_turns();
-        let last = self.last.0.take();
-        if !last.is_empty() {
+        let waiting = self.end_of_tick.0.take();
+        if !waiting.is_empty() {
             let later = self.shared.with(|queue| mem::take(&mut queue.ready));
-            last.into_iter().for_each(Waker::wake);
+            waiting.into_iter().for_each(Waker::wake);
             self.give_turns();
             self.shared.with(|queue| {
                 let woken = mem::replace(&mut queue.ready, later);
@@ -171,8 +171,8 @@ impl TaskSet {
             queue.outer = Some(cx.waker().clone());
             !queue.ready.is_empty()
         });
-        // Who went on as one of the last may want to be that again.
-        if more || !self.spawned.borrow().is_empty() || !self.last.0.borrow().is_empty() {
+        // A task that went on at the end of the tick may wait for the end once more.
+        if more || !self.spawned.borrow().is_empty() || !self.end_of_tick.0.borrow().is_empty() {
             self.shared.wake_set();
         }
     }
@@ -273,10 +273,10 @@ mod tests {
         let mut tasks = TaskSet::default();
         let order = log();
         for (first, second) in [("a1", "a2"), ("b1", "b2")] {
-            let (order, last) = (order.clone(), tasks.last());
+            let (order, last) = (order.clone(), tasks.end_of_tick());
             tasks.spawner().spawn(async move {
                 order.borrow_mut().push(first);
-                last.turn().await;
+                last.wait().await;
                 order.borrow_mut().push(second);
             });
         }
@@ -297,10 +297,10 @@ mod tests {
     fn who_wants_to_be_the_last_again_has_another_turn() {
         let mut tasks = TaskSet::default();
         let order = log();
-        let (inner, last) = (order.clone(), tasks.last());
+        let (inner, last) = (order.clone(), tasks.end_of_tick());
         tasks.spawner().spawn(async move {
             for name in ["first", "second", "third"] {
-                last.turn().await;
+                last.wait().await;
                 inner.borrow_mut().push(name);
             }
         });
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn nobody_is_woken_for_those_who_were_the_last() {
         let mut tasks = TaskSet::default();
-        let last = tasks.last();
+        let last = tasks.end_of_tick();
         let kept: Rc<RefCell<Option<Waker>>> = Rc::default();
         let keep = kept.clone();
         tasks.spawner().spawn(async move {
@@ -328,7 +328,7 @@ mod tests {
                     Poll::Pending
                 })
                 .await;
-                last.turn().await;
+                last.wait().await;
             }
         });
         assert!(!turn(&mut tasks));

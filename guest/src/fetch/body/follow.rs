@@ -4,8 +4,7 @@ use super::{FetchError, Net, Response};
 use crate::fetch::redirect::Redirect;
 use crate::fetch::send::RequestBody;
 use crate::fetch::trace::Trace;
-use crate::net::Source;
-use crate::rt::timeout_at;
+use crate::net::{Source, timeout_at};
 use crate::url;
 use std::time::Duration;
 
@@ -68,7 +67,7 @@ impl<N: Net> Response<N> {
         question.method = redirect.method;
         question.has_body = redirect.sends_body;
 
-        self.read_off().await;
+        self.drain_body().await;
         let next = &question.target.url;
         Trace(question.options.trace).fact(format_args!("redirected to {next}"));
         let clock = self.clock.restart(&question.options);
@@ -79,7 +78,7 @@ impl<N: Net> Response<N> {
 
     /// Receives what is left of the body, if that is little, so that the next request can have the
     /// connection. Then the connection is gone from here either way.
-    async fn read_off(&mut self) {
+    async fn drain_body(&mut self) {
         let of_use = self
             .connection
             .as_ref()

@@ -84,7 +84,7 @@ fn a_redirect_is_followed_on_the_same_connection() {
 }
 
 #[test]
-fn what_is_left_of_a_redirects_page_is_read_off_if_it_is_little() {
+fn what_is_left_of_a_redirects_body_is_drained_if_it_is_little() {
     let head = |framing: &str| format!("HTTP/1.1 302 x\r\nLocation: /x\r\n{framing}\r\n");
     let long = "x".repeat(100_000);
     let packets = |text: String| -> Vec<Step> {
