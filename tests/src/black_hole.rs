@@ -2,7 +2,7 @@
 
 use crate::process::Finished;
 use crate::program::Program;
-use crate::text::announce;
+use crate::text::skipped;
 use std::path::Path;
 
 /// Runs programs on a network that has addresses from which nothing ever comes back, not even a refusal:
@@ -38,7 +38,7 @@ impl BlackHole {
         match finished.code() {
             0 => Some(hole),
             _ => {
-                announce(&format!("skipped: {}", finished.stderr().trim()));
+                skipped(finished.stderr().trim());
                 None
             }
         }

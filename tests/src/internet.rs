@@ -2,7 +2,7 @@
 
 use crate::process::Finished;
 use crate::program::Program;
-use crate::text::announce;
+use crate::text::skipped;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
@@ -60,7 +60,7 @@ impl Internet {
         match finished.code() {
             0 => Some(internet),
             _ => {
-                announce(&format!("skipped: {}", finished.stderr().trim()));
+                skipped(finished.stderr().trim());
                 None
             }
         }

@@ -79,9 +79,7 @@ pub fn has_ipv6() -> bool {
     match std::net::TcpListener::bind("[::1]:0") {
         Ok(_) => true,
         Err(error) => {
-            text::announce(&format!(
-                "skipped: there is no IPv6 on this machine: {error}"
-            ));
+            text::skipped(&format!("there is no IPv6 on this machine: {error}"));
             false
         }
     }

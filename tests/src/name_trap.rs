@@ -2,7 +2,7 @@
 
 use crate::process::Finished;
 use crate::program::Program;
-use crate::text::announce;
+use crate::text::skipped;
 use std::process::{Command, Stdio};
 
 /// Runs programs where every question to a name server is seen, and answered with "no such name".
@@ -20,11 +20,11 @@ impl NameTrap {
             Ok(output) if output.status.success() => Some(Self(())),
             Ok(output) => {
                 let why = String::from_utf8_lossy(&output.stderr).into_owned();
-                announce(&format!("skipped: no namespaces here: {}", why.trim()));
+                skipped(&format!("no namespaces here: {}", why.trim()));
                 None
             }
             Err(error) => {
-                announce(&format!("skipped: unshare can't be run: {error}"));
+                skipped(&format!("unshare can't be run: {error}"));
                 None
             }
         }

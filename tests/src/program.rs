@@ -4,6 +4,7 @@ use crate::compiled;
 use crate::paths;
 use crate::process::{Finished, Process, ignores_signals};
 use crate::python;
+use crate::text::skipped;
 use crate::tools;
 use crate::wasi::Wasi;
 use std::ffi::OsStr;
@@ -21,32 +22,34 @@ pub struct Program {
 }
 
 impl Program {
-    /// The `sockbox` command of this build; `serve` on the version of WASI under test, unless that is
-    /// the default.
+    /// The `sockbox` command of this build.
     pub fn sockbox<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         let mut program = Self::new(paths::sockbox(), [] as [&str; 0]);
         // What it compiles is kept with the build, and not with the user's own things.
         let cache = paths::target_dir().join("cache");
         program.command.env("SOCKBOX_CACHE_DIR", cache);
-        for arg in args {
-            program.command.arg(arg.as_ref());
-            if arg.as_ref() == "serve" && Wasi::under_test() == Wasi::V0_3 {
-                program.command.args(["--wasi", "0.3"]);
-            }
-        }
-        program
+        program.args(args)
     }
 
-    /// The real `wasmtime run` with these flags, on sockbox's component for the version of WASI under
-    /// test with these arguments.
+    /// `sockbox serve`, with the component for this version of WASI.
+    pub fn serve(wasi: Wasi) -> Self {
+        let program = Self::sockbox(["serve"]);
+        match wasi {
+            // The default.
+            Wasi::V0_2 => program,
+            Wasi::V0_3 => program.args(["--wasi", wasi.name()]),
+        }
+    }
+
+    /// The real `wasmtime run` with these flags, on sockbox's component for WASI 0.2 with these arguments.
     pub fn wasmtime_run<A: AsRef<OsStr>>(
         flags: &[&str],
         args: impl IntoIterator<Item = A>,
     ) -> Self {
-        Self::wasmtime_run_on(Wasi::under_test(), flags, args)
+        Self::wasmtime_run_on(Wasi::V0_2, flags, args)
     }
 
-    /// The same, for this version of WASI.
+    /// The same, on the component for this version of WASI.
     pub fn wasmtime_run_on<A: AsRef<OsStr>>(
         wasi: Wasi,
         flags: &[&str],
@@ -240,7 +243,7 @@ impl Program {
     pub fn socket_activated(self, address: SocketAddr) -> Option<Self> {
         let launcher = tools::systemd_socket_activate();
         if launcher.is_none() {
-            eprintln!("there is no systemd-socket-activate");
+            skipped("there is no systemd-socket-activate");
         }
         Some(self.launched_by(&launcher?, ["-l", &address.to_string()]))
     }

@@ -3,6 +3,7 @@
 use crate::hello_client::HelloClient;
 use crate::process::{Finished, Process, Signal};
 use crate::program::Program;
+use crate::wasi::Wasi;
 use std::net::SocketAddr;
 
 /// `serve`, started and ready: by sockbox or by another runtime.
@@ -13,24 +14,26 @@ pub struct Serving {
 
 impl Serving {
     /// `sockbox serve` on these addresses, once it listens.
-    pub fn on(listen: &[&str]) -> Self {
+    pub fn on(wasi: Wasi, listen: &[&str]) -> Self {
         let args = listen.iter().flat_map(|address| ["--listen", address]);
-        Self::started(Program::sockbox(["serve"]).args(args), listen.len())
+        Self::started(Program::serve(wasi).args(args), listen.len())
     }
 
     /// `sockbox serve` on a free port of 127.0.0.1, with these options.
-    pub fn with(options: &[&str]) -> Self {
-        Self::started(Self::program(options), 1)
+    pub fn with(wasi: Wasi, options: &[&str]) -> Self {
+        Self::started(Self::program(wasi, options), 1)
     }
 
     /// What [`Serving::with`] starts.
-    pub fn program(options: &[&str]) -> Program {
-        Program::sockbox(["serve", "--listen", "127.0.0.1:0"]).args(options)
+    pub fn program(wasi: Wasi, options: &[&str]) -> Program {
+        Program::serve(wasi)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(options)
     }
 
     /// `sockbox serve` on a free port of 127.0.0.1.
-    pub fn new() -> Self {
-        Self::on(&["127.0.0.1:0"])
+    pub fn new(wasi: Wasi) -> Self {
+        Self::on(wasi, &["127.0.0.1:0"])
     }
 
     /// Start a program and wait until it has said that it listens on so many addresses.
@@ -118,12 +121,6 @@ impl Serving {
     /// Give up the address list, keep the process.
     pub fn into_process(self) -> Process {
         self.process
-    }
-}
-
-impl Default for Serving {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

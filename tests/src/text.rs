@@ -42,6 +42,17 @@ pub fn readable(bytes: &[u8]) -> String {
     )
 }
 
+/// Say that a test is skipped, and why; fail it instead where SOCKBOX_TESTS_NO_SKIP is set, as it is where nothing
+/// may be missing.
+///
+/// # Panics
+/// When SOCKBOX_TESTS_NO_SKIP is set.
+pub fn skipped(why: &str) {
+    let may_not = std::env::var_os("SOCKBOX_TESTS_NO_SKIP").is_some_and(|set| !set.is_empty());
+    assert!(!may_not, "this test can't be skipped here: {why}");
+    announce(&format!("skipped: {why}"));
+}
+
 /// Tell the person who runs the tests, whether the test passes or not: past the test runner, which
 /// shows what the macros print for failed tests only.
 pub fn announce(line: &str) {

@@ -361,6 +361,7 @@ pub(crate) fn run(command: &mut Command) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::skipped;
 
     #[test]
     fn libraries_are_found_in_a_list_of_dependencies() {
@@ -380,7 +381,7 @@ mod tests {
         let tool = match tool {
             Ok(tool) => tool,
             Err(reason) if on_path("apt-get").is_none() => {
-                return announce(&format!("skipped: no apt-get here ({reason})"));
+                return skipped(&format!("no apt-get here ({reason})"));
             }
             Err(reason) => panic!("{reason}"),
         };

@@ -12,6 +12,8 @@
 //! Terminals are taken to read UTF-8. What is not UTF-8 is replaced as well ([`bytes`]): a terminal that
 //! reads one byte as one character takes the bytes 0x80 to 0x9F for control characters.
 
+#![forbid(unsafe_code)]
+
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 

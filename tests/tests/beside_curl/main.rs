@@ -6,11 +6,11 @@ mod case;
 mod differences;
 mod facts;
 mod output;
-mod readme;
 mod requests;
 mod responses;
 mod servers;
 mod shown;
+mod tables;
 
 use crate::case::Case;
 use crate::differences::DIFFERENCES;
@@ -111,7 +111,7 @@ fn assert_different() -> Vec<Beside<'static>> {
 
 #[test]
 fn what_the_readme_shows() {
-    readme::assert_shown(&assert_same(&[SHOWN]), &assert_different());
+    tables::assert_shown(&assert_same(&[SHOWN]), &assert_different());
 }
 
 #[test]

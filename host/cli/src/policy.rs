@@ -1,0 +1,276 @@
+//! `sockbox policy`.
+
+use crate::args::{
+    Check, Explain, PolicyArgs, PolicyCommand, read_policy, read_policy_file, wrong_policy,
+};
+use crate::exit::{self, Failure};
+use crate::output::Output;
+use crate::words;
+use sockbox::policy::{Destination, Host, Hosts, Name, ResolvedNames, Target, Verdict};
+use sockbox::{Policy, Profile};
+use sockbox_printable::{Line, Lines};
+use std::fmt;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+
+/// Gives the exit code: whether what was asked about would be allowed.
+pub fn run(args: PolicyArgs) -> Result<i32, Failure> {
+    match args.command {
+        PolicyCommand::Check(check) => self::check(&check).map(|()| 0),
+        PolicyCommand::Explain(explain) => self::explain(&explain),
+    }
+}
+
+fn check(args: &Check) -> Result<(), Failure> {
+    let file = read_policy_file(&args.file)?;
+    let base = file.profile(None).map_err(wrong_policy)?;
+    print(format_args!(
+        "{}: it can be used",
+        Line(args.file.display())
+    ))?;
+    print(format_args!("{}", Contents(&base)))?;
+    for name in file.names() {
+        let profile = file.profile(Some(name)).map_err(wrong_policy)?;
+        print(format_args!(
+            "with the profile {}:\n{}",
+            Line(name),
+            Contents(&profile)
+        ))?;
+    }
+    Ok(())
+}
+
+/// What a profile gives, a line each.
+struct Contents<'a>(&'a Profile);
+
+impl fmt::Display for Contents<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Profile { policy, .. } = self.0;
+        let mut lines: Vec<String> = Vec::new();
+        lines.extend(policy.denials().iter().map(ToString::to_string));
+        lines.extend(policy.rules().iter().map(ToString::to_string));
+        if policy.allows_private() {
+            lines.push("allow-private".to_owned());
+        }
+        lines.extend(
+            self.0
+                .static_hosts
+                .iter()
+                .map(|pin| format!("resolve {pin}")),
+        );
+        lines.extend(
+            self.0
+                .listen_as
+                .iter()
+                .map(|map| format!("listen-as {map}")),
+        );
+        lines.extend(self.0.dirs.iter().map(|dir| format!("dir {dir}")));
+        lines.extend(self.0.env.iter().map(|var| format!("env {}", var.name)));
+        if self.0.inherit_env {
+            lines.push("inherit-env".to_owned());
+        }
+        let limits = self.0.limits.iter();
+        lines.extend(limits.map(|(limit, value)| format!("{} {value}", limit.key())));
+        if lines.is_empty() {
+            lines.push("nothing".to_owned());
+        }
+        let lines: Vec<_> = lines.iter().map(|line| Line(line).to_string()).collect();
+        write!(f, "  {}", lines.join("\n  "))
+    }
+}
+
+fn explain(args: &Explain) -> Result<i32, Failure> {
+    let profile = read_policy(&args.file, args.profile.as_deref())?;
+    let mut answers = ResolvedNames::new();
+    for pin in &profile.static_hosts {
+        answers.set_static(&pin.name, pin.addresses.iter().copied());
+    }
+    let (operation, object) = match args.target.as_slice() {
+        [operation, object] => (operation.as_str(), object.as_str()),
+        [object] => ("connect", object.as_str()),
+        _ => ("connect", ""),
+    };
+    let explanations = match question(operation, object)? {
+        Question::Target(target) => vec![judged(&profile.policy, &target, &answers)],
+        Question::Listen(address) => listening(&profile.policy, address, &answers),
+        Question::Name { name, port, udp } => {
+            of_name(&profile.policy, &name, port, udp, &profile, &answers)
+        }
+    };
+    let mut allowed = true;
+    for explanation in explanations {
+        print(format_args!("{}", explanation.text))?;
+        allowed &= explanation.allowed;
+    }
+    Ok(if allowed { 0 } else { exit::DENIED.into() })
+}
+
+/// What can be asked.
+enum Question {
+    Target(Target),
+    Listen(SocketAddr),
+    /// To reach a name, which has no addresses yet.
+    Name {
+        name: Name,
+        port: u16,
+        udp: bool,
+    },
+}
+
+struct Explanation {
+    allowed: bool,
+    text: String,
+}
+
+fn judged(policy: &Policy, target: &Target, answers: &ResolvedNames) -> Explanation {
+    let verdict = policy.judge(target, answers);
+    Explanation {
+        allowed: verdict.is_allowed(),
+        text: match &verdict {
+            Verdict::Allowed { by, .. } => format!("allowed: {target}, by {by}"),
+            Verdict::Denied { reason, name } => {
+                let refusal = words::of_refusal(reason, target, name.as_ref());
+                format!("denied: {refusal}")
+            }
+        },
+    }
+}
+
+/// What a policy says of listening on an address, for which a socket has to be bound first.
+fn listening(policy: &Policy, address: SocketAddr, answers: &ResolvedNames) -> Vec<Explanation> {
+    let bind = judged(policy, &Target::Bind(address), answers);
+    let listen = judged(policy, &Target::Listen(address), answers);
+    // Which port it will be is the system's to say then.
+    match bind.allowed && address.port() != 0 {
+        true => vec![listen],
+        false => vec![bind],
+    }
+}
+
+/// What a policy says of a name at a port: its lookup, and what it may resolve to.
+fn of_name(
+    policy: &Policy,
+    name: &Name,
+    port: u16,
+    udp: bool,
+    profile: &Profile,
+    answers: &ResolvedNames,
+) -> Vec<Explanation> {
+    let mut explanations = vec![judged(policy, &Target::Resolve(name.clone()), answers)];
+    let target = |address: IpAddr| {
+        let address = SocketAddr::new(address, port);
+        match udp {
+            true => Target::UdpSend(address),
+            false => Target::Connect(address),
+        }
+    };
+    let mut pins = profile
+        .static_hosts
+        .iter()
+        .filter(|pin| pin.name == *name)
+        .peekable();
+    if pins.peek().is_some() {
+        let addresses = pins.flat_map(|pin| pin.addresses.iter());
+        explanations.extend(addresses.map(|it| judged(policy, &target(*it), answers)));
+        return explanations;
+    }
+    let doing = if udp {
+        "send datagrams to"
+    } else {
+        "connect to"
+    };
+    let which = match (name.as_str() == "localhost", policy.allows_private()) {
+        (true, _) => "the loopback addresses",
+        (false, true) => "the addresses",
+        (false, false) => "the public addresses",
+    };
+    explanations.push(match policy.rule_for_name(name, port, udp) {
+        Some(rule) => Explanation {
+            allowed: true,
+            text: format!(
+                "allowed: {doing} {which} that {name} resolves to, at port {port}, by {rule}{}",
+                Except(policy)
+            ),
+        },
+        None => Explanation {
+            allowed: false,
+            text: format!("denied: {doing} {name}:{port}: no rule grants it by its name"),
+        },
+    });
+    explanations
+}
+
+/// What is denied of what a name may resolve to.
+struct Except<'a>(&'a Policy);
+
+impl fmt::Display for Except<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, rule) in self.0.denials().iter().enumerate() {
+            let before = if index == 0 { ", except for " } else { ", " };
+            write!(f, "{before}{rule}")?;
+        }
+        Ok(())
+    }
+}
+
+fn question(operation: &str, object: &str) -> Result<Question, Failure> {
+    let wrong = |problem: String| Failure::Usage { problem };
+    let address = || -> Result<SocketAddr, Failure> {
+        object.parse().map_err(|_| {
+            wrong(format!(
+                "`{object}` is not an address and a port: write 127.0.0.1:8080 or [::1]:8080"
+            ))
+        })
+    };
+    Ok(match operation {
+        "connect" | "udp-send" => {
+            let udp = operation == "udp-send";
+            let destination: Destination =
+                object.parse().map_err(|error| wrong(format!("{error}")))?;
+            let port = destination.ports.single().ok_or_else(|| {
+                wrong(format!(
+                    "`{object}` names no port: write {object}:443, or another"
+                ))
+            })?;
+            match destination.hosts {
+                Hosts::One(Host::Name(name)) => Question::Name { name, port, udp },
+                Hosts::One(Host::Address(ip)) => Question::Target(match udp {
+                    true => Target::UdpSend(SocketAddr::new(ip, port)),
+                    false => Target::Connect(SocketAddr::new(ip, port)),
+                }),
+                _ => return Err(wrong(format!("`{object}` is more than one host"))),
+            }
+        }
+        "resolve" => {
+            let name = object.parse().map_err(|error| wrong(format!("{error}")))?;
+            Question::Target(Target::Resolve(name))
+        }
+        "bind" => Question::Target(Target::Bind(address()?)),
+        "listen" => Question::Listen(address()?),
+        "udp-bind" => Question::Target(Target::UdpBind(address()?)),
+        "udp-receive" => Question::Target(Target::UdpReceive(address()?)),
+        "accept" => {
+            let whole = object.parse::<SocketAddr>();
+            let ip = || object.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
+            let address = whole
+                .or_else(|_| ip())
+                .map_err(|_| wrong(format!("`{object}` is not an address: write 192.0.2.1")))?;
+            Question::Target(Target::Accept(address))
+        }
+        other => {
+            return Err(wrong(format!(
+                "`{other}` is nothing that a policy decides: connect, resolve, listen, accept, \
+                 udp-send, udp-bind and udp-receive are"
+            )));
+        }
+    })
+}
+
+/// Print a line, or several, on standard output. A policy file, and its name, may be another's.
+fn print(line: fmt::Arguments<'_>) -> Result<(), Failure> {
+    let stdout = Output::stdout()?;
+    stdout
+        .writer()?
+        .write_all(format!("{}\n", Lines(line)).as_bytes())
+        .map_err(|source| stdout.failed(source))
+}

@@ -1,0 +1,253 @@
+//! Events as JSON.
+
+use super::{AuditEvent, EventKind, Traffic};
+use crate::{Target, Verdict};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+impl AuditEvent {
+    /// The event as one JSON object, without a line's end.
+    ///
+    /// Each has `time` (seconds since 1970, UTC), `run` and `event`, and then:
+    ///
+    /// | `event` | besides |
+    /// | --- | --- |
+    /// | `decision` | `operation`, `target`, `name`, `verdict` (`allowed` or `denied`); `by`, or `reason` and `flag` |
+    /// | `resolved` | `name`, `addresses`, `withheld` |
+    /// | `limit` | `limit` (the flag's name without its dashes), `operation`, `target` |
+    /// | `repeated` | `of` (`decision`, `resolved` or `limit`) and what that has; `count`: how often it happened again |
+    /// | `omitted` | the same, of the first of those that were not recorded; `count`: how many there were |
+    /// | `traffic` | `operation`, `target`, `name`, `connections`, `received`, `sent`, `seconds` |
+    /// | `not-counted` | on WASI 0.3, in place of `traffic` |
+    /// | `ended` | |
+    ///
+    /// An operation is `resolve`, `connect`, `bind`, `listen`, `accept`, `udp-bind`, `udp-send` or
+    /// `udp-receive`. What isn't known is left out.
+    pub fn to_json(&self) -> String {
+        // In an order of its own: what is asked of a line first comes first.
+        let mut object = String::new();
+        let mut put = |key: &str, value: Value| {
+            if !value.is_null() {
+                let before = if object.is_empty() { '{' } else { ',' };
+                object.push(before);
+                object.push_str(&format!("\"{key}\":{value}"));
+            }
+        };
+        put("time", seconds(self.time));
+        put("run", self.run.get().into());
+        match &self.what {
+            EventKind::Repeated { what, count } => {
+                put("event", "repeated".into());
+                put_what(&mut put, "of", what);
+                put("count", (*count).into());
+            }
+            EventKind::Omitted { like, count } => {
+                put("event", "omitted".into());
+                put_what(&mut put, "of", like);
+                put("count", (*count).into());
+            }
+            what => put_what(&mut put, "event", what),
+        }
+        object.push('}');
+        sockbox_printable::json(object)
+    }
+}
+
+/// Put what happened; `key` is the one that says what kind of event it is.
+fn put_what(put: &mut impl FnMut(&str, Value), key: &str, what: &EventKind) {
+    match what {
+        EventKind::Decision { target, verdict } => {
+            put(key, "decision".into());
+            put_target(put, target);
+            put("name", verdict.name().map(ToString::to_string).into());
+            match verdict {
+                Verdict::Allowed { by, .. } => {
+                    put("verdict", "allowed".into());
+                    put("by", by.to_string().into());
+                }
+                Verdict::Denied { reason, name } => {
+                    put("verdict", "denied".into());
+                    put("reason", reason.to_string().into());
+                    let hint = reason.hint(target, name.as_ref());
+                    put("hint", hint.map(|hint| hint.to_string()).into());
+                }
+            }
+        }
+        EventKind::Resolved {
+            name,
+            addresses,
+            withheld,
+        } => {
+            put(key, "resolved".into());
+            put("name", name.as_str().into());
+            put("addresses", list(addresses));
+            put("withheld", list(withheld));
+        }
+        EventKind::Limit { limit, target } => {
+            put(key, "limit".into());
+            put("limit", limit.key().into());
+            if let Some(target) = target {
+                put_target(put, target);
+            }
+        }
+        EventKind::Traffic(traffic) => {
+            put(key, "traffic".into());
+            put_traffic(put, traffic);
+        }
+        EventKind::NotCounted => put(key, "not-counted".into()),
+        EventKind::Ended => put(key, "ended".into()),
+        // They are not of each other.
+        EventKind::Repeated { .. } | EventKind::Omitted { .. } => put(key, "counts".into()),
+    }
+}
+
+fn put_traffic(put: &mut impl FnMut(&str, Value), traffic: &Traffic) {
+    match &traffic.target {
+        Some(target) => put_target(put, target),
+        None => put("others", true.into()),
+    }
+    put(
+        "name",
+        traffic.name.as_ref().map(ToString::to_string).into(),
+    );
+    put("connections", traffic.connections.into());
+    put("received", traffic.received.into());
+    put("sent", traffic.sent.into());
+    put("seconds", rounded(traffic.open.as_secs_f64()));
+}
+
+fn put_target(put: &mut impl FnMut(&str, Value), target: &Target) {
+    put("operation", target.operation().into());
+    put("target", target.object().into());
+}
+
+fn list(addresses: &[IpAddr]) -> Value {
+    addresses.iter().map(ToString::to_string).collect()
+}
+
+fn seconds(time: SystemTime) -> Value {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    rounded(since.as_secs_f64())
+}
+
+/// To a millionth: what is behind it is noise of the conversion.
+fn rounded(seconds: f64) -> Value {
+    json!((seconds * 1e6).round() / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::RunId;
+    use crate::limits::Limit;
+    use crate::{Policy, ResolvedNames};
+    use std::time::{Duration, Instant};
+
+    fn told(what: EventKind) -> String {
+        let event = AuditEvent {
+            time: UNIX_EPOCH + Duration::from_millis(1_795_376_784_652),
+            run: RunId(3),
+            what,
+        };
+        let json = event.to_json();
+        let start = r#"{"time":1795376784.652,"run":3,"event":"#;
+        let rest = json.strip_prefix(start);
+        format!("{{\"event\":{}", rest.unwrap_or_else(|| panic!("{json}")))
+    }
+
+    #[test]
+    fn every_event_has_its_form() {
+        let policy = Policy::new()
+            .allow_connect_to("example.com:80")
+            .unwrap()
+            .deny_connect("10.0.0.0/8")
+            .unwrap();
+        let mut answers = ResolvedNames::new();
+        let name: crate::Name = "example.com".parse().unwrap();
+        answers.insert(&name, ["1.1.1.1".parse().unwrap()], Instant::now());
+        let decision = |address: &str| {
+            let target = Target::Connect(address.parse().unwrap());
+            let verdict = policy.judge(&target, &answers);
+            told(EventKind::Decision { target, verdict })
+        };
+        let receive = Target::UdpReceive("192.0.2.1:53".parse().unwrap());
+        let denied_receive = EventKind::Decision {
+            verdict: policy.judge(&receive, &answers),
+            target: receive,
+        };
+        let traffic = Traffic {
+            target: Some(Target::Listen("[::1]:80".parse().unwrap())),
+            name: None,
+            connections: 2,
+            received: 10,
+            sent: 20,
+            open: Duration::from_micros(1_500_001),
+        };
+        for (found, expected) in [
+            (
+                decision("1.1.1.1:80"),
+                json!({"event": "decision", "operation": "connect", "target": "1.1.1.1:80",
+                    "name": "example.com", "verdict": "allowed",
+                    "by": "allow-connect example.com:80"}),
+            ),
+            (
+                decision("1.1.1.1:81"),
+                json!({"event": "decision", "operation": "connect", "target": "1.1.1.1:81",
+                    "name": "example.com", "verdict": "denied", "reason": "no rule grants it",
+                    "hint": "allow-connect example.com:81"}),
+            ),
+            (
+                decision("10.0.0.1:80"),
+                json!({"event": "decision", "operation": "connect", "target": "10.0.0.1:80",
+                    "verdict": "denied", "reason": "denied by deny-connect 10.0.0.0/8:*"}),
+            ),
+            (
+                told(EventKind::Resolved {
+                    name: name.clone(),
+                    addresses: vec!["1.1.1.1".parse().unwrap()],
+                    withheld: vec!["::1".parse().unwrap()],
+                }),
+                json!({"event": "resolved", "name": "example.com", "addresses": ["1.1.1.1"],
+                    "withheld": ["::1"]}),
+            ),
+            (
+                told(EventKind::Limit {
+                    limit: Limit::Sockets,
+                    target: Some(Target::Resolve(name)),
+                }),
+                json!({"event": "limit", "limit": "max-sockets", "operation": "resolve",
+                    "target": "example.com"}),
+            ),
+            (
+                told(EventKind::Traffic(traffic)),
+                json!({"event": "traffic", "operation": "listen", "target": "[::1]:80",
+                    "connections": 2, "received": 10, "sent": 20, "seconds": 1.500001}),
+            ),
+            (
+                told(EventKind::Repeated {
+                    what: Box::new(EventKind::Limit {
+                        limit: Limit::Sockets,
+                        target: None,
+                    }),
+                    count: 3,
+                }),
+                json!({"event": "repeated", "of": "limit", "limit": "max-sockets", "count": 3}),
+            ),
+            (
+                told(EventKind::Omitted {
+                    like: Box::new(denied_receive),
+                    count: 1_000_000,
+                }),
+                json!({"event": "omitted", "of": "decision", "operation": "udp-receive",
+                    "target": "192.0.2.1:53", "verdict": "denied", "reason": "no rule grants it",
+                    "hint": "allow-udp-send 192.0.2.1:53", "count": 1_000_000}),
+            ),
+            (told(EventKind::NotCounted), json!({"event": "not-counted"})),
+            (told(EventKind::Ended), json!({"event": "ended"})),
+        ] {
+            let found: Value = serde_json::from_str(&found).unwrap();
+            assert_eq!(found, expected);
+        }
+    }
+}

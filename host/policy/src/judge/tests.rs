@@ -1,0 +1,827 @@
+use super::*;
+use crate::Origin;
+use std::time::Instant;
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn answers(known: &[(&str, &[&str])]) -> ResolvedNames {
+    let mut answers = ResolvedNames::new();
+    for (known, addresses) in known {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap());
+        answers.insert(&name(known), addresses, Instant::now());
+    }
+    answers
+}
+
+/// The origin of a URL: `http://example.com:80/`.
+fn origin(url: &str) -> Origin {
+    let url = url::Url::parse(url).unwrap();
+    let host = url.host_str().unwrap().parse().unwrap();
+    Origin::new(host, url.port_or_known_default().unwrap())
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn target(text: &str) -> Target {
+    let (operation, rest) = text.split_once(' ').unwrap();
+    match operation {
+        "resolve" => Target::Resolve(name(rest)),
+        "connect" => Target::Connect(address(rest)),
+        "bind" => Target::Bind(address(rest)),
+        "listen" => Target::Listen(address(rest)),
+        "accept" => Target::Accept(address(rest)),
+        "udp-bind" => Target::UdpBind(address(rest)),
+        "udp-send" => Target::UdpSend(address(rest)),
+        "udp-receive" => Target::UdpReceive(address(rest)),
+        other => panic!("{other:?}"),
+    }
+}
+
+const EVERY_OPERATION: [&str; 8] = [
+    "resolve example.com",
+    "connect 192.0.2.1:80",
+    "bind 0.0.0.0:0",
+    "listen 127.0.0.1:9999",
+    "accept 127.0.0.1:40000",
+    "udp-bind 0.0.0.0:0",
+    "udp-send 192.0.2.1:53",
+    "udp-receive 192.0.2.1:53",
+];
+
+#[test]
+fn the_default_denies_everything() {
+    for policy in [Policy::default(), Policy::new()] {
+        for text in EVERY_OPERATION {
+            assert_eq!(
+                policy.judge(&target(text), &ResolvedNames::new()),
+                Verdict::Denied {
+                    reason: DenialReason::NoRule,
+                    name: None,
+                },
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn everything_is_everything() {
+    let policy = Policy::everything();
+    for text in EVERY_OPERATION {
+        assert!(
+            policy
+                .judge(&target(text), &ResolvedNames::new())
+                .is_allowed(),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_url_grants_its_host_and_port() {
+    let answers = answers(&[
+        ("example.com", &["192.0.2.1"]),
+        ("other.example", &["192.0.2.9"]),
+    ]);
+    let table: &[(&str, &str, bool)] = &[
+        ("http://example.com/", "resolve example.com", true),
+        ("http://EXAMPLE.com./", "resolve example.com", true),
+        ("http://example.com/", "resolve www.example.com", false),
+        ("http://example.com/", "resolve com", false),
+        ("http://example.com/", "connect 192.0.2.1:80", true),
+        ("http://example.com/", "connect [::ffff:192.0.2.1]:80", true),
+        ("http://example.com/", "connect 192.0.2.1:81", false),
+        ("http://example.com/", "connect 192.0.2.2:80", false),
+        ("http://example.com/", "connect 192.0.2.9:80", false),
+        ("http://example.com:8080/", "connect 192.0.2.1:8080", true),
+        ("http://example.com:8080/", "connect 192.0.2.1:80", false),
+        ("https://example.com/", "connect 192.0.2.1:443", true),
+        ("http://example.com/", "bind 0.0.0.0:0", false),
+        ("http://example.com/", "bind 0.0.0.0:80", false),
+        ("http://example.com/", "bind 127.0.0.1:0", false),
+        ("http://example.com/", "listen 0.0.0.0:0", false),
+        ("http://example.com/", "accept 127.0.0.1:1", false),
+        ("http://example.com/", "udp-send 192.0.2.1:80", false),
+        ("http://127.0.0.1:8080/", "connect 127.0.0.1:8080", true),
+        (
+            "http://127.0.0.1:8080/",
+            "connect [::ffff:127.0.0.1]:8080",
+            true,
+        ),
+        ("http://127.0.0.1:8080/", "connect [::1]:8080", false),
+        ("http://127.0.0.1:8080/", "resolve localhost", false),
+        ("http://2130706433/", "connect 127.0.0.1:80", true),
+        ("http://[::1]/", "connect [::1]:80", true),
+        ("http://[::ffff:127.0.0.1]/", "connect 127.0.0.1:80", true),
+    ];
+    for (url, asked, expected) in table {
+        let policy = Policy::new().allow_origin(origin(url));
+        assert_eq!(
+            policy.judge(&target(asked), &answers).is_allowed(),
+            *expected,
+            "{url} asked to {asked}"
+        );
+    }
+}
+
+#[test]
+fn an_address_of_a_granted_name_counts_only_after_its_lookup() {
+    let policy = Policy::new().allow_origin(origin("http://example.com/"));
+    let asked = Target::Connect(address("192.0.2.1:80"));
+    assert!(!policy.judge(&asked, &ResolvedNames::new()).is_allowed());
+
+    assert_eq!(
+        policy.judge(&asked, &answers(&[("example.com", &["192.0.2.1"])])),
+        Verdict::Allowed {
+            by: GrantedBy::Rule(policy.rules()[0].clone()),
+            name: Some(name("example.com")),
+        }
+    );
+}
+
+#[test]
+fn a_name_granted_for_lookups_alone_opens_no_connection() {
+    let policy = Policy::new().allow_resolve("example.com").unwrap();
+    let answers = answers(&[("example.com", &["192.0.2.1"])]);
+    assert!(
+        policy
+            .judge(&target("resolve example.com"), &answers)
+            .is_allowed()
+    );
+    assert!(
+        !policy
+            .judge(&target("connect 192.0.2.1:80"), &answers)
+            .is_allowed()
+    );
+}
+
+#[test]
+fn destinations_grant_what_they_say() {
+    let answers = answers(&[
+        ("example.com", &["1.1.1.1"]),
+        ("www.example.com", &["1.1.1.2"]),
+    ]);
+    for (granted, asked, expected) in [
+        ("example.com", "resolve example.com", true),
+        ("example.com", "resolve www.example.com", false),
+        ("example.com", "connect 1.1.1.1:1", true),
+        ("example.com:80-81", "connect 1.1.1.1:81", true),
+        ("example.com:80-81", "connect 1.1.1.1:82", false),
+        ("example.com:80,443", "connect 1.1.1.1:443", true),
+        ("example.com", "connect 1.1.1.2:80", false),
+        ("example.com", "udp-send 1.1.1.1:80", false),
+        ("*.example.com", "resolve www.example.com", true),
+        ("*.example.com", "resolve example.com", false),
+        ("*.example.com:80", "connect 1.1.1.2:80", true),
+        ("*.example.com:80", "connect 1.1.1.1:80", false),
+        ("192.0.2.1", "resolve example.com", false),
+        ("192.0.2.1:80", "connect 192.0.2.1:80", true),
+        ("192.0.2.0/24:80", "connect 192.0.2.255:80", true),
+        ("192.0.2.0/24:80", "connect 192.0.3.0:80", false),
+        ("192.0.2.0/24:80", "connect 192.0.2.1:81", false),
+        ("192.0.2.0/24", "listen 192.0.2.1:80", false),
+        ("192.0.2.0/24", "bind 192.0.2.1:80", false),
+        ("192.0.2.0/24", "udp-send 192.0.2.1:80", false),
+        ("[2001:db8::/32]", "connect [2001:db8::1]:80", true),
+        ("[2001:db8::/32]", "connect 192.0.2.1:80", false),
+    ] {
+        let policy = Policy::new().allow_connect_to(granted).unwrap();
+        assert_eq!(
+            policy.judge(&target(asked), &answers).is_allowed(),
+            expected,
+            "{granted} asked to {asked}"
+        );
+    }
+}
+
+/// What is granted at the start of the tests about redirects.
+fn typed() -> Policy {
+    Policy::new()
+        .allow_origin(origin("http://typed.example/"))
+        .allow_origin(origin("http://10.0.0.1/"))
+        .allow_connect_to("flagged.example:81")
+        .unwrap()
+        .allow_connect_to("192.168.0.0/16:80")
+        .unwrap()
+        .allow_redirects()
+}
+
+#[test]
+fn a_redirect_is_granted_by_who_named_its_host() {
+    for (url, expected) in [
+        // Granted as it is.
+        ("http://typed.example/other", None),
+        ("http://TYPED.example.:80/", None),
+        ("http://10.0.0.1/other", None),
+        ("http://flagged.example:81/", None),
+        ("http://192.168.1.1/", None),
+        // The user's host, at another port.
+        (
+            "http://typed.example:81/",
+            Some("redirect to typed.example:81"),
+        ),
+        (
+            "https://typed.example/",
+            Some("redirect to typed.example:443"),
+        ),
+        ("http://10.0.0.1:81/", Some("redirect to 10.0.0.1:81")),
+        ("http://0xa000001:81/", Some("redirect to 10.0.0.1:81")),
+        (
+            "http://[::ffff:10.0.0.1]:81/",
+            Some("redirect to 10.0.0.1:81"),
+        ),
+        // The server's.
+        (
+            "http://named.example/",
+            Some("redirect to named.example:80 (public addresses)"),
+        ),
+        (
+            "http://www.typed.example/",
+            Some("redirect to www.typed.example:80 (public addresses)"),
+        ),
+        (
+            "http://flagged.example/",
+            Some("redirect to flagged.example:80 (public addresses)"),
+        ),
+        (
+            "http://192.168.1.1:81/",
+            Some("redirect to 192.168.1.1:81 (public addresses)"),
+        ),
+        (
+            "http://localhost/",
+            Some("redirect to localhost:80 (public addresses)"),
+        ),
+    ] {
+        let rule = typed()
+            .redirect_rule(&origin(url))
+            .map(|rule| rule.to_string());
+        assert_eq!(rule.as_deref(), expected, "{url}");
+    }
+    let url = "http://named.example/";
+    assert_eq!(Policy::new().redirect_rule(&origin(url)), None);
+    assert_eq!(Policy::new().for_redirect(&origin(url)), Policy::new());
+    let everything = Policy::everything().allow_redirects();
+    assert_eq!(everything.redirect_rule(&origin(url)), None);
+}
+
+#[test]
+fn a_host_that_the_server_named_is_reached_at_public_addresses() {
+    let answers = answers(&[
+        ("typed.example", &["10.1.1.1", "8.8.8.8"]),
+        ("named.example", &["10.2.2.2", "1.1.1.1"]),
+    ]);
+    let not_public = |address: &str| {
+        let address: SocketAddr = address.parse().unwrap();
+        Some(DenialReason::NotPublic {
+            address,
+            special: SpecialPurpose::of(address.ip()).unwrap(),
+        })
+    };
+    let no_rule = || Some(DenialReason::NoRule);
+    let named = "http://named.example:8080/";
+    for (url, asked, denied) in [
+        (named, "resolve named.example", None),
+        (named, "resolve other.example", no_rule()),
+        (named, "connect 1.1.1.1:8080", None),
+        (named, "connect [::ffff:1.1.1.1]:8080", None),
+        (named, "connect 1.1.1.1:80", no_rule()),
+        (named, "connect 8.8.8.8:8080", no_rule()),
+        (named, "connect 10.2.2.2:8080", not_public("10.2.2.2:8080")),
+        (named, "connect 10.2.2.2:80", no_rule()),
+        (named, "connect 10.1.1.1:8080", no_rule()),
+        (named, "listen 1.1.1.1:8080", no_rule()),
+        (named, "udp-send 1.1.1.1:8080", no_rule()),
+        // What the user typed stays granted.
+        (named, "resolve typed.example", None),
+        (named, "connect 10.1.1.1:80", None),
+        // The user's own host, wherever it is.
+        ("http://typed.example:81/", "connect 10.1.1.1:81", None),
+        ("http://typed.example:81/", "connect 8.8.8.8:81", None),
+        ("http://typed.example:81/", "connect 10.2.2.2:81", no_rule()),
+        // Addresses, in every way to write them.
+        ("http://1.0.0.1/", "connect 1.0.0.1:80", None),
+        (
+            "http://127.0.0.1/",
+            "connect 127.0.0.1:80",
+            not_public("127.0.0.1:80"),
+        ),
+        (
+            "http://2130706433/",
+            "connect 127.0.0.1:80",
+            not_public("127.0.0.1:80"),
+        ),
+        (
+            "http://0x7f.1/",
+            "connect 127.0.0.1:80",
+            not_public("127.0.0.1:80"),
+        ),
+        (
+            "http://[::ffff:7f00:1]/",
+            "connect 127.0.0.1:80",
+            not_public("127.0.0.1:80"),
+        ),
+        (
+            "http://[::1]:81/",
+            "connect [::1]:81",
+            not_public("[::1]:81"),
+        ),
+        (
+            "http://[64:ff9b::169.254.169.254]/",
+            "connect [64:ff9b::a9fe:a9fe]:80",
+            not_public("[64:ff9b::a9fe:a9fe]:80"),
+        ),
+        (
+            "http://[64:ff9b::8.8.8.8]/",
+            "connect [64:ff9b::808:808]:80",
+            None,
+        ),
+        (
+            "http://[2002:7f00:1::]/",
+            "connect [2002:7f00:1::]:80",
+            not_public("[2002:7f00:1::]:80"),
+        ),
+        ("http://0/", "connect 0.0.0.0:80", not_public("0.0.0.0:80")),
+        // Addresses that are granted already.
+        ("http://10.0.0.1/", "connect 10.0.0.1:80", None),
+        ("http://10.0.0.1:81/", "connect 10.0.0.1:81", None),
+        ("http://192.168.1.1/", "connect 192.168.1.1:80", None),
+        (
+            "http://192.168.1.1:81/",
+            "connect 192.168.1.1:81",
+            not_public("192.168.1.1:81"),
+        ),
+    ] {
+        let policy = typed().for_redirect(&origin(url));
+        let found = match policy.judge(&target(asked), &answers) {
+            Verdict::Allowed { .. } => None,
+            Verdict::Denied { reason, .. } => Some(reason),
+        };
+        assert_eq!(found, denied, "{url} asked to {asked}");
+    }
+}
+
+#[test]
+fn a_name_is_told_what_its_redirect_reaches() {
+    let addresses = |texts: &[&str]| -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    };
+    let all = &["10.0.0.9", "1.1.1.1", "fe80::1", "2606:4700::1111"][..];
+    let public = &["1.1.1.1", "2606:4700::1111"][..];
+    let policy = typed().allow_resolve("known.example").unwrap();
+    for (url, asked, expected) in [
+        ("http://named.example/", "named.example", public),
+        ("http://named.example/", "typed.example", all),
+        ("http://named.example/", "flagged.example", public),
+        ("http://named.example/", "known.example", all),
+        ("http://typed.example:81/", "typed.example", all),
+        ("http://flagged.example/", "flagged.example", public),
+        ("http://flagged.example:81/", "flagged.example", public),
+        ("http://known.example/", "known.example", public),
+    ] {
+        let policy = policy.for_redirect(&origin(url));
+        assert_eq!(
+            policy.usable(&name(asked), addresses(all), &ResolvedNames::new()),
+            Ok(addresses(expected)),
+            "{url} asked for {asked}"
+        );
+    }
+
+    let policy = policy.for_redirect(&origin("http://named.example:81/"));
+    let denied = policy.usable(
+        &name("named.example"),
+        addresses(&["fe80::1", "10.0.0.9"]),
+        &ResolvedNames::new(),
+    );
+    let reason = denied.unwrap_err();
+    let asked = Target::Resolve(name("named.example"));
+    assert_eq!(
+        reason.told(&asked, None),
+        "a redirect may lead to public addresses only, and fe80::1 is link-local (fe80::/10) \
+         (allow-connect named.example:81 and allow-private would allow it)"
+    );
+    assert_eq!(
+        policy.usable(
+            &name("other.example"),
+            addresses(all),
+            &ResolvedNames::new()
+        ),
+        Err(DenialReason::NoRule)
+    );
+}
+
+#[test]
+fn refusals_name_the_rule_that_would_allow_it() {
+    let answers = answers(&[
+        ("known.example", &["1.1.1.1"]),
+        ("private.example", &["10.0.0.1"]),
+        ("localhost", &["1.1.1.2"]),
+    ]);
+    let policy = Policy::new()
+        .allow_connect_to("private.example:80")
+        .unwrap()
+        .allow_connect_to("localhost:80")
+        .unwrap()
+        .deny_connect("192.168.0.0/16")
+        .unwrap()
+        .deny_accept("10.0.0.0/8")
+        .unwrap();
+    for (asked, expected) in [
+        (
+            "resolve example.com",
+            "no rule grants it (allow-resolve example.com would)",
+        ),
+        (
+            "connect 10.0.0.2:80",
+            "no rule grants it (allow-connect 10.0.0.2:80 would)",
+        ),
+        (
+            "connect 1.1.1.1:80",
+            "no rule grants it (allow-connect known.example:80 would)",
+        ),
+        (
+            "connect 10.0.0.1:80",
+            "a granted name reaches public addresses only, and private.example is at 10.0.0.1, \
+             which is private-use (10.0.0.0/8) (allow-connect 10.0.0.1:80 would allow it)",
+        ),
+        (
+            "connect 10.0.0.1:81",
+            "no rule grants it (allow-connect private.example:81 would)",
+        ),
+        (
+            "connect 1.1.1.2:80",
+            "localhost means this machine, and 1.1.1.2 is not a loopback address",
+        ),
+        (
+            "connect 192.168.0.1:80",
+            "denied by deny-connect 192.168.0.0/16:*",
+        ),
+        (
+            "connect [64:ff9b::192.168.0.1]:80",
+            "denied by deny-connect 192.168.0.0/16:*",
+        ),
+        (
+            "bind 127.0.0.1:80",
+            "no rule grants it (allow-listen 127.0.0.1:80 would)",
+        ),
+        (
+            "listen [::1]:80",
+            "no rule grants it (allow-listen [::1]:80 would)",
+        ),
+        (
+            "accept 192.0.2.1:5000",
+            "no rule grants it (allow-accept 192.0.2.1 would)",
+        ),
+        ("accept 10.0.0.1:5000", "denied by deny-accept 10.0.0.0/8"),
+        (
+            "udp-bind 0.0.0.0:0",
+            "no rule grants it (allow-udp-bind 0.0.0.0:0 would)",
+        ),
+        (
+            "udp-send 1.1.1.1:53",
+            "no rule grants it (allow-udp-send known.example:53 would)",
+        ),
+        (
+            "udp-send 192.168.0.1:53",
+            "denied by deny-connect 192.168.0.0/16:*",
+        ),
+        (
+            "udp-receive 192.0.2.1:53",
+            "no rule grants it (allow-udp-send 192.0.2.1:53 would)",
+        ),
+    ] {
+        let target = target(asked);
+        let Verdict::Denied { reason, name } = policy.judge(&target, &answers) else {
+            panic!("{asked} is allowed");
+        };
+        assert_eq!(reason.told(&target, name.as_ref()), expected, "{asked}");
+        // The rule is one that is understood, and does what is said.
+        let Some(hint) = reason.hint(&target, name.as_ref()) else {
+            continue;
+        };
+        let hint = hint.to_string();
+        let (flag, value) = hint.split_once(' ').unwrap();
+        let policy = policy.clone();
+        let policy = match flag {
+            "allow-resolve" => policy.allow_resolve(value),
+            "allow-connect" => policy.allow_connect_to(value),
+            "allow-listen" => policy.allow_listen_on(value),
+            "allow-accept" => policy
+                .allow_listen_on("127.0.0.1")
+                .and_then(|policy| policy.allow_accept(value)),
+            "allow-udp-bind" => policy.allow_udp_bind(value),
+            "allow-udp-send" => policy.allow_udp_send(value),
+            other => panic!("{other}"),
+        };
+        let policy = match asked {
+            // Its name reaches public addresses only, and it isn't at one.
+            "connect 10.0.0.1:81" => policy.unwrap().allow_private(),
+            _ => policy.unwrap(),
+        };
+        assert!(
+            policy.judge(&target, &answers).is_allowed(),
+            "{asked}: {flag}"
+        );
+    }
+}
+
+#[test]
+fn a_granted_name_reaches_public_addresses_unless_told_otherwise() {
+    let mut answers = answers(&[
+        ("named.example", &["1.1.1.1", "10.0.0.1", "169.254.169.254"]),
+        ("localhost", &["127.0.0.1", "::1", "10.0.0.1", "1.1.1.1"]),
+        ("a.localhost", &["127.0.0.2"]),
+    ]);
+    answers.set_static(&name("pinned.example"), ["127.0.0.9".parse().unwrap()]);
+    for (granted, private, asked, expected) in [
+        ("named.example", false, "1.1.1.1:80", true),
+        ("named.example", false, "10.0.0.1:80", false),
+        ("named.example", false, "169.254.169.254:80", false),
+        ("named.example", true, "10.0.0.1:80", true),
+        ("named.example", true, "169.254.169.254:80", true),
+        ("localhost", false, "127.0.0.1:80", true),
+        ("localhost", false, "[::1]:80", true),
+        ("localhost", false, "1.1.1.1:80", false),
+        ("localhost", true, "10.0.0.1:80", false),
+        ("localhost", true, "1.1.1.1:80", false),
+        ("*.localhost", false, "127.0.0.2:80", true),
+        ("pinned.example", false, "127.0.0.9:80", true),
+        ("10.0.0.1", false, "10.0.0.1:80", true),
+        ("0.0.0.0/0", false, "169.254.169.254:80", true),
+    ] {
+        let mut tcp = Policy::new().allow_connect_to(granted).unwrap();
+        let mut udp = Policy::new().allow_udp_send(granted).unwrap();
+        if private {
+            tcp = tcp.allow_private();
+            udp = udp.allow_private();
+        }
+        let address = address(asked);
+        let found = tcp.judge(&Target::Connect(address), &answers).is_allowed();
+        assert_eq!(found, expected, "{granted} asked to connect to {asked}");
+        let found = udp.judge(&Target::UdpSend(address), &answers).is_allowed();
+        assert_eq!(found, expected, "{granted} asked to send to {asked}");
+    }
+}
+
+#[test]
+fn a_granted_name_is_told_what_it_reaches() {
+    let addresses = |texts: &[&str]| -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    };
+    let all = &["10.0.0.9", "1.1.1.1", "127.0.0.1"][..];
+    let granted = |destination: &str| Policy::new().allow_connect_to(destination).unwrap();
+    for (policy, asked, expected) in [
+        (granted("named.example"), "named.example", &["1.1.1.1"][..]),
+        (granted("*.example"), "named.example", &["1.1.1.1"]),
+        (
+            granted("named.example").allow_private(),
+            "named.example",
+            all,
+        ),
+        (
+            granted("named.example")
+                .allow_connect_to("10.0.0.0/8:1")
+                .unwrap(),
+            "named.example",
+            &["10.0.0.9", "1.1.1.1"],
+        ),
+        (granted("localhost"), "localhost", &["127.0.0.1"]),
+        (
+            granted("localhost").allow_private(),
+            "localhost",
+            &["127.0.0.1"],
+        ),
+        (
+            Policy::new().allow_origin(origin("http://named.example/")),
+            "named.example",
+            all,
+        ),
+        (
+            Policy::new().allow_resolve("named.example").unwrap(),
+            "named.example",
+            all,
+        ),
+        (
+            Policy::new().allow_udp_send("named.example").unwrap(),
+            "named.example",
+            &["1.1.1.1"],
+        ),
+        (Policy::everything(), "named.example", all),
+    ] {
+        let usable = policy.usable(&name(asked), addresses(all), &ResolvedNames::new());
+        assert_eq!(
+            usable,
+            Ok(addresses(expected)),
+            "{policy:?} asked for {asked}"
+        );
+    }
+    let reason = granted("named.example")
+        .usable(
+            &name("named.example"),
+            addresses(&["127.0.0.1"]),
+            &ResolvedNames::new(),
+        )
+        .unwrap_err();
+    assert_eq!(
+        reason.told(&Target::Resolve(name("named.example")), None),
+        "a granted name reaches public addresses only, and named.example is at 127.0.0.1, which \
+         is loopback (127.0.0.0/8) (allow-private would allow it)"
+    );
+    let reason = granted("localhost")
+        .usable(
+            &name("localhost"),
+            addresses(&["1.1.1.1"]),
+            &ResolvedNames::new(),
+        )
+        .unwrap_err();
+    assert_eq!(
+        reason.told(&Target::Resolve(name("localhost")), None),
+        "localhost means this machine, and 1.1.1.1 is not a loopback address"
+    );
+}
+
+#[test]
+fn who_is_accepted_can_be_said() {
+    let listen = || Policy::new().allow_listen(address("127.0.0.1:80"));
+    for (policy, asked, expected) in [
+        (listen(), "accept 192.0.2.1:1", true),
+        (listen(), "accept [2001:db8::1]:1", true),
+        (
+            Policy::new().allow_accept("10.0.0.0/8").unwrap(),
+            "accept 10.0.0.1:1",
+            false,
+        ),
+        (
+            listen().allow_accept("10.0.0.0/8").unwrap(),
+            "accept 10.0.0.1:1",
+            true,
+        ),
+        (
+            listen().allow_accept("10.0.0.0/8").unwrap(),
+            "accept [::ffff:10.0.0.1]:1",
+            true,
+        ),
+        (
+            listen().allow_accept("10.0.0.0/8").unwrap(),
+            "accept 11.0.0.1:1",
+            false,
+        ),
+        (
+            listen()
+                .allow_accept("10.0.0.0/8")
+                .unwrap()
+                .allow_accept("::1")
+                .unwrap(),
+            "accept [::1]:1",
+            true,
+        ),
+        (
+            listen().deny_accept("10.0.0.0/8").unwrap(),
+            "accept 10.0.0.1:1",
+            false,
+        ),
+        (
+            listen().deny_accept("10.0.0.0/8").unwrap(),
+            "accept 11.0.0.1:1",
+            true,
+        ),
+        (
+            listen()
+                .allow_accept("10.0.0.0/8")
+                .unwrap()
+                .deny_accept("10.0.0.1")
+                .unwrap(),
+            "accept 10.0.0.1:1",
+            false,
+        ),
+        (
+            Policy::everything().deny_accept("10.0.0.1").unwrap(),
+            "accept 10.0.0.1:1",
+            false,
+        ),
+        (
+            Policy::everything().allow_accept("10.0.0.1").unwrap(),
+            "accept 192.0.2.1:1",
+            true,
+        ),
+    ] {
+        let found = policy
+            .judge(&target(asked), &ResolvedNames::new())
+            .is_allowed();
+        assert_eq!(found, expected, "{policy:?} asked to {asked}");
+    }
+}
+
+#[test]
+fn datagrams_are_granted_apart_from_connections() {
+    let send = || Policy::new().allow_udp_send("192.0.2.1:53").unwrap();
+    let bind = || Policy::new().allow_udp_bind("127.0.0.1:53").unwrap();
+    for (policy, asked, expected) in [
+        (send(), "udp-send 192.0.2.1:53", true),
+        (send(), "udp-send 192.0.2.1:54", false),
+        (send(), "udp-bind 0.0.0.0:0", true),
+        (send(), "udp-bind [::]:0", true),
+        (send(), "udp-bind 127.0.0.1:0", false),
+        (send(), "udp-receive 192.0.2.1:53", true),
+        (send(), "udp-receive 192.0.2.2:53", false),
+        (send(), "connect 192.0.2.1:53", false),
+        (bind(), "udp-bind 127.0.0.1:53", true),
+        (bind(), "udp-bind 127.0.0.1:54", false),
+        (bind(), "udp-bind 0.0.0.0:0", false),
+        (bind(), "udp-receive 192.0.2.2:5000", true),
+        (bind(), "udp-send 192.0.2.2:5000", false),
+        (bind(), "listen 127.0.0.1:53", false),
+        (
+            bind().allow_accept("10.0.0.0/8").unwrap(),
+            "udp-receive 10.0.0.1:1",
+            true,
+        ),
+        (
+            bind().allow_accept("10.0.0.0/8").unwrap(),
+            "udp-receive 11.0.0.1:1",
+            false,
+        ),
+        (
+            bind().deny_accept("10.0.0.0/8").unwrap(),
+            "udp-receive 10.0.0.1:1",
+            false,
+        ),
+        (
+            send().deny_connect("192.0.2.1").unwrap(),
+            "udp-receive 192.0.2.1:53",
+            false,
+        ),
+    ] {
+        let found = policy
+            .judge(&target(asked), &ResolvedNames::new())
+            .is_allowed();
+        assert_eq!(found, expected, "{policy:?} asked to {asked}");
+    }
+}
+
+#[test]
+fn listening_is_granted_where_it_says() {
+    let table: &[(&str, &str, bool)] = &[
+        ("127.0.0.1:9999", "bind 127.0.0.1:9999", true),
+        ("127.0.0.1:9999", "listen 127.0.0.1:9999", true),
+        ("127.0.0.1:9999", "accept 192.0.2.1:1", true),
+        ("127.0.0.1:9999", "bind 127.0.0.1:9998", false),
+        ("127.0.0.1:9999", "bind 127.0.0.1:0", false),
+        ("127.0.0.1:9999", "bind 0.0.0.0:9999", false),
+        ("127.0.0.1:9999", "bind 0.0.0.0:0", false),
+        ("127.0.0.1:9999", "listen 0.0.0.0:9999", false),
+        ("127.0.0.1:9999", "listen [::1]:9999", false),
+        ("127.0.0.1:9999", "connect 127.0.0.1:9999", false),
+        ("127.0.0.1:9999", "resolve localhost", false),
+        ("127.0.0.1:9999", "udp-bind 127.0.0.1:9999", false),
+        ("127.0.0.1:0", "bind 127.0.0.1:0", true),
+        ("127.0.0.1:0", "bind 127.0.0.1:9999", false),
+        ("127.0.0.1:0", "listen 127.0.0.1:40000", true),
+        ("127.0.0.1:0", "listen 127.0.0.2:40000", false),
+        ("0.0.0.0:80", "bind 0.0.0.0:80", true),
+        ("0.0.0.0:80", "bind 127.0.0.1:80", true),
+        ("0.0.0.0:80", "bind [::]:80", false),
+        ("0.0.0.0:80", "bind [::1]:80", false),
+        ("[::]:80", "bind [::1]:80", true),
+        ("[::]:80", "bind 127.0.0.1:80", false),
+    ];
+    for (granted, asked, expected) in table {
+        let policy = Policy::new().allow_listen(address(granted));
+        assert_eq!(
+            policy
+                .judge(&target(asked), &ResolvedNames::new())
+                .is_allowed(),
+            *expected,
+            "{granted} asked to {asked}"
+        );
+    }
+}
+
+#[test]
+fn the_same_rule_is_kept_once() {
+    let policy = Policy::new()
+        .allow_listen(address("127.0.0.1:1"))
+        .allow_listen(address("127.0.0.1:1"))
+        .deny_accept("10.0.0.1")
+        .unwrap()
+        .deny_accept("10.0.0.1/32")
+        .unwrap();
+    assert_eq!((policy.rules().len(), policy.denials().len()), (1, 1));
+    assert_eq!(policy.clone().and(policy.clone()), policy);
+}
+
+#[test]
+fn targets_can_be_read_by_people() {
+    for (text, expected) in [
+        ("resolve Example.COM", "look up example.com"),
+        ("connect [::1]:80", "connect to [::1]:80"),
+        ("bind 0.0.0.0:0", "bind to 0.0.0.0:0"),
+        ("listen 127.0.0.1:9999", "listen on 127.0.0.1:9999"),
+        ("accept 127.0.0.1:1", "accept 127.0.0.1:1"),
+    ] {
+        assert_eq!(target(text).to_string(), expected);
+    }
+}

@@ -1,0 +1,274 @@
+//! The least that would have to be granted for what a run did.
+
+use crate::{
+    Destination, Endpoint, Host, Hosts, LocalNetworks, Name, Names, Ports, Rule, SpecialPurpose,
+    Target, is_unbound,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// How many of each are remembered: hosts, ports of one host, addresses that were bound or listened on,
+/// names that were looked up, peers that datagrams came from. 1,024.
+///
+/// A component decides how many there are, and each costs the host some hundred bytes. A policy with a
+/// thousand rules for one component is none that people read.
+pub const MAX_LEAST_GRANTS: usize = 1024;
+
+/// Collects what a run does, and tells which rules would grant just that.
+///
+/// Fed from an audit record of a run that everything was granted, it says what to grant next time. A
+/// name stands for the addresses that it resolved to where a granted name would reach them; where they
+/// aren't public, the address is granted by its number.
+///
+/// It remembers [`MAX_LEAST_GRANTS`] of each and no more. A host with more ports than that is granted with all of
+/// them; what else is too much is counted ([`LeastGrants::omitted`]), and isn't in the rules.
+///
+/// # Examples
+/// ```
+/// use sockbox_policy::{LeastGrants, Target};
+///
+/// let mut needed = LeastGrants::new();
+/// let name = "example.com".parse()?;
+/// needed.note(&Target::Resolve("example.com".parse()?), None);
+/// needed.note(&Target::Connect("1.1.1.1:443".parse()?), Some(&name));
+/// needed.note(&Target::Connect("1.1.1.1:80".parse()?), Some(&name));
+/// let rules: Vec<_> = needed.rules().iter().map(ToString::to_string).collect();
+/// assert_eq!(rules, ["allow-connect example.com:80,443"]);
+/// assert_eq!(needed.to_toml(), "allow-connect = [\"example.com:80,443\"]\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct LeastGrants {
+    resolved: BTreeSet<Name>,
+    connects: Reached,
+    sends: Reached,
+    bound: BTreeSet<SocketAddr>,
+    listens: BTreeSet<SocketAddr>,
+    udp_bound: BTreeSet<SocketAddr>,
+    sent_to: BTreeSet<SocketAddr>,
+    received_from: Latest,
+    /// Whether a datagram came from where none had been sent to.
+    heard_others: bool,
+    answered: BTreeSet<IpAddr>,
+    local: Arc<LocalNetworks>,
+    omitted: u64,
+}
+
+/// Hosts, and the ports of each.
+type Reached = BTreeMap<Place, PortsReached>;
+
+/// Ports of a host.
+#[derive(Clone, Debug)]
+enum PortsReached {
+    Some(BTreeSet<u16>),
+    /// More than are remembered.
+    Any,
+}
+
+/// The latest addresses that datagrams came from. Those that came long before are forgotten: what is sent
+/// there then is no answer.
+#[derive(Clone, Debug, Default)]
+struct Latest {
+    all: BTreeSet<SocketAddr>,
+    order: VecDeque<SocketAddr>,
+}
+
+impl Latest {
+    fn insert(&mut self, address: SocketAddr) {
+        if !self.all.insert(address) {
+            return;
+        }
+        self.order.push_back(address);
+        if self.order.len() > MAX_LEAST_GRANTS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Name(Name),
+    Address(IpAddr),
+}
+
+impl LeastGrants {
+    /// Nothing is needed yet.
+    pub fn new() -> LeastGrants {
+        LeastGrants::default()
+    }
+
+    /// Say which addresses and networks are this machine's own: a granted name doesn't reach them.
+    pub fn set_local_networks(&mut self, local: impl Into<Arc<LocalNetworks>>) {
+        self.local = local.into();
+    }
+
+    /// Note that a run did this. `name` is the one that its address was resolved from, where it was.
+    pub fn note(&mut self, target: &Target, name: Option<&Name>) {
+        let remembered = match target {
+            Target::Resolve(name) => insert(&mut self.resolved, name.clone()),
+            Target::Connect(address) => reach(&mut self.connects, *address, name, &self.local),
+            Target::Bind(address) => insert(&mut self.bound, *address),
+            Target::Listen(address) => insert(&mut self.listens, *address),
+            // Who may listen may accept.
+            Target::Accept(_) => true,
+            Target::UdpBind(address) => insert(&mut self.udp_bound, *address),
+            // A client that is answered has another port each time.
+            Target::UdpSend(address)
+                if self.received_from.all.contains(address) && !self.sent_to.contains(address) =>
+            {
+                insert(&mut self.answered, address.ip().to_canonical())
+            }
+            Target::UdpSend(address) => {
+                // What is forgotten of these makes more needed, not less.
+                insert(&mut self.sent_to, *address);
+                reach(&mut self.sends, *address, name, &self.local)
+            }
+            Target::UdpReceive(address) => {
+                self.heard_others |= !self.sent_to.contains(address);
+                self.received_from.insert(*address);
+                true
+            }
+        };
+        self.omitted = self.omitted.saturating_add(u64::from(!remembered));
+    }
+
+    /// Note that a run did something so many times that can't be told.
+    pub fn note_omitted(&mut self, count: u64) {
+        self.omitted = self.omitted.saturating_add(count);
+    }
+
+    /// How often it did what was too much to be remembered: what that takes isn't in the rules.
+    pub fn omitted(&self) -> u64 {
+        self.omitted
+    }
+
+    /// Whether it did nothing that needs a grant.
+    pub fn is_empty(&self) -> bool {
+        self.rules().is_empty()
+    }
+
+    /// The rules that grant it.
+    pub fn rules(&self) -> Vec<Rule> {
+        let mut rules: Vec<Rule> = destinations(&self.connects)
+            .map(|to| Rule::Connect { to })
+            .collect();
+        rules.extend(destinations(&self.sends).map(|to| Rule::UdpSend { to }));
+        rules.extend(self.answered.iter().map(|address| Rule::UdpSend {
+            to: Destination {
+                hosts: Hosts::One(Host::Address(*address)),
+                ports: Ports::ANY,
+            },
+        }));
+        let listens = self.listens.iter().map(|address| {
+            // What it didn't ask for it was given by the system.
+            let asked = self.bound.contains(address);
+            let port = if asked { address.port() } else { 0 };
+            SocketAddr::new(address.ip(), port)
+        });
+        let listens: BTreeSet<SocketAddr> = listens.collect();
+        rules.extend(listens.into_iter().map(|address| Rule::Listen {
+            on: Endpoint::one(address),
+        }));
+        // Who binds and doesn't listen: a client that says where it connects from.
+        let others = self
+            .bound
+            .iter()
+            .filter(|address| !rules.iter().any(|rule| rule.covers_bind(**address)));
+        let others: Vec<Rule> = others
+            .map(|address| Rule::Listen {
+                on: Endpoint::one(*address),
+            })
+            .collect();
+        rules.extend(others);
+        // Who sends may have a socket to send from, and receive what is answered.
+        let binds = self
+            .udp_bound
+            .iter()
+            .filter(|address| self.heard_others || self.sends.is_empty() || !is_unbound(**address));
+        rules.extend(binds.map(|address| Rule::UdpBind {
+            on: Endpoint::one(*address),
+        }));
+        let looked_up = self.resolved.iter();
+        let others: Vec<Rule> = looked_up
+            .filter(|name| !rules.iter().any(|rule| rule.covers_lookup(name)))
+            .map(|name| Rule::Resolve {
+                names: Names::One(name.clone()),
+            })
+            .collect();
+        rules.extend(others);
+        rules
+    }
+
+    /// The same as a policy file.
+    pub fn to_toml(&self) -> String {
+        let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for rule in self.rules() {
+            let text = rule.to_string();
+            if let Some((key, value)) = text.split_once(' ') {
+                // Hosts, addresses and ports: nothing that TOML would want escaped.
+                keys.entry(key.to_owned())
+                    .or_default()
+                    .push(format!("\"{value}\""));
+            }
+        }
+        keys.iter().fold(String::new(), |mut text, (key, values)| {
+            // Writing to a string can't fail.
+            let _ = writeln!(text, "{key} = [{}]", values.join(", "));
+            text
+        })
+    }
+}
+
+/// Remember an item, if it is or there is room for it. Tells whether it is remembered.
+fn insert<T: Ord>(items: &mut BTreeSet<T>, item: T) -> bool {
+    items.contains(&item) || (items.len() < MAX_LEAST_GRANTS && items.insert(item))
+}
+
+fn reach(
+    reached: &mut Reached,
+    address: SocketAddr,
+    name: Option<&Name>,
+    local: &LocalNetworks,
+) -> bool {
+    let ip = address.ip().to_canonical();
+    let by_name = name.filter(|name| match name.is_localhost() {
+        true => ip.is_loopback(),
+        false => SpecialPurpose::of(ip).is_none() && local.special(ip).is_none(),
+    });
+    let place = match by_name {
+        Some(name) => Place::Name(name.clone()),
+        None => Place::Address(ip),
+    };
+    if reached.len() >= MAX_LEAST_GRANTS && !reached.contains_key(&place) {
+        return false;
+    }
+    let ports = reached
+        .entry(place)
+        .or_insert_with(|| PortsReached::Some(BTreeSet::new()));
+    if let PortsReached::Some(some) = ports
+        && !insert(some, address.port())
+    {
+        *ports = PortsReached::Any;
+    }
+    true
+}
+
+fn destinations(reached: &Reached) -> impl Iterator<Item = Destination> {
+    reached.iter().map(|(place, ports)| Destination {
+        hosts: Hosts::One(match place {
+            Place::Name(name) => Host::Name(name.clone()),
+            Place::Address(address) => Host::Address(*address),
+        }),
+        ports: match ports {
+            PortsReached::Some(ports) => Ports::list(ports.iter().copied()),
+            PortsReached::Any => Ports::ANY,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests;

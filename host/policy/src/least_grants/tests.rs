@@ -1,0 +1,225 @@
+use super::*;
+
+fn texts(needed: &LeastGrants) -> Vec<String> {
+    needed.rules().iter().map(ToString::to_string).collect()
+}
+use crate::{Policy, ResolvedNames};
+use std::time::Instant;
+
+#[test]
+fn a_name_in_a_network_of_ones_own_is_granted_by_its_number() {
+    let named: Name = "own.example".parse().unwrap();
+    let mut needed = LeastGrants::new();
+    needed.set_local_networks(LocalNetworks::new().network("1.2.3.0/24".parse().unwrap()));
+    for address in ["1.2.3.4:80", "1.2.4.4:81"] {
+        needed.note(&Target::Connect(address.parse().unwrap()), Some(&named));
+    }
+    let expected = ["allow-connect own.example:81", "allow-connect 1.2.3.4:80"];
+    assert_eq!(texts(&needed), expected);
+}
+
+/// What a run did, the flags that it takes, and that they are enough.
+#[test]
+fn the_least_is_told_and_is_enough() {
+    let public: Name = "public.example".parse().unwrap();
+    let private: Name = "private.example".parse().unwrap();
+    let localhost: Name = "localhost".parse().unwrap();
+    let mut answers = ResolvedNames::new();
+    for (name, address) in [
+        (&public, "1.1.1.1"),
+        (&private, "10.0.0.1"),
+        (&localhost, "127.0.0.1"),
+    ] {
+        answers.insert(name, [address.parse().unwrap()], Instant::now());
+    }
+    let address = |text: &str| -> SocketAddr { text.parse().unwrap() };
+    let connect = |text| Target::Connect(address(text));
+    let send = |text| Target::UdpSend(address(text));
+    let receive = |text| Target::UdpReceive(address(text));
+    let resolve = |name: &Name| (Target::Resolve(name.clone()), None);
+    let table = [
+        (vec![], &[][..]),
+        (vec![resolve(&public)], &["allow-resolve public.example"]),
+        (
+            vec![resolve(&public), (connect("1.1.1.1:80"), Some(&public))],
+            &["allow-connect public.example:80"],
+        ),
+        (
+            vec![resolve(&private), (connect("10.0.0.1:80"), Some(&private))],
+            &["allow-connect 10.0.0.1:80", "allow-resolve private.example"],
+        ),
+        (
+            vec![
+                resolve(&localhost),
+                (connect("127.0.0.1:80"), Some(&localhost)),
+            ],
+            &["allow-connect localhost:80"],
+        ),
+        (
+            vec![
+                (connect("[::1]:2"), None),
+                (connect("[::1]:1"), None),
+                (connect("[::1]:2"), None),
+            ],
+            &["allow-connect [::1]:1,2"],
+        ),
+        (
+            vec![
+                (Target::Bind(address("127.0.0.1:80")), None),
+                (Target::Listen(address("127.0.0.1:80")), None),
+                (Target::Accept(address("127.0.0.1:5000")), None),
+            ],
+            &["allow-listen 127.0.0.1:80"],
+        ),
+        (
+            vec![
+                (Target::Bind(address("127.0.0.1:0")), None),
+                (Target::Listen(address("127.0.0.1:4711")), None),
+            ],
+            &["allow-listen 127.0.0.1:0"],
+        ),
+        (
+            vec![
+                (Target::Bind(address("127.0.0.1:0")), None),
+                (Target::Bind(address("127.0.0.1:99")), None),
+                (connect("1.1.1.1:80"), None),
+            ],
+            &[
+                "allow-connect 1.1.1.1:80",
+                "allow-listen 127.0.0.1:0",
+                "allow-listen 127.0.0.1:99",
+            ],
+        ),
+        (
+            vec![
+                (Target::UdpBind(address("0.0.0.0:0")), None),
+                (send("1.1.1.1:53"), Some(&public)),
+                (receive("1.1.1.1:53"), None),
+            ],
+            &["allow-udp-send public.example:53"],
+        ),
+        (
+            vec![
+                (Target::UdpBind(address("0.0.0.0:0")), None),
+                (send("1.1.1.1:53"), None),
+                (receive("1.1.1.2:53"), None),
+            ],
+            &["allow-udp-send 1.1.1.1:53", "allow-udp-bind 0.0.0.0:0"],
+        ),
+        (
+            vec![
+                (Target::UdpBind(address("127.0.0.1:53")), None),
+                (receive("127.0.0.1:5000"), None),
+            ],
+            &["allow-udp-bind 127.0.0.1:53"],
+        ),
+        (
+            vec![
+                (Target::UdpBind(address("127.0.0.1:53")), None),
+                (receive("127.0.0.1:5000"), None),
+                (send("127.0.0.1:5000"), None),
+            ],
+            &["allow-udp-send 127.0.0.1:*", "allow-udp-bind 127.0.0.1:53"],
+        ),
+    ];
+    for (did, expected) in table {
+        let mut needed = LeastGrants::new();
+        for (target, name) in &did {
+            needed.note(target, *name);
+        }
+        assert_eq!(texts(&needed), expected);
+        assert_eq!(needed.is_empty(), expected.is_empty());
+        let policy = needed
+            .rules()
+            .into_iter()
+            .fold(Policy::new(), Policy::grant);
+        for (target, _) in &did {
+            assert!(
+                policy.judge(target, &answers).is_allowed(),
+                "{target} by {expected:?}"
+            );
+        }
+        let file = crate::profile::PolicyFile::parse(&needed.to_toml()).unwrap();
+        let mut from_file = file.profile(None).unwrap().policy.rules().to_vec();
+        let mut rules = needed.rules();
+        rules.sort_by_key(Rule::to_string);
+        from_file.sort_by_key(Rule::to_string);
+        assert_eq!(from_file, rules);
+    }
+}
+
+fn address(n: usize, port: usize) -> SocketAddr {
+    let ip = std::net::Ipv4Addr::from(0x0100_0000 + u32::try_from(n).unwrap());
+    SocketAddr::from((ip, u16::try_from(port).unwrap()))
+}
+
+/// What a flood leaves behind.
+fn held(needed: &LeastGrants) -> usize {
+    let ports = |reached: &Reached| -> usize {
+        let ports = reached.values().map(|ports| match ports {
+            PortsReached::Some(ports) => ports.len(),
+            PortsReached::Any => 0,
+        });
+        ports.sum::<usize>() + reached.len()
+    };
+    needed.resolved.len()
+        + ports(&needed.connects)
+        + ports(&needed.sends)
+        + needed.bound.len()
+        + needed.listens.len()
+        + needed.udp_bound.len()
+        + needed.sent_to.len()
+        + needed.received_from.all.len()
+        + needed.received_from.order.len()
+        + needed.answered.len()
+}
+
+#[test]
+fn a_flood_is_remembered_up_to_a_bound_and_the_rest_is_counted() {
+    for (count, omitted) in [
+        (MAX_LEAST_GRANTS, 0),
+        (MAX_LEAST_GRANTS + 1, 1),
+        (300_000, 300_000 - MAX_LEAST_GRANTS as u64),
+    ] {
+        // From everywhere, and each is answered.
+        let mut needed = LeastGrants::new();
+        for n in 0..count {
+            needed.note(&Target::UdpReceive(address(n, 53)), None);
+            needed.note(&Target::UdpSend(address(n, 53)), None);
+        }
+        assert_eq!(needed.omitted(), omitted, "{count}");
+        assert_eq!(needed.rules().len(), MAX_LEAST_GRANTS);
+        assert!(held(&needed) <= 10 * MAX_LEAST_GRANTS, "{}", held(&needed));
+        // To everywhere.
+        let mut needed = LeastGrants::new();
+        for n in 0..count {
+            needed.note(&Target::UdpSend(address(n, 53)), None);
+            needed.note(&Target::Connect(address(n, 53)), None);
+        }
+        assert_eq!(needed.omitted(), 2 * omitted, "{count}");
+        assert_eq!(needed.rules().len(), 2 * MAX_LEAST_GRANTS);
+        assert!(held(&needed) <= 10 * MAX_LEAST_GRANTS, "{}", held(&needed));
+    }
+    let mut needed = LeastGrants::new();
+    needed.note_omitted(5);
+    assert_eq!(needed.omitted(), 5);
+    assert!(needed.is_empty());
+}
+
+#[test]
+fn a_host_with_too_many_ports_is_granted_with_all_of_them() {
+    for (count, expected) in [
+        (MAX_LEAST_GRANTS, ",1023,1024"),
+        (MAX_LEAST_GRANTS + 1, "allow-connect 1.0.0.0:*"),
+        (65_535, "allow-connect 1.0.0.0:*"),
+    ] {
+        let mut needed = LeastGrants::new();
+        for port in 1..=count {
+            needed.note(&Target::Connect(address(0, port)), None);
+        }
+        let flags = texts(&needed);
+        assert_eq!(flags.len(), 1);
+        assert!(flags[0].ends_with(expected), "{flags:?}");
+        assert_eq!(needed.omitted(), 0);
+    }
+}

@@ -1,0 +1,65 @@
+//! What a sandboxed program may do with the network, as plain data.
+//!
+//! A [`Policy`] is a list of [`Rule`]s that grant and of [`Deny`]s; [`Policy::judge`] gives the [`Verdict`] on
+//! a [`Target`]. Nothing here opens a socket, starts a thread or knows of WebAssembly.
+//!
+//! - With no rule nothing is granted, and what is denied is denied whatever is granted.
+//! - A granted *name* covers the addresses that it resolves to in this run ([`ResolvedNames`]), and of these
+//!   the public ones: [`Policy::allow_private`].
+//! - What a *server* names, by redirecting to it, is granted less than what the user names:
+//!   [`Policy::allow_redirects`].
+//!
+//! # Map
+//! | file | what it has |
+//! |---|---|
+//! | `target`, `policy`, `judge`, `verdict`, `hint` | the question, the policy, how it is judged, the answer and its reason, what would allow it |
+//! | `name`, `rule`, `destination`, `ports`, `origin` | what rules are made of, each read from one form of text |
+//! | `resolved_names` | what the names of one run resolved to |
+//! | `special`, `embedded`, `local` | addresses that are not public: by their block, by the IPv4 address in them, by this machine's networks |
+//! | `least_grants` | the least that a program needed, for a dry run |
+//! | [`limits`] | what a run may use of the machine |
+//! | [`profile`] | policy files |
+//! | [`audit`] | the events of a run, and their JSON |
+
+#![warn(missing_docs)]
+#![deny(unsafe_code)]
+
+pub mod audit;
+mod destination;
+mod embedded;
+mod hint;
+mod judge;
+mod least_grants;
+pub mod limits;
+mod local;
+mod name;
+mod origin;
+mod policy;
+mod ports;
+pub mod profile;
+mod resolved_names;
+mod rule;
+mod special;
+mod target;
+mod verdict;
+mod wasi;
+
+#[cfg(test)]
+mod properties;
+
+pub use destination::{Destination, Endpoint, Hosts, Range};
+pub use hint::Hint;
+pub use least_grants::{LeastGrants, MAX_LEAST_GRANTS};
+pub use limits::{Limit, Limits};
+pub use local::LocalNetworks;
+pub use name::{Host, MAX_LABEL_BYTES, MAX_NAME_BYTES, Name, Names};
+pub use origin::Origin;
+pub use policy::Policy;
+pub use ports::Ports;
+pub use profile::Profile;
+pub use resolved_names::{AnsweredNames, GRACE, MAX_ADDRESSES_PER_NAME, MAX_NAMES, ResolvedNames};
+pub use rule::{Denied, Deny, Rule, RuleError};
+pub use special::SpecialPurpose;
+pub use target::{Target, is_unbound};
+pub use verdict::{DenialReason, GrantedBy, Verdict};
+pub use wasi::Wasi;

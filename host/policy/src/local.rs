@@ -1,0 +1,123 @@
+//! Which of the public addresses are this machine's own, or its networks'.
+
+use crate::embedded::embedded;
+use crate::{Range, SpecialPurpose};
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// The addresses of this machine, and the networks that it is on.
+///
+/// A machine may have public addresses, and so may its neighbours: on most networks with IPv6 they all
+/// have. Whoever reaches them from this machine is behind the firewalls that keep others away, so a name
+/// or a redirect reaches them no more than it reaches `10.0.0.0/8`: [`ResolvedNames::special`] counts them as
+/// special.
+///
+/// [`ResolvedNames::special`]: crate::ResolvedNames::special
+///
+/// # Examples
+/// ```
+/// use sockbox_policy::{ResolvedNames, LocalNetworks};
+///
+/// let local = LocalNetworks::new()
+///     .address("2a00::1:2".parse()?)
+///     .network("[2a00:0:0:1::/64]".parse()?);
+/// let mut answers = ResolvedNames::new();
+/// answers.set_local_networks(local);
+/// let special = |address: &str| answers.special(address.parse().unwrap()).map(|it| it.to_string());
+/// let expected = "in a network of this machine's own (2a00:0:0:1::/64)";
+/// assert_eq!(special("2a00:0:0:1::7").as_deref(), Some(expected));
+/// let expected = "an address of this machine (2a00::1:2/128)";
+/// assert_eq!(special("2a00::1:2").as_deref(), Some(expected));
+/// assert_eq!(special("2a00::1:3"), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalNetworks {
+    addresses: Vec<IpAddr>,
+    networks: Vec<IpNet>,
+}
+
+impl LocalNetworks {
+    /// No address, and no network.
+    pub fn new() -> LocalNetworks {
+        LocalNetworks::default()
+    }
+
+    /// This one is an address of the machine.
+    #[must_use]
+    pub fn address(mut self, address: IpAddr) -> LocalNetworks {
+        let address = address.to_canonical();
+        if !self.addresses.contains(&address) {
+            self.addresses.push(address);
+        }
+        self
+    }
+
+    /// The machine reaches the addresses of this range without a router. A range that has every address
+    /// of its family is no network, but a default route, and is left out.
+    #[must_use]
+    pub fn network(mut self, range: Range) -> LocalNetworks {
+        let network = range.net();
+        if network.prefix_len() > 0 && !self.networks.contains(&network) {
+            self.networks.push(network);
+        }
+        self
+    }
+
+    /// Whether `address` is one of the machine itself.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address.to_canonical())
+    }
+
+    /// What `address` is to this machine; none: nothing. So is one that stands for such an IPv4 address.
+    pub(crate) fn special(&self, address: IpAddr) -> Option<SpecialPurpose> {
+        let mut forms = std::iter::once(address.to_canonical()).chain(embedded(address));
+        forms.find_map(|address| {
+            if self.addresses.contains(&address) {
+                let block = IpNet::from(address);
+                return Some(SpecialPurpose::local(block, "an address of this machine"));
+            }
+            let network = self.networks.iter().find(|it| it.contains(&address))?;
+            let purpose = "in a network of this machine's own";
+            Some(SpecialPurpose::local(*network, purpose))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_addresses_and_those_of_ones_networks_are_special() {
+        let local = LocalNetworks::new()
+            .address("1.2.3.4".parse().unwrap())
+            .network("1.2.3.0/30".parse().unwrap())
+            .network("5.6.0.0/16".parse().unwrap())
+            .network("[2a00:1::/64]".parse().unwrap())
+            // Default routes.
+            .network("0.0.0.0/0".parse().unwrap())
+            .network("[::/0]".parse().unwrap());
+        let own = Some("an address of this machine (1.2.3.4/32)");
+        let network = |block: &str| Some(format!("in a network of this machine's own ({block})"));
+        for (address, expected) in [
+            ("1.2.3.4", own.map(str::to_owned)),
+            ("::ffff:1.2.3.4", own.map(str::to_owned)),
+            ("64:ff9b::1.2.3.4", own.map(str::to_owned)),
+            ("1.2.3.3", network("1.2.3.0/30")),
+            ("1.2.3.5", None),
+            ("5.6.7.8", network("5.6.0.0/16")),
+            ("64:ff9b::5.6.7.8", network("5.6.0.0/16")),
+            ("5.7.7.8", None),
+            ("2a00:1::ffff", network("2a00:1::/64")),
+            ("2a00:1:0:1::1", None),
+            ("1.1.1.1", None),
+            ("2606:4700::1111", None),
+        ] {
+            let found = local.special(address.parse().unwrap());
+            assert_eq!(found.map(|it| it.to_string()), expected, "{address}");
+        }
+        assert!(local.has_address("::ffff:1.2.3.4".parse().unwrap()));
+        assert!(!local.has_address("1.2.3.3".parse().unwrap()));
+    }
+}

@@ -1,0 +1,468 @@
+//! Policy files: TOML, with the names that flags have.
+
+use super::{Dir, EnvVar, ListenAs, Profile, StaticHost};
+use crate::limits::{Limit, Limits};
+use crate::{Denied, Deny, Destination, Endpoint, Names, Policy, Range, Rule};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+use sockbox_printable::{Line, Lines};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// The most bytes that a policy file may have: 1 MiB.
+pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// A policy file: what every run gets that uses it, and what is in its profiles besides.
+///
+/// It is TOML. Its keys are flags without their dashes, and their values are what the flags take, in lists
+/// where a flag may be repeated. Limits are in a table of their own, and so is each profile:
+///
+/// ```toml
+/// allow-connect = ["example.com:80,443", "*.example.com:443"]
+/// deny-connect = ["169.254.0.0/16"]
+/// resolve = ["db.example:10.0.0.5"]
+/// dir = ["pages::/data:ro"]
+/// env = ["LANG=C", "HOME"]
+///
+/// [limits]
+/// max-memory = "64M"
+/// max-wall-time = 30
+///
+/// [profile.server]
+/// allow-listen = ["127.0.0.1:8080"]
+/// allow-accept = ["10.0.0.0/8"]
+/// ```
+///
+/// A key that isn't known is an error, as is a value that isn't understood: what was meant to deny something
+/// must not be passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyFile {
+    base: Profile,
+    profiles: BTreeMap<String, Profile>,
+}
+
+impl PolicyFile {
+    /// Read a file. Relative directories in it are below the folder that it is in.
+    ///
+    /// # Errors
+    /// - [`PolicyFileError::Read`]: the file can't be read.
+    /// - [`PolicyFileError::TooLarge`]: it has more than [`MAX_FILE_BYTES`].
+    /// - [`PolicyFileError::Invalid`]: it isn't a policy file.
+    pub fn read(file: impl AsRef<Path>) -> Result<PolicyFile, PolicyFileError> {
+        let path = file.as_ref();
+        let failed = |source| PolicyFileError::Read {
+            file: path.to_owned(),
+            source,
+        };
+        let file = fs::File::open(path).map_err(failed)?;
+        let mut text = String::new();
+        let mut bounded = io::Read::take(file, MAX_FILE_BYTES + 1);
+        io::Read::read_to_string(&mut bounded, &mut text).map_err(failed)?;
+        if text.len() as u64 > MAX_FILE_BYTES {
+            return Err(PolicyFileError::TooLarge {
+                file: path.to_owned(),
+            });
+        }
+        let parsed = PolicyFile::parse(&text).map_err(|error| match error {
+            PolicyFileError::Invalid { problem, .. } => PolicyFileError::Invalid {
+                file: Some(path.to_owned()),
+                problem,
+            },
+            other => other,
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Ok(parsed.below(folder))
+    }
+
+    /// Read a text.
+    ///
+    /// # Errors
+    /// [`PolicyFileError::Invalid`]: it isn't a policy file.
+    pub fn parse(text: &str) -> Result<PolicyFile, PolicyFileError> {
+        let invalid = |problem: String| PolicyFileError::Invalid {
+            file: None,
+            problem,
+        };
+        let mut table: Table = toml::from_str(text).map_err(|error| invalid(error.to_string()))?;
+        let mut profiles = BTreeMap::new();
+        for (name, table) in std::mem::take(&mut table.profile) {
+            if !table.profile.is_empty() {
+                return Err(invalid(format!(
+                    "the profile `{name}` has profiles of its own, which there can't be"
+                )));
+            }
+            profiles.insert(name, table.into_profile());
+        }
+        Ok(PolicyFile {
+            base: table.into_profile(),
+            profiles,
+        })
+    }
+
+    fn below(mut self, folder: &Path) -> PolicyFile {
+        for profile in self.profiles.values_mut().chain([&mut self.base]) {
+            let dirs = std::mem::take(&mut profile.dirs);
+            profile.dirs = dirs.into_iter().map(|dir| dir.below(folder)).collect();
+        }
+        self
+    }
+
+    /// What it gives to a run: what is in no profile, and what is in the one of this name.
+    ///
+    /// # Errors
+    /// [`PolicyFileError::NoProfile`].
+    pub fn profile(&self, name: Option<&str>) -> Result<Profile, PolicyFileError> {
+        let Some(name) = name else {
+            return Ok(self.base.clone());
+        };
+        let profile = self.profiles.get(name);
+        let profile = profile.ok_or_else(|| PolicyFileError::NoProfile {
+            name: name.to_owned(),
+            known: self.profiles.keys().cloned().collect(),
+        })?;
+        Ok(self.base.clone().and(profile.clone()))
+    }
+
+    /// The names of its profiles.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.profiles.keys().map(String::as_str)
+    }
+}
+
+impl FromStr for PolicyFile {
+    type Err = PolicyFileError;
+
+    fn from_str(text: &str) -> Result<PolicyFile, PolicyFileError> {
+        PolicyFile::parse(text)
+    }
+}
+
+/// Why a policy file can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyFileError {
+    /// The file can't be read.
+    #[error("could not read the policy {}", Line(file.display()))]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It is too large.
+    #[error("the policy {} has more than {MAX_FILE_BYTES} bytes", Line(file.display()))]
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+    },
+    /// It isn't understood.
+    #[error("invalid policy{}: {}", In(file), Lines(problem.trim_end()))]
+    Invalid {
+        /// The file, where it came from one.
+        file: Option<PathBuf>,
+        /// What isn't, and where.
+        problem: String,
+    },
+    /// It has no such profile.
+    #[error("the policy has no profile `{}`: {}", Line(name), Known(known))]
+    NoProfile {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+}
+
+struct In<'a>(&'a Option<PathBuf>);
+
+impl fmt::Display for In<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(file) => write!(f, " in {}", Line(file.display())),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Known<'a>(&'a [String]);
+
+impl fmt::Display for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("it has none"),
+            names => write!(f, "it has {}", Line(names.join(", "))),
+        }
+    }
+}
+
+/// The file as it is written, and each profile in it.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Table {
+    allow_net: bool,
+    allow_private: bool,
+    allow_connect: Vec<Text<Destination>>,
+    deny_connect: Vec<Text<Denied>>,
+    allow_listen: Vec<Text<Endpoint>>,
+    allow_accept: Vec<Text<Range>>,
+    deny_accept: Vec<Text<Range>>,
+    allow_resolve: Vec<Text<Names>>,
+    allow_udp_send: Vec<Text<Destination>>,
+    allow_udp_bind: Vec<Text<Endpoint>>,
+    resolve: Vec<Text<StaticHost>>,
+    listen_as: Vec<Text<ListenAs>>,
+    dir: Vec<Text<Dir>>,
+    env: Vec<Text<EnvVar>>,
+    inherit_env: bool,
+    #[serde(deserialize_with = "limits")]
+    limits: Vec<(Limit, String)>,
+    profile: BTreeMap<String, Table>,
+}
+
+impl Table {
+    fn into_profile(self) -> Profile {
+        let mut policy = Policy::new();
+        if self.allow_net {
+            policy = policy.grant(Rule::Everything);
+        }
+        if self.allow_private {
+            policy = policy.allow_private();
+        }
+        let connect = inner(self.allow_connect).map(|to| Rule::Connect { to });
+        let listen = inner(self.allow_listen).map(|on| Rule::Listen { on });
+        let accept = inner(self.allow_accept).map(|from| Rule::Accept { from });
+        let resolve = inner(self.allow_resolve).map(|names| Rule::Resolve { names });
+        let udp_send = inner(self.allow_udp_send).map(|to| Rule::UdpSend { to });
+        let udp_bind = inner(self.allow_udp_bind).map(|on| Rule::UdpBind { on });
+        let rules = connect.chain(listen).chain(accept);
+        let rules = rules.chain(resolve).chain(udp_send).chain(udp_bind);
+        policy = rules.fold(policy, Policy::grant);
+        let connect = inner(self.deny_connect).map(|to| Deny::Connect { to });
+        let accept = inner(self.deny_accept).map(|from| Deny::Accept { from });
+        policy = connect.chain(accept).fold(policy, Policy::deny);
+        Profile {
+            policy,
+            static_hosts: inner(self.resolve).collect(),
+            listen_as: inner(self.listen_as).collect(),
+            limits: self.limits,
+            dirs: inner(self.dir).collect(),
+            env: inner(self.env).collect(),
+            inherit_env: self.inherit_env,
+        }
+    }
+}
+
+fn inner<T>(texts: Vec<Text<T>>) -> impl Iterator<Item = T> {
+    texts.into_iter().map(|Text(value)| value)
+}
+
+/// What is read from a string.
+struct Text<T>(T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parse<T>(PhantomData<T>);
+
+        impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
+            type Value = Text<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<T>, E> {
+                text.parse().map(Text).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Parse(PhantomData))
+    }
+}
+
+/// A table of limits, each of which is a string or a number.
+fn limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Limit, String)>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        Text(String),
+        Whole(i64),
+        Fraction(f64),
+    }
+
+    let table = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    let limits = table.into_iter().map(|(key, value)| {
+        let limit: Limit = key.parse().map_err(de::Error::custom)?;
+        let value = match value {
+            Value::Text(text) => text,
+            Value::Whole(number) => number.to_string(),
+            Value::Fraction(number) => number.to_string(),
+        };
+        let set = Limits::default().set(limit, &value);
+        set.map_err(de::Error::custom)?;
+        Ok((limit, value))
+    });
+    limits.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const FILE: &str = r#"
+        allow-connect = ["example.com:80,443", "*.example.com"]
+        deny-connect = ["10.0.0.0/8"]
+        allow-listen = ["127.0.0.1:0"]
+        allow-accept = ["127.0.0.0/8"]
+        deny-accept = ["127.0.0.2"]
+        allow-resolve = ["*.example"]
+        allow-udp-send = ["1.1.1.1:53"]
+        allow-udp-bind = ["127.0.0.1:53"]
+        resolve = ["example.com:192.0.2.1"]
+        listen-as = ["0.0.0.0:80=127.0.0.1:8080"]
+        dir = ["data:ro", "/tmp::/t"]
+        env = ["A=b", "HOME"]
+
+        [limits]
+        max-memory = "16M"
+        max-sockets = 7
+        max-wall-time = 2.5
+
+        [profile.more]
+        allow-net = true
+        allow-private = true
+        inherit-env = true
+
+        [profile.more.limits]
+        max-sockets = 8
+    "#;
+
+    #[test]
+    fn everything_that_flags_say_can_be_said() {
+        let file = PolicyFile::parse(FILE).unwrap();
+        let base = file.profile(None).unwrap();
+        let rules: Vec<_> = base.policy.rules().iter().map(Rule::to_string).collect();
+        assert_eq!(
+            rules,
+            [
+                "allow-connect example.com:80,443",
+                "allow-connect *.example.com:*",
+                "allow-listen 127.0.0.1:0",
+                "allow-accept 127.0.0.0/8",
+                "allow-resolve *.example",
+                "allow-udp-send 1.1.1.1:53",
+                "allow-udp-bind 127.0.0.1:53",
+            ]
+        );
+        let denials: Vec<_> = base.policy.denials().iter().map(Deny::to_string).collect();
+        assert_eq!(
+            denials,
+            ["deny-connect 10.0.0.0/8:*", "deny-accept 127.0.0.2/32"]
+        );
+        assert_eq!(
+            base.static_hosts,
+            ["example.com:192.0.2.1".parse().unwrap()]
+        );
+        assert_eq!(
+            base.listen_as,
+            ["0.0.0.0:80=127.0.0.1:8080".parse().unwrap()]
+        );
+        assert_eq!(base.dirs.len(), 2);
+        assert_eq!(base.env.len(), 2);
+        assert!(!base.inherit_env && !base.policy.allows_private());
+        let limits = base.limits().unwrap();
+        assert_eq!((limits.memory_bytes, limits.sockets), (16 << 20, 7));
+        assert_eq!(limits.wall_time, Some(Duration::from_millis(2500)));
+
+        let more = file.profile(Some("more")).unwrap();
+        assert!(more.policy.rules().contains(&Rule::Everything));
+        assert_eq!(more.policy.denials(), base.policy.denials());
+        assert!(more.inherit_env && more.policy.allows_private());
+        assert_eq!(more.limits().unwrap().sockets, 8);
+        assert_eq!(more.limits().unwrap().memory_bytes, 16 << 20);
+        assert_eq!(file.names().collect::<Vec<_>>(), ["more"]);
+        assert_eq!(
+            file.profile(Some("less")).unwrap_err().to_string(),
+            "the policy has no profile `less`: it has more"
+        );
+    }
+
+    #[test]
+    fn an_empty_file_gives_nothing() {
+        let file = PolicyFile::parse("").unwrap();
+        assert_eq!(file.profile(None).unwrap(), Profile::new());
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_with_its_line() {
+        for (text, expected) in [
+            (
+                "allow-conect = []",
+                &["line 1", "unknown field `allow-conect`"][..],
+            ),
+            (
+                "\nallow-connect = [\"10.0.0.1/8\"]",
+                &["line 2", "the range is `10.0.0.0/8`"],
+            ),
+            ("allow-connect = \"example.com\"", &["line 1", "string"]),
+            ("allow-connect = [80]", &["line 1", "expected a string"]),
+            ("deny-connect = [\"example.com\"]", &["line 1", "is a name"]),
+            ("allow-net = \"yes\"", &["line 1", "expected a boolean"]),
+            ("[limits]\nmax-socket = 1", &["`max-socket` is no limit"]),
+            (
+                "[limits]\nmax-sockets = -1",
+                &["`max-sockets` can't be `-1`"],
+            ),
+            (
+                "[limits]\nmax-memory = \"x\"",
+                &["`max-memory` can't be `x`"],
+            ),
+            ("[limits]\nmax-memory = true", &["line 2"]),
+            ("[profile.a.profile.b]", &["`a` has profiles of its own"]),
+            (
+                "[profile.a]\nallow-nett = true",
+                &["line 2", "unknown field"],
+            ),
+            ("x", &["line 1"]),
+            (
+                "allow-net = true\nallow-net = true",
+                &["line 2", "duplicate key"],
+            ),
+        ] {
+            let error = PolicyFile::parse(text).unwrap_err().to_string();
+            for word in expected {
+                assert!(error.contains(word), "{text:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn directories_are_beside_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        fs::write(&path, "dir = [\"data\", \"/tmp\"]").unwrap();
+        let profile = PolicyFile::read(&path).unwrap().profile(None).unwrap();
+        assert_eq!(profile.dirs[0].host, folder.path().join("data"));
+        assert_eq!(profile.dirs[0].guest, "data");
+        assert_eq!(profile.dirs[1].host, Path::new("/tmp"));
+
+        let missing = folder.path().join("missing.toml");
+        let error = PolicyFile::read(missing).unwrap_err();
+        assert!(matches!(error, PolicyFileError::Read { .. }), "{error}");
+        fs::write(&path, "#".repeat(MAX_FILE_BYTES as usize + 1)).unwrap();
+        let error = PolicyFile::read(&path).unwrap_err();
+        assert!(matches!(error, PolicyFileError::TooLarge { .. }), "{error}");
+        fs::write(&path, "nonsense").unwrap();
+        let error = PolicyFile::read(&path).unwrap_err().to_string();
+        assert!(
+            error.starts_with("invalid policy in ") && error.contains("policy.toml"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,444 @@
+//! What can be granted, and what can be denied.
+
+use crate::embedded::embedded;
+use crate::{Destination, Endpoint, Host, MAX_LABEL_BYTES, MAX_NAME_BYTES, Name, Names, Range};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+/// One thing that is granted.
+///
+/// A rule is never compared with a rule, only asked about a
+/// [`Target`](crate::Target) through [`Policy::judge`](crate::Policy::judge).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rule {
+    /// Everything that a network can be asked, UDP included.
+    Everything,
+    /// Connecting over TCP. A host that is a name may be looked up too, and the addresses that it
+    /// resolves to during the run are the ones that may be connected to.
+    Connect {
+        /// Where to.
+        to: Destination,
+    },
+    /// Going where a response redirected to: as `Connect`, for as long as that redirect is the one
+    /// being followed. [`Policy::allow_redirects`](crate::Policy::allow_redirects) has it granted.
+    Redirect {
+        /// The host.
+        host: Host,
+        /// The port there.
+        port: u16,
+        /// Whether it may be connected to at public addresses only, those without a
+        /// [`SpecialPurpose`](crate::SpecialPurpose).
+        public_only: bool,
+    },
+    /// Looking names up, and nothing more.
+    Resolve {
+        /// The names.
+        names: Names,
+    },
+    /// Listening over TCP; and accepting whoever connects, unless an `Accept` says whom.
+    Listen {
+        /// Where.
+        on: Endpoint,
+    },
+    /// Accepting clients from these addresses, where listening is granted. As soon as there is one such
+    /// rule, nobody else is accepted.
+    Accept {
+        /// The addresses.
+        from: Range,
+    },
+    /// Sending datagrams, and receiving those that come from there. A host that is a name may be looked
+    /// up too, as with `Connect`.
+    UdpSend {
+        /// Where to.
+        to: Destination,
+    },
+    /// Binding UDP sockets, and receiving from whoever sends, unless an `Accept` says who may. To answer
+    /// them is for `UdpSend` to grant: anybody can put another's address on a datagram.
+    UdpBind {
+        /// Where.
+        on: Endpoint,
+    },
+}
+
+/// One thing that is denied, whatever is granted.
+///
+/// There are no names among them: nobody can tell beforehand which addresses a name will have, and a
+/// denial that misses is worse than none. An address is denied too when the IPv4 address that it stands
+/// for is ([`Policy::judge`](crate::Policy::judge)).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Deny {
+    /// Connecting over TCP, and sending datagrams.
+    Connect {
+        /// Where to.
+        to: Denied,
+    },
+    /// Accepting clients, and receiving datagrams from who wasn't sent any.
+    Accept {
+        /// From whom.
+        from: Range,
+    },
+}
+
+/// Addresses that are denied, and ports there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Denied {
+    destination: Destination,
+}
+
+impl Denied {
+    fn covers(&self, address: SocketAddr) -> bool {
+        std::iter::once(address.ip())
+            .chain(embedded(address.ip()))
+            .any(|ip| {
+                self.destination
+                    .covers_address(SocketAddr::new(ip, address.port()))
+            })
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.destination.fmt(f)
+    }
+}
+
+impl FromStr for Denied {
+    type Err = RuleError;
+
+    /// Read a [`Destination`] without names.
+    ///
+    /// # Errors
+    /// [`RuleError`], with the right form in its message where one can be told.
+    fn from_str(text: &str) -> Result<Denied, RuleError> {
+        let destination: Destination = text.parse()?;
+        match destination.is_of_names() {
+            true => Err(RuleError::NameDenied {
+                text: destination.hosts.to_string(),
+            }),
+            false => Ok(Denied { destination }),
+        }
+    }
+}
+
+impl Deny {
+    /// Whether connecting to `address`, or sending a datagram there, is denied.
+    pub(crate) fn covers_connect(&self, address: SocketAddr) -> bool {
+        matches!(self, Deny::Connect { to } if to.covers(address))
+    }
+
+    /// Whether accepting somebody from `address` is denied.
+    pub(crate) fn covers_accept(&self, address: IpAddr) -> bool {
+        let Deny::Accept { from } = self else {
+            return false;
+        };
+        from.contains(address) || embedded(address).any(|ip| from.contains(ip))
+    }
+}
+
+impl fmt::Display for Deny {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Deny::Connect { to } => write!(f, "deny-connect {to}"),
+            Deny::Accept { from } => write!(f, "deny-accept {from}"),
+        }
+    }
+}
+
+impl Rule {
+    /// Whether connecting to `address` is granted by its number alone.
+    pub(crate) fn covers_connect(&self, address: SocketAddr) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Connect { to } => to.covers_address(address),
+            Rule::Redirect { host, port, .. } => {
+                host.is_address(address.ip()) && *port == address.port()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether sending a datagram to `address` is granted by its number alone.
+    pub(crate) fn covers_udp_send(&self, address: SocketAddr) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::UdpSend { to } => to.covers_address(address),
+            _ => false,
+        }
+    }
+
+    /// Whether connecting to `port` of some address that `name` resolves to is granted.
+    pub(crate) fn covers_port_of(&self, name: &Name, port: u16) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Connect { to } => to.covers_name(name) && to.ports.contains(port),
+            Rule::Redirect {
+                host, port: own, ..
+            } => host.is_name(name) && *own == port,
+            _ => false,
+        }
+    }
+
+    /// Whether sending a datagram to `port` of some address that `name` resolves to is granted.
+    pub(crate) fn covers_udp_port_of(&self, name: &Name, port: u16) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::UdpSend { to } => to.covers_name(name) && to.ports.contains(port),
+            _ => false,
+        }
+    }
+
+    /// Whether looking `name` up is granted.
+    pub(crate) fn covers_lookup(&self, name: &Name) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Connect { to } | Rule::UdpSend { to } => to.covers_name(name),
+            Rule::Redirect { host, .. } => host.is_name(name),
+            Rule::Resolve { names } => names.cover(name),
+            Rule::Listen { .. } | Rule::Accept { .. } | Rule::UdpBind { .. } => false,
+        }
+    }
+
+    /// Whether it grants looking `name` up for the sake of the answer, whatever it is.
+    pub(crate) fn tells_any_answer(&self, name: &Name) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Resolve { names } => names.cover(name),
+            _ => false,
+        }
+    }
+
+    /// Whether it grants something at `address`, at some port, by its number alone.
+    pub(crate) fn reaches_by_number(&self, address: IpAddr) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Connect { to } | Rule::UdpSend { to } => to.hosts.cover_address(address),
+            _ => false,
+        }
+    }
+
+    /// The port of `name` that may be connected to at public addresses only, where it is this rule
+    /// that says so.
+    pub(crate) fn public_port_of(&self, name: &Name) -> Option<u16> {
+        match self {
+            Rule::Redirect {
+                host,
+                port,
+                public_only: true,
+            } if host.is_name(name) => Some(*port),
+            _ => None,
+        }
+    }
+
+    /// Whether binding to `address`, in order to listen, is granted.
+    pub(crate) fn covers_bind(&self, address: SocketAddr) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Listen { on } => on.covers_bind(address),
+            _ => false,
+        }
+    }
+
+    /// Whether listening on `address`, to which the socket is bound already, is granted.
+    pub(crate) fn covers_listen(&self, address: SocketAddr) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Listen { on } => on.covers_bound(address),
+            _ => false,
+        }
+    }
+
+    /// Whether accepting somebody from `address` is granted in so many words.
+    pub(crate) fn covers_accept(&self, address: IpAddr) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Accept { from } => from.contains(address),
+            _ => false,
+        }
+    }
+
+    /// Whether binding a UDP socket to `address` is granted. `is_any`: the system is to choose all of it.
+    pub(crate) fn covers_udp_bind(&self, address: SocketAddr, is_any: bool) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::UdpBind { on } => on.covers_bind(address),
+            // Who may send needs a socket to send from. What it receives is asked about one by one.
+            Rule::UdpSend { .. } => is_any,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    /// As its flag and its key in a policy file are written: `allow-connect example.com:443`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::Everything => f.write_str("allow-net"),
+            Rule::Connect { to } => write!(f, "allow-connect {to}"),
+            Rule::Redirect {
+                host,
+                port,
+                public_only,
+            } => {
+                let public = if *public_only {
+                    " (public addresses)"
+                } else {
+                    ""
+                };
+                write!(f, "redirect to {host}:{port}{public}")
+            }
+            Rule::Resolve { names } => write!(f, "allow-resolve {names}"),
+            Rule::Listen { on } => write!(f, "allow-listen {on}"),
+            Rule::Accept { from } => write!(f, "allow-accept {from}"),
+            Rule::UdpSend { to } => write!(f, "allow-udp-send {to}"),
+            Rule::UdpBind { on } => write!(f, "allow-udp-bind {on}"),
+        }
+    }
+}
+
+/// Why a rule can't be made of a text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleError {
+    /// It isn't a host.
+    #[error("`{text}` is neither a host's name nor an address")]
+    Host {
+        /// What was given.
+        text: String,
+    },
+    /// It has two dots in a row, or one at its start: what is between two dots of a name is never empty.
+    #[error("`{text}` has nothing between two of its dots, or before the first: write `{instead}`")]
+    EmptyLabel {
+        /// What was given.
+        text: String,
+        /// The right form.
+        instead: String,
+    },
+    /// It is longer than a name can be: [`MAX_NAME_BYTES`], [`MAX_LABEL_BYTES`].
+    #[error(
+        "`{start}...` is too long for a host's name: it has {bytes} bytes, and a name has at most \
+         {MAX_NAME_BYTES}, and at most {MAX_LABEL_BYTES} between two dots"
+    )]
+    TooLong {
+        /// The first characters of what was given.
+        start: String,
+        /// How many bytes it has.
+        bytes: usize,
+    },
+    /// It is an IPv6 address, whose colons can't be told from the one before a port.
+    #[error("an IPv6 address is written in brackets: `{instead}`")]
+    NoBrackets {
+        /// The right form.
+        instead: String,
+    },
+    /// It is not a range of addresses.
+    #[error("`{text}` is not a range of addresses: they are written `10.0.0.0/8` and `[fd00::/8]`")]
+    Range {
+        /// What was given.
+        text: String,
+    },
+    /// It is a range of addresses with bits that the range leaves open.
+    #[error("`{text}` has bits set behind its prefix: the range is `{instead}`")]
+    HostBits {
+        /// What was given.
+        text: String,
+        /// The right form.
+        instead: String,
+    },
+    /// It is a range of IPv4-mapped IPv6 addresses, which are taken for the IPv4 addresses in them.
+    #[error(
+        "`{text}` is a range of IPv4-mapped addresses, which are judged as IPv4 addresses: write \
+         `{instead}` if all of these are meant"
+    )]
+    MappedRange {
+        /// What was given.
+        text: String,
+        /// The range of the IPv4 addresses.
+        instead: String,
+    },
+    /// It is a pattern of another kind than `*.example.com`.
+    #[error(
+        "`{text}` is a pattern of a kind that isn't known: there are `*.example.com`, every name below \
+         that one, and ranges of addresses"
+    )]
+    Wildcard {
+        /// What was given.
+        text: String,
+    },
+    /// They aren't ports.
+    #[error(
+        "`{text}` is neither a port from 1 to 65535 nor a range of them: they are written `443`, \
+         `8000-8100` and `80,443`"
+    )]
+    Ports {
+        /// What was given.
+        text: String,
+    },
+    /// It is ports where a host is wanted.
+    #[error(
+        "`{text}` is a port where a host is wanted, as in `example.com:{text}`; for several ports of \
+         one host name it with each: `example.com:80,example.com:443`"
+    )]
+    BarePorts {
+        /// What was given.
+        text: String,
+    },
+    /// It is a name where an address of this machine is wanted.
+    #[error("`{text}` is not an address: write `127.0.0.1:8080` or `[::1]:8080`")]
+    NotAnAddress {
+        /// What was given.
+        text: String,
+    },
+    /// It is an address where a name is wanted.
+    #[error("`{text}` is an address, which needs no lookup: give the name of a host")]
+    NotAName {
+        /// What was given.
+        text: String,
+    },
+    /// It is a name on the side of what is denied.
+    #[error(
+        "`{text}` is a name, and which addresses it will have can't be told beforehand: deny the \
+         addresses, as in `192.0.2.1` or `10.0.0.0/8`"
+    )]
+    NameDenied {
+        /// What was given.
+        text: String,
+    },
+    /// It is a range of ports with its last one first.
+    #[error("the ports `{text}` are upside down: the range is `{instead}`")]
+    UpsideDown {
+        /// What was given.
+        text: String,
+        /// The right form.
+        instead: String,
+    },
+    /// It is a URL where a host is wanted.
+    #[error("a URL is not a host: write `{instead}`")]
+    NotAUrl {
+        /// The right form.
+        instead: String,
+    },
+}
+
+impl RuleError {
+    /// What is wrong with `*.NAME`, where this is what is wrong with the name.
+    pub(crate) fn below(self) -> RuleError {
+        match self {
+            RuleError::EmptyLabel { text, instead } => match instead.parse() {
+                Ok(Host::Name(parent)) => RuleError::EmptyLabel {
+                    text: format!("*.{text}"),
+                    instead: format!("*.{parent}"),
+                },
+                _ => RuleError::Wildcard {
+                    text: format!("*.{text}"),
+                },
+            },
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

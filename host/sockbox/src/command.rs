@@ -1,0 +1,429 @@
+//! Running any command component.
+
+use crate::audit::AuditSink;
+use crate::cache::Cache;
+use crate::error::{Error, NetworkError, Result};
+use crate::exposed::must_not_expose;
+use crate::failure::failure;
+use crate::instance::{Clock, check, static_name};
+use crate::limits::{Limit, Limits};
+use crate::output::StdioWriter;
+use crate::policy::{Policy, Wasi};
+use crate::profile::{Dir, ListenAs, Profile};
+use crate::program::Program;
+use crate::state::State;
+use sockbox_wasi::tls::TlsConfig;
+use sockbox_wasi::{Decider, Grant};
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::io::{AsyncRead, ReadBuf};
+use wasmtime_wasi::cli::{IsTerminal, StdinStream};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
+
+/// One run of a [`Program`].
+///
+/// By default it has no arguments and no environment, an empty standard input, and its output goes
+/// nowhere; it can reach neither network nor files.
+#[must_use]
+pub struct Command {
+    program: Program,
+    grant: Grant,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    dirs: Vec<Dir>,
+    listen_as: Vec<ListenAs>,
+    stdin: Stdin,
+    stdout: Output,
+    stderr: Output,
+    started: Option<Instant>,
+}
+
+/// What a component reads as its standard input.
+#[derive(Clone, Copy, Debug)]
+enum Stdin {
+    Empty,
+    Inherited,
+    Closed,
+}
+
+/// Where what a component writes goes.
+#[derive(Debug)]
+enum Output {
+    Nowhere,
+    /// Where this process's own goes.
+    Inherited,
+    Writer(StdioWriter),
+}
+
+impl Output {
+    /// What to write to, made if need be.
+    fn open(self, inherited: fn() -> io::Result<StdioWriter>) -> Result<Option<StdioWriter>> {
+        match self {
+            Output::Nowhere => Ok(None),
+            Output::Writer(writer) => Ok(Some(writer)),
+            Output::Inherited => match inherited() {
+                Ok(writer) => Ok(Some(writer)),
+                Err(error) => Err(Error::internal(format_args!(
+                    "the standard streams can't be handed on: {error}"
+                ))),
+            },
+        }
+    }
+}
+
+impl Command {
+    /// A run of `program` that is given nothing.
+    pub(crate) fn new(program: Program) -> Command {
+        Command {
+            grant: Grant::new().tls(program.sandbox.tls().clone()),
+            program,
+            args: Vec::new(),
+            env: Vec::new(),
+            dirs: Vec::new(),
+            listen_as: Vec::new(),
+            stdin: Stdin::Empty,
+            stdout: Output::Nowhere,
+            stderr: Output::Nowhere,
+            started: None,
+        }
+    }
+
+    /// Add an argument. The first one is, by custom, the program's name.
+    pub fn arg(mut self, arg: impl Into<String>) -> Command {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Add arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Command {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Add an environment variable.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Command {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Let it see a directory.
+    ///
+    /// It can't be one in which it could write to the folder that the sandbox keeps compiled code in
+    /// ([`SandboxBuilder::cache_dir`](crate::SandboxBuilder::cache_dir)), which would be run outside of any
+    /// sandbox: running it is [`Error::InvalidOptions`] then. For other things that it must not change there is
+    /// [`must_not_expose`](crate::must_not_expose).
+    pub fn dir(mut self, dir: Dir) -> Command {
+        self.dirs.push(dir);
+        self
+    }
+
+    /// Let it listen where `map` says when it asks for that address, which grants just that; whom it may
+    /// accept is for the policy to say.
+    pub fn listen_as(mut self, map: ListenAs) -> Command {
+        self.listen_as.push(map);
+        self
+    }
+
+    /// Give it all that `profile` says: grants and limits in place of those before, and pins, directories and
+    /// environment variables as well.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or a variable isn't set in this
+    /// process or isn't Unicode.
+    pub fn profile(mut self, profile: &Profile) -> Result<Command> {
+        let invalid = |reason: String| Error::InvalidOptions { reason };
+        let grant = self.grant.profile(profile);
+        self.grant = grant.map_err(|error| invalid(error.to_string()))?;
+        if profile.inherit_env {
+            for (name, value) in std::env::vars_os() {
+                let texts = name
+                    .into_string()
+                    .and_then(|name| Ok((name, value.into_string()?)));
+                // What it is may be a secret.
+                self.env.push(texts.map_err(|_| {
+                    let problem = "a variable of the environment is not Unicode, as a component's have \
+                                   to be: name those that it is to have";
+                    invalid(problem.to_owned())
+                })?);
+            }
+        }
+        for var in &profile.env {
+            let value = var.value().map_err(|error| invalid(error.to_string()))?;
+            self.env.retain(|(name, _)| *name != var.name);
+            self.env.push((var.name.clone(), value));
+        }
+        self.dirs.extend(profile.dirs.iter().cloned());
+        for map in &profile.listen_as {
+            self = self.listen_as(*map);
+        }
+        Ok(self)
+    }
+
+    /// Let it use this process's standard input, output and error: as [`Command::inherit_stdin`],
+    /// [`StdioWriter::stdout`] and [`StdioWriter::stderr`] do.
+    pub fn inherit_stdio(mut self) -> Command {
+        self.stdin = Stdin::Inherited;
+        self.stdout = Output::Inherited;
+        self.stderr = Output::Inherited;
+        self
+    }
+
+    /// Let it read this process's standard input.
+    pub fn inherit_stdin(mut self) -> Command {
+        self.stdin = Stdin::Inherited;
+        self
+    }
+
+    /// Let reading its standard input fail (`EBADF`), as it is for a process that was started without one.
+    pub fn closed_stdin(mut self) -> Command {
+        self.stdin = Stdin::Closed;
+        self
+    }
+
+    /// Write its standard output with `writer`. The run isn't over before that is written.
+    pub fn stdout(mut self, writer: StdioWriter) -> Command {
+        self.stdout = Output::Writer(writer);
+        self
+    }
+
+    /// Write its standard error with `writer`. The run isn't over before that is written.
+    pub fn stderr(mut self, writer: StdioWriter) -> Command {
+        self.stderr = Output::Writer(writer);
+        self
+    }
+
+    /// Count [`Limits::wall_time`] from `started` on, which is in the past: what was done for the run
+    /// before it began, such as compiling its program, is then a part of it.
+    pub fn started(mut self, started: Instant) -> Command {
+        self.started = Some(started);
+        self
+    }
+
+    /// Grant what `policy` says, in place of what was granted before.
+    pub fn policy(mut self, policy: Policy) -> Command {
+        self.grant = self.grant.policy(policy);
+        self
+    }
+
+    /// Set the limits.
+    pub fn limits(mut self, limits: Limits) -> Command {
+        self.grant = self.grant.limits(limits);
+        self
+    }
+
+    /// Ask `decider` what no rule of the policy decides. By default that is denied.
+    pub fn decider(mut self, decider: impl Decider) -> Command {
+        self.grant = self.grant.decider(decider);
+        self
+    }
+
+    /// Say that `name` resolves to `addresses`: nobody is asked about it, and they count as its addresses
+    /// even where those would have to be public. It grants nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`], [`Error::InvalidOptions`]: `name` isn't the name of a host.
+    pub fn resolve(
+        mut self,
+        name: &str,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<Command> {
+        self.grant = self.grant.static_host(static_name(name)?, addresses);
+        Ok(self)
+    }
+
+    /// Record every decision, and what else is worth it, in `sink`.
+    pub fn audit(mut self, sink: impl AuditSink) -> Command {
+        self.grant = self.grant.audit(sink);
+        self
+    }
+
+    /// Set how it speaks TLS, if it does so through `wasi:tls`. By default the system's authorities are
+    /// trusted: see [`TlsConfig`].
+    pub fn tls(mut self, config: TlsConfig) -> Command {
+        self.grant = self.grant.tls(config);
+        self
+    }
+
+    /// Run it to its end, and give its exit code: 0 is success.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidOptions`]: a directory can't be opened or given, or a limit is set that doesn't hold on
+    ///   the sandbox's version of WASI ([`Limit::holds_on`](crate::limits::Limit::holds_on)).
+    /// - [`Error::ListenFailed`]: an address of [`Command::listen_as`] can't be listened on.
+    /// - [`Error::Trapped`]: it trapped.
+    /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it went
+    ///   past its limits, or they don't let it start.
+    /// - [`Error::Internal`]: it could not be run, for lack of memory for example.
+    ///
+    /// # Cancel safety
+    /// The future can be dropped at any time: the run ends then, and nothing of it goes on.
+    pub async fn run(mut self) -> Result<i32> {
+        // Its sockets may be those of WASI 0.3, where the sandbox has them.
+        let wasi_version = self.program.sandbox.exports().wasi();
+        let limits = self.grant.granted_limits().clone();
+        check(&limits, wasi_version)?;
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.args(&self.args).envs(&self.env);
+        match self.stdin {
+            Stdin::Empty => {}
+            Stdin::Inherited => {
+                wasi.inherit_stdin();
+            }
+            Stdin::Closed => {
+                wasi.stdin(ClosedStdin);
+            }
+        }
+        let stdout = self.stdout.open(StdioWriter::stdout)?;
+        let stderr = self.stderr.open(StdioWriter::stderr)?;
+        if let Some(writer) = &stdout {
+            wasi.stdout(writer.clone());
+        }
+        if let Some(writer) = &stderr {
+            wasi.stderr(writer.clone());
+        }
+        for dir in &self.dirs {
+            for place in self
+                .program
+                .sandbox
+                .cache()
+                .into_iter()
+                .flat_map(Cache::places)
+            {
+                must_not_expose(dir, place, "compiled code that is run without a sandbox,")?;
+            }
+            open(&mut wasi, dir)?;
+        }
+        let mut listeners = Vec::new();
+        for ListenAs { asked, real, .. } in &self.listen_as {
+            listeners.push((*asked, listen(*real)?));
+            let policy = self.grant.granted_policy().clone();
+            self.grant = self.grant.policy(policy.allow_listen(*asked));
+        }
+        let sandbox = &self.program.sandbox;
+        let mut store = State::store(sandbox.engine(), sandbox.next_run(), &self.grant, wasi);
+        for (asked, listener) in &listeners {
+            let offered = store.data_mut().sockbox.offer_listener_as(*asked, listener);
+            offered.map_err(|error| {
+                Error::internal(format_args!("the listener can't be handed on: {error}"))
+            })?;
+        }
+        // The component's is the only one left.
+        drop(listeners);
+        let authority = store.data().sockbox.authority().clone();
+        if wasi_version == Wasi::V0_3 {
+            authority.counts_no_bytes();
+        }
+        if let Err(too_much) = self.program.cost.check(&limits) {
+            authority.reached(too_much.limit, None);
+            return Err(match too_much.limit {
+                Limit::Memory => Error::MemoryLimit {
+                    limit: too_much.allowed,
+                },
+                limit => Error::Exhausted { limit },
+            });
+        }
+        let clock = Clock::start(sandbox, &limits, authority, self.started)?;
+        let run = async {
+            let run = async {
+                let command = self.program.pre.instantiate_async(&mut store).await?;
+                command.wasi_cli_run().call_run(&mut store).await
+            };
+            let done = run.await;
+            // What it wrote last may still have to be read by somebody, which is a part of its time. That
+            // it can't be written was told to the component, if it wanted to know.
+            for writer in [&stdout, &stderr].into_iter().flatten() {
+                let _ = writer.written().await;
+            }
+            done
+        };
+        match clock.time(run).await? {
+            Ok(Ok(())) => Ok(0),
+            Ok(Err(())) => Ok(1),
+            Err(error) => match error.downcast_ref::<I32Exit>() {
+                Some(I32Exit(code)) => Ok(*code),
+                None => Err(failure(&store, error)),
+            },
+        }
+    }
+}
+
+/// Listen on an address before the component does.
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| Error::ListenFailed {
+        address,
+        reason: match error.kind() {
+            ErrorKind::AddrInUse => NetworkError::AddressInUse,
+            ErrorKind::AddrNotAvailable => NetworkError::AddressNotBindable,
+            ErrorKind::PermissionDenied => NetworkError::NotPermitted,
+            _ => NetworkError::Other,
+        },
+    })
+}
+
+/// A standard input that is closed.
+struct ClosedStdin;
+
+impl IsTerminal for ClosedStdin {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdinStream for ClosedStdin {
+    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
+        Box::new(ClosedStdin)
+    }
+}
+
+impl AsyncRead for ClosedStdin {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(bad_descriptor()))
+    }
+}
+
+#[cfg(unix)]
+fn bad_descriptor() -> io::Error {
+    rustix::io::Errno::BADF.into()
+}
+
+#[cfg(not(unix))]
+fn bad_descriptor() -> io::Error {
+    ErrorKind::Other.into()
+}
+
+/// Let a component see a directory.
+fn open(wasi: &mut WasiCtxBuilder, dir: &Dir) -> Result<()> {
+    let permissions = match dir.read_only {
+        true => FsPerms::ReadOnly,
+        false => FsPerms::ReadWrite,
+    };
+    wasi.preopened_dir(&dir.host, &dir.guest, permissions)
+        .map_err(|error| Error::InvalidOptions {
+            reason: format!(
+                "the directory {} can't be opened: {}",
+                dir.host.display(),
+                error.root_cause()
+            ),
+        })?;
+    Ok(())
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command")
+            .field("args", &self.args)
+            .field("grant", &self.grant)
+            .field("stdin", &self.stdin)
+            .field("stdout", &self.stdout)
+            .field("stderr", &self.stderr)
+            .finish_non_exhaustive()
+    }
+}

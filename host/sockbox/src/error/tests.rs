@@ -1,0 +1,211 @@
+use super::*;
+use sockbox_wasi::tls::{CertificateProblem, TlsFailure};
+
+#[test]
+fn no_text_of_an_error_can_steer_a_terminal() {
+    let text = || "a\u{1b}[2J\u{9b}31m\u{202e}\u{e0041}\nsockbox: forged".to_owned();
+    let file = || PathBuf::from(text());
+    let (reason, source) = (NetworkError::Other, || io::ErrorKind::NotFound.into());
+    let (url, host) = (text, text);
+    let errors = [
+        Error::InvalidUrl {
+            url: url(),
+            reason: text(),
+        },
+        Error::UnsupportedScheme { scheme: text() },
+        Error::InvalidRequest { reason: text() },
+        Error::InvalidOptions { reason: text() },
+        Error::Denied {
+            target: Target::Connect("192.0.2.1:80".parse().unwrap()),
+            reason: DenialReason::Decider { reason: text() },
+            name: None,
+        },
+        Error::InsecureRedirect { url: url() },
+        Error::ResolveFailed {
+            host: host(),
+            reason,
+        },
+        Error::ConnectFailed {
+            host: host(),
+            attempts: Vec::new(),
+        },
+        Error::Tls(TlsError::Trust {
+            file: file(),
+            reason: text(),
+        }),
+        Error::Tls(TlsError::ClientCertificate {
+            file: file(),
+            reason: text(),
+        }),
+        Error::Tls(TlsError::CertificateRejected {
+            host: host(),
+            problem: CertificateProblem::Other {
+                reason: text(),
+                certificate: None,
+            },
+        }),
+        Error::Tls(TlsError::Handshake {
+            host: host(),
+            reason: TlsFailure::Other { reason: text() },
+        }),
+        Error::Tls(TlsError::Handshake {
+            host: host(),
+            reason: TlsFailure::InvalidName { name: text() },
+        }),
+        Error::Tls(TlsError::Broken {
+            reason: TlsFailure::Broken { reason: text() },
+        }),
+        Error::Tls(TlsError::Broken {
+            reason: TlsFailure::Alert { name: text() },
+        }),
+        Error::Protocol { reason: text() },
+        Error::ContentEncoding { reason: text() },
+        Error::Read {
+            file: file(),
+            source: source(),
+        },
+    ];
+    let hazard = |error: &String| error.contains(sockbox_printable::is_hazard);
+    for error in errors {
+        let shown = error.to_string();
+        assert!(!hazard(&shown), "{shown:?}");
+    }
+    // These have lines of their own.
+    for error in [
+        Error::NotRunnable {
+            file: Some(file()),
+            problem: text(),
+        },
+        Error::Trapped {
+            reason: text(),
+            backtrace: None,
+        },
+        Error::Internal { message: text() },
+    ] {
+        let shown = error.to_string().replace('\n', "");
+        assert!(!hazard(&shown), "{shown:?}");
+    }
+}
+
+#[test]
+fn errors_can_be_read_by_people() {
+    let refused = |address: &str| {
+        ConnectFailure::new(address.parse().unwrap(), NetworkError::ConnectionRefused)
+    };
+    let table = [
+        (
+            Error::ConnectFailed {
+                host: "0.0.0.0".to_owned(),
+                attempts: vec![refused("0.0.0.0:81"), refused("[::]:81")],
+            },
+            "could not connect to 0.0.0.0: 0.0.0.0:81: it is no address to connect to, but \
+             stands for all of a machine's (this machine's own is 127.0.0.1); [::]:81: it is no \
+             address to connect to, but stands for all of a machine's (this machine's own is [::1])",
+        ),
+        (
+            Error::ConnectFailed {
+                host: "localhost".to_owned(),
+                attempts: vec![refused("[::1]:81"), refused("127.0.0.1:81")],
+            },
+            "could not connect to localhost: [::1]:81: connection refused; \
+             127.0.0.1:81: connection refused",
+        ),
+        (
+            Error::Denied {
+                target: Target::Connect("192.0.2.1:80".parse().unwrap()),
+                name: None,
+                reason: DenialReason::NoRule,
+            },
+            "not allowed to connect to 192.0.2.1:80: no rule grants it (allow-connect \
+             192.0.2.1:80 would)",
+        ),
+        (
+            Error::Denied {
+                target: Target::Connect("192.0.2.1:80".parse().unwrap()),
+                name: Some("example.com".parse().unwrap()),
+                reason: DenialReason::NoRule,
+            },
+            "not allowed to connect to 192.0.2.1:80 (example.com): no rule grants it \
+             (allow-connect example.com:80 would)",
+        ),
+        (
+            Error::IncompleteBody {
+                received: 10,
+                expected: Some(20),
+            },
+            "the server closed the connection too early: 10 of 20 bytes received",
+        ),
+        (
+            Error::IncompleteBody {
+                received: 10,
+                expected: None,
+            },
+            "the server closed the connection too early: 10 bytes received",
+        ),
+        (
+            Error::Timeout {
+                stage: Stage::Connect,
+                bound: TimeBound::Stage,
+                limit: Duration::from_millis(1500),
+                received: 0,
+            },
+            "connecting took longer than 1.5s, 0 bytes of the body received",
+        ),
+        (
+            Error::Timeout {
+                stage: Stage::Body,
+                bound: TimeBound::Total,
+                limit: Duration::from_secs(2),
+                received: 7,
+            },
+            "receiving the body took longer than 2s (for all of the request), \
+             7 bytes of the body received",
+        ),
+        (
+            Error::Timeout {
+                stage: Stage::Send,
+                bound: TimeBound::Speed,
+                limit: Duration::from_secs(30),
+                received: 0,
+            },
+            "sending the request was too slow for 30s, 0 bytes of the body received",
+        ),
+        (
+            Error::TooManyRedirects { limit: 30 },
+            "the server redirects more than 30 times",
+        ),
+        (
+            Error::ContentEncoding {
+                reason: "`zstd` is not known".to_owned(),
+            },
+            "the body can't be decoded: `zstd` is not known",
+        ),
+        (
+            Error::NotRunnable {
+                file: Some("a.wasm".into()),
+                problem: "it is empty".to_owned(),
+            },
+            "a.wasm: it is empty",
+        ),
+        (
+            Error::NeedsTooMuch {
+                file: Some("a.wasm".into()),
+                limit: Limit::Memory,
+                needs: 131_072,
+                allowed: 65_536,
+            },
+            "a.wasm: it takes at least 131072 bytes of memory to start, and may have 65536 bytes \
+             of memory (max-memory bounds them)",
+        ),
+        (
+            Error::CompileTime {
+                file: None,
+                limit: Duration::from_secs(60),
+            },
+            "compiling it takes longer than the 60s it may (max-compile-time bounds it)",
+        ),
+    ];
+    for (error, expected) in table {
+        assert_eq!(error.to_string(), expected);
+    }
+}

@@ -1,0 +1,160 @@
+//! Following a redirect: where to, whether that is granted, and the request that goes there.
+
+use super::error::error;
+use super::{Body, Response, host_of};
+use crate::bindings::fetch as wit;
+use crate::error::{Error, Result};
+use crate::url::origin_of;
+use std::net::SocketAddr;
+
+/// Where a response redirects to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Redirect {
+    /// The URL, absolute, without a fragment. It may be of any scheme, and name any host.
+    pub url: String,
+    /// The method to ask for it with (RFC 9110 section 15.4).
+    pub method: String,
+    /// Whether the request's body is to be sent again.
+    pub sends_body: bool,
+    /// Whether it is another origin (scheme, host and port): `Authorization`, `Cookie` and
+    /// `Proxy-Authorization` will not be sent there.
+    pub cross_origin: bool,
+    /// Whether it leads from `https` to `http`, which takes
+    /// [`Request::allow_downgrade`](crate::Request::allow_downgrade).
+    pub downgrade: bool,
+}
+
+impl From<wit::Redirect> for Redirect {
+    fn from(redirect: wit::Redirect) -> Redirect {
+        Redirect {
+            url: redirect.url,
+            method: redirect.method,
+            sends_body: redirect.sends_body,
+            cross_origin: redirect.cross_origin,
+            downgrade: redirect.downgrade,
+        }
+    }
+}
+
+impl<'a> Response<'a> {
+    /// Tell where this response redirects to: none if it has not one of the status codes 301, 302,
+    /// 303, 307 and 308, or has no `Location`.
+    ///
+    /// # Errors
+    /// - [`Error::Protocol`]: its `Location` can't be read as a URL, or there are several.
+    /// - What ends the instance: see [`Instance::fetch`](crate::Instance::fetch).
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before its end leaves an instance that can't be used any more.
+    pub async fn redirect(&mut self) -> Result<Option<Redirect>> {
+        let response = self.resource()?;
+        let call = self.instance.begin().await?;
+        let (store, exports) = self.instance.parts();
+        let guest = exports.fetch()?.response();
+        let result = call.run(guest.call_redirect(&mut *store, response)).await?;
+        match self.instance.end(result)? {
+            Ok(redirect) => Ok(redirect.map(Redirect::from)),
+            Err(code) => Err(self.error(code)),
+        }
+    }
+
+    /// Send the request that this response redirects to, and receive that response's head.
+    ///
+    /// The request has the same header fields (but see [`Redirect::cross_origin`]) and options, and
+    /// goes on on the same [`Request::total_timeout`](crate::Request::total_timeout). Its body is
+    /// `body` where [`Redirect::sends_body`] says that one is sent, and nothing otherwise. The rest
+    /// of this response's body is given up.
+    ///
+    /// The policy is asked anew, and going where it grants nothing is [`Error::Denied`]. With
+    /// [`Policy::allow_redirects`](crate::Policy::allow_redirects) it grants each redirect as far as
+    /// is said there, for as long as it is being followed.
+    ///
+    /// # Errors
+    /// As [`Instance::fetch`](crate::Instance::fetch), and
+    /// - [`Error::InvalidRequest`]: this isn't a redirect, or it takes a body and there is none.
+    /// - [`Error::UnsupportedScheme`]: it leads to a URL that is neither an `http` nor an `https` one.
+    /// - [`Error::InsecureRedirect`]: it leads from `https` to `http`.
+    /// - [`Error::TooManyRedirects`]: it is one more than
+    ///   [`Request::max_redirects`](crate::Request::max_redirects).
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before its end leaves an instance that can't be used any more.
+    ///
+    /// # Examples
+    /// Go wherever a page has moved to, on the public internet:
+    /// ```
+    /// use sockbox::{Body, Policy, Request, Sandbox};
+    /// # use std::io::{Read, Write};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let url = format!("http://{}/", listener.local_addr()?);
+    /// # let peer = std::thread::spawn(move || -> std::io::Result<()> {
+    /// #     let mut stream = listener.accept()?.0;
+    /// #     for answer in ["302 Found\r\nLocation: /new", "200 OK"] {
+    /// #         let mut request = Vec::new();
+    /// #         while !request.ends_with(b"\r\n\r\n") {
+    /// #             let mut byte = [0];
+    /// #             stream.read_exact(&mut byte)?;
+    /// #             request.push(byte[0]);
+    /// #         }
+    /// #         let head = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n");
+    /// #         stream.write_all(head.as_bytes())?;
+    /// #     }
+    /// #     Ok(())
+    /// # });
+    /// let policy = Policy::new().allow_origin(sockbox::origin_of(&url)?).allow_redirects();
+    /// let mut instance = Sandbox::new()?.instance().policy(policy).build().await?;
+    /// let mut response = instance.fetch(Request::get(&url)).await?;
+    /// while let Some(redirect) = response.redirect().await? {
+    ///     println!("moved to {}", redirect.url);
+    ///     response = response.follow(Body::empty()).await?;
+    /// }
+    /// assert_eq!(response.status(), 200);
+    /// # peer.join().unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn follow(mut self, body: Body) -> Result<Response<'a>> {
+        let Some(redirect) = self.redirect().await? else {
+            return Err(Error::InvalidRequest {
+                reason: "the response is not a redirect".to_owned(),
+            });
+        };
+        let origin = origin_of(&redirect.url).ok();
+        self.instance.authority().redirected(origin.as_ref())?;
+        let host = host_of(&redirect.url);
+        let response = self.resource()?;
+        let (store, _) = self.instance.parts();
+        let body = if redirect.sends_body {
+            body
+        } else {
+            Body::empty()
+        };
+        let body = body.into_wit(&mut store.data_mut().table)?;
+        let call = self.instance.begin().await?;
+        let (store, exports) = self.instance.parts();
+        let guest = exports.fetch()?.response();
+        let result = call
+            .run(guest.call_follow(&mut *store, response, &body))
+            .await?;
+        let next = self.instance.end(result)?.map_err(|code| {
+            let incidents = self.instance.authority().incidents_since(self.mark);
+            error(&incidents, &host, &redirect.url, code)
+        })?;
+        if let Some(old) = self.response.replace(next) {
+            self.instance.discard(old);
+        }
+        let head = self.instance.head_of(next).await?;
+        let remote_address: SocketAddr = head.remote_address.into();
+        if let Some(origin) = origin {
+            let authority = self.instance.authority();
+            authority.answered(&origin, remote_address.ip());
+        }
+        self.head = head.into();
+        self.host = host;
+        Ok(self)
+    }
+}

@@ -1,0 +1,445 @@
+//! One run of the component.
+
+use crate::audit::{AuditSink, RunId};
+use crate::cpu::CpuTime;
+use crate::epoch::EpochHandle;
+use crate::error::{Error, Result};
+use crate::exports::Exports;
+use crate::failure::failure;
+use crate::limits::{Limit, Limits};
+use crate::output::StdioWriter;
+use crate::policy::{AnsweredNames, Name, Policy, Wasi};
+use crate::profile::Profile;
+use crate::reservation;
+use crate::sandbox::Sandbox;
+use crate::state::State;
+use sockbox_wasi::tls::TlsConfig;
+use sockbox_wasi::{Authority, Decider, Grant};
+use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::unconstrained;
+use tokio::time::Instant;
+use tracing::Instrument;
+use wasmtime::Store;
+use wasmtime::component::ResourceAny;
+use wasmtime_wasi::WasiCtxBuilder;
+
+/// Prepares an [`Instance`]. Nothing is granted, and the limits are the default ones, until said
+/// otherwise.
+#[must_use]
+pub struct InstanceBuilder {
+    sandbox: Sandbox,
+    grant: Grant,
+    stderr: Stderr,
+}
+
+/// Where the component's standard error goes.
+#[derive(Debug)]
+enum Stderr {
+    Nowhere,
+    /// Where this process's own goes.
+    Inherited,
+    Writer(StdioWriter),
+}
+
+/// Refuse limits that would not hold on this version of WASI.
+pub(crate) fn check(limits: &Limits, wasi: Wasi) -> Result<()> {
+    match limits.not_held_on(wasi) {
+        None => Ok(()),
+        Some(limit) => Err(Error::InvalidOptions {
+            reason: format!(
+                "{} does not hold on WASI 0.3: leave it out, or run on WASI 0.2",
+                limit.key()
+            ),
+        }),
+    }
+}
+
+/// Read the name of a static host.
+pub(crate) fn static_name(name: &str) -> Result<Name> {
+    Ok(name.parse::<Name>()?)
+}
+
+impl InstanceBuilder {
+    pub(crate) fn new(sandbox: Sandbox) -> InstanceBuilder {
+        let grant = Grant::new()
+            .tls(sandbox.tls().clone())
+            .tls_protocols(&[b"http/1.1"]);
+        InstanceBuilder {
+            sandbox,
+            grant,
+            stderr: Stderr::Nowhere,
+        }
+    }
+
+    /// Grant what `policy` says, in place of what was granted before.
+    pub fn policy(mut self, policy: Policy) -> InstanceBuilder {
+        self.grant = self.grant.policy(policy);
+        self
+    }
+
+    /// Share with other instances from which names' servers a response has come: those that fetch for the
+    /// same user, one after the other or at the same time ([`Policy::allow_origin`]). By default each builder
+    /// has a memory of its own.
+    pub fn answered_names(mut self, names: AnsweredNames) -> InstanceBuilder {
+        self.grant = self.grant.answered_names(names);
+        self
+    }
+
+    /// Grant and limit what `profile` says, in place of what was granted before, and take its pins as well.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or the profile gives directories,
+    /// environment variables or [`listen_as`](Profile::listen_as), which the component of sockbox's own
+    /// doesn't get: those are for a [`Command`](crate::Command).
+    pub fn profile(mut self, profile: &Profile) -> Result<InstanceBuilder> {
+        let without_effect = [
+            ("dir", !profile.dirs.is_empty()),
+            ("env", !profile.env.is_empty()),
+            ("inherit-env", profile.inherit_env),
+            ("listen-as", !profile.listen_as.is_empty()),
+        ];
+        if let Some((key, _)) = without_effect.iter().find(|(_, given)| *given) {
+            return Err(Error::InvalidOptions {
+                reason: format!(
+                    "`{key}` has no effect on the component of sockbox's own: it is for `sockbox run` \
+                     (put it into a profile that only that uses)"
+                ),
+            });
+        }
+        let grant = self.grant.profile(profile);
+        self.grant = grant.map_err(|error| Error::InvalidOptions {
+            reason: error.to_string(),
+        })?;
+        Ok(self)
+    }
+
+    /// Set the limits.
+    pub fn limits(mut self, limits: Limits) -> InstanceBuilder {
+        self.grant = self.grant.limits(limits);
+        self
+    }
+
+    /// Ask `decider` what no rule of the policy decides. By default that is denied.
+    pub fn decider(mut self, decider: impl Decider) -> InstanceBuilder {
+        self.grant = self.grant.decider(decider);
+        self
+    }
+
+    /// Say that `name` resolves to `addresses`: nobody is asked about it, and they count as its addresses
+    /// even where those would have to be public. It grants nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`], [`Error::InvalidOptions`]: `name` isn't the name of a host.
+    pub fn resolve(
+        mut self,
+        name: &str,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<InstanceBuilder> {
+        self.grant = self.grant.static_host(static_name(name)?, addresses);
+        Ok(self)
+    }
+
+    /// Record every decision, and what else is worth it, in `sink`.
+    pub fn audit(mut self, sink: impl AuditSink) -> InstanceBuilder {
+        self.grant = self.grant.audit(sink);
+        self
+    }
+
+    /// Set how TLS is spoken. By default the system's authorities are trusted: see [`TlsConfig`].
+    pub fn tls(mut self, config: TlsConfig) -> InstanceBuilder {
+        self.grant = self.grant.tls(config);
+        self
+    }
+
+    /// Let the component write to this process's standard error, where [`Request::trace`] and the
+    /// message of a component that fails go. By default they go nowhere.
+    ///
+    /// [`Request::trace`]: crate::Request::trace
+    pub fn inherit_stderr(mut self) -> InstanceBuilder {
+        self.stderr = Stderr::Inherited;
+        self
+    }
+
+    /// Write what the component tells on its standard error with `writer`.
+    pub fn stderr(mut self, writer: StdioWriter) -> InstanceBuilder {
+        self.stderr = Stderr::Writer(writer);
+        self
+    }
+
+    /// Start the component.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidOptions`]: a limit is set that doesn't hold on the sandbox's version of WASI
+    ///   ([`Limit::holds_on`]).
+    /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: the
+    ///   limits are too tight for it to start.
+    /// - [`Error::Trapped`], [`Error::Internal`]: it can't start.
+    pub async fn build(self) -> Result<Instance> {
+        let wasi_version = self.sandbox.exports().wasi();
+        let limits = self.grant.granted_limits().clone();
+        check(&limits, wasi_version)?;
+        let mut wasi = WasiCtxBuilder::new();
+        let stderr = match self.stderr {
+            Stderr::Nowhere => None,
+            Stderr::Writer(writer) => Some(writer),
+            Stderr::Inherited => Some(StdioWriter::stderr().map_err(|error| {
+                Error::internal(format_args!("standard error can't be handed on: {error}"))
+            })?),
+        };
+        if let Some(writer) = stderr {
+            wasi.stderr(writer);
+        }
+        let run = self.sandbox.next_run();
+        let mut store = State::store(self.sandbox.engine(), run, &self.grant, wasi);
+        let authority = store.data().sockbox.authority().clone();
+        if wasi_version == Wasi::V0_3 {
+            authority.counts_no_bytes();
+        }
+        let clock = Clock::start(&self.sandbox, &limits, authority, None)?;
+        let started = clock
+            .time(self.sandbox.exports().instantiate(&mut store))
+            .await?;
+        let exports = started.map_err(|error| failure(&store, error))?;
+        Ok(Instance {
+            run,
+            store,
+            exports,
+            clock,
+            limits,
+            life: Life::Ready,
+            discarded: Vec::new(),
+            _sandbox: self.sandbox,
+        })
+    }
+}
+
+impl fmt::Debug for InstanceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstanceBuilder")
+            .field("grant", &self.grant)
+            .field("stderr", &self.stderr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One run of the component, with its own grants and limits.
+///
+/// Dropping it ends the run at once: nothing of it goes on, and its connections are closed.
+///
+/// # Cancel safety
+/// The future of a call can be dropped at any time. If the component was in the middle of the call
+/// then, it can't be used any more, and every further call is [`Error::Abandoned`]. The same is true
+/// after a trap ([`Error::Trapped`]) and after a limit that ended a call.
+pub struct Instance {
+    run: RunId,
+    store: Store<State>,
+    exports: Exports,
+    clock: Clock,
+    limits: Limits,
+    life: Life,
+    /// Resources of the component's to be dropped at the next occasion.
+    discarded: Vec<ResourceAny>,
+    /// Its ticker stops when the last one is gone.
+    _sandbox: Sandbox,
+}
+
+/// States of an instance: `Ready` <-> `Calling` while all is well; there is no way back from a call
+/// that was abandoned or that trapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    /// The component waits for a call.
+    Ready,
+    /// A call is under way, or was dropped half way.
+    Calling,
+    /// A call ended in a trap.
+    Trapped,
+}
+
+impl Instance {
+    /// Which run this is, as audit events name it.
+    pub fn run_id(&self) -> RunId {
+        self.run
+    }
+
+    /// Begin a call: to be followed by [`Call::run`] and [`Instance::end`].
+    ///
+    /// Resources that were discarded meanwhile are dropped first.
+    pub(crate) async fn begin(&mut self) -> Result<Call> {
+        while let Some(resource) = self.discarded.pop() {
+            let call = self.enter()?;
+            let dropped = call
+                .run(resource.resource_drop_async(&mut self.store))
+                .await?;
+            self.end(dropped)?;
+        }
+        self.enter()
+    }
+
+    fn enter(&mut self) -> Result<Call> {
+        match self.life {
+            Life::Ready => {
+                self.life = Life::Calling;
+                self.store.data_mut().sockbox.limiter().forget_refusal();
+                Ok(Call {
+                    clock: self.clock.clone(),
+                })
+            }
+            Life::Calling => Err(Error::Abandoned),
+            Life::Trapped => Err(Error::Trapped {
+                reason: "in an earlier call".to_owned(),
+                backtrace: None,
+            }),
+        }
+    }
+
+    /// End a call: whatever it says, the component isn't running any more.
+    pub(crate) fn end<T>(&mut self, result: wasmtime::Result<T>) -> Result<T> {
+        match result {
+            Ok(value) => {
+                self.life = Life::Ready;
+                Ok(value)
+            }
+            Err(error) => {
+                self.life = Life::Trapped;
+                Err(failure(&self.store, error))
+            }
+        }
+    }
+
+    /// Drop a resource of the component's with the next call, or with the instance.
+    pub(crate) fn discard(&mut self, resource: ResourceAny) {
+        self.discarded.push(resource);
+    }
+
+    /// Wait for something outside of the component, within the run's time.
+    ///
+    /// # Errors
+    /// [`Error::WallTime`].
+    pub(crate) async fn wait<F: Future>(&self, what: F) -> Result<F::Output> {
+        self.clock.wait(what).await
+    }
+
+    pub(crate) fn parts(&mut self) -> (&mut Store<State>, &Exports) {
+        (&mut self.store, &self.exports)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn authority(&self) -> &Arc<Authority> {
+        self.store.data().sockbox.authority()
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance")
+            .field("run", &self.run)
+            .field("life", &self.life)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call that has begun.
+pub(crate) struct Call {
+    clock: Clock,
+}
+
+impl Call {
+    /// Run the component's part of it.
+    ///
+    /// # Errors
+    /// [`Error::WallTime`], [`Error::CpuTime`]. The call is abandoned then.
+    pub(crate) async fn run<F: Future>(&self, call: F) -> Result<F::Output> {
+        self.clock.time(call).await
+    }
+}
+
+/// Bounds a run's time, and lets its futures be dropped however busy the component is.
+#[derive(Clone)]
+pub(crate) struct Clock {
+    ticker: EpochHandle,
+    /// When the run has to be over, and how long it had.
+    deadline: Option<(Instant, Duration)>,
+    cpu: Option<CpuTime>,
+    authority: Arc<Authority>,
+    /// What happens during the run is within it, for who collects traces.
+    span: tracing::Span,
+}
+
+impl Clock {
+    /// Start a run's time, which began when it was `started`, if that was earlier.
+    pub(crate) fn start(
+        sandbox: &Sandbox,
+        limits: &Limits,
+        authority: Arc<Authority>,
+        started: Option<std::time::Instant>,
+    ) -> Result<Clock> {
+        let started = started.map_or_else(Instant::now, Instant::from_std);
+        let ticker = sandbox.ticker().handle().map_err(|error| {
+            Error::internal(format_args!(
+                "the system has no thread to give: {error}{}",
+                reservation::hint()
+            ))
+        })?;
+        // A time too long to be added up is no bound.
+        let deadline = limits
+            .wall_time
+            .and_then(|time| Some((started.checked_add(time)?, time)));
+        Ok(Clock {
+            ticker,
+            deadline,
+            cpu: limits.cpu_time.map(CpuTime::new),
+            span: tracing::info_span!("run", run = %authority.run()),
+            authority,
+        })
+    }
+
+    /// Wait for something that the component doesn't do: it takes of the run's time, and costs no computing.
+    ///
+    /// # Errors
+    /// [`Error::WallTime`].
+    pub(crate) async fn wait<F: Future>(&self, what: F) -> Result<F::Output> {
+        let Some((deadline, limit)) = self.deadline else {
+            return Ok(what.await);
+        };
+        tokio::time::timeout_at(deadline, what).await.map_err(|_| {
+            self.authority.reached(Limit::WallTime, None);
+            Error::WallTime { limit }
+        })
+    }
+
+    /// Run a piece of it.
+    ///
+    /// # Errors
+    /// [`Error::WallTime`], [`Error::CpuTime`].
+    pub(crate) async fn time<F: Future>(&self, piece: F) -> Result<F::Output> {
+        // tokio lets a task learn of 128 ready sockets before it has to yield, and tells it of the
+        // others that they aren't ready. A component can't know that it should yield, and yields
+        // anyway when it waits or its tick is over.
+        let piece = unconstrained(self.ticker.drive(piece)).instrument(self.span.clone());
+        let computing = async {
+            match &self.cpu {
+                None => Ok(piece.await),
+                Some(cpu) => cpu.bound(piece).await,
+            }
+        };
+        let done = match self.deadline {
+            None => computing.await,
+            Some((deadline, limit)) => tokio::time::timeout_at(deadline, computing)
+                .await
+                .unwrap_or(Err(Error::WallTime { limit })),
+        };
+        match &done {
+            Err(Error::WallTime { .. }) => self.authority.reached(Limit::WallTime, None),
+            Err(Error::CpuTime { .. }) => self.authority.reached(Limit::CpuTime, None),
+            _ => {}
+        }
+        done
+    }
+}

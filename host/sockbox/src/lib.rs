@@ -1,0 +1,165 @@
+//! Network programs in a WebAssembly sandbox that reaches only what it was granted.
+//!
+//! sockbox runs a component that was written for WASI 0.2 sockets: an HTTP client and a small TCP
+//! server. It runs inside [wasmtime], with no access to anything but what a [`Policy`] grants: with
+//! no grant it can't look up a name, connect, listen or accept. It runs any other command component
+//! the same way.
+//!
+//! [wasmtime]: https://wasmtime.dev
+//!
+//! # The way through
+//! 1. A [`Sandbox`] holds what all runs share: the engine, and the component, compiled when sockbox
+//!    was built. Make one, and keep it.
+//! 2. [`Sandbox::instance`] prepares one run: its [`Policy`], its [`Limits`], and where its
+//!    decisions are recorded ([`audit`]), and how it speaks TLS ([`TlsConfig`]). The result is an
+//!    [`Instance`].
+//! 3. [`Instance::fetch`] sends a [`Request`] and gives a [`Response`] whose body is streamed, and
+//!    [`Response::follow`] goes where it redirects to, if that is granted;
+//!    [`Instance::serve`] gives a [`Server`] that tells of each connection. Both run in the tokio
+//!    runtime that they are called in.
+//! 4. [`Sandbox::program_file`] loads any command component, and [`Program::command`] runs it.
+//!
+//! Whatever fails is an [`Error`], sorted by who can do something about it.
+//!
+//! # Examples
+//! Fetch a page that is granted, and fail to fetch one that isn't:
+//! ```
+//! use sockbox::{Error, Policy, Request, Sandbox, origin_of};
+//! # use std::io::{Read, Write};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! # let url = format!("http://{}/", listener.local_addr()?);
+//! # let peer = std::thread::spawn(move || -> std::io::Result<()> {
+//! #     let mut stream = listener.accept()?.0;
+//! #     let mut request = Vec::new();
+//! #     while !request.ends_with(b"\r\n\r\n") {
+//! #         let mut byte = [0];
+//! #         stream.read_exact(&mut byte)?;
+//! #         request.push(byte[0]);
+//! #     }
+//! #     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+//! # });
+//! let sandbox = Sandbox::new()?;
+//!
+//! let policy = Policy::new().allow_origin(origin_of(&url)?);
+//! let mut instance = sandbox.instance().policy(policy).build().await?;
+//! let mut response = instance.fetch(Request::get(&url)).await?;
+//! assert_eq!(response.status(), 200);
+//! assert_eq!(response.write_to(std::io::sink()).await?, 5);
+//!
+//! let mut nothing_granted = sandbox.instance().build().await?;
+//! let denied = nothing_granted.fetch(Request::get(&url)).await;
+//! assert!(matches!(denied, Err(Error::Denied { .. })));
+//! # peer.join().unwrap()?;
+//! # Ok(())
+//! # }
+//! ```
+
+#![warn(missing_docs)]
+#![deny(unsafe_code)]
+
+mod bindings;
+mod cache;
+mod command;
+mod compiler;
+mod cost;
+mod cpu;
+mod epoch;
+mod error;
+mod exports;
+mod exposed;
+mod failure;
+mod fetch;
+pub mod inspect;
+mod instance;
+mod load;
+mod network_error;
+mod output;
+mod program;
+mod reservation;
+mod sandbox;
+mod serve;
+mod state;
+mod url;
+mod wit_convert;
+
+/// The record of a run: its events, and a sink that writes them to a file.
+pub mod audit {
+    pub use sockbox_policy::audit::*;
+    pub use sockbox_wasi::{
+        FINISH_TIMEOUT, JsonLines, MAX_DIFFERENT_EVENTS, MAX_RECORD_BYTES, MAX_WAITING_BYTES,
+        REPEAT_WINDOW, Written,
+    };
+}
+
+pub use sockbox_policy as policy;
+pub use sockbox_policy::{limits, profile};
+
+pub use audit::{AuditEvent, AuditSink, EventKind, RunId};
+pub use cache::CacheUse;
+pub use command::Command;
+pub use compiler::compile_for_parent;
+pub use error::{
+    ConnectFailure, Error, Hint, NetworkError, ResponseLimit, Result, Stage, TimeBound,
+};
+pub use exposed::must_not_expose;
+pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};
+pub use instance::{Instance, InstanceBuilder};
+pub use output::{Pause, StdioWriter};
+pub use policy::{Limits, Policy, Profile, Wasi};
+pub use program::Program;
+pub use sandbox::{Sandbox, SandboxBuilder};
+pub use serve::{
+    AcceptFailed, CloseReason, Closed, Event, Framing, Opened, RefuseReason, Refused, ServeOptions,
+    Server, ServerHandle, Summary,
+};
+pub use sockbox_wasi::tls::{
+    Certificate, CertificateProblem, TlsConfig, TlsError, TlsFailure, TlsHandshake, TlsHint,
+    TlsVersion,
+};
+pub use sockbox_wasi::{Authority, Decider, Decision, Grant, Question, Refusal, local_networks};
+pub use url::{UrlError, origin_of};
+
+/// What [`TlsConfig::roots`] and [`TlsConfig::verifier`] take the types of.
+pub use sockbox_wasi::rustls;
+
+/// The documentation, page by page.
+#[cfg(doc)]
+pub mod docs {
+    /// A module for each page, whose links to other pages lead to their modules.
+    macro_rules! pages {
+        ($($module:ident $file:literal,)*) => {
+            $(
+                #[doc = "[audit.md]: self::audit"]
+                #[doc = "[comparison.md]: self::comparison"]
+                #[doc = "[deploy.md]: self::deploy"]
+                #[doc = "[exit-codes.md]: self::exit_codes"]
+                #[doc = "[fetch.md]: self::fetch"]
+                #[doc = "[grants.md]: self::grants"]
+                #[doc = "[limits.md]: self::limits"]
+                #[doc = "[run.md]: self::run"]
+                #[doc = "[serve.md]: self::serve"]
+                #[doc = "[wasmtime-run.md]: self::wasmtime_run"]
+                #[doc = ""]
+                #[doc = include_str!(concat!("../../docs/", $file))]
+                pub mod $module {}
+            )*
+        };
+    }
+
+    pages! {
+        audit "audit.md",
+        comparison "comparison.md",
+        deploy "deploy.md",
+        embedding "embedding.md",
+        exit_codes "exit-codes.md",
+        fetch "fetch.md",
+        grants "grants.md",
+        limits "limits.md",
+        run "run.md",
+        serve "serve.md",
+        wasmtime_run "wasmtime-run.md",
+    }
+}

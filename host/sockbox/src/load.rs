@@ -1,0 +1,472 @@
+//! From a file's bytes to a component that can be linked, with a plain word for each way to fail.
+
+use crate::cache::{Cache, CacheUse};
+use crate::compiler::{self, Bounds, CompileError, Compiler, Job, Task};
+use crate::cost::{self, Cost, Problem, TooMuch};
+use crate::error::{Error, Result};
+use crate::inspect;
+use crate::limits::Limits;
+use crate::reservation::Reservation;
+use crate::state::State;
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Instant;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Engine, Precompiled};
+
+/// The largest file that is taken as a component, in bytes. A toolchain that puts a whole language
+/// into each makes some tens of MiB.
+const MAX_BYTES: u64 = 256 << 20;
+/// The largest text that is taken as a component, in bytes. Reading it takes some thirty times as much memory,
+/// and what is written by hand or by a test has some KiB.
+const MAX_TEXT_BYTES: usize = 16 << 20;
+const TOO_LARGE: &str = "it is larger than the 256 MiB that a component may have";
+/// How many missing imports a message names.
+const MAX_NAMED: usize = 10;
+/// What every WebAssembly binary begins with.
+const MAGIC: &[u8] = b"\0asm";
+/// The version and layer of a core module, behind the magic number.
+const CORE_MODULE: &[u8] = &[1, 0, 0, 0];
+/// TLS is a draft: what a component wants of it has to be this very version.
+const TLS: &str = "wasi:tls/types@0.2.0-draft";
+/// What native programs begin with on most systems, wasmtime's compiled code among them.
+const ELF: &[u8] = b"\x7fELF";
+/// The packages of WASI 0.2 that every component may import.
+const PACKAGES: [&str; 6] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
+
+/// Read a component's file.
+///
+/// # Errors
+/// - [`Error::Read`]: it can't be read.
+/// - [`Error::NotRunnable`]: it is too large. A file that never ends is one of these.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
+    let failed = |source: io::Error| Error::Read {
+        file: file.to_owned(),
+        source,
+    };
+    let mut opened = File::open(file).map_err(failed)?;
+    let bytes = read_from(&mut opened).map_err(failed)?;
+    bytes.ok_or_else(|| not_runnable(Some(file), TOO_LARGE.to_owned()))
+}
+
+/// Read a component from wherever it comes; None if it is too large.
+pub(crate) fn read_from(source: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    source.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= MAX_BYTES).then_some(bytes))
+}
+
+/// The most bytes of a text about a component that can't be run: 1 KiB.
+const MAX_PROBLEM: usize = 1024;
+
+pub(crate) fn not_runnable(file: Option<&Path>, mut problem: String) -> Error {
+    // It may quote names of the component's, which have any length.
+    if problem.len() > MAX_PROBLEM {
+        problem.truncate(problem.floor_char_boundary(MAX_PROBLEM));
+        problem.push_str("...");
+    }
+    Error::NotRunnable {
+        file: file.map(Path::to_owned),
+        problem,
+    }
+}
+
+/// What components are loaded with.
+pub(crate) struct Loader<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) linker: &'a Linker<State>,
+    pub(crate) cache: Option<&'a Cache>,
+    pub(crate) compiler: Option<&'a Compiler>,
+    pub(crate) limits: &'a Limits,
+    pub(crate) concurrency: bool,
+    pub(crate) reservation: Reservation,
+    /// Whether anybody still waits for what is loaded.
+    pub(crate) wanted: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// A component that can be started.
+pub(crate) struct Loaded {
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) cost: Cost,
+    pub(crate) cache: CacheUse,
+}
+
+impl Loader<'_> {
+    /// Compile a component, binary or text, or find it compiled in the cache, and link what it imports.
+    ///
+    /// What instantiating it takes is counted first, whether or not it has to be compiled. `file` is where it came
+    /// from, for messages.
+    pub(crate) fn load(&self, bytes: &[u8], file: Option<&Path>) -> Result<Loaded> {
+        let started = Instant::now();
+        let problem = |problem| not_runnable(file, problem);
+        let binary = to_binary(bytes, file).map_err(problem)?;
+        let cost = self.cost(&binary, file, started)?;
+        let compile = || self.compile(&binary, file, started);
+        let (component, cache) = match self.cache {
+            Some(cache) => cache.component(self.engine, &binary, compile)?,
+            None => (compile()?, CacheUse::Off),
+        };
+        let pre = link(self.engine, self.linker, &component).map_err(problem)?;
+        Ok(Loaded { pre, cost, cache })
+    }
+
+    /// Compile a component to what [`load_precompiled`] takes.
+    pub(crate) fn precompile(&self, bytes: &[u8], file: Option<&Path>) -> Result<Vec<u8>> {
+        let started = Instant::now();
+        let binary = to_binary(bytes, file).map_err(|problem| not_runnable(file, problem))?;
+        self.cost(&binary, file, started)?;
+        match self.compiler {
+            Some(compiler) => self.apart(compiler, Task::Compile, &binary, file, started),
+            None => compiler::compile(self.engine, &binary)
+                .map_err(|problem| not_runnable(file, problem)),
+        }
+    }
+
+    /// Count what instantiating it takes, and refuse what is too much.
+    fn cost(&self, binary: &[u8], file: Option<&Path>, started: Instant) -> Result<Cost> {
+        cost::of(binary, self.limits).map_err(|problem| match problem {
+            Problem::TooMuch(too_much) => too_much.error(file),
+            Problem::Invalid(reason) => {
+                let explained = match self.compiler {
+                    Some(compiler) => self
+                        .apart(compiler, Task::Explain, binary, file, started)
+                        .err()
+                        .unwrap_or_else(|| not_runnable(file, String::new())),
+                    None => not_runnable(file, compiler::explain(binary)),
+                };
+                match explained {
+                    Error::NotRunnable { problem, .. } if problem.is_empty() => {
+                        not_runnable(file, format!("it can't be compiled: {reason}"))
+                    }
+                    explained => explained,
+                }
+            }
+        })
+    }
+
+    #[allow(unsafe_code, reason = "native code is loaded")]
+    fn compile(&self, binary: &[u8], file: Option<&Path>, started: Instant) -> Result<Component> {
+        let Some(compiler) = self.compiler else {
+            let compiled = Component::from_binary(self.engine, binary);
+            return compiled.map_err(|error| {
+                let lacks = inspect::lacks(binary);
+                not_runnable(file, lacks.unwrap_or_else(|| cant_be_compiled(&error)))
+            });
+        };
+        let code = self.apart(compiler, Task::Compile, binary, file, started)?;
+        // SAFETY: whoever named the compiler answers for it, and it was heard through a pipe of our own.
+        let component = unsafe { Component::deserialize(self.engine, &code) };
+        component.map_err(|error| {
+            Error::internal(format_args!(
+                "what {} compiled can't be loaded: {error:#}",
+                compiler.program.display()
+            ))
+        })
+    }
+
+    /// Have a process of its own do it, within the limits.
+    fn apart(
+        &self,
+        compiler: &Compiler,
+        task: Task,
+        binary: &[u8],
+        file: Option<&Path>,
+        started: Instant,
+    ) -> Result<Vec<u8>> {
+        let Limits {
+            compile_time,
+            compile_memory,
+            wall_time,
+            ..
+        } = *self.limits;
+        let time = wall_time.map_or(compile_time, |wall_time| wall_time.min(compile_time));
+        let job = Job {
+            binary,
+            task,
+            concurrency: self.concurrency,
+            reservation: self.reservation,
+        };
+        let bounds = Bounds {
+            // A time too long to be added up is no bound.
+            deadline: started.checked_add(time),
+            memory: compile_memory,
+            wanted: self.wanted,
+        };
+        compiler.run(job, &bounds).map_err(|error| match error {
+            CompileError::Problem(problem) => not_runnable(file, problem),
+            CompileError::Deadline => match wall_time {
+                Some(limit) if limit <= compile_time => Error::WallTime { limit },
+                _ => Error::CompileTime {
+                    file: file.map(Path::to_owned),
+                    limit: compile_time,
+                },
+            },
+            CompileError::Memory => Error::CompileMemory {
+                file: file.map(Path::to_owned),
+                limit: compile_memory,
+            },
+            CompileError::Unwanted => Error::Abandoned,
+            CompileError::Failed(problem) => Error::internal(problem),
+        })
+    }
+}
+
+impl TooMuch {
+    pub(crate) fn error(self, file: Option<&Path>) -> Error {
+        Error::NeedsTooMuch {
+            file: file.map(Path::to_owned),
+            limit: self.limit,
+            needs: self.needs,
+            allowed: self.allowed,
+        }
+    }
+}
+
+/// Load what was compiled before, and link what it imports.
+///
+/// # Safety
+/// It is native code, and runs as such: `bytes` have to come from
+/// [`Sandbox::precompile`](crate::Sandbox::precompile), by way of nobody who could have changed them.
+#[allow(unsafe_code, reason = "native code is loaded")]
+pub(crate) unsafe fn load_precompiled(
+    engine: &Engine,
+    linker: &Linker<State>,
+    bytes: &[u8],
+    file: Option<&Path>,
+) -> Result<InstancePre<State>> {
+    let problem = |problem| not_runnable(file, problem);
+    match Engine::detect_precompiled(bytes) {
+        Some(Precompiled::Component) => {}
+        Some(Precompiled::Module) => {
+            return Err(problem(
+                "it is a precompiled core module, not a component".to_owned(),
+            ));
+        }
+        None => return Err(problem("it is not a precompiled component".to_owned())),
+    }
+    // SAFETY: as the caller says.
+    let component = unsafe { Component::deserialize(engine, bytes) }.map_err(|error| {
+        problem(format!(
+            "it was compiled by another version of sockbox or wasmtime, with other settings or for \
+             another machine ({}); compile it again, with `sockbox compile`",
+            first_line(&error)
+        ))
+    })?;
+    link(engine, linker, &component).map_err(problem)
+}
+
+/// Link what `component` imports; the error is what it lacks.
+pub(crate) fn link(
+    engine: &Engine,
+    linker: &Linker<State>,
+    component: &Component,
+) -> Result<InstancePre<State>, String> {
+    linker.instantiate_pre(component).map_err(|error| {
+        let component = component.component_type();
+        // What an interface with nothing in it lacks is nothing.
+        let imports = component.imports(engine).filter(|(_, import)| {
+            !matches!(&import.ty, ComponentItem::ComponentInstance(interface)
+                if interface.exports(engine).len() == 0)
+        });
+        let imports: Vec<_> = imports.map(|(name, _)| name).collect();
+        match all_provided(imports) {
+            // All of it: the cause alone doesn't name the import.
+            Ok(()) => format!("it can't be linked: {error:#}"),
+            Err(problem) => problem,
+        }
+    })
+}
+
+/// Whether these imports are among those that sockbox provides; the error names those that aren't.
+pub(crate) fn all_provided<'a>(imports: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    let imports = imports.into_iter();
+    let mut unknown = imports.filter(|name| !is_provided(name));
+    let named: Vec<String> = unknown
+        .by_ref()
+        .take(MAX_NAMED)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let more = match unknown.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Err(format!(
+        "it imports {}{more}, which sockbox does not provide: only WASI 0.2 is",
+        named.join(", ")
+    ))
+}
+
+fn is_provided(import: &str) -> bool {
+    PACKAGES.iter().any(|package| import.starts_with(package)) && import.contains("@0.2.")
+        || import == TLS
+}
+
+/// What a file may be, as far as its first bytes tell.
+pub(crate) enum Content<'a> {
+    /// A component, as a binary.
+    Component(Cow<'a, [u8]>),
+    /// A core module, as a binary.
+    CoreModule(Cow<'a, [u8]>),
+    /// What wasmtime has compiled.
+    Precompiled,
+}
+
+/// What is wrong with a core module.
+pub(crate) const IS_CORE_MODULE: &str = "\
+    it is a core module, not a component; build it for a component target \
+    (Rust: wasm32-wasip2), or make it one: wasm-tools component new MODULE \
+    --adapt wasi_snapshot_preview1.command.wasm -o COMPONENT";
+/// What is wrong with what was compiled before.
+pub(crate) const IS_PRECOMPILED: &str = "\
+    it is precompiled: native code, which no sandbox can hold; give the component that it was made \
+    from, or, if nobody but you can have written it, --allow-precompiled";
+
+/// The component as a binary.
+fn to_binary<'a>(bytes: &'a [u8], file: Option<&Path>) -> Result<Cow<'a, [u8]>, String> {
+    match content(bytes, file)? {
+        Content::Component(binary) => Ok(binary),
+        Content::CoreModule(_) => Err(IS_CORE_MODULE.to_owned()),
+        Content::Precompiled => Err(IS_PRECOMPILED.to_owned()),
+    }
+}
+
+/// Tell what the bytes are; text is made binary.
+pub(crate) fn content<'a>(bytes: &'a [u8], file: Option<&Path>) -> Result<Content<'a>, String> {
+    if bytes.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if Engine::detect_precompiled(bytes).is_some() {
+        return Ok(Content::Precompiled);
+    }
+    let named_as_text = file
+        .and_then(Path::extension)
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("wat"));
+    let begins_as_text = || {
+        let text = bytes.trim_ascii_start();
+        text.starts_with(b"(") || text.starts_with(b";;")
+    };
+    let binary = if bytes.starts_with(MAGIC) {
+        bytes.into()
+    } else if named_as_text || begins_as_text() {
+        if bytes.len() > MAX_TEXT_BYTES {
+            return Err(format!(
+                "it is larger than the {} MiB that a component may have as text: make it binary \
+                 (wasm-tools parse)",
+                MAX_TEXT_BYTES >> 20
+            ));
+        }
+        wat::parse_bytes(bytes)
+            .map_err(|error| format!("it is not valid WebAssembly text: {error}"))?
+    } else if bytes.starts_with(ELF) {
+        return Err("it is not WebAssembly, but native code (ELF)".to_owned());
+    } else {
+        return Err("it is not WebAssembly".to_owned());
+    };
+    match binary.get(MAGIC.len()..) {
+        Some(version) if version.starts_with(CORE_MODULE) => Ok(Content::CoreModule(binary)),
+        _ => Ok(Content::Component(binary)),
+    }
+}
+
+pub(crate) fn cant_be_compiled(error: &wasmtime::Error) -> String {
+    format!("it can't be compiled: {}", first_line(error))
+}
+
+/// An error's cause, without the context that is wrapped around it, on one line.
+pub(crate) fn first_line(error: &wasmtime::Error) -> String {
+    let cause = error.root_cause().to_string();
+    cause.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_the_components_makes_no_text_of_any_length() {
+        for (length, expected) in [
+            (MAX_PROBLEM, MAX_PROBLEM),
+            (MAX_PROBLEM + 1, MAX_PROBLEM + 3),
+        ] {
+            let Error::NotRunnable { problem, .. } =
+                not_runnable(None, "ä".repeat(length / 2) + &"a".repeat(length % 2))
+            else {
+                panic!("it is that error");
+            };
+            assert_eq!(problem.len(), expected, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_component_is_named() {
+        let table: &[(&[u8], &str, &str)] = &[
+            (b"", "a.wasm", "it is empty"),
+            (b"#!/bin/sh\n", "a.wasm", "it is not WebAssembly"),
+            (b"\x7fELF", "a", "it is not WebAssembly, but native code"),
+            (b"\0as", "a.wasm", "it is not WebAssembly"),
+            (
+                b"\0asm\x01\0\0\0",
+                "a.wasm",
+                "it is a core module, not a component; ",
+            ),
+            (
+                b"(module)",
+                "a.wat",
+                "it is a core module, not a component; ",
+            ),
+            (b"  (module)", "a", "it is a core module, not a component; "),
+            (b"(component", "a.wat", "it is not valid WebAssembly text: "),
+            (b"hello", "a.wat", "it is not valid WebAssembly text: "),
+        ];
+        for (bytes, file, expected) in table {
+            let problem = to_binary(bytes, Some(Path::new(file))).unwrap_err();
+            assert!(
+                problem.starts_with(expected),
+                "{:?} as {file}: {problem}",
+                bytes.escape_ascii().to_string()
+            );
+        }
+    }
+
+    #[test]
+    fn binary_and_text_are_both_components() {
+        let binary = wat::parse_str("(component)").unwrap();
+        for (bytes, file) in [
+            (&binary[..], None),
+            (&binary[..], Some(Path::new("a.wat"))),
+            (b"(component)", Some(Path::new("a.wat"))),
+            (b";; nothing\n(component)", None),
+        ] {
+            assert_eq!(to_binary(bytes, file).as_deref(), Ok(&binary[..]));
+        }
+    }
+
+    #[test]
+    fn only_wasi_0_2_is_provided() {
+        for (import, expected) in [
+            ("wasi:cli/stdout@0.2.0", true),
+            ("wasi:sockets/tcp@0.2.12", true),
+            ("wasi:sockets/types@0.3.0", false),
+            ("wasi:tls/types@0.2.0-draft", true),
+            ("wasi:tls/types@0.2.0", false),
+            ("wasi:http/types@0.2.0", false),
+            ("example:own/thing", false),
+            ("print", false),
+        ] {
+            assert_eq!(is_provided(import), expected, "{import}");
+        }
+    }
+}

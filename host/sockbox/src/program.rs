@@ -1,0 +1,223 @@
+//! Loading any command component.
+
+use crate::cache::CacheUse;
+use crate::command::Command;
+use crate::cost::Cost;
+use crate::error::{Error, Result};
+use crate::load;
+use crate::sandbox::Sandbox;
+use crate::state::State;
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use wasmtime::component::InstancePre;
+use wasmtime_wasi::p2::bindings::CommandPre;
+
+/// A command component, compiled and linked: any component that exports `wasi:cli/run` and imports
+/// nothing but WASI 0.2.
+///
+/// # Examples
+/// ```
+/// use sockbox::Sandbox;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> sockbox::Result<()> {
+/// // The smallest command there is: it does nothing, and succeeds.
+/// let text = r#"
+///     (component
+///         (core module $module (func (export "run") (result i32) i32.const 0))
+///         (core instance $core (instantiate $module))
+///         (func $run (result (result)) (canon lift (core func $core "run")))
+///         (instance $export (export "run" (func $run)))
+///         (export "wasi:cli/run@0.2.0" (instance $export)))
+/// "#;
+/// let program = Sandbox::new()?.program(text)?;
+/// assert_eq!(program.command().run().await?, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Program {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) pre: CommandPre<State>,
+    /// What starting it takes; nothing is known of what was compiled before.
+    pub(crate) cost: Cost,
+    cache: CacheUse,
+}
+
+impl Sandbox {
+    /// Compile and link a command component, given as a WebAssembly binary or text.
+    ///
+    /// What instantiating it takes is counted first, and a component that takes more than
+    /// [`SandboxBuilder::limits`](crate::SandboxBuilder::limits) allows is not compiled. Compiling takes a
+    /// second or so, and with a hostile component as long as
+    /// [`SandboxBuilder::compiler`](crate::SandboxBuilder::compiler) says: on the thread of an executor use
+    /// [`Sandbox::load_program`].
+    ///
+    /// # Errors
+    /// - [`Error::NotRunnable`]: it isn't a component, or not one that can be run here.
+    /// - [`Error::NeedsTooMuch`], [`Error::CompileTime`], [`Error::CompileMemory`], [`Error::WallTime`]: it
+    ///   takes more than the sandbox's limits allow.
+    /// - [`Error::Internal`]: the program that compiles can't be run.
+    pub fn program(&self, bytes: impl AsRef<[u8]>) -> Result<Program> {
+        self.compile_program(bytes.as_ref(), None, &|| true)
+    }
+
+    /// Compile and link the command component in a file, a WebAssembly binary or text.
+    ///
+    /// # Errors
+    /// [`Error::Read`]: the file can't be read; and those of [`Sandbox::program`].
+    pub fn program_file(&self, file: impl AsRef<Path>) -> Result<Program> {
+        let file = file.as_ref();
+        self.program_named(file, load::read(file)?)
+    }
+
+    /// Compile and link a command component that came from `name`, which messages mention: the name of
+    /// a file, or `standard input`.
+    ///
+    /// # Errors
+    /// Those of [`Sandbox::program`].
+    pub fn program_named(
+        &self,
+        name: impl AsRef<Path>,
+        bytes: impl AsRef<[u8]>,
+    ) -> Result<Program> {
+        self.compile_program(bytes.as_ref(), Some(name.as_ref()), &|| true)
+    }
+
+    /// Compile and link a command component as [`Sandbox::program_named`] does, on a thread of the tokio
+    /// runtime's that may wait: no other task is kept waiting for it.
+    ///
+    /// # Errors
+    /// Those of [`Sandbox::program`].
+    ///
+    /// # Cancel safety
+    /// The future can be dropped at any time. A process that compiles is ended then
+    /// ([`SandboxBuilder::compiler`](crate::SandboxBuilder::compiler)); without one the thread compiles to
+    /// the end, and what it made is dropped.
+    pub async fn load_program(
+        &self,
+        name: impl Into<PathBuf>,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Result<Program> {
+        /// Tells the thread when the future is dropped.
+        struct Wanted(Arc<AtomicBool>);
+        impl Drop for Wanted {
+            fn drop(&mut self) {
+                self.0.store(false, Ordering::Relaxed);
+            }
+        }
+
+        let (sandbox, name, bytes) = (self.clone(), name.into(), bytes.into());
+        let wanted = Wanted(Arc::new(AtomicBool::new(true)));
+        let is_wanted = wanted.0.clone();
+        let loaded = tokio::task::spawn_blocking(move || {
+            sandbox.compile_program(&bytes, Some(&name), &|| is_wanted.load(Ordering::Relaxed))
+        });
+        loaded
+            .await
+            .map_err(|error| Error::internal(format_args!("compiling failed: {error}")))?
+    }
+
+    /// Load and link a command component that [`Sandbox::precompile`] has compiled. It came from `name`,
+    /// for messages.
+    ///
+    /// # Safety
+    /// What is loaded is native code, and nothing holds it: it can do whatever this process can, whatever
+    /// is granted to the component. Load only what [`Sandbox::precompile`] gave, or `sockbox compile`
+    /// wrote, and what nobody who isn't trusted could have changed since. That it is made for this
+    /// version, these settings and this machine is checked; that it is harmless can't be.
+    ///
+    /// # Errors
+    /// [`Error::NotRunnable`]: it isn't a compiled component, was compiled by another version or for
+    /// another machine, or isn't one that can be run here.
+    #[allow(unsafe_code, reason = "native code is loaded")]
+    pub unsafe fn program_precompiled(
+        &self,
+        name: impl AsRef<Path>,
+        bytes: impl AsRef<[u8]>,
+    ) -> Result<Program> {
+        let file = Some(name.as_ref());
+        let (engine, linker) = (self.engine(), self.linker());
+        // SAFETY: as the caller says.
+        let pre = unsafe { load::load_precompiled(engine, linker, bytes.as_ref(), file)? };
+        self.to_program(pre, Cost::default(), CacheUse::Off, file)
+    }
+
+    /// Compile a component, given as a WebAssembly binary or text, to what
+    /// [`Sandbox::program_precompiled`] takes. It came from `name`, for messages.
+    ///
+    /// # Errors
+    /// Those of [`Sandbox::program`], but that it needn't be a command.
+    pub fn precompile(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<Vec<u8>> {
+        let loader = self.loader(&|| true);
+        self.recorded(loader.precompile(bytes.as_ref(), Some(name.as_ref())))
+    }
+
+    /// Read a component from anywhere; None if it has more than the 256 MiB that one may have.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn read_component(mut source: impl Read) -> io::Result<Option<Vec<u8>>> {
+        load::read_from(&mut source)
+    }
+
+    /// Whether this is what [`Sandbox::precompile`] gives, in this version or another, rather than
+    /// WebAssembly.
+    pub fn is_precompiled(bytes: impl AsRef<[u8]>) -> bool {
+        wasmtime::Engine::detect_precompiled(bytes.as_ref()).is_some()
+    }
+
+    fn compile_program(
+        &self,
+        bytes: &[u8],
+        file: Option<&Path>,
+        wanted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Program> {
+        let loaded = self.recorded(self.loader(wanted).load(bytes, file))?;
+        self.to_program(loaded.pre, loaded.cost, loaded.cache, file)
+    }
+
+    fn to_program(
+        &self,
+        pre: InstancePre<State>,
+        cost: Cost,
+        cache: CacheUse,
+        file: Option<&Path>,
+    ) -> Result<Program> {
+        let pre = CommandPre::new(pre).map_err(|error| Error::NotRunnable {
+            file: file.map(Path::to_owned),
+            problem: format!("{IS_NO_COMMAND}: {}", load::first_line(&error)),
+        })?;
+        Ok(Program {
+            sandbox: self.clone(),
+            pre,
+            cost,
+            cache,
+        })
+    }
+}
+
+/// What is wrong with a component that can't be run.
+pub(crate) const IS_NO_COMMAND: &str = "it is not a command, having no `wasi:cli/run@0.2` to call";
+
+impl Program {
+    /// Whether it was compiled, or found compiled in the folder that the sandbox keeps such things in
+    /// ([`SandboxBuilder::cache_dir`](crate::SandboxBuilder::cache_dir)).
+    pub fn cache_use(&self) -> &CacheUse {
+        &self.cache
+    }
+
+    /// Prepare one run, with nothing granted.
+    pub fn command(&self) -> Command {
+        Command::new(self.clone())
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,395 @@
+//! The sandbox: everything that runs have in common, prepared once.
+
+use crate::audit::{AuditEvent, AuditSink, EventKind, RunId};
+use crate::cache::Cache;
+use crate::compiler::Compiler;
+use crate::epoch::EpochTicker;
+use crate::error::{Error, Result};
+use crate::exports::ExportsPre;
+use crate::instance::InstanceBuilder;
+use crate::limits::{Limit, Limits};
+use crate::load::{self, Loader, first_line, link};
+use crate::policy::Wasi;
+use crate::reservation::{self, Reservation};
+use crate::state::State;
+use sockbox_component as component;
+use sockbox_component::code_memory;
+use sockbox_component::engine;
+use sockbox_wasi::tls::TlsConfig;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::p3::bindings::cli::stdin;
+
+/// The engine, the component and what it is linked with: prepared once, for any number of runs.
+///
+/// Cloning it is cheap, and gives the same sandbox. Runs share nothing but the machine.
+///
+/// # Examples
+/// ```
+/// use sockbox::Sandbox;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> sockbox::Result<()> {
+/// let sandbox = Sandbox::new()?;
+/// // Two runs with nothing granted: neither can reach anything.
+/// let one = sandbox.instance().build().await?;
+/// let two = sandbox.instance().build().await?;
+/// assert_ne!(one.run_id(), two.run_id());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    linker: Linker<State>,
+    exports: ExportsPre,
+    ticker: EpochTicker,
+    wasi: Wasi,
+    reservation: Reservation,
+    compiler: Option<Compiler>,
+    cache: Option<Cache>,
+    /// What components may take to be compiled and started.
+    limits: Limits,
+    audit: Option<Arc<dyn AuditSink>>,
+    runs: AtomicU64,
+    /// That of runs which say nothing about it: they share what is read of the system's authorities.
+    tls: TlsConfig,
+}
+
+impl Sandbox {
+    /// A sandbox with the component that comes with sockbox. It is compiled already: this takes
+    /// about a millisecond.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: the machine can't run it, for lack of memory for example.
+    pub fn new() -> Result<Sandbox> {
+        Sandbox::builder().build()
+    }
+
+    /// A sandbox with another build of the component.
+    pub fn builder() -> SandboxBuilder {
+        SandboxBuilder {
+            source: Source::Embedded,
+            wasi: Wasi::default(),
+            cache: None,
+            cache_key: None,
+            compiler: None,
+            limits: Limits::default(),
+            audit: None,
+        }
+    }
+
+    /// The component that comes with sockbox, as a WebAssembly binary for any runtime of this version
+    /// of WASI. No version of WASI has TLS, so that this one fetches `http` pages only.
+    pub fn component(wasi: Wasi) -> &'static [u8] {
+        component::wasm(wasi)
+    }
+
+    /// The component for WASI 0.2 as it is run here: with TLS, for runtimes that offer the draft
+    /// `wasi:tls` as well.
+    pub fn component_with_tls() -> &'static [u8] {
+        component::wasm_with_tls()
+    }
+
+    /// Prepare one run of the component, with nothing granted.
+    pub fn instance(&self) -> InstanceBuilder {
+        InstanceBuilder::new(self.clone())
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<State> {
+        &self.inner.linker
+    }
+
+    /// What components are loaded with, for as long as they are `wanted`.
+    pub(crate) fn loader<'a>(&'a self, wanted: &'a (dyn Fn() -> bool + Sync)) -> Loader<'a> {
+        Loader {
+            engine: &self.inner.engine,
+            linker: &self.inner.linker,
+            cache: self.inner.cache.as_ref(),
+            compiler: self.inner.compiler.as_ref(),
+            limits: &self.inner.limits,
+            concurrency: self.inner.wasi == Wasi::V0_3,
+            reservation: self.inner.reservation,
+            wanted,
+        }
+    }
+
+    /// Record that a component was not loaded because of a limit, as a run that ended before it began.
+    pub(crate) fn recorded<T>(&self, loaded: Result<T>) -> Result<T> {
+        if let (Err(error), Some(audit)) = (&loaded, &self.inner.audit)
+            && let Some(limit) = limit_of(error)
+        {
+            let run = self.next_run();
+            let target = None;
+            audit.record(&AuditEvent::now(run, EventKind::Limit { limit, target }));
+            audit.record(&AuditEvent::now(run, EventKind::Ended));
+        }
+        loaded
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    pub(crate) fn exports(&self) -> &ExportsPre {
+        &self.inner.exports
+    }
+
+    pub(crate) fn tls(&self) -> &TlsConfig {
+        &self.inner.tls
+    }
+
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.inner.cache.as_ref()
+    }
+
+    pub(crate) fn ticker(&self) -> &EpochTicker {
+        &self.inner.ticker
+    }
+
+    pub(crate) fn next_run(&self) -> RunId {
+        RunId::new(self.inner.runs.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`Sandbox`].
+#[derive(Clone)]
+#[must_use]
+pub struct SandboxBuilder {
+    source: Source,
+    wasi: Wasi,
+    cache: Option<PathBuf>,
+    cache_key: Option<PathBuf>,
+    compiler: Option<Compiler>,
+    limits: Limits,
+    audit: Option<Arc<dyn AuditSink>>,
+}
+
+#[derive(Clone)]
+enum Source {
+    Embedded,
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
+
+impl SandboxBuilder {
+    /// Take this build of the component, a WebAssembly binary or text. It is compiled when the
+    /// sandbox is built, which takes a second or so.
+    pub fn component_bytes(mut self, bytes: impl Into<Vec<u8>>) -> SandboxBuilder {
+        self.source = Source::Bytes(bytes.into());
+        self
+    }
+
+    /// Take the build of the component in this file. It is read and compiled when the sandbox is
+    /// built.
+    pub fn component_file(mut self, file: impl Into<PathBuf>) -> SandboxBuilder {
+        self.source = Source::File(file.into());
+        self
+    }
+
+    /// Run the component on this version of WASI. Default: [`Wasi::V0_2`].
+    ///
+    /// On [`Wasi::V0_3`] an instance is the server alone ([`Instance::serve`]). Programs of others
+    /// ([`Sandbox::program`]) are those for WASI 0.2 on either.
+    ///
+    /// [`Instance::serve`]: crate::Instance::serve
+    pub fn wasi(mut self, version: Wasi) -> SandboxBuilder {
+        self.wasi = version;
+        self
+    }
+
+    /// Keep what is compiled in this folder, for other sandboxes and for later: a component of
+    /// somebody else's that was compiled once is then loaded in milliseconds. Default: nothing is
+    /// kept.
+    ///
+    /// Any number of processes may use one folder at the same time. It is made if there is none. What
+    /// is in it is native code, so it is used only where nobody but this process's user can write to
+    /// it; and whatever is wrong with it, the component is compiled as if there were none
+    /// ([`Program::cache_use`](crate::Program::cache_use) tells). It holds 1 GiB at most, of what was
+    /// used last.
+    ///
+    /// No program may be given a directory in which it could write to that folder: see
+    /// [`Command::dir`](crate::Command::dir).
+    pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> SandboxBuilder {
+        self.cache = Some(folder.into());
+        self
+    }
+
+    /// Keep the secret in this file that what is in the folder of [`SandboxBuilder::cache_dir`] is sealed
+    /// with: what somebody put there who can't read it is not loaded. It is made if there is none. Default: a file
+    /// beside the folder, of the same name and `.key` behind it.
+    pub fn cache_key_file(mut self, file: impl Into<PathBuf>) -> SandboxBuilder {
+        self.cache_key = Some(file.into());
+        self
+    }
+
+    /// Set what components may take to be compiled and started: those limits that can be told from the
+    /// component itself (instances, memory, tables, [`Limits::instance_bytes`], [`Limits::component_items`]), and
+    /// the time and the memory for compiling ([`Limits::wall_time`] is a bound on that time, too). The others are
+    /// of no account here. Default:
+    /// [`Limits::default`]. A run has its own besides ([`Command::limits`](crate::Command::limits)).
+    pub fn limits(mut self, limits: Limits) -> SandboxBuilder {
+        self.limits = limits;
+        self
+    }
+
+    /// Record in `sink` when a limit keeps a component from being loaded, as a run of its own. What happens
+    /// in other runs goes to where they say.
+    pub fn audit(mut self, sink: impl AuditSink) -> SandboxBuilder {
+        self.audit = Some(Arc::new(sink));
+        self
+    }
+
+    /// Compile components in processes of their own: `program` is started with `args` for each, and has to call
+    /// [`compile_for_parent`](crate::compile_for_parent). A program can start itself again
+    /// ([`std::env::current_exe`]). Default: components are compiled on the thread that loads them.
+    ///
+    /// Only so do [`Limits::compile_time`] and [`Limits::compile_memory`] hold: a thread can't be broken off,
+    /// nor its memory told from the rest. Without it the compiler's work is bounded by
+    /// [`Limits::component_items`] and by the component's size, which is 256 MiB at most; both are bounds that
+    /// leave room for minutes and gigabytes where components are made to take them.
+    ///
+    /// # Safety
+    /// What the program answers is native code, and is run: it has to be a program that is trusted as this
+    /// process is, and that nobody else can replace.
+    #[allow(unsafe_code, reason = "native code is loaded")]
+    pub unsafe fn compiler(
+        mut self,
+        program: impl Into<PathBuf>,
+        args: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> SandboxBuilder {
+        self.compiler = Some(Compiler {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+        });
+        self
+    }
+
+    /// Prepare everything.
+    ///
+    /// With a build of the component that isn't the one that comes with sockbox, and for a process that may have
+    /// few addresses (`ulimit -v` below 16 GiB), this compiles, which takes a second or so; an
+    /// executor's thread should not be kept waiting for that
+    /// ([`spawn_blocking`](tokio::task::spawn_blocking)).
+    ///
+    /// # Errors
+    /// - [`Error::Read`]: the file can't be read.
+    /// - [`Error::NotRunnable`]: it isn't a component, or not a build of this one.
+    /// - [`Error::NeedsTooMuch`], [`Error::CompileTime`], [`Error::CompileMemory`], [`Error::WallTime`]: it
+    ///   takes more than [`SandboxBuilder::limits`] allows.
+    /// - [`Error::Internal`]: the machine can't run it, for lack of memory for example.
+    pub fn build(self) -> Result<Sandbox> {
+        let reservation = Reservation::fitting();
+        let mut config = engine::config(self.wasi == Wasi::V0_3);
+        reservation.configure(&mut config);
+        code_memory::prepare(&mut config);
+        let engine = Engine::new(&config).map_err(internal)?;
+        let linker = linker(&engine, self.wasi).map_err(internal)?;
+        let key = self.cache_key;
+        let cache = self.cache.map(|folder| Cache::new(folder, key));
+        let file = match &self.source {
+            Source::File(file) => Some(file.as_path()),
+            Source::Embedded | Source::Bytes(_) => None,
+        };
+        let loader = Loader {
+            engine: &engine,
+            linker: &linker,
+            cache: cache.as_ref(),
+            compiler: self.compiler.as_ref(),
+            limits: &self.limits,
+            concurrency: self.wasi == Wasi::V0_3,
+            reservation,
+            wanted: &|| true,
+        };
+        let instance_pre = match &self.source {
+            Source::Embedded if reservation == Reservation::Full => {
+                let component = component::load(&engine, self.wasi).map_err(internal)?;
+                link(&engine, &linker, &component).map_err(Error::internal)?
+            }
+            // It was compiled for processes that may have all addresses.
+            Source::Embedded => loader.load(component::source(self.wasi), None)?.pre,
+            Source::Bytes(bytes) => loader.load(bytes, None)?.pre,
+            Source::File(file) => loader.load(&load::read(file)?, Some(file))?.pre,
+        };
+        let exports =
+            ExportsPre::new(self.wasi, instance_pre).map_err(|error| Error::NotRunnable {
+                file: file.map(Into::into),
+                problem: format!(
+                    "it is not a build of the sockbox component: {}",
+                    first_line(&error)
+                ),
+            })?;
+        Ok(Sandbox {
+            inner: Arc::new(Inner {
+                ticker: EpochTicker::new(engine.clone()),
+                engine,
+                linker,
+                exports,
+                wasi: self.wasi,
+                reservation,
+                compiler: self.compiler,
+                cache,
+                limits: self.limits,
+                audit: self.audit,
+                runs: AtomicU64::new(0),
+                tls: TlsConfig::new(),
+            }),
+        })
+    }
+}
+
+/// The limit that an error tells of which kept a component from being loaded.
+fn limit_of(error: &Error) -> Option<Limit> {
+    match error {
+        Error::NeedsTooMuch { limit, .. } => Some(*limit),
+        Error::CompileTime { .. } => Some(Limit::CompileTime),
+        Error::CompileMemory { .. } => Some(Limit::CompileMemory),
+        Error::WallTime { .. } => Some(Limit::WallTime),
+        _ => None,
+    }
+}
+
+impl fmt::Debug for SandboxBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SandboxBuilder").finish_non_exhaustive()
+    }
+}
+
+/// All of WASI 0.2 under a run's authority. With 0.3 there are its clocks, its sockets and its standard input as
+/// well, which are what the component needs of it, and no name resolution.
+fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    sockbox_wasi::add_to_linker_async(&mut linker)?;
+    if wasi == Wasi::V0_3 {
+        sockbox_wasi::add_wasi_0_3_to_linker(&mut linker)?;
+        stdin::add_to_linker::<State, WasiCli>(&mut linker, State::cli)?;
+    }
+    Ok(linker)
+}
+
+fn internal(error: wasmtime::Error) -> Error {
+    Error::internal(format_args!(
+        "the sandbox can't be set up: {error:#}{}",
+        reservation::hint()
+    ))
+}

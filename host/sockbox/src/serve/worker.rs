@@ -1,0 +1,111 @@
+//! The task that runs the component's server.
+
+use super::control::{Control, EndOnDrop, Interruption};
+use super::{Event, Summary};
+use crate::bindings::hello_server as wit;
+use crate::error::{Error, Result};
+use crate::instance::Instance;
+use crate::policy::Wasi;
+use crate::wit_convert::nanoseconds;
+use sockbox_wasi::open_sockets_0_3;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use wasmtime::component::ResourceAny;
+
+/// What the task tells.
+pub(super) enum Told {
+    Event(Event),
+    /// The last thing that is told.
+    Ended(Result<Summary>),
+}
+
+/// Runs the component's server.
+pub(super) struct Worker {
+    instance: Instance,
+    server: ResourceAny,
+    interruption: Interruption,
+    control: EndOnDrop,
+}
+
+impl Worker {
+    pub(super) fn new(
+        mut instance: Instance,
+        server: ResourceAny,
+        control: Arc<Control>,
+    ) -> wasmtime::Result<Worker> {
+        let (store, _) = instance.parts();
+        let interruption = Interruption::new(&mut store.data_mut().table, control.clone())?;
+        Ok(Worker {
+            instance,
+            server,
+            interruption,
+            control: EndOnDrop(control),
+        })
+    }
+
+    pub(super) async fn run(mut self, tell: mpsc::Sender<Told>) {
+        let outcome = self.serve(&tell).await;
+        self.control.0.end(outcome.as_ref().ok().copied());
+        // Nobody listens when the `Server` was dropped.
+        let _ = tell.send(Told::Ended(outcome)).await;
+    }
+
+    async fn serve(&mut self, tell: &mpsc::Sender<Told>) -> Result<Summary> {
+        loop {
+            self.answer_requests().await?;
+            let call = self.instance.begin().await?;
+            let (store, exports) = self.instance.parts();
+            let run = exports.run(store, self.server, &self.interruption);
+            let result = call.run(run).await?;
+            match self.instance.end(result)? {
+                wit::Progress::Events(events) => {
+                    for event in events {
+                        if tell.send(Told::Event(event.into())).await.is_err() {
+                            return Err(Error::Abandoned);
+                        }
+                    }
+                }
+                wit::Progress::Interrupted => {}
+                wit::Progress::Stopped(statistics) => return Ok(self.summary(statistics)),
+            }
+        }
+    }
+
+    fn summary(&mut self, statistics: wit::Statistics) -> Summary {
+        let (store, exports) = self.instance.parts();
+        let sockets = match exports.wasi() {
+            Wasi::V0_2 => store.data().sockbox.open_sockets(),
+            Wasi::V0_3 => open_sockets_0_3(&mut store.data_mut().table),
+        };
+        Summary::new(statistics, sockets)
+    }
+
+    async fn answer_requests(&mut self) -> Result<()> {
+        let (stop, waiting) = {
+            let mut requests = self.control.0.requests();
+            (
+                requests.stop.take(),
+                std::mem::take(&mut requests.summaries),
+            )
+        };
+        if let Some(drain) = stop {
+            let call = self.instance.begin().await?;
+            let (store, exports) = self.instance.parts();
+            let stop = exports.stop(store, self.server, nanoseconds(drain));
+            let result = call.run(stop).await?;
+            self.instance.end(result)?;
+        }
+        if !waiting.is_empty() {
+            let call = self.instance.begin().await?;
+            let (store, exports) = self.instance.parts();
+            let result = call.run(exports.statistics(store, self.server)).await?;
+            let statistics = self.instance.end(result)?;
+            let summary = self.summary(statistics);
+            for answer in waiting {
+                // Whoever asked may not care any more.
+                let _ = answer.send(summary);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! The library as an embedder uses it, on the loopback interface, with nothing but the standard
+//! library at the other end.
+
+mod decider;
+mod fetch;
+mod limits;
+mod options;
+mod peer;
+mod policy;
+mod redirect;
+mod run;
+mod serve;
+mod site;
+mod tls;
+mod wasi_0_3;
+
+use sockbox::{Instance, Policy, Sandbox, origin_of};
+use std::time::Duration;
+
+/// Long enough for anything here, on any machine; reached only by what hangs.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Long enough for a mistake to show, short enough to wait for in a test that expects it not to.
+const MOMENT: Duration = Duration::from_millis(50);
+
+async fn instance(policy: Policy) -> Instance {
+    let sandbox = Sandbox::new().unwrap();
+    sandbox.instance().policy(policy).build().await.unwrap()
+}
+
+async fn granted(url: &str) -> Instance {
+    instance(Policy::new().allow_origin(origin_of(url).unwrap())).await
+}

@@ -1,0 +1,130 @@
+//! What went wrong in a run: one log, from which errors, hints and messages are made, so that they name the same
+//! rule, name and address.
+
+use super::{Authority, locked};
+use crate::tls::Failure;
+use sockbox_policy::{DenialReason, Limit, Name, Target};
+use std::collections::VecDeque;
+
+/// How many incidents are remembered: the latest 64. A component reports a failure right after it met it.
+pub(super) const MAX_INCIDENTS: usize = 64;
+
+/// Something that went wrong.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Incident {
+    /// The policy refused something.
+    Denied(Refusal),
+    /// A limit was reached.
+    Limit {
+        /// Which one.
+        limit: Limit,
+        /// What was being done, where it was something with the network.
+        target: Option<Target>,
+    },
+    /// A TLS handshake has failed, or a TLS connection broke.
+    Tls(Failure),
+}
+
+/// Something that was refused, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// What was asked for.
+    pub target: Target,
+    /// The name that its address was resolved from, where it was.
+    pub name: Option<Name>,
+    /// Why it was refused.
+    pub reason: DenialReason,
+}
+
+/// A place in the log: what comes behind it happened later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark(u64);
+
+/// The latest incidents of a run, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Incidents {
+    noted: u64,
+    latest: VecDeque<(u64, Incident)>,
+}
+
+impl Incidents {
+    fn note(&mut self, incident: Incident) {
+        self.noted += 1;
+        if let Incident::Limit { limit, .. } = incident {
+            // A component may run into a limit as often as it can: the last time alone is kept, so that it
+            // pushes no refusal out.
+            self.latest.retain(
+                |(_, other)| !matches!(other, Incident::Limit { limit: other, .. } if *other == limit),
+            );
+        }
+        if self.latest.len() == MAX_INCIDENTS {
+            self.latest.pop_front();
+        }
+        self.latest.push_back((self.noted, incident));
+    }
+
+    /// The incidents, the latest first.
+    pub fn latest(&self) -> impl Iterator<Item = &Incident> {
+        self.latest.iter().rev().map(|(_, incident)| incident)
+    }
+
+    /// The refusal of this, in the words of the question: listening covers binding, and port 0 is what was asked
+    /// for. None: it was not this policy that refused, so it was the operating system.
+    pub fn refusal_of(&self, asked: &Target) -> Option<Refusal> {
+        let mut refusals = self.latest().filter_map(|incident| match incident {
+            Incident::Denied(refusal) => Some(refusal),
+            _ => None,
+        });
+        let mut found = refusals.find(|refusal| is_of(refusal, asked)).cloned()?;
+        if let Target::Listen(_) = asked {
+            found.target = asked.clone();
+        }
+        Some(found)
+    }
+
+    /// Whether this limit was reached.
+    pub fn has_reached(&self, limit: Limit) -> bool {
+        self.latest()
+            .any(|incident| matches!(incident, Incident::Limit { limit: reached, .. } if *reached == limit))
+    }
+
+    /// The last failure of TLS.
+    pub fn tls_failure(&self) -> Option<&Failure> {
+        self.latest().find_map(|incident| match incident {
+            Incident::Tls(failure) => Some(failure),
+            _ => None,
+        })
+    }
+}
+
+fn is_of(refusal: &Refusal, asked: &Target) -> bool {
+    match (asked, &refusal.target) {
+        (Target::Listen(asked), Target::Bind(refused)) => refused == asked,
+        // With port 0 a component reports what it asked for, and the refusal is of what the system chose.
+        (Target::Listen(asked), Target::Listen(refused)) => {
+            refused.ip() == asked.ip() && (refused.port() == asked.port() || asked.port() == 0)
+        }
+        (asked, refused) => asked == refused,
+    }
+}
+
+impl Authority {
+    /// The place in the log where what happens from now on will be.
+    pub fn mark(&self) -> Mark {
+        Mark(locked(&self.incidents).noted)
+    }
+
+    /// What went wrong since `mark`.
+    pub fn incidents_since(&self, mark: Mark) -> Incidents {
+        let mut incidents = locked(&self.incidents).clone();
+        incidents.latest.retain(|(number, _)| *number > mark.0);
+        incidents
+    }
+
+    /// Note something that went wrong.
+    pub fn note(&self, incident: Incident) {
+        locked(&self.incidents).note(incident);
+    }
+}

@@ -1,0 +1,264 @@
+//! One run's authority: what decides whether the run may do something, and nothing else does.
+//!
+//! | file | what it has |
+//! |---|---|
+//! | `mod` | the question and its answer: [`Authority::ask`] |
+//! | `decider` | asking the embedder what no rule decides |
+//! | `resolved` | what names resolved to in this run, and which of it the component may be told |
+//! | `redirects` | what following a redirect is granted, and what a server can't make a name mean |
+//! | `quotas` | limits that are reached and left, and lookups that are left |
+//! | `incidents` | what went wrong, for errors and hints |
+//! | `recorder`, `traffic` | the audit record: decisions, and what was exchanged with which target |
+
+mod decider;
+mod incidents;
+mod quotas;
+mod recorder;
+mod redirects;
+mod resolved;
+mod traffic;
+
+#[cfg(test)]
+mod tests;
+
+pub use decider::{Decider, Decision, Question};
+pub use incidents::{Incident, Incidents, Mark, Refusal};
+pub use recorder::{MAX_DIFFERENT_EVENTS, REPEAT_WINDOW};
+pub(crate) use traffic::{Account, Open};
+
+use crate::grant::{Grant, StaticHosts};
+use quotas::Quotas;
+use recorder::Recorder;
+use resolved::Granted;
+use sockbox_policy::audit::{EventKind, RunId};
+use sockbox_policy::{DenialReason, GrantedBy, Name, Policy, Target, Verdict, is_unbound};
+use std::future::{Future, ready};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use traffic::Accounts;
+use wasmtime_wasi::runtime::spawn;
+use wasmtime_wasi::sockets::SocketAddrUse;
+
+/// Decides what a run may do with the network, and records what it decided.
+pub struct Authority {
+    run: RunId,
+    /// What was granted at the start.
+    policy: Policy,
+    granted: Mutex<Granted>,
+    static_hosts: StaticHosts,
+    decider: Option<Arc<dyn Decider>>,
+    /// None where there is no audit, and once the run is over.
+    audit: Mutex<Option<Recorder>>,
+    accounts: Option<Mutex<Accounts>>,
+    /// Whether its accounts tell what went through its connections.
+    counts_bytes: AtomicBool,
+    incidents: Mutex<Incidents>,
+    pub(crate) quotas: Quotas,
+}
+
+impl Authority {
+    /// The authority of the run with this number, which is given what `grant` says.
+    pub fn new(run: RunId, grant: &Grant) -> Authority {
+        Authority {
+            run,
+            granted: Mutex::new(Granted::new(grant)),
+            policy: grant.policy.clone(),
+            static_hosts: grant.static_hosts.clone(),
+            decider: grant.decider.clone(),
+            accounts: grant.audit.is_some().then(Mutex::default),
+            counts_bytes: AtomicBool::new(true),
+            audit: Mutex::new(grant.audit.clone().map(|sink| Recorder::new(run, sink))),
+            incidents: Mutex::default(),
+            quotas: Quotas::new(&grant.limits),
+        }
+    }
+
+    /// Whose access it is.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Ask the policy, and record what it says.
+    pub fn allows(&self, target: Target) -> bool {
+        let verdict = self.judge(&target);
+        self.decided(target, verdict)
+    }
+
+    /// Ask the policy; and the decider, if there is one and no rule decides. What is said is recorded.
+    ///
+    /// What can be told at once is told without a task of its own.
+    pub fn ask(
+        self: &Arc<Self>,
+        target: Target,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + Sync>> {
+        let verdict = self.judge(&target);
+        let (decider, name) = match (&self.decider, &verdict) {
+            (
+                Some(decider),
+                Verdict::Denied {
+                    reason: DenialReason::NoRule,
+                    name,
+                },
+            ) => (decider, name.clone()),
+            _ => return Box::pin(ready(self.decided(target, verdict))),
+        };
+        let question = self.question(&target, name.clone());
+        // A task of its own: its future can be waited for from anywhere, and ends with who waits.
+        let answer = spawn(decider.decide(question));
+        let authority = self.clone();
+        Box::pin(async move {
+            let verdict = match answer.await {
+                Decision::Allow { reason } => Verdict::Allowed {
+                    by: GrantedBy::Decider { reason },
+                    name,
+                },
+                Decision::Deny { reason } => Verdict::Denied {
+                    reason: DenialReason::Decider { reason },
+                    name,
+                },
+            };
+            authority.decided(target, verdict)
+        })
+    }
+
+    /// Whether a decider has a word beside the rules.
+    pub fn has_decider(&self) -> bool {
+        self.decider.is_some()
+    }
+
+    /// What the decider is asked about `target`, whose address `name` resolved to.
+    fn question(&self, target: &Target, name: Option<Name>) -> Question {
+        let granted = locked(&self.granted);
+        let address = target.address().map(|address| address.ip());
+        let special = address.and_then(|ip| granted.names.special(ip));
+        // A name stands for the addresses that a rule with it would reach, and for no others.
+        let stands = |name: &Name| {
+            granted.names.is_static(name)
+                || address.is_none_or(|ip| granted.policy.reaches(name, ip, &granted.names))
+        };
+        let (name, led_by) = match name {
+            Some(name) if stands(&name) => (Some(name), None),
+            other => (None, other),
+        };
+        Question {
+            run: self.run,
+            target: target.clone(),
+            name,
+            special,
+            led_by,
+        }
+    }
+
+    fn judge(&self, target: &Target) -> Verdict {
+        let mut granted = locked(&self.granted);
+        let now = Instant::now();
+        granted.names.expire(now);
+        if let Target::Connect(_) | Target::UdpSend(_) | Target::UdpReceive(_) = target {
+            granted.refresh(now, self.has_decider());
+        }
+        granted.policy.judge(target, &granted.names)
+    }
+
+    fn decided(&self, target: Target, verdict: Verdict) -> bool {
+        let allowed = verdict.is_allowed();
+        tracing::debug!(run = %self.run, %target, allowed, "decision");
+        if let Verdict::Denied { reason, name } = &verdict {
+            self.note(Incident::Denied(Refusal {
+                target: target.clone(),
+                name: name.clone(),
+                reason: reason.clone(),
+            }));
+        }
+        self.record(|| EventKind::Decision { target, verdict });
+        allowed
+    }
+
+    /// Whether a component may use an address in this way.
+    pub fn allows_address(&self, address: SocketAddr, use_: SocketAddrUse) -> bool {
+        target(address, use_).is_none_or(|target| self.allows(target))
+    }
+
+    /// The same, with the decider asked where there is one.
+    pub fn ask_address(
+        self: &Arc<Self>,
+        address: SocketAddr,
+        use_: SocketAddrUse,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + Sync>> {
+        match target(address, use_) {
+            None => Box::pin(ready(true)),
+            Some(target) => self.ask(target),
+        }
+    }
+
+    /// Record something, if anybody wants it.
+    pub(crate) fn record(&self, what: impl FnOnce() -> EventKind) {
+        // Held meanwhile, so that nothing comes behind the end.
+        if let Some(audit) = &mut *locked(&self.audit) {
+            audit.record(what(), Instant::now());
+        }
+    }
+
+    /// The account of what is exchanged with a target, where anybody wants to know.
+    pub(crate) fn account(&self, target: Target) -> Option<Arc<Account>> {
+        let accounts = self.accounts.as_ref()?;
+        let name = match &target {
+            Target::Connect(address) | Target::UdpSend(address) => self.name_of(address.ip()),
+            _ => None,
+        };
+        Some(locked(accounts).of(target, name))
+    }
+
+    /// Whether anybody wants to know what is exchanged with whom.
+    pub(crate) fn keeps_accounts(&self) -> bool {
+        self.accounts.is_some()
+    }
+
+    /// What goes through its connections can't be counted, which is told at the end.
+    pub fn counts_no_bytes(&self) {
+        self.counts_bytes.store(false, Ordering::Relaxed);
+    }
+
+    /// The run is over: record what it came to.
+    pub(crate) fn end(&self) {
+        let totals = self
+            .accounts
+            .as_ref()
+            .map(|accounts| locked(accounts).close());
+        if let Some(audit) = &mut *locked(&self.audit) {
+            audit.tell_counts();
+        }
+        for traffic in totals.into_iter().flatten() {
+            self.record(|| EventKind::Traffic(traffic));
+        }
+        if !self.counts_bytes.load(Ordering::Relaxed) {
+            self.record(|| EventKind::NotCounted);
+        }
+        self.record(|| EventKind::Ended);
+        *locked(&self.audit) = None;
+    }
+}
+
+/// What a use of an address asks of the policy. None: nothing.
+fn target(address: SocketAddr, use_: SocketAddrUse) -> Option<Target> {
+    Some(match use_ {
+        // Asked before an unbound socket connects, when the target isn't known yet, and as well
+        // when a component binds to no address in particular. Either opens nothing: connecting
+        // and listening are asked about with the address that counts.
+        SocketAddrUse::TcpBind if is_unbound(address) => return None,
+        SocketAddrUse::TcpConnect => Target::Connect(address),
+        SocketAddrUse::TcpBind => Target::Bind(address),
+        SocketAddrUse::TcpListen => Target::Listen(address),
+        SocketAddrUse::TcpAccept => Target::Accept(address),
+        SocketAddrUse::UdpBind => Target::UdpBind(address),
+        SocketAddrUse::UdpSend => Target::UdpSend(address),
+        SocketAddrUse::UdpReceive => Target::UdpReceive(address),
+    })
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these hold is valid at every moment, so a panic elsewhere spoils nothing.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,334 @@
+//! One run's way to its record, which bounds how much of it there is.
+//!
+//! A component may ask for the same a million times in a second, and a peer that is refused may send as many
+//! datagrams. So what happens again is counted, and so is what happens too often in too many ways. What a
+//! component does and what its peers do have bounds of their own: no peer can flood what a component does
+//! out of the record.
+
+use sockbox_policy::Target;
+use sockbox_policy::audit::{AuditEvent, AuditSink, EventKind, RunId};
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long what happens again is counted, before it is recorded anew: 60 seconds.
+pub const REPEAT_WINDOW: Duration = Duration::from_secs(60);
+
+/// How many different events of what a component does are recorded in a [`REPEAT_WINDOW`], and how many of
+/// what its peers do: 5,000 each.
+///
+/// With the counts that follow that is 5 MB a minute at most. A server that accepts up to 80 clients a
+/// second has each of them recorded.
+pub const MAX_DIFFERENT_EVENTS: usize = 5_000;
+
+/// Where the events of one run are recorded.
+pub(crate) struct Recorder {
+    run: RunId,
+    sink: Arc<dyn AuditSink>,
+    /// When the window began, once there was anything.
+    since: Option<Instant>,
+    component: Side,
+    peers: Side,
+}
+
+impl Recorder {
+    pub(crate) fn new(run: RunId, sink: Arc<dyn AuditSink>) -> Recorder {
+        Recorder {
+            run,
+            sink,
+            since: None,
+            component: Side::default(),
+            peers: Side::default(),
+        }
+    }
+
+    /// Record something that happened at `now`, or count it.
+    pub(crate) fn record(&mut self, what: EventKind, now: Instant) {
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= REPEAT_WINDOW {
+            self.tell_counts();
+            self.since = Some(now);
+        }
+        let side = match &what {
+            EventKind::Decision { target, .. } if is_peers(target) => &mut self.peers,
+            EventKind::Decision { .. } | EventKind::Resolved { .. } | EventKind::Limit { .. } => {
+                &mut self.component
+            }
+            _ => return self.tell(what),
+        };
+        if let Some(what) = side.note(what) {
+            self.tell(what);
+        }
+    }
+
+    /// Tell what was counted so far, and begin anew.
+    pub(crate) fn tell_counts(&mut self) {
+        let counts = [&mut self.component, &mut self.peers].map(Side::close);
+        for what in counts.into_iter().flatten() {
+            self.tell(what);
+        }
+    }
+
+    fn tell(&self, what: EventKind) {
+        self.sink.record(&AuditEvent::now(self.run, what));
+    }
+}
+
+/// Whether it is a peer's doing, and not the component's.
+fn is_peers(target: &Target) -> bool {
+    matches!(target, Target::Accept(_) | Target::UdpReceive(_))
+}
+
+/// What one side did in a window.
+#[derive(Default)]
+struct Side {
+    /// What was recorded: how many came before it, and how often it has happened again.
+    seen: HashMap<Kind, (usize, u64)>,
+    /// What was not: the first of each operation and outcome, and how many there are.
+    omitted: Vec<(EventKind, u64)>,
+}
+
+impl Side {
+    /// Give back what is to be recorded now.
+    fn note(&mut self, what: EventKind) -> Option<EventKind> {
+        let kind = Kind(what);
+        if let Some((_, again)) = self.seen.get_mut(&kind) {
+            *again += 1;
+            return None;
+        }
+        let place = self.seen.len();
+        if place < MAX_DIFFERENT_EVENTS {
+            let what = kind.0.clone();
+            self.seen.insert(kind, (place, 0));
+            return Some(what);
+        }
+        let Kind(what) = kind;
+        match self
+            .omitted
+            .iter_mut()
+            .find(|(like, _)| are_alike(like, &what))
+        {
+            Some((_, count)) => *count += 1,
+            None => self.omitted.push((what, 1)),
+        }
+        None
+    }
+
+    /// What was counted, in the order in which it happened first.
+    fn close(&mut self) -> Vec<EventKind> {
+        let Side { seen, omitted } = std::mem::take(self);
+        let mut again: Vec<_> = seen
+            .into_iter()
+            .filter(|(_, (_, count))| *count > 0)
+            .collect();
+        again.sort_by_key(|(_, (place, _))| *place);
+        let again = again
+            .into_iter()
+            .map(|(kind, (_, count))| EventKind::Repeated {
+                what: Box::new(kind.0),
+                count,
+            });
+        let omitted = omitted.into_iter().map(|(what, count)| EventKind::Omitted {
+            like: Box::new(what),
+            count,
+        });
+        again.chain(omitted).collect()
+    }
+}
+
+/// Whether two events are the same operation with the same outcome. There are some dozens of these.
+fn are_alike(one: &EventKind, other: &EventKind) -> bool {
+    match (one, other) {
+        (
+            EventKind::Decision { target, verdict },
+            EventKind::Decision {
+                target: to,
+                verdict: outcome,
+            },
+        ) => target.operation() == to.operation() && verdict.is_allowed() == outcome.is_allowed(),
+        (EventKind::Resolved { .. }, EventKind::Resolved { .. }) => true,
+        (EventKind::Limit { limit, .. }, EventKind::Limit { limit: other, .. }) => limit == other,
+        _ => false,
+    }
+}
+
+/// An event, equal to what is the same again. A peer that is refused has another port each time it tries,
+/// and may choose it: what counts is its address.
+struct Kind(EventKind);
+
+impl Kind {
+    /// The address of a peer that was refused.
+    fn refused_peer(&self) -> Option<IpAddr> {
+        match &self.0 {
+            EventKind::Decision {
+                target: Target::Accept(address) | Target::UdpReceive(address),
+                verdict,
+            } if !verdict.is_allowed() => Some(address.ip()),
+            _ => None,
+        }
+    }
+}
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Kind) -> bool {
+        if let (
+            Some(one),
+            Some(two),
+            EventKind::Decision { target, verdict },
+            EventKind::Decision {
+                target: to,
+                verdict: outcome,
+            },
+        ) = (self.refused_peer(), other.refused_peer(), &self.0, &other.0)
+        {
+            return one == two && target.operation() == to.operation() && verdict == outcome;
+        }
+        self.0 == other.0
+    }
+}
+
+impl Eq for Kind {}
+
+impl Hash for Kind {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match (self.refused_peer(), &self.0) {
+            (Some(address), _) => address.hash(state),
+            (None, EventKind::Decision { target, .. }) => target.hash(state),
+            (None, EventKind::Resolved { name, .. }) => name.hash(state),
+            (None, EventKind::Limit { limit, target }) => (limit, target).hash(state),
+            (None, _) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockbox_policy::Limit;
+    use sockbox_policy::{Policy, ResolvedNames};
+    use std::net::SocketAddr;
+    use std::sync::Mutex;
+
+    type Told = Arc<Mutex<Vec<String>>>;
+
+    fn recorder() -> (Recorder, Told) {
+        let told = Told::default();
+        let sink = told.clone();
+        let sink = move |event: &AuditEvent| sink.lock().unwrap().push(event.to_string());
+        (Recorder::new(RunId::new(1), Arc::new(sink)), told)
+    }
+
+    fn decision(policy: &Policy, target: Target) -> EventKind {
+        let verdict = policy.judge(&target, &ResolvedNames::new());
+        EventKind::Decision { target, verdict }
+    }
+
+    fn denied(target: Target) -> EventKind {
+        decision(&Policy::new(), target)
+    }
+
+    fn address(n: usize, port: usize) -> SocketAddr {
+        let ip = std::net::Ipv4Addr::from(0x0a00_0000 + u32::try_from(n).unwrap());
+        SocketAddr::from((ip, u16::try_from(port % 65_536).unwrap()))
+    }
+
+    #[test]
+    fn what_happens_again_is_counted_and_told_when_the_window_is_over() {
+        let (mut recorder, told) = recorder();
+        let start = Instant::now();
+        let again = || denied(Target::Connect(address(1, 80)));
+        let first = "denied: connect to 10.0.0.1:80: no rule grants it (allow-connect \
+                     10.0.0.1:80 would)";
+        for _ in 0..1_000_000 {
+            recorder.record(again(), start);
+        }
+        assert_eq!(*told.lock().unwrap(), [first]);
+        recorder.record(again(), start + REPEAT_WINDOW);
+        let counted = format!("repeated 999999 times: {first}");
+        let expected = [first.to_owned(), counted, first.to_owned()];
+        assert_eq!(*told.lock().unwrap(), expected);
+        // It was there once: there is nothing to be told.
+        recorder.tell_counts();
+        assert_eq!(told.lock().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_refused_peer_is_known_by_its_address_and_an_accepted_one_by_its_port_too() {
+        let (mut recorder, told) = recorder();
+        let now = Instant::now();
+        for port in 1..=1000 {
+            recorder.record(denied(Target::UdpReceive(address(1, port))), now);
+            recorder.record(denied(Target::Accept(address(1, port))), now);
+        }
+        assert_eq!(told.lock().unwrap().len(), 2);
+        for port in 1..=1000 {
+            let what = decision(&Policy::everything(), Target::Accept(address(1, port)));
+            recorder.record(what, now);
+        }
+        assert_eq!(told.lock().unwrap().len(), 1002);
+    }
+
+    #[test]
+    fn what_is_decided_otherwise_is_another_event() {
+        let (mut recorder, told) = recorder();
+        let now = Instant::now();
+        let target = || Target::Connect(address(1, 80));
+        for _ in 0..2 {
+            recorder.record(denied(target()), now);
+            recorder.record(decision(&Policy::everything(), target()), now);
+            recorder.record(
+                EventKind::Limit {
+                    limit: Limit::Sockets,
+                    target: None,
+                },
+                now,
+            );
+        }
+        assert_eq!(told.lock().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_flood_from_everywhere_is_bounded_and_takes_nothing_from_what_the_component_does() {
+        for (count, omitted) in [
+            (MAX_DIFFERENT_EVENTS, 0),
+            (MAX_DIFFERENT_EVENTS + 1, 1),
+            (MAX_DIFFERENT_EVENTS + 100_000, 100_000),
+        ] {
+            let (mut recorder, told) = recorder();
+            let now = Instant::now();
+            for n in 0..count {
+                recorder.record(denied(Target::UdpReceive(address(n, n))), now);
+            }
+            assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS);
+            recorder.record(denied(Target::Connect(address(1, 80))), now);
+            assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS + 1);
+            assert!(recorder.peers.seen.len() <= MAX_DIFFERENT_EVENTS);
+            recorder.tell_counts();
+            let told = told.lock().unwrap();
+            let last = &told[MAX_DIFFERENT_EVENTS + 1..];
+            if omitted == 0 {
+                assert_eq!(last, [""; 0]);
+                continue;
+            }
+            assert_eq!(last.len(), 1);
+            let start =
+                format!("{omitted} more were not told one by one, of which the first was: ");
+            assert!(last[0].starts_with(&start), "{last:?}");
+        }
+    }
+
+    #[test]
+    fn the_component_itself_is_bounded_by_operation_and_outcome() {
+        let (mut recorder, told) = recorder();
+        let now = Instant::now();
+        for n in 0..MAX_DIFFERENT_EVENTS + 10 {
+            recorder.record(denied(Target::Connect(address(n, 1))), now);
+            recorder.record(denied(Target::Bind(address(n, 1))), now);
+        }
+        assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS);
+        recorder.tell_counts();
+        assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS + 2);
+    }
+}

@@ -1,0 +1,83 @@
+//! What following a redirect is granted, and what a server can't make a name mean.
+
+use super::{Authority, Refusal, locked};
+use sockbox_policy::{DenialReason, Host, Name, Origin, Policy, Target, Verdict};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+impl Authority {
+    /// Grant what following a redirect to `origin` takes, as far as the policy says, in place of what
+    /// the redirect before it took. None: the redirect leads to no host, and takes nothing.
+    ///
+    /// # Errors
+    /// It leads to an address that a redirect may not lead to.
+    pub fn redirected(&self, origin: Option<&Origin>) -> Result<(), Refusal> {
+        let Some(origin) = origin else {
+            self.not_redirected();
+            return Ok(());
+        };
+        self.replace(self.policy.for_redirect(origin));
+        let address = match &origin.host {
+            Host::Name(name) => {
+                self.hold(name);
+                return Ok(());
+            }
+            Host::Address(address) => SocketAddr::new(*address, origin.port),
+        };
+        // Refused here, since not every way to write such an address gets as far as a socket.
+        let target = Target::Connect(address);
+        let verdict = self.judge(&target);
+        match &verdict {
+            Verdict::Denied {
+                reason: reason @ (DenialReason::NotPublic { .. } | DenialReason::Rule { .. }),
+                name,
+            } => {
+                let refusal = Refusal {
+                    target: target.clone(),
+                    name: name.clone(),
+                    reason: reason.clone(),
+                };
+                self.decided(target, verdict);
+                Err(refusal)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A server says that `name` is to be looked up now: one that the user typed reaches no address that
+    /// isn't public, and that it didn't have before.
+    fn hold(&self, name: &Name) {
+        if self.policy.has_named_name(name) {
+            let mut granted = locked(&self.granted);
+            granted.refresh(Instant::now(), self.has_decider());
+            granted.names.hold(name.clone());
+        }
+    }
+
+    /// A response has come from the server at `from`, to which a request for `origin` was sent.
+    pub fn answered(&self, origin: &Origin, from: IpAddr) {
+        if let Host::Name(name) = &origin.host
+            && self.policy.has_named_name(name)
+        {
+            let mut granted = locked(&self.granted);
+            granted.names.settle(name, from);
+        }
+    }
+
+    /// Take back what a redirect was granted: nobody follows it any more.
+    pub fn not_redirected(&self) {
+        self.replace(self.policy.clone());
+    }
+
+    fn replace(&self, policy: Policy) {
+        let mut granted = locked(&self.granted);
+        granted.names.release();
+        if granted.policy != policy {
+            let static_hosts = &self.static_hosts;
+            granted
+                .names
+                .retain(|name| policy.grants_lookup(name) || static_hosts.contains_key(name));
+            granted.policy = policy;
+        }
+    }
+}

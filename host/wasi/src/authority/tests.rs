@@ -1,0 +1,619 @@
+use super::incidents::MAX_INCIDENTS;
+use super::quotas::bit;
+use super::*;
+use crate::testing::{self, origin, refusal};
+use sockbox_policy::audit::AuditEvent;
+use sockbox_policy::{Host, Limit, Limits};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A refusal as a person reads it.
+fn text(refusal: Refusal) -> String {
+    let what = refusal
+        .reason
+        .refusal(&refusal.target, refusal.name.as_ref());
+    format!("not allowed to {what}")
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_reported_refusal_is_traced_to_our_decision() {
+    let network = testing::authority(Policy::new());
+    assert!(!network.allows(Target::Resolve(name("example.com"))));
+    assert!(!network.allows(Target::Connect(address("192.0.2.1:80"))));
+    assert!(!network.allows(Target::Bind(address("127.0.0.1:80"))));
+    assert!(!network.allows(Target::Listen(address("127.0.0.1:40000"))));
+
+    for (reported, expected) in [
+        (
+            Target::Resolve(name("EXAMPLE.com")),
+            Some(Target::Resolve(name("example.com"))),
+        ),
+        (Target::Resolve(name("other.example")), None),
+        (
+            Target::Connect(address("192.0.2.1:80")),
+            Some(Target::Connect(address("192.0.2.1:80"))),
+        ),
+        (
+            Target::Listen(address("127.0.0.1:80")),
+            Some(Target::Listen(address("127.0.0.1:80"))),
+        ),
+        (
+            Target::Listen(address("127.0.0.1:0")),
+            Some(Target::Listen(address("127.0.0.1:0"))),
+        ),
+        (Target::Connect(address("192.0.2.1:81")), None),
+        (Target::Listen(address("127.0.0.1:81")), None),
+    ] {
+        let found = refusal(&network, &reported).map(|denied| denied.target);
+        assert_eq!(found, expected, "{reported:?}");
+    }
+}
+
+#[test]
+fn a_refusal_by_the_system_is_not_ours() {
+    let network = testing::authority(Policy::new().allow_listen(address("127.0.0.1:80")));
+    assert!(network.allows(Target::Bind(address("127.0.0.1:80"))));
+    let reported = Target::Listen(address("127.0.0.1:80"));
+    assert_eq!(refusal(&network, &reported), None);
+}
+
+#[test]
+fn a_redirect_is_granted_until_the_next_one() {
+    let name = |text: &str| match text.parse() {
+        Ok(Host::Name(name)) => name,
+        other => panic!("{text:?} is {other:?}"),
+    };
+    let (one, two) = (name("one.example"), name("two.example"));
+    let network = testing::authority(
+        Policy::new()
+            .allow_origin(origin("http://typed.example/"))
+            .allow_redirects(),
+    );
+    let connects = |text| network.allows(Target::Connect(address(text)));
+    let resolves = |name: &Name| network.allows(Target::Resolve(name.clone()));
+    let typed = name("typed.example");
+    let found = |text: &str| vec![text.parse::<IpAddr>().unwrap()];
+    assert!(resolves(&typed));
+    network.resolved(&typed, found("10.0.0.1")).unwrap();
+    assert!(!resolves(&one));
+
+    network
+        .redirected(Some(&origin("http://one.example:81/")))
+        .unwrap();
+    assert!(resolves(&one) && !resolves(&two));
+    assert_eq!(network.resolved(&one, found("10.0.0.1")), None);
+    assert_eq!(network.resolved(&two, found("1.1.1.2")), None);
+    network.resolved(&one, found("1.1.1.1")).unwrap();
+    for (asked, expected) in [
+        ("1.1.1.1:81", true),
+        ("1.1.1.1:80", false),
+        ("1.1.1.2:81", false),
+        ("10.0.0.1:81", false),
+        ("10.0.0.1:80", true),
+    ] {
+        assert_eq!(connects(asked), expected, "{asked}");
+    }
+
+    // Another redirect takes its place, and what it resolved to is forgotten.
+    network
+        .redirected(Some(&origin("http://two.example:81/")))
+        .unwrap();
+    assert!(resolves(&two) && !resolves(&one));
+    assert!(!connects("1.1.1.1:81"));
+    network
+        .redirected(Some(&origin("http://one.example:81/")))
+        .unwrap();
+    assert!(!connects("1.1.1.1:81"));
+    // What was resolved for the user's own host is not.
+    assert!(connects("10.0.0.1:80"));
+    // The same one again is no other.
+    network.resolved(&one, found("1.1.1.1")).unwrap();
+    network
+        .redirected(Some(&origin("http://one.example:81/other")))
+        .unwrap();
+    assert!(connects("1.1.1.1:81"));
+
+    network.not_redirected();
+    assert!(!resolves(&one) && resolves(&typed));
+    assert!(!connects("1.1.1.1:81"));
+    assert_eq!(network.resolved(&one, found("1.1.1.1")), None);
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+/// One that may fetch these URLs, and follow redirects.
+fn following(urls: &[&str]) -> Authority {
+    let policy = urls.iter().fold(Policy::new(), |policy, url| {
+        policy.allow_origin(origin(url))
+    });
+    testing::authority(policy.allow_redirects())
+}
+
+#[test]
+fn a_typed_name_does_not_move_inside_once_its_server_has_answered() {
+    let url = "http://evil.example/";
+    for (first, from) in [
+        (&["1.2.3.4"][..], "1.2.3.4"),
+        // It was both from the start; but it is the outside that answered.
+        (&["127.0.0.1", "1.2.3.4"], "1.2.3.4"),
+    ] {
+        let network = following(&[url]);
+        let evil = name("evil.example");
+        let connects = |text| network.allows(Target::Connect(address(text)));
+        let first = addresses(first);
+        assert_eq!(network.resolved(&evil, first.clone()), Some(first));
+        assert!(connects("1.2.3.4:80"));
+        network.answered(&origin(url), from.parse().unwrap());
+        for step in ["http://evil.example:6379/", "http://evil.example/", "again"] {
+            match step {
+                // A retry, or the same URL once more: no redirect is followed.
+                "again" => network.not_redirected(),
+                url => network.redirected(Some(&origin(url))).unwrap(),
+            }
+            assert!(network.allows(Target::Resolve(evil.clone())), "{step}");
+            assert_eq!(network.resolved(&evil, addresses(&["127.0.0.1"])), None);
+            for refused in ["127.0.0.1:6379", "127.0.0.1:80"] {
+                assert!(!connects(refused), "{step}: {refused}");
+            }
+            // It may move among public addresses.
+            let told = network.resolved(&evil, addresses(&["127.0.0.1", "5.6.7.8"]));
+            assert_eq!(told, Some(addresses(&["5.6.7.8"])), "{step}");
+            assert!(connects("5.6.7.8:80"), "{step}");
+        }
+        let refusal = testing::refusal(&network, &Target::Resolve(name("evil.example")));
+        assert_eq!(
+            text(refusal.unwrap()),
+            "not allowed to look up evil.example: once its server has answered, a name that was \
+             typed may move among public addresses only, and evil.example is at 127.0.0.1 now, which \
+             is loopback (127.0.0.0/8) (allow-private would allow it)"
+        );
+    }
+}
+
+#[test]
+fn a_typed_name_stays_where_it_was_before_its_server_answered() {
+    let url = "http://inside.example/";
+    let network = following(&[url]);
+    let inside = name("inside.example");
+    let connects = |text: &str| network.allows(Target::Connect(address(text)));
+    // No response has come of the first: an attempt that failed.
+    network.resolved(&inside, addresses(&["10.0.0.1"])).unwrap();
+    network.resolved(&inside, addresses(&["10.0.0.2"])).unwrap();
+    network.answered(&origin(url), "10.0.0.2".parse().unwrap());
+    network
+        .redirected(Some(&origin("http://inside.example:81/")))
+        .unwrap();
+    for known in ["10.0.0.1", "10.0.0.2"] {
+        network.resolved(&inside, addresses(&[known])).unwrap();
+        assert!(connects(&format!("{known}:81")), "{known}");
+        assert!(!connects(&format!("{known}:82")), "{known}");
+    }
+    assert_eq!(network.resolved(&inside, addresses(&["10.0.0.3"])), None);
+}
+
+#[test]
+fn a_server_makes_no_other_typed_name_mean_the_inside() {
+    let urls = ["http://evil.example/", "http://also.evil.example/"];
+    let network = following(&urls);
+    let (evil, other) = (name("evil.example"), name("also.evil.example"));
+    network.resolved(&evil, addresses(&["1.2.3.4"])).unwrap();
+    network.answered(&origin(urls[0]), "1.2.3.4".parse().unwrap());
+    network
+        .redirected(Some(&origin("http://also.evil.example:6379/")))
+        .unwrap();
+    assert_eq!(network.resolved(&other, addresses(&["127.0.0.1"])), None);
+    // When it is its turn it is the user who asks for it.
+    network.not_redirected();
+    network.resolved(&other, addresses(&["127.0.0.1"])).unwrap();
+    assert!(network.allows(Target::Connect(address("127.0.0.1:80"))));
+    // A redirect there reaches what the user's own request did.
+    network
+        .redirected(Some(&origin("http://also.evil.example:81/")))
+        .unwrap();
+    network.resolved(&other, addresses(&["127.0.0.1"])).unwrap();
+    assert_eq!(network.resolved(&other, addresses(&["127.0.0.2"])), None);
+}
+
+#[test]
+fn neither_a_redirect_nor_a_name_leads_into_a_network_of_ones_own() {
+    let policy = Policy::new()
+        .allow_origin(origin("http://typed.example/"))
+        .allow_connect_to("named.example:80")
+        .unwrap()
+        .allow_redirects();
+    let network = testing::authority(policy);
+    let local = sockbox_policy::LocalNetworks::new()
+        .address("1.2.3.4".parse().unwrap())
+        .network("[2a00:1::/64]".parse().unwrap());
+    // As if it had just been read.
+    {
+        let mut granted = locked(&network.granted);
+        granted.names.set_local_networks(local);
+        granted.local_read = Instant::now().checked_add(Duration::from_secs(3600));
+    }
+    for host in ["1.2.3.4", "[2a00:1::7]", "[64:ff9b::1.2.3.4]", "16909060"] {
+        let refused = network.redirected(Some(&origin(&format!("http://{host}:81/"))));
+        let reason = refused.unwrap_err().reason;
+        assert!(matches!(reason, DenialReason::NotPublic { .. }), "{reason}");
+    }
+    network
+        .redirected(Some(&origin("http://1.2.3.5:81/")))
+        .unwrap();
+    network
+        .redirected(Some(&origin("http://other.example/")))
+        .unwrap();
+    for own in ["1.2.3.4", "2a00:1::7"] {
+        for asked in ["other.example", "named.example"] {
+            assert_eq!(
+                network.resolved(&name(asked), addresses(&[own])),
+                None,
+                "{asked}"
+            );
+        }
+        // The user typed this one, and no server has said anything yet.
+        let typed = name("typed.example");
+        network.resolved(&typed, addresses(&[own])).unwrap();
+    }
+    let refusal = testing::refusal(&network, &Target::Resolve(name("named.example")));
+    assert_eq!(
+        text(refusal.unwrap()),
+        "not allowed to look up named.example: a granted name reaches public addresses only, and \
+         named.example is at 2a00:1::7, which is in a network of this machine's own (2a00:1::/64) \
+         (allow-private would allow it)"
+    );
+}
+
+#[tokio::test]
+async fn a_decider_is_given_a_name_only_where_the_name_may_stand_for_the_address() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let decider = {
+        let asked = asked.clone();
+        // One that knows names, and nothing of addresses.
+        move |question: Question| {
+            let allowed = question.name.is_some();
+            locked(&asked).push(question);
+            let reason = "by name".to_owned();
+            std::future::ready(match allowed {
+                true => Decision::Allow { reason },
+                false => Decision::Deny { reason },
+            })
+        }
+    };
+    let pinned = name("pinned.example");
+    let network = Arc::new(Authority::new(
+        RunId::new(1),
+        &Grant::new()
+            .static_host(pinned, addresses(&["10.0.0.9"]))
+            .decider(decider),
+    ));
+    for (of, answer) in [
+        (
+            "evil.example",
+            &["1.2.3.4", "127.0.0.1", "169.254.169.254"][..],
+        ),
+        ("app.localhost", &["127.0.0.2", "5.6.7.8"]),
+    ] {
+        let answer = addresses(answer);
+        assert_eq!(network.resolved(&name(of), answer.clone()), Some(answer));
+    }
+    for (to, given, led_by) in [
+        ("1.2.3.4:80", Some("evil.example"), None),
+        ("127.0.0.1:80", None, Some("evil.example")),
+        ("169.254.169.254:80", None, Some("evil.example")),
+        ("127.0.0.2:80", Some("app.localhost"), None),
+        ("5.6.7.8:80", None, Some("app.localhost")),
+        ("10.0.0.9:80", Some("pinned.example"), None),
+        ("10.0.0.8:80", None, None),
+    ] {
+        for target in [Target::Connect(address(to)), Target::UdpSend(address(to))] {
+            let allowed = network.ask(target.clone()).await;
+            assert_eq!(allowed, given.is_some(), "{target}");
+            let question = locked(&asked).pop().unwrap();
+            assert_eq!(question.target, target);
+            assert_eq!(question.name, given.map(name), "{target}");
+            assert_eq!(question.led_by, led_by.map(name), "{target}");
+            let special = sockbox_policy::SpecialPurpose::of(address(to).ip());
+            assert_eq!(question.special, special, "{target}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_has_one_text() {
+    let texts = Arc::new(Mutex::new(Vec::new()));
+    let sink = {
+        let texts = texts.clone();
+        move |event: &AuditEvent| {
+            if event.is_denial() {
+                let json: serde_json::Value = serde_json::from_str(&event.to_json()).unwrap();
+                let flag = json["hint"].as_str().unwrap().to_owned();
+                locked(&texts).push((event.to_string(), flag));
+            }
+        }
+    };
+    let policy = Policy::new().allow_resolve("a.example").unwrap();
+    let network = Authority::new(RunId::new(1), &Grant::new().policy(policy).audit(sink));
+    network
+        .resolved(&name("a.example"), addresses(&["1.2.3.4"]))
+        .unwrap();
+    let wit = |text| Target::Connect(address(text));
+    let listen = |text| Target::Listen(address(text));
+    for (target, reported, flag) in [
+        (
+            Target::Connect(address("1.2.3.4:80")),
+            wit("1.2.3.4:80"),
+            "allow-connect a.example:80",
+        ),
+        (
+            Target::Connect(address("1.2.3.5:80")),
+            wit("1.2.3.5:80"),
+            "allow-connect 1.2.3.5:80",
+        ),
+        (
+            Target::Resolve(name("b.example")),
+            Target::Resolve(name("B.example.")),
+            "allow-resolve b.example",
+        ),
+        (
+            Target::Bind(address("127.0.0.1:0")),
+            listen("127.0.0.1:0"),
+            "allow-listen 127.0.0.1:0",
+        ),
+        // The system's choice, which differs from one run to the next.
+        (
+            Target::Listen(address("0.0.0.0:40123")),
+            listen("0.0.0.0:0"),
+            "allow-listen 0.0.0.0:0",
+        ),
+    ] {
+        assert!(!network.allows(target));
+        let error = text(refusal(&network, &reported).unwrap());
+        let (line, audited) = locked(&texts).pop().unwrap();
+        assert_eq!(audited, flag);
+        assert!(error.ends_with(&format!(" ({flag} would)")), "{error}");
+        assert!(line.ends_with(&format!(" ({flag} would)")), "{line}");
+        if let Target::Connect(_) | Target::Resolve(_) = reported {
+            let told = error.strip_prefix("not allowed to ");
+            assert_eq!(told, line.strip_prefix("denied: "));
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_changes_opens_no_other_door() {
+    let network = testing::authority(Policy::new().allow_redirects());
+    network
+        .redirected(Some(&origin("http://turning.example/")))
+        .unwrap();
+    let Ok(Host::Name(name)) = "turning.example".parse() else {
+        panic!("a name")
+    };
+    let parsed = |texts: &[&str]| -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    };
+    for (answer, told) in [
+        (&["1.1.1.1"][..], Some(&["1.1.1.1"][..])),
+        (&["127.0.0.1"], None),
+        (&["127.0.0.1", "1.1.1.2"], Some(&["1.1.1.2"])),
+        (&["::ffff:169.254.169.254", "fd00:ec2::254"], None),
+    ] {
+        network
+            .redirected(Some(&origin("http://turning.example/again")))
+            .unwrap();
+        assert!(network.allows(Target::Resolve(name.clone())));
+        let found = network.resolved(&name, parsed(answer));
+        assert_eq!(found, told.map(parsed), "{answer:?}");
+        for address in parsed(answer) {
+            let allowed = network.allows(Target::Connect(SocketAddr::new(address, 80)));
+            let expected = told.is_some_and(|told| parsed(told).contains(&address));
+            assert_eq!(allowed, expected, "{address}");
+        }
+    }
+}
+
+#[test]
+fn a_redirect_to_an_address_is_refused_at_once() {
+    let typed = Policy::new().allow_origin(origin("http://typed.example/"));
+    let network = testing::authority(typed.clone().allow_redirects());
+    let Ok(Host::Name(name)) = "typed.example".parse() else {
+        panic!("a name")
+    };
+    let found = vec!["10.0.0.1".parse().unwrap()];
+    network.resolved(&name, found).unwrap();
+    for (url, expected) in [
+        ("http://1.1.1.1/", None),
+        ("http://127.0.0.1:81/", Some("127.0.0.1:81")),
+        ("http://0x7f000001/", Some("127.0.0.1:80")),
+        ("http://[::ffff:127.0.0.1]/", Some("127.0.0.1:80")),
+        ("https://[fe80::1]/", Some("[fe80::1]:443")),
+        ("http://0/", Some("0.0.0.0:80")),
+        ("http://localhost/", None),
+        // What the user's host is at is granted already, and nothing more of it.
+        ("http://10.0.0.1/", None),
+        ("http://10.0.0.1:81/", Some("10.0.0.1:81")),
+    ] {
+        let refused = network
+            .redirected(Some(&origin(url)))
+            .err()
+            .map(|refused| refused.target);
+        let expected = expected.map(|text| Target::Connect(address(text)));
+        assert_eq!(refused, expected, "{url}");
+    }
+    // Without redirects it is for the component to try, and for the policy to refuse then.
+    let network = testing::authority(typed);
+    assert_eq!(
+        network.redirected(Some(&origin("http://127.0.0.1/"))),
+        Ok(())
+    );
+}
+
+#[test]
+fn only_the_latest_refusals_are_kept() {
+    let network = testing::authority(Policy::new());
+    for port in 1..=(MAX_INCIDENTS as u16 + 1) {
+        network.allows(Target::Connect(SocketAddr::from(([192, 0, 2, 1], port))));
+    }
+    for (port, known) in [(1, false), (2, true), (65, true)] {
+        let reported = Target::Connect(SocketAddr::from(([192, 0, 2, 1], port)));
+        let found = refusal(&network, &reported);
+        assert_eq!(found.is_some(), known, "{port}");
+    }
+}
+
+#[test]
+fn every_decision_is_recorded() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = {
+        let seen = seen.clone();
+        move |event: &AuditEvent| {
+            let (target, verdict) = event.decision().unwrap();
+            locked(&seen).push((target.clone(), verdict.is_allowed()));
+        }
+    };
+    let network = Authority::new(
+        RunId::new(7),
+        &Grant::new()
+            .policy(Policy::new().allow_connect(address("192.0.2.1:80")))
+            .audit(sink),
+    );
+    for (text, use_, expected) in [
+        ("0.0.0.0:0", SocketAddrUse::TcpBind, true),
+        ("[::]:0", SocketAddrUse::TcpBind, true),
+        ("0.0.0.0:80", SocketAddrUse::TcpBind, false),
+        ("127.0.0.1:0", SocketAddrUse::TcpBind, false),
+        ("192.0.2.1:80", SocketAddrUse::TcpConnect, true),
+        ("192.0.2.1:81", SocketAddrUse::TcpConnect, false),
+        ("0.0.0.0:81", SocketAddrUse::TcpListen, false),
+        ("192.0.2.1:9", SocketAddrUse::TcpAccept, false),
+        ("0.0.0.0:0", SocketAddrUse::UdpBind, false),
+        ("192.0.2.1:80", SocketAddrUse::UdpSend, false),
+        ("192.0.2.1:80", SocketAddrUse::UdpReceive, false),
+    ] {
+        assert_eq!(
+            network.allows_address(address(text), use_),
+            expected,
+            "{text} {use_:?}"
+        );
+    }
+    let seen: Vec<_> = locked(&seen)
+        .iter()
+        .map(|(target, allowed)| format!("{target}: {allowed}"))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "bind to 0.0.0.0:80: false",
+            "bind to 127.0.0.1:0: false",
+            "connect to 192.0.2.1:80: true",
+            "connect to 192.0.2.1:81: false",
+            "listen on 0.0.0.0:81: false",
+            "accept 192.0.2.1:9: false",
+            "bind a UDP socket to 0.0.0.0:0: false",
+            "send a datagram to 192.0.2.1:80: false",
+            "receive a datagram from 192.0.2.1:80: false",
+        ]
+    );
+}
+
+/// A network that records, and what it has recorded.
+fn recording(limits: &Limits) -> (Authority, Arc<Mutex<Vec<String>>>) {
+    let record = Arc::new(Mutex::new(Vec::new()));
+    let sink = record.clone();
+    let sink = move |event: &AuditEvent| sink.lock().unwrap().push(event.to_string());
+    let policy = Policy::everything();
+    let grant = Grant::new()
+        .policy(policy)
+        .limits(limits.clone())
+        .audit(sink);
+    let network = Authority::new(RunId::new(1), &grant);
+    (network, record)
+}
+
+#[test]
+fn a_limit_is_told_when_it_is_reached_and_not_each_time() {
+    let (network, record) = recording(&Limits::default());
+    for _ in 0..3 {
+        network.reached(Limit::Sockets, None);
+        network.reached(Limit::Lookups, None);
+    }
+    assert!(network.has_reached(Limit::Sockets));
+    assert!(!network.has_reached(Limit::Handles));
+    network.has_room(Limit::Sockets);
+    assert!(!network.has_reached(Limit::Sockets));
+    let target = Target::Connect(address("192.0.2.1:80"));
+    network.reached(Limit::Sockets, Some(target));
+    network.reached(Limit::Lookups, None);
+    assert_eq!(
+        *locked(&record),
+        [
+            "limit: no more sockets (max-sockets bounds them)",
+            "limit: no more lookups (max-lookups bounds them)",
+            "limit: no more sockets for this: connect to 192.0.2.1:80 (max-sockets bounds \
+             them)",
+        ]
+    );
+}
+
+#[test]
+fn every_limit_has_a_bit_of_its_own() {
+    let bits = Limit::all().fold(0, |bits, limit| {
+        assert_eq!(bits & bit(limit), 0, "{limit:?}");
+        bits | bit(limit)
+    });
+    assert_eq!(bits.count_ones() as usize, Limit::all().count());
+}
+
+#[test]
+fn lookups_are_counted() {
+    for (limit, expected) in [
+        (None, [true, true, true]),
+        (Some(0), [false, false, false]),
+        (Some(2), [true, true, false]),
+    ] {
+        let (network, _) = recording(&Limits::default().lookups(limit));
+        let counted = [(); 3].map(|()| network.counts_lookup());
+        assert_eq!(counted, expected, "{limit:?}");
+    }
+}
+
+#[test]
+fn nothing_comes_behind_the_end() {
+    let (network, record) = recording(&Limits::default());
+    let named = address("192.0.2.1:80");
+    network.resolved(&"example.com".parse().unwrap(), vec![named.ip()]);
+    let account = network.account(Target::Connect(named)).unwrap();
+    account.add_received(5);
+    network.account(Target::Listen(named)).unwrap().add_sent(6);
+    locked(&record).clear();
+    network.end();
+    network.end();
+    network.reached(Limit::Memory, None);
+    network.allows(Target::Connect(named));
+    assert_eq!(
+        *locked(&record),
+        [
+            "total: connect to 192.0.2.1:80 (example.com): 0 connections, 5 bytes received, 0 \
+             sent, 0.000 s",
+            "total: listen on 192.0.2.1:80: 0 connections, 0 bytes received, 6 sent, 0.000 s",
+            "ended",
+        ]
+    );
+}
+
+#[test]
+fn accounts_are_kept_only_where_somebody_wants_to_know() {
+    let network = testing::authority(Policy::new());
+    assert!(!network.keeps_accounts());
+    let target = Target::Connect(address("192.0.2.1:80"));
+    assert!(network.account(target).is_none());
+}

@@ -1,0 +1,140 @@
+//! What a run is given, whichever component it is and whoever runs it.
+
+use crate::authority::Decider;
+use crate::tls::TlsConfig;
+use sockbox_policy::audit::AuditSink;
+use sockbox_policy::limits::LimitError;
+use sockbox_policy::profile::{Profile, StaticHost};
+use sockbox_policy::{AnsweredNames, Limits, Name, Policy};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Names that are not resolved, since the user said what their addresses are.
+pub(crate) type StaticHosts = BTreeMap<Name, Vec<IpAddr>>;
+
+/// What a run is given: a policy, limits, and how it speaks TLS. The default, like [`Grant::new`], grants
+/// nothing, has the default limits, and trusts the system's certificate authorities.
+///
+/// # Examples
+/// ```
+/// use sockbox_wasi::Grant;
+/// use sockbox_wasi::policy::Policy;
+///
+/// let grant = Grant::new()
+///     .policy(Policy::new().allow_connect_to("example.com:443")?)
+///     .audit(|event: &sockbox_wasi::policy::audit::AuditEvent| println!("{event}"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Grant {
+    pub(crate) policy: Policy,
+    pub(crate) limits: Limits,
+    pub(crate) static_hosts: StaticHosts,
+    pub(crate) answered: AnsweredNames,
+    pub(crate) decider: Option<Arc<dyn Decider>>,
+    pub(crate) audit: Option<Arc<dyn AuditSink>>,
+    pub(crate) tls: TlsConfig,
+    pub(crate) protocols: &'static [&'static [u8]],
+}
+
+impl Grant {
+    /// Nothing but the default limits.
+    pub fn new() -> Grant {
+        Grant::default()
+    }
+
+    /// Grant what `policy` says, in place of what was granted before.
+    pub fn policy(mut self, policy: Policy) -> Grant {
+        self.policy = policy;
+        self
+    }
+
+    /// Set the limits.
+    pub fn limits(mut self, limits: Limits) -> Grant {
+        self.limits = limits;
+        self
+    }
+
+    /// Grant and limit what `profile` says, in place of what was granted before, and take its static host
+    /// addresses as well.
+    ///
+    /// Directories, environment variables and [`listen_as`](Profile::listen_as) are not this type's: who runs
+    /// the component gives them.
+    ///
+    /// # Errors
+    /// A limit is set to a value that it can't have.
+    pub fn profile(mut self, profile: &Profile) -> Result<Grant, LimitError> {
+        self.limits = profile.limits()?;
+        self.policy = profile.policy.clone();
+        for StaticHost {
+            name, addresses, ..
+        } in &profile.static_hosts
+        {
+            self.static_hosts.insert(name.clone(), addresses.clone());
+        }
+        Ok(self)
+    }
+
+    /// Set the addresses of `name`: no resolver is asked about it, and they count as its addresses even where
+    /// those would have to be public. It grants nothing.
+    pub fn static_host(mut self, name: Name, addresses: impl IntoIterator<Item = IpAddr>) -> Grant {
+        self.static_hosts
+            .insert(name, addresses.into_iter().collect());
+        self
+    }
+
+    /// Share with other runs from which names' servers a response has come: those that fetch for the same
+    /// user, one after the other or at the same time ([`Policy::allow_origin`]). By default each grant has a
+    /// memory of its own.
+    pub fn answered_names(mut self, names: AnsweredNames) -> Grant {
+        self.answered = names;
+        self
+    }
+
+    /// Ask `decider` what no rule of the policy decides. By default that is denied.
+    pub fn decider(mut self, decider: impl Decider) -> Grant {
+        self.decider = Some(Arc::new(decider));
+        self
+    }
+
+    /// Record every decision, every limit that is reached, and what the run exchanged, in `sink`.
+    pub fn audit(mut self, sink: impl AuditSink) -> Grant {
+        self.audit = Some(Arc::new(sink));
+        self
+    }
+
+    /// Set how TLS is spoken. By default the system's authorities are trusted: see [`TlsConfig`].
+    pub fn tls(mut self, config: TlsConfig) -> Grant {
+        self.tls = config;
+        self
+    }
+
+    /// Offer servers these protocols above TLS (RFC 7301). By default none is named.
+    pub fn tls_protocols(mut self, protocols: &'static [&'static [u8]]) -> Grant {
+        self.protocols = protocols;
+        self
+    }
+
+    /// What is granted.
+    pub fn granted_policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The limits that are set.
+    pub fn granted_limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("policy", &self.policy)
+            .field("limits", &self.limits)
+            .field("static_hosts", &self.static_hosts)
+            .finish_non_exhaustive()
+    }
+}

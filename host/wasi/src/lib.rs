@@ -1,0 +1,60 @@
+//! WASI sockets, name resolution, TLS and polling under one network policy, for any wasmtime store.
+//!
+//! A store's data has a [`SockboxCtx`] beside its WASI and implements [`SockboxView`]; then
+//! [`add_to_linker_async`] takes the place of `wasmtime_wasi::p2::add_to_linker_async`. What the component
+//! may do with the network is what a [`Grant`] says, and its [`Authority`] decides it, records it and remembers
+//! what was refused.
+//!
+//! # Map
+//! | module | what it has |
+//! |---|---|
+//! | `ctx`, `linker`, `grant` | what an embedder uses: a store's data, the linker, what a run is given |
+//! | `authority` | decisions, resolved names, redirects, quotas, incidents, the record |
+//! | `sockets` | TCP and UDP of WASI 0.2, and what can be held of WASI 0.3 |
+//! | `lookup`, `poll`, `files`, `failed` | resolving names; polling many inputs; open files; error texts |
+//! | `tls` | `wasi:tls` over rustls |
+//! | `limiter`, `budget`, `trap_limits` | memory, tables, and which limit a trap was about |
+//! | `json_lines` | an audit sink that writes a file |
+
+#![warn(missing_docs)]
+#![deny(unsafe_code)]
+
+mod authority;
+mod bindings;
+mod budget;
+mod ctx;
+mod failed;
+mod files;
+mod grant;
+mod json_lines;
+mod limiter;
+mod linker;
+mod local_networks;
+mod lookup;
+mod poll;
+mod replaced;
+mod sockets;
+pub mod tls;
+mod trap_limits;
+
+#[cfg(test)]
+mod testing;
+
+pub use authority::{
+    Authority, Decider, Decision, Incident, Incidents, MAX_DIFFERENT_EVENTS, Mark, Question,
+    REPEAT_WINDOW, Refusal,
+};
+pub use ctx::{SockboxCtx, SockboxCtxView, SockboxView, limit_store};
+pub use grant::Grant;
+pub use json_lines::{FINISH_TIMEOUT, JsonLines, MAX_RECORD_BYTES, MAX_WAITING_BYTES, Written};
+pub use limiter::Limiter;
+pub use linker::{add_to_linker_async, add_wasi_0_3_to_linker};
+pub use local_networks::local_networks;
+pub use sockets::wasi_0_3::open as open_sockets_0_3;
+pub use trap_limits::trap_limit;
+
+/// The policy, limits, and audit events.
+pub use sockbox_policy as policy;
+
+/// The types of [`TlsConfig::roots`](tls::TlsConfig::roots) and [`TlsConfig::verifier`](tls::TlsConfig::verifier).
+pub use rustls;

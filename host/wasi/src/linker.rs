@@ -1,0 +1,44 @@
+//! Linking components with WASI under a run's [`Authority`](crate::Authority).
+
+use crate::bindings::ip_name_lookup;
+use crate::ctx::{self, SockboxView};
+use crate::lookup::HasLookup;
+use crate::{failed, files, poll, sockets, tls};
+use wasmtime::component::Linker;
+
+/// Offer components all of WASI 0.2 and the draft `wasi:tls`, with everything that has to do with the network
+/// under the authority of the store's [`SockboxCtx`](crate::SockboxCtx). It takes the place of
+/// [`wasmtime_wasi::p2::add_to_linker_async`].
+///
+/// # Errors
+/// The linker has one of the interfaces already.
+pub fn add_to_linker_async<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    linker.allow_shadowing(true);
+    let replaced = replace(linker);
+    linker.allow_shadowing(false);
+    replaced
+}
+
+fn replace<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    ip_name_lookup::add_to_linker::<T, HasLookup>(linker, ctx::lookup)?;
+    sockets::add_to_linker(linker)?;
+    poll::add_to_linker(linker)?;
+    failed::add_to_linker(linker)?;
+    files::add_to_linker(linker)?;
+    tls::add_to_linker(linker)
+}
+
+/// Offer components the clocks and the sockets of WASI 0.3 as well, under the same authority. They can resolve
+/// no names.
+///
+/// # Errors
+/// The linker has one of the interfaces already.
+pub fn add_wasi_0_3_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p3::clocks::add_to_linker(linker)?;
+    wasmtime_wasi::p3::sockets::add_to_linker(linker)?;
+    linker.allow_shadowing(true);
+    let replaced = sockets::wasi_0_3::add_to_linker(linker);
+    linker.allow_shadowing(false);
+    replaced
+}

@@ -1,0 +1,221 @@
+//! `wasi:sockets/ip-name-lookup` with a policy, a timeout and a memory.
+
+use crate::authority::Authority;
+use crate::bindings::ip_name_lookup;
+use crate::local_networks::local_networks;
+use sockbox_policy::Limit;
+use sockbox_policy::{Host, Name, Target};
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::vec;
+use wasmtime::component::{HasData, Resource, ResourceTable};
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress};
+use wasmtime_wasi::p2::{DynPollable, Network as NetworkHandle, Pollable, subscribe};
+use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
+
+/// What the interface needs of a store.
+pub(crate) struct LookupView<'a> {
+    pub(crate) authority: &'a Arc<Authority>,
+    pub(crate) table: &'a mut ResourceTable,
+}
+
+/// Tells the linker of [`LookupView`].
+pub(crate) struct HasLookup;
+
+impl HasData for HasLookup {
+    type Data<'a> = LookupView<'a>;
+}
+
+/// A lookup, and then its answer: the host's side of `resolve-address-stream`.
+///
+/// Dropped while it is under way, nobody waits for it any more. The system's resolver can't be
+/// interrupted, so its thread stays busy until it has an answer; how many there are is bounded.
+pub struct Lookup(State);
+
+enum State {
+    UnderWay(AbortOnDropJoinHandle<Answer>),
+    Done(Result<vec::IntoIter<IpAddr>, ErrorCode>),
+}
+
+type Answer = Result<Vec<IpAddr>, ErrorCode>;
+
+impl Lookup {
+    fn done(answer: Answer) -> Lookup {
+        Lookup(State::Done(answer.map(Vec::into_iter)))
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<&mut Result<vec::IntoIter<IpAddr>, ErrorCode>> {
+        if let State::UnderWay(task) = &mut self.0 {
+            match Pin::new(task).poll(cx) {
+                Poll::Ready(answer) => *self = Lookup::done(answer),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        match &mut self.0 {
+            State::Done(answer) => Poll::Ready(answer),
+            State::UnderWay(_) => Poll::Pending,
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for Lookup {
+    async fn ready(&mut self) {
+        poll_fn(|cx| self.poll(cx).map(|_| ())).await;
+    }
+}
+
+impl ip_name_lookup::Host for LookupView<'_> {
+    fn resolve_addresses(
+        &mut self,
+        network: Resource<NetworkHandle>,
+        name: String,
+    ) -> wasmtime::Result<Result<Resource<Lookup>, ErrorCode>> {
+        // The handle stands for the permission to ask at all.
+        self.table.get(&network)?;
+        let lookup = match name.parse() {
+            Err(_) => return Ok(Err(ErrorCode::InvalidArgument)),
+            // To repeat an address reveals nothing and asks nobody; using it is asked about later.
+            Ok(Host::Address(address)) => Lookup::done(Ok(vec![address])),
+            Ok(Host::Name(name)) => {
+                let authority = self.authority.clone();
+                let target = Target::Resolve(name.clone());
+                // Refused right here where that can be, which is what a component expects.
+                let by_rules = !authority.has_decider();
+                if by_rules && !authority.allows(target.clone()) {
+                    return Ok(Err(ErrorCode::AccessDenied));
+                }
+                Lookup(State::UnderWay(spawn(async move {
+                    if !by_rules && !authority.ask(target).await {
+                        return Err(ErrorCode::AccessDenied);
+                    }
+                    answer(&authority, &name).await
+                })))
+            }
+        };
+        Ok(Ok(self.table.push(lookup)?))
+    }
+}
+
+impl ip_name_lookup::HostResolveAddressStream for LookupView<'_> {
+    fn resolve_next_address(
+        &mut self,
+        stream: Resource<Lookup>,
+    ) -> wasmtime::Result<Result<Option<IpAddress>, ErrorCode>> {
+        let lookup = self.table.get_mut(&stream)?;
+        Ok(match lookup.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => Err(ErrorCode::WouldBlock),
+            Poll::Ready(Ok(addresses)) => Ok(addresses.next().map(IpAddress::from)),
+            Poll::Ready(Err(error)) => Err(*error),
+        })
+    }
+
+    fn subscribe(&mut self, stream: Resource<Lookup>) -> wasmtime::Result<Resource<DynPollable>> {
+        subscribe(self.table, stream)
+    }
+
+    fn drop(&mut self, stream: Resource<Lookup>) -> wasmtime::Result<()> {
+        self.table.delete(stream)?;
+        Ok(())
+    }
+}
+
+/// What a component is told of `name`, whose lookup was allowed.
+async fn answer(authority: &Authority, name: &Name) -> Answer {
+    if let Some(addresses) = authority.static_addresses(name) {
+        return Ok(addresses.to_vec());
+    }
+    let addresses = look_up(authority, name).await?;
+    authority
+        .resolved(name, addresses)
+        .ok_or(ErrorCode::AccessDenied)
+}
+
+/// What `localhost` and every name below it means, which is for no resolver to say (RFC 6761 section 6.3):
+/// this machine's loopback addresses. The one of IPv4 comes first, since that is where most servers listen
+/// and some programs try the first address only; the one of IPv6 follows, where there is one.
+fn loopback() -> Vec<IpAddr> {
+    let mut addresses = vec![IpAddr::from(Ipv4Addr::LOCALHOST)];
+    let v6 = IpAddr::from(Ipv6Addr::LOCALHOST);
+    if local_networks().has_address(v6) {
+        addresses.push(v6);
+    }
+    addresses
+}
+
+/// Ask the system's resolver; but not about `localhost`.
+async fn look_up(authority: &Authority, name: &Name) -> Answer {
+    let question = (name.as_str().to_owned(), 0);
+    let is_localhost = name.is_localhost();
+    let reached = |limit| authority.reached(limit, Some(Target::Resolve(name.clone())));
+    if !authority.counts_lookup() {
+        reached(Limit::Lookups);
+        return Err(ErrorCode::TemporaryResolverFailure);
+    }
+    let asked = async {
+        let turns = authority.quotas.lookups.clone();
+        let turn = match turns.clone().try_acquire_owned() {
+            Ok(turn) => {
+                authority.has_room(Limit::LookupsAtOnce);
+                turn
+            }
+            Err(_) => {
+                reached(Limit::LookupsAtOnce);
+                turns.acquire_owned().await.map_err(io::Error::other)?
+            }
+        };
+        tokio::task::spawn_blocking(move || {
+            // Kept by the thread, not by whoever waits for it: it is the threads that are counted.
+            let _turn = turn;
+            if is_localhost {
+                return Ok(loopback());
+            }
+            let addresses = question.to_socket_addrs()?;
+            Ok(addresses.map(|it| it.ip().to_canonical()).collect())
+        })
+        .await
+        .map_err(io::Error::other)?
+    };
+    match tokio::time::timeout(authority.quotas.lookup_timeout, asked).await {
+        Err(_) => {
+            reached(Limit::LookupTimeout);
+            Err(ErrorCode::TemporaryResolverFailure)
+        }
+        Ok(Err(error)) => Err(classify(&error)),
+        Ok(Ok(addresses)) if addresses.is_empty() => Err(ErrorCode::NameUnresolvable),
+        Ok(Ok(addresses)) => {
+            authority.has_room(Limit::LookupTimeout);
+            Ok(addresses)
+        }
+    }
+}
+
+/// What a failed lookup means.
+///
+/// The standard library keeps no code of `getaddrinfo`'s, only the text that the C library has for
+/// it. Texts that aren't known here mean the usual: there is no such name.
+fn classify(error: &io::Error) -> ErrorCode {
+    let text = error.to_string();
+    let says = |known: &[&str]| known.iter().any(|known| text.contains(known));
+    if says(&["Temporary failure", "Try again", "temporarily"]) {
+        ErrorCode::TemporaryResolverFailure
+    } else if says(&["Non-recoverable", "Unrecoverable", "non-recoverable"]) {
+        ErrorCode::PermanentResolverFailure
+    } else if error.raw_os_error().is_some() {
+        // The machine's trouble (no memory, no descriptors) rather than the name's.
+        ErrorCode::from(error)
+    } else {
+        ErrorCode::NameUnresolvable
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! A socket of our own, as the component sees it: what it answers is what wasmtime-wasi's would in the
+//! same state.
+
+use super::connection::Connection;
+use super::inherited::{Listening, Stage};
+use crate::ctx::SockboxCtxView;
+use rustix::fd::BorrowedFd;
+use std::net::SocketAddr;
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::TcpSocket;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily};
+
+/// What is in the place of a socket of wasmtime-wasi's.
+pub(super) enum AdoptedSocket<'a> {
+    Listening(&'a Listening),
+    Connection(&'a Connection),
+}
+
+impl SockboxCtxView<'_> {
+    /// What of ours a socket is, if it is.
+    pub(super) fn adopted(&self, socket: &Resource<TcpSocket>) -> Option<AdoptedSocket<'_>> {
+        if let Some(listening) = self.ctx.inherited.get(socket.rep()) {
+            return Some(AdoptedSocket::Listening(listening));
+        }
+        let connection = Resource::new_borrow(socket.rep());
+        self.table
+            .get(&connection)
+            .ok()
+            .map(AdoptedSocket::Connection)
+    }
+}
+
+impl AdoptedSocket<'_> {
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            AdoptedSocket::Listening(listening) => listening.fd(),
+            AdoptedSocket::Connection(connection) => connection.fd(),
+        }
+    }
+
+    pub(super) fn local_address(&self) -> SocketAddr {
+        match self {
+            AdoptedSocket::Listening(listening) => listening.address,
+            AdoptedSocket::Connection(connection) => connection.local,
+        }
+    }
+
+    pub(super) fn family(&self) -> IpAddressFamily {
+        match self.local_address() {
+            SocketAddr::V4(_) => IpAddressFamily::Ipv4,
+            SocketAddr::V6(_) => IpAddressFamily::Ipv6,
+        }
+    }
+
+    pub(super) fn is_listening(&self) -> bool {
+        self.stage() >= Some(Stage::Starting)
+    }
+
+    /// Why it can't be bound, connected or made to listen once more.
+    pub(super) fn refusal(&self) -> ErrorCode {
+        match self.stage() {
+            Some(Stage::Binding | Stage::Starting) => ErrorCode::ConcurrencyConflict,
+            Some(Stage::Bound | Stage::Listening) | None => ErrorCode::InvalidState,
+        }
+    }
+
+    /// Begin to listen, or end what was begun: what is under way goes on from the one stage to the
+    /// other.
+    pub(super) fn go_on(&self, from: Stage, to: Stage) -> Result<(), ErrorCode> {
+        match self {
+            AdoptedSocket::Listening(listening) if listening.go_on(from, to) => Ok(()),
+            _ if from == Stage::Bound => Err(self.refusal()),
+            _ => Err(ErrorCode::NotInProgress),
+        }
+    }
+
+    fn stage(&self) -> Option<Stage> {
+        match self {
+            AdoptedSocket::Listening(listening) => Some(listening.stage()),
+            AdoptedSocket::Connection(_) => None,
+        }
+    }
+}

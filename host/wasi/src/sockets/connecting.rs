@@ -1,0 +1,78 @@
+//! Connecting over TCP: how often, and what comes of it.
+
+use super::plain;
+use crate::ctx::{SockboxCtxView, SockboxView};
+use crate::replaced::TCP;
+use sockbox_policy::Limit;
+use sockbox_policy::Target;
+use std::net::SocketAddr;
+use std::time::Instant;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{LinkerInstance, Resource};
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpSocketAddress};
+use wasmtime_wasi::p2::bindings::sockets::tcp::HostTcpSocket;
+use wasmtime_wasi::p2::{Network as NetworkHandle, TcpSocket};
+
+pub(super) fn add_to_linker<T: SockboxView>(
+    tcp: &mut LinkerInstance<'_, T>,
+) -> wasmtime::Result<()> {
+    tcp.func_wrap(
+        TCP.item("[method]tcp-socket.start-connect"),
+        |mut store: StoreContextMut<'_, T>,
+         (this, network, address): (
+            Resource<TcpSocket>,
+            Resource<NetworkHandle>,
+            IpSocketAddress,
+        )| {
+            let mut state = store.data_mut().sockbox();
+            if let Some(adopted) = state.adopted(&this) {
+                return Ok((Err(adopted.refusal()),));
+            }
+            let (rep, to) = (this.rep(), SocketAddr::from(address));
+            if !state.may_connect(to) {
+                return Ok((Err(ErrorCode::NewSocketLimit),));
+            }
+            let started = plain(state.sockets().start_connect(this, network, address))?;
+            if started.is_ok() && state.ctx.authority.keeps_accounts() {
+                state.ctx.sockets.connecting.insert(rep, to);
+            }
+            Ok((started,))
+        },
+    )?;
+    tcp.func_wrap(
+        TCP.item("[method]tcp-socket.finish-connect"),
+        |mut store: StoreContextMut<'_, T>, (this,): (Resource<TcpSocket>,)| {
+            let mut state = store.data_mut().sockbox();
+            if state.adopted(&this).is_some() {
+                return Ok((Err(ErrorCode::NotInProgress),));
+            }
+            let rep = this.rep();
+            let connected = plain(state.sockets().finish_connect(this))?;
+            if let Ok((input, output)) = &connected {
+                state.ctx.sockets.count.has_streams(rep);
+                let to = state.ctx.sockets.connecting.remove(&rep);
+                let account = to.and_then(|to| state.ctx.authority.account(Target::Connect(to)));
+                state.meter(rep, account, input, output)?;
+            }
+            Ok((connected,))
+        },
+    )
+}
+
+impl SockboxCtxView<'_> {
+    /// Whether one more attempt to connect may be made, which is counted.
+    fn may_connect(&mut self, to: SocketAddr) -> bool {
+        let Some(connects) = &mut self.ctx.sockets.connects else {
+            return true;
+        };
+        let may = connects.take_one(Instant::now());
+        match may {
+            true => self.ctx.authority.has_room(Limit::ConnectsPerSecond),
+            false => {
+                let target = Some(Target::Connect(to));
+                self.ctx.authority.reached(Limit::ConnectsPerSecond, target);
+            }
+        }
+        may
+    }
+}

@@ -1,0 +1,117 @@
+//! One run's side of TLS.
+
+use super::config::TlsConfig;
+use super::failure::{Failure, TlsFailure};
+use super::verifier::Remembering;
+use crate::authority::{Authority, Incident};
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use std::sync::{Arc, OnceLock};
+
+/// How many sessions of a run are remembered, to be gone on with: as many as hosts whose connections
+/// are kept, and as many again.
+const SESSIONS: usize = 16;
+
+/// How a run speaks TLS, and what has failed in it.
+///
+/// Sessions to go on with belong to the run: none of another's can be recognised by them.
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    config: TlsConfig,
+    protocols: &'static [&'static [u8]],
+    ready: OnceLock<Result<Ready, Failure>>,
+    authority: Arc<Authority>,
+}
+
+/// What rustls needs to know. One for the whole run, since it goes on with a session only where the
+/// verifier and the client certificate are the very same.
+#[derive(Clone)]
+struct Ready {
+    verifier: Arc<Remembering>,
+    anonymous: Arc<ClientConfig>,
+    /// With the client certificate, where there is one.
+    identified: Option<Arc<ClientConfig>>,
+}
+
+impl Client {
+    /// One that offers servers these protocols to speak above TLS (RFC 7301), or none in particular.
+    pub(crate) fn new(
+        config: TlsConfig,
+        protocols: &'static [&'static [u8]],
+        authority: Arc<Authority>,
+    ) -> Client {
+        Client(Arc::new(Shared {
+            config,
+            protocols,
+            ready: OnceLock::new(),
+            authority,
+        }))
+    }
+
+    pub(super) fn config(&self) -> &TlsConfig {
+        &self.0.config
+    }
+
+    /// Whether [`Client::for_server`] has to read what is trusted first, which waits for the disk.
+    pub(super) fn has_to_read(&self) -> bool {
+        self.0.ready.get().is_none() && self.0.config.has_to_read()
+    }
+
+    /// What rustls needs to know for a handshake with this server, and who checks its certificate.
+    pub(super) fn for_server(
+        &self,
+        server: &str,
+    ) -> Result<(Arc<ClientConfig>, Arc<Remembering>), Failure> {
+        let ready = self.0.ready.get_or_init(|| self.0.make()).clone()?;
+        let meant = self.0.config.identity_for(server).is_some();
+        let config = match ready.identified {
+            Some(identified) if meant => identified,
+            _ => ready.anonymous,
+        };
+        Ok((config, ready.verifier))
+    }
+
+    /// A handshake with this server has failed.
+    pub(super) fn failed(&self, server: &str, failure: Failure) {
+        self.0.config.tell_failure(server, &failure);
+        self.broken(failure);
+    }
+
+    /// A connection broke after the handshake.
+    pub(super) fn broken(&self, failure: Failure) {
+        self.0.authority.note(Incident::Tls(failure));
+    }
+}
+
+impl Shared {
+    fn make(&self) -> Result<Ready, Failure> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Arc::new(Remembering::new(self.config.check(&provider)?));
+        let resumption = Resumption::in_memory_sessions(SESSIONS);
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&self.config.versions())
+            .map_err(|_| {
+                Failure::Tls(TlsFailure::Other {
+                    reason: "no version of TLS is permitted here".to_owned(),
+                })
+            })?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier.clone());
+        let finished = |mut config: ClientConfig| {
+            config.resumption = resumption.clone();
+            config.alpn_protocols = self.protocols.iter().map(|it| it.to_vec()).collect();
+            Arc::new(config)
+        };
+        Ok(Ready {
+            verifier,
+            identified: self.config.identity().map(|identity| {
+                let resolver = identity.resolver.clone();
+                finished(builder.clone().with_client_cert_resolver(resolver))
+            }),
+            anonymous: finished(builder.with_no_client_auth()),
+        })
+    }
+}

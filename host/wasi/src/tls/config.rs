@@ -1,0 +1,361 @@
+//! How a run speaks TLS.
+
+use super::certificate::Certificate;
+use super::error::{Result, TlsError};
+use super::failure::{Failure, TlsFailure};
+use super::identity::Identity;
+use super::roots::{LateRoots, Trusted, of_file, of_folder};
+use super::verifier::{Anybody, Named};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::{RootCertStore, SupportedProtocolVersion};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How a run speaks TLS: whom it trusts, and whom it is to servers that ask.
+///
+/// By default it trusts the system's authorities, those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name if
+/// they are set, and Mozilla's where the system has none; it speaks TLS 1.2 and 1.3; and it is nobody.
+/// A certificate has to be valid now, be for the name or the address that the URL has, and lead to an
+/// authority that is trusted. Whether it was revoked isn't asked.
+///
+/// Clones share what was read of the system's authorities.
+///
+/// # Examples
+/// ```
+/// use sockbox_wasi::Grant;
+/// use sockbox_wasi::policy::Policy;
+/// use sockbox_wasi::tls::{TlsConfig, TlsVersion};
+///
+/// let grant = Grant::new()
+///     .policy(Policy::new().allow_connect_to("example.com:443")?)
+///     .tls(TlsConfig::new().min_version(TlsVersion::V1_3));
+/// # Ok::<(), sockbox_wasi::policy::RuleError>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct TlsConfig {
+    trust: Trust,
+    identity: Option<Identity>,
+    identity_hosts: Option<Vec<String>>,
+    min: TlsVersion,
+    max: TlsVersion,
+    observer: Option<Observer>,
+    failure_observer: Option<FailureObserver>,
+}
+
+type Observer = Arc<dyn Fn(&TlsHandshake) + Send + Sync>;
+type FailureObserver = Arc<dyn Fn(&TlsError) + Send + Sync>;
+
+#[derive(Clone)]
+enum Trust {
+    Late(LateRoots),
+    Given(Trusted),
+    Verifier(Arc<dyn ServerCertVerifier>),
+    Anybody,
+}
+
+/// A version of TLS. Those before 1.2 are not safe, and not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TlsVersion::V1_2 => "TLS 1.2",
+            TlsVersion::V1_3 => "TLS 1.3",
+        })
+    }
+}
+
+/// What was agreed upon with a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsHandshake {
+    /// The name, or the address, that the server was asked to prove.
+    pub server: String,
+    /// The version.
+    pub version: TlsVersion,
+    /// The cipher suite's standard name.
+    pub cipher_suite: String,
+    /// The group of the key exchange, where there was one.
+    pub key_exchange: Option<String>,
+    /// Whether an earlier connection of the run was gone on with, without showing certificates again.
+    pub resumed: bool,
+    /// Whether the certificate was checked: not with
+    /// [`TlsConfig::dangerously_trust_anybody`].
+    pub verified: bool,
+    /// The certificates that the server showed, its own first, as far as they can be read.
+    pub certificates: Vec<Certificate>,
+}
+
+impl Default for TlsConfig {
+    fn default() -> TlsConfig {
+        TlsConfig::new()
+    }
+}
+
+impl TlsConfig {
+    /// The default: see [`TlsConfig`].
+    pub fn new() -> TlsConfig {
+        TlsConfig {
+            trust: Trust::Late(LateRoots::default()),
+            identity: None,
+            identity_hosts: None,
+            min: TlsVersion::V1_2,
+            max: TlsVersion::V1_3,
+            observer: None,
+            failure_observer: None,
+        }
+    }
+
+    /// Trust the certificates in this PEM file in place of the system's, as if `SSL_CERT_FILE` named it. It
+    /// is read when it is first needed: if it is of no use, the first connection fails
+    /// ([`TlsError::Trust`]).
+    pub fn system_file(mut self, file: impl Into<PathBuf>) -> TlsConfig {
+        self.trust = Trust::Late(LateRoots::of_file(file.into()));
+        self
+    }
+
+    /// Trust the certificates in this PEM file, and those given so before, in place of the system's: as
+    /// authorities, and as the server's own where it shows the very same.
+    ///
+    /// # Errors
+    /// [`TlsError::Trust`]: it can't be read, or has none in it.
+    pub fn trust_file(self, file: impl AsRef<Path>) -> Result<TlsConfig> {
+        let certificates = of_file(file.as_ref())?;
+        Ok(self.trust(certificates))
+    }
+
+    /// Trust the certificates in the PEM files of this folder, and those given so before, in place of
+    /// the system's.
+    ///
+    /// # Errors
+    /// [`TlsError::Trust`]: it can't be read, or there is none in it.
+    pub fn trust_folder(self, folder: impl AsRef<Path>) -> Result<TlsConfig> {
+        let certificates = of_folder(folder.as_ref())?;
+        Ok(self.trust(certificates))
+    }
+
+    fn trust(mut self, more: Vec<CertificateDer<'static>>) -> TlsConfig {
+        let before = match self.trust {
+            Trust::Given(trusted) => trusted,
+            _ => RootCertStore::empty().into(),
+        };
+        self.trust = Trust::Given(before.with(more));
+        self
+    }
+
+    /// Trust these authorities, and nobody else.
+    pub fn roots(mut self, roots: RootCertStore) -> TlsConfig {
+        self.trust = Trust::Given(roots.into());
+        self
+    }
+
+    /// Leave the check of certificates to `verifier`.
+    pub fn verifier(mut self, verifier: Arc<dyn ServerCertVerifier>) -> TlsConfig {
+        self.trust = Trust::Verifier(verifier);
+        self
+    }
+
+    /// Check no certificate. Whoever is on the way to the server can take its place, read all that is
+    /// sent, and answer as they like.
+    pub fn dangerously_trust_anybody(mut self) -> TlsConfig {
+        self.trust = Trust::Anybody;
+        self
+    }
+
+    /// Show this certificate to servers that ask for one: PEM files of the certificate with those that
+    /// lead to its authority, and of its private key, which may be in the same file.
+    ///
+    /// # Errors
+    /// [`TlsError::ClientCertificate`]: they can't be read, don't belong
+    /// together, the key takes a password, or it is of a kind that ring doesn't know: RSA with 2048 to 4096
+    /// bits, ECDSA on P-256 or P-384, and Ed25519 are known; P-521 isn't.
+    pub fn client_certificate(
+        mut self,
+        certificate: impl AsRef<Path>,
+        key: Option<&Path>,
+    ) -> Result<TlsConfig> {
+        self.identity = Some(Identity::read(certificate.as_ref(), key, None)?);
+        Ok(self)
+    }
+
+    /// As [`TlsConfig::client_certificate`], with the password of a key that is encrypted as PKCS #8 has it
+    /// (`BEGIN ENCRYPTED PRIVATE KEY`). A key that isn't encrypted needs none, and is used all the same.
+    ///
+    /// # Errors
+    /// [`TlsError::ClientCertificate`]: as there, or the password isn't the
+    /// key's, or the key is encrypted in another way.
+    pub fn client_certificate_with_password(
+        mut self,
+        certificate: impl AsRef<Path>,
+        key: Option<&Path>,
+        password: impl AsRef<[u8]>,
+    ) -> Result<TlsConfig> {
+        let password = Some(password.as_ref());
+        self.identity = Some(Identity::read(certificate.as_ref(), key, password)?);
+        Ok(self)
+    }
+
+    /// Show it to these hosts alone, names or addresses as URLs have them. Unless set, every server that
+    /// the run may connect to is shown it if it asks.
+    pub fn client_certificate_for(
+        mut self,
+        hosts: impl IntoIterator<Item = impl Into<String>>,
+    ) -> TlsConfig {
+        self.identity_hosts = Some(hosts.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Speak no version before this.
+    pub fn min_version(mut self, version: TlsVersion) -> TlsConfig {
+        self.min = version;
+        self
+    }
+
+    /// Speak no version after this.
+    pub fn max_version(mut self, version: TlsVersion) -> TlsConfig {
+        self.max = version;
+        self
+    }
+
+    /// Be told of every handshake, when it has succeeded.
+    pub fn observe(
+        mut self,
+        observer: impl Fn(&TlsHandshake) + Send + Sync + 'static,
+    ) -> TlsConfig {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Be told of every handshake that has failed, and why: [`TlsError::CertificateRejected`],
+    /// [`TlsError::Trust`] or [`TlsError::Handshake`]. The component is told less, since what it is told must not
+    /// show what is on this machine.
+    pub fn observe_failures(
+        mut self,
+        observer: impl Fn(&TlsError) + Send + Sync + 'static,
+    ) -> TlsConfig {
+        self.failure_observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Begin to read the system's authorities, or those of [`TlsConfig::system_file`], in a thread of its
+    /// own, if they are what is trusted. They are read when they are needed in any case; this is for those
+    /// who know before.
+    pub fn prepare(&self) {
+        if let Trust::Late(roots) = &self.trust
+            && !roots.are_known()
+        {
+            let roots = roots.clone();
+            // Without a thread they are read later.
+            let _ = std::thread::Builder::new()
+                .name("sockbox-roots".to_owned())
+                .spawn(move || roots.read().is_ok());
+        }
+    }
+
+    /// Whether what is trusted has still to be read, which waits for the disk.
+    pub(super) fn has_to_read(&self) -> bool {
+        matches!(&self.trust, Trust::Late(roots) if !roots.are_known())
+    }
+
+    /// What checks certificates.
+    pub(super) fn check(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
+        let trusted = match &self.trust {
+            Trust::Verifier(verifier) => return Ok(verifier.clone()),
+            Trust::Anybody => return Ok(Arc::new(Anybody(provider.clone()))),
+            Trust::Late(roots) => roots.read()?,
+            Trust::Given(trusted) => trusted.clone(),
+        };
+        let builder = WebPkiServerVerifier::builder_with_provider(trusted.roots, provider.clone());
+        let authorities = builder.build().map_err(|error| {
+            Failure::Tls(TlsFailure::Other {
+                reason: format!("nobody is trusted: {error}"),
+            })
+        })?;
+        Ok(Arc::new(Named {
+            certificates: trusted.named,
+            authorities,
+        }))
+    }
+
+    pub(super) fn checks(&self) -> bool {
+        !matches!(self.trust, Trust::Anybody)
+    }
+
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    pub(super) fn identity_for(&self, server: &str) -> Option<&Identity> {
+        let meant = |hosts: &Vec<String>| {
+            let bare = |host: &str| {
+                host.trim_matches(['[', ']'])
+                    .trim_end_matches('.')
+                    .to_owned()
+            };
+            let same = |host: &String| bare(host).eq_ignore_ascii_case(&bare(server));
+            hosts.iter().any(same)
+        };
+        let identity = self.identity.as_ref()?;
+        self.identity_hosts
+            .as_ref()
+            .is_none_or(meant)
+            .then_some(identity)
+    }
+
+    /// The versions, none if they exclude each other.
+    pub(super) fn versions(&self) -> Vec<&'static SupportedProtocolVersion> {
+        let all = [
+            (TlsVersion::V1_2, &rustls::version::TLS12),
+            (TlsVersion::V1_3, &rustls::version::TLS13),
+        ];
+        all.into_iter()
+            .filter(|(version, _)| (self.min..=self.max).contains(version))
+            .map(|(_, version)| version)
+            .collect()
+    }
+
+    pub(super) fn tell_failure(&self, server: &str, failure: &Failure) {
+        if let Some(observer) = &self.failure_observer {
+            observer(&failure.clone().into_error(server));
+        }
+    }
+
+    pub(super) fn tell(&self, handshake: impl FnOnce() -> TlsHandshake) {
+        if let Some(observer) = &self.observer {
+            observer(&handshake());
+        }
+    }
+}
+
+impl fmt::Debug for TlsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let trust = match &self.trust {
+            Trust::Late(_) => "the system's authorities, or those in a file",
+            Trust::Given(_) => "the authorities given",
+            Trust::Verifier(_) => "a verifier",
+            Trust::Anybody => "anybody",
+        };
+        f.debug_struct("TlsConfig")
+            .field("trust", &trust)
+            .field("client_certificate", &self.identity.is_some())
+            .field("client_certificate_for", &self.identity_hosts)
+            .field("min", &self.min)
+            .field("max", &self.max)
+            .finish_non_exhaustive()
+    }
+}

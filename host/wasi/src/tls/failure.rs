@@ -1,0 +1,467 @@
+//! Why there is no TLS with a server, or no more of it.
+
+use super::certificate::Certificate;
+use super::error::TlsError;
+use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
+use sockbox_printable::Line;
+use std::fmt;
+use std::path::PathBuf;
+
+/// What has failed in a run. The component is told of it in words, and the caller in types.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// The server's certificate isn't accepted.
+    Certificate(CertificateProblem),
+    /// What is to be trusted can't be read.
+    Trust {
+        /// The file, or the folder.
+        file: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Anything else.
+    Tls(TlsFailure),
+}
+
+impl Failure {
+    /// What the component is told: nothing of this machine. That it is about the certificate is said in
+    /// rustls's own words, which are what a component looks for on any runtime.
+    pub(super) fn to_component(&self) -> String {
+        match self {
+            // What a verifier of the embedder's says is for the embedder.
+            Failure::Certificate(CertificateProblem::Other { .. }) => {
+                "invalid peer certificate: it is not accepted".to_owned()
+            }
+            Failure::Certificate(problem) => format!("invalid peer certificate: {problem}"),
+            Failure::Trust { .. } => "this runtime has no authorities to trust".to_owned(),
+            Failure::Tls(failure) => failure.to_string(),
+        }
+    }
+
+    /// What a person, or the embedder, is told.
+    pub fn into_error(self, host: &str) -> TlsError {
+        let host = host.to_owned();
+        match self {
+            Failure::Certificate(problem) => TlsError::CertificateRejected { host, problem },
+            Failure::Trust { file, reason } => TlsError::Trust { file, reason },
+            Failure::Tls(reason) => TlsError::Handshake { host, reason },
+        }
+    }
+}
+
+/// Why a server's certificate is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateProblem {
+    /// The server's, or one that it was made with, is valid no more.
+    Expired {
+        /// The one that is meant.
+        certificate: Option<Certificate>,
+    },
+    /// The server's, or one that it was made with, isn't valid yet.
+    NotYetValid {
+        /// The one that is meant.
+        certificate: Option<Certificate>,
+    },
+    /// It is for other names.
+    WrongName {
+        /// The server's.
+        certificate: Option<Certificate>,
+    },
+    /// Nobody who is trusted has signed it.
+    UnknownIssuer {
+        /// The last one of those that the server showed, on the way to who should be trusted.
+        certificate: Option<Certificate>,
+    },
+    /// Anything else; the text is for people.
+    Other {
+        /// What is wrong with it.
+        reason: String,
+        /// The server's.
+        certificate: Option<Certificate>,
+    },
+}
+
+impl CertificateProblem {
+    /// What rustls means, of these certificates, the server's first.
+    pub(super) fn new(error: &CertificateError, chain: &[Certificate]) -> CertificateProblem {
+        use CertificateError as E;
+        let first = || chain.first().cloned();
+        match error {
+            E::Expired | E::ExpiredContext { .. } => {
+                let now = std::time::SystemTime::now();
+                CertificateProblem::Expired {
+                    certificate: chain.iter().find(|it| it.not_after < now).cloned(),
+                }
+            }
+            E::NotValidYet | E::NotValidYetContext { .. } => {
+                let now = std::time::SystemTime::now();
+                CertificateProblem::NotYetValid {
+                    certificate: chain.iter().find(|it| it.not_before > now).cloned(),
+                }
+            }
+            E::NotValidForName | E::NotValidForNameContext { .. } => {
+                CertificateProblem::WrongName {
+                    certificate: first(),
+                }
+            }
+            E::UnknownIssuer => CertificateProblem::UnknownIssuer {
+                certificate: last_of(chain).cloned(),
+            },
+            // Whatever else it is, it is nobody's whom anybody knows.
+            E::Other(_) if is_authority(error) && chain.len() == 1 && chain[0].is_self_signed() => {
+                CertificateProblem::UnknownIssuer {
+                    certificate: first(),
+                }
+            }
+            error => CertificateProblem::Other {
+                reason: explain(error),
+                certificate: first(),
+            },
+        }
+    }
+}
+
+/// The last certificate on the way from the server's to whoever made it.
+fn last_of(chain: &[Certificate]) -> Option<&Certificate> {
+    let mut last = chain.first()?;
+    // As many steps as there are certificates: they may lead in a circle.
+    for _ in chain {
+        let made_by = |it: &&Certificate| it.subject == last.issuer;
+        match chain.iter().find(made_by) {
+            Some(next) if next != last => last = next,
+            _ => break,
+        }
+    }
+    Some(last)
+}
+
+/// Whether it is an authority's certificate where a server's should be. rustls has no word of its own for
+/// it; that of what is below is the name of the case.
+fn is_authority(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity"))
+}
+
+fn explain(error: &CertificateError) -> String {
+    use CertificateError as E;
+    let text = match error {
+        E::BadEncoding => "it can't be read",
+        E::Revoked => "it was revoked",
+        E::UnknownRevocationStatus
+        | E::ExpiredRevocationList
+        | E::ExpiredRevocationListContext { .. }
+        | E::InvalidOcspResponse => "whether it was revoked can't be found out",
+        E::BadSignature => "its signature is wrong",
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "it isn't made for servers",
+        E::UnhandledCriticalExtension => UNKNOWN_EXTENSION,
+        E::UnsupportedSignatureAlgorithmContext { .. }
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "it is signed in a way that isn't accepted: RSA with 2048 to 8192 bits, ECDSA on P-256 and P-384, \
+             and Ed25519 are, with SHA-256 or better; P-521 and SHA-1 aren't"
+        }
+        E::ApplicationVerificationFailure => "it was refused",
+        E::Other(other) => return explain_name(&other.to_string()),
+        other => return explain_name(&other.to_string()),
+    };
+    text.to_owned()
+}
+
+const UNKNOWN_EXTENSION: &str = "it has an extension that must not be passed over, and isn't known";
+
+/// What rustls has no case of its own for comes with the name of a case of the crate below it, or with the
+/// words of a verifier that isn't rustls's.
+fn explain_name(name: &str) -> String {
+    let text = match name {
+        "CaUsedAsEndEntity" => "it is that of an authority, and not of a server",
+        "EndEntityUsedAsCa" => "it is signed with a certificate that isn't an authority's",
+        "UnsupportedCertVersion" => {
+            "it, or one that it was made with, isn't of version 3, which has the names of servers"
+        }
+        "UnsupportedCriticalExtension" => UNKNOWN_EXTENSION,
+        "NameConstraintViolation" => "an authority on the way to it may not vouch for this name",
+        "PathLenConstraintViolated" => {
+            "there are more authorities on the way to it than one of them permits"
+        }
+        "MaximumNameConstraintComparisonsExceeded"
+        | "MaximumPathBuildCallsExceeded"
+        | "MaximumPathDepthExceeded"
+        | "MaximumSignatureChecksExceeded" => "the way to its authority is too long to be checked",
+        "InvalidSerialNumber" => "its serial number is none",
+        "SignatureAlgorithmMismatch" => "it says two different things of how it is signed",
+        "UnsupportedSignatureAlgorithm" => "it is signed in a way that isn't accepted",
+        _ => return words(name),
+    };
+    text.to_owned()
+}
+
+/// A text as it is, and the name of a case in words: `MalformedExtensions` is `malformed extensions`.
+fn words(text: &str) -> String {
+    let name = text.split(['(', '{', ' ']).next().unwrap_or_default();
+    let is_name = name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.contains(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_alphanumeric())
+        && !text[name.len()..].starts_with(' ');
+    match is_name {
+        true => word(name).replace('_', " "),
+        false => text.to_owned(),
+    }
+}
+
+impl fmt::Display for CertificateProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use CertificateProblem as P;
+        match self {
+            P::Expired { certificate: None } => f.write_str("it has expired"),
+            P::Expired {
+                certificate: Some(it),
+            } => write!(f, "it expired at {} ({it})", it.ends()),
+            P::NotYetValid { certificate: None } => f.write_str("it isn't valid yet"),
+            P::NotYetValid {
+                certificate: Some(it),
+            } => write!(f, "it isn't valid before {} ({it})", it.begins()),
+            P::WrongName { certificate: None } => f.write_str("it is for another name"),
+            P::WrongName {
+                certificate: Some(it),
+            } => match it.names.as_slice() {
+                [] => write!(f, "it has no names of servers in it ({it})"),
+                names => write!(f, "it is for {} ({it})", Names(names)),
+            },
+            P::UnknownIssuer { certificate: None } => {
+                f.write_str("nobody who is trusted has signed it")
+            }
+            P::UnknownIssuer {
+                certificate: Some(it),
+            } if it.is_self_signed() => {
+                write!(f, "{} is self-signed, and not trusted", it.subject)
+            }
+            P::UnknownIssuer {
+                certificate: Some(it),
+            } => write!(
+                f,
+                "the issuer of {} is not known: {}",
+                it.subject, it.issuer
+            ),
+            P::Other {
+                reason,
+                certificate: None,
+            } => write!(f, "{}", Line(reason)),
+            P::Other {
+                reason,
+                certificate: Some(it),
+            } => write!(f, "{} ({it})", Line(reason)),
+        }
+    }
+}
+
+/// The first names of many.
+struct Names<'a>(&'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 5;
+        let shown = self.0.get(..SHOWN).unwrap_or(self.0);
+        f.write_str(&shown.join(", "))?;
+        match self.0.len() - shown.len() {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// Why there is no TLS with a server, other than for its certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsFailure {
+    /// What it sent isn't TLS.
+    NotTls,
+    /// It closed the connection before there was TLS on it.
+    Closed,
+    /// It has no version of TLS that is permitted here.
+    NoCommonVersion,
+    /// It has no cipher, or no group for the exchange of keys, that is known here.
+    NothingInCommon,
+    /// It wants a client certificate, and got none.
+    CertificateRequired,
+    /// It said what it disliked, in one of TLS's own words.
+    Alert {
+        /// The word, as RFC 8446 section 6 has it.
+        name: String,
+    },
+    /// Its name isn't one that a certificate could be for.
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+    /// The connection below broke.
+    Broken {
+        /// How, as the system says it.
+        reason: String,
+    },
+    /// Anything else; the text is for people.
+    Other {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+impl TlsFailure {
+    /// What rustls means, of a connection on which there was TLS `already` or wasn't.
+    pub(super) fn new(error: &rustls::Error, already: bool) -> TlsFailure {
+        use rustls::Error as E;
+        match error {
+            // Where there was TLS already the same message means that somebody has meddled with it.
+            E::InvalidMessage(
+                InvalidMessage::InvalidContentType
+                | InvalidMessage::UnknownProtocolVersion
+                | InvalidMessage::MessageTooLarge,
+            ) if !already => TlsFailure::NotTls,
+            E::PeerIncompatible(
+                PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+                | PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::Tls12NotOffered
+                | PeerIncompatible::Tls12NotOfferedOrEnabled,
+            )
+            | E::AlertReceived(AlertDescription::ProtocolVersion) => TlsFailure::NoCommonVersion,
+            E::PeerIncompatible(
+                PeerIncompatible::NoCipherSuitesInCommon
+                | PeerIncompatible::NoKxGroupsInCommon
+                | PeerIncompatible::NoSignatureSchemesInCommon,
+            ) => TlsFailure::NothingInCommon,
+            E::AlertReceived(AlertDescription::CertificateRequired) => {
+                TlsFailure::CertificateRequired
+            }
+            E::AlertReceived(alert) => TlsFailure::Alert {
+                name: word(&format!("{alert:?}")),
+            },
+            error => TlsFailure::Other {
+                reason: told(error),
+            },
+        }
+    }
+}
+
+/// An error of rustls's in words.
+fn told(error: &rustls::Error) -> String {
+    use rustls::Error as E;
+    let name = |case: &dyn fmt::Debug| words(&format!("{case:?}"));
+    match error {
+        E::InvalidCertificate(error) => {
+            format!("the server's certificate isn't accepted: {}", explain(error))
+        }
+        E::InvalidMessage(case) => {
+            format!("what the server sent can't be read ({})", name(case))
+        }
+        E::PeerIncompatible(case) => {
+            format!("the server has nothing in common with what is known here ({})", name(case))
+        }
+        E::PeerMisbehaved(case) => format!("the server breaks TLS's rules ({})", name(case)),
+        E::NoCertificatesPresented => "the server showed no certificate".to_owned(),
+        E::DecryptError => {
+            "what the server sent can't be decrypted: somebody has changed it on the way, or it is broken"
+                .to_owned()
+        }
+        E::General(text) => text.clone(),
+        E::Other(error) => words(&error.to_string()),
+        other => other.to_string(),
+    }
+}
+
+/// A name in Rust's letters in those of the standard.
+fn word(name: &str) -> String {
+    let mut word = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !word.is_empty() && !word.ends_with('_') {
+            word.push('_');
+        }
+        word.push(letter.to_ascii_lowercase());
+    }
+    word
+}
+
+/// What ring lacks.
+const NO_P521: &str = "keys of the curve P-521 and of Ed448 aren't known";
+
+impl fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TlsFailure::NotTls => {
+                f.write_str("what the server sent isn't TLS (does the URL begin with http://?)")
+            }
+            TlsFailure::Closed => f.write_str("the server closed the connection instead"),
+            TlsFailure::NoCommonVersion => {
+                f.write_str("the server has no version of TLS that is permitted here")
+            }
+            TlsFailure::NothingInCommon => write!(
+                f,
+                "the server has no cipher, key exchange or kind of key that is known here ({NO_P521})"
+            ),
+            TlsFailure::CertificateRequired => f.write_str("the server wants a client certificate"),
+            // Servers say this, too, where they have no certificate that the client could check.
+            TlsFailure::Alert { name } if name == "handshake_failure" => write!(
+                f,
+                "the server refused it: {name}: it has no cipher, key exchange or kind of key that is known here \
+                 ({NO_P521})"
+            ),
+            TlsFailure::Alert { name } => write!(f, "the server refused it: {}", Line(name)),
+            TlsFailure::InvalidName { name } => {
+                write!(f, "{name:?} is no name that a certificate could be for")
+            }
+            TlsFailure::Broken { reason } => write!(f, "the connection broke: {}", Line(reason)),
+            TlsFailure::Other { reason } => write!(f, "{}", Line(reason)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{OtherError, PeerMisbehaved};
+
+    #[test]
+    fn errors_are_told_in_words() {
+        #[derive(Debug)]
+        struct Named(&'static str);
+        impl fmt::Display for Named {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl std::error::Error for Named {}
+        let other = |name| CertificateError::Other(OtherError(std::sync::Arc::new(Named(name))));
+        for (error, expected) in [
+            (other("UnsupportedCertVersion"), "isn't of version 3"),
+            (other("CaUsedAsEndEntity"), "that of an authority"),
+            (other("MaximumPathDepthExceeded"), "too long"),
+            (other("MalformedExtensions"), "malformed extensions"),
+            (other("a verifier's own words"), "a verifier's own words"),
+            (other("Words of a Verifier"), "Words of a Verifier"),
+            (CertificateError::InvalidOcspResponse, "revoked"),
+            (CertificateError::ApplicationVerificationFailure, "refused"),
+        ] {
+            for reason in [
+                explain(&error),
+                TlsFailure::new(&error.clone().into(), false).to_string(),
+            ] {
+                assert!(reason.contains(expected), "{error:?}: {reason}");
+                assert!(!reason.contains("Other"), "{error:?}: {reason}");
+            }
+        }
+        for (error, expected) in [
+            (
+                rustls::Error::Other(OtherError(std::sync::Arc::new(Named("why")))),
+                "why",
+            ),
+            (
+                PeerMisbehaved::SelectedUnofferedCipherSuite.into(),
+                "the server breaks TLS's rules (selected unoffered cipher suite)",
+            ),
+            (
+                rustls::Error::AlertReceived(AlertDescription::HandshakeFailure),
+                "the server refused it: handshake_failure: it has no cipher, key exchange or kind of key that \
+                 is known here (keys of the curve P-521 and of Ed448 aren't known)",
+            ),
+        ] {
+            assert_eq!(TlsFailure::new(&error, true).to_string(), expected);
+        }
+    }
+}

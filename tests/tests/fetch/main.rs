@@ -1,0 +1,18 @@
+//! `sockbox fetch`, beside real servers and real clients.
+
+mod again;
+mod basics;
+mod bounds;
+mod client_certificate;
+mod codings;
+mod connect;
+mod failures;
+mod output;
+mod redirects;
+mod report;
+mod request;
+mod reuse;
+mod saving;
+mod several;
+mod tls;
+mod wasmtime_run;

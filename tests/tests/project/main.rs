@@ -1,0 +1,5 @@
+//! The command line as a whole, this project's own scripts, and the harness of these tests.
+
+mod ci;
+mod cli;
+mod harness;

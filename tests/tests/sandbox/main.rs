@@ -1,0 +1,20 @@
+//! What a component may do and what it may not, with `sockbox run` and the commands about policies.
+
+mod component;
+mod denials;
+mod ends;
+mod grants;
+mod hostile_text;
+mod inspect;
+mod languages;
+mod limits;
+mod machine;
+mod names;
+mod policy;
+mod prompt;
+mod record;
+mod run;
+mod run_hostile;
+mod run_loading;
+mod run_tls;
+mod standard_streams;
