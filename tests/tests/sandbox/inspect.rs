@@ -43,7 +43,7 @@ fn people_are_told_what_a_component_can_do() {
             "--dir",
             "read its arguments",
             "wasi:cli/run@0.2",
-            "Rust",
+            "wit-bindgen-rust",
             "KiB",
         ],
     );
@@ -93,7 +93,7 @@ fn machines_are_told_too() {
     assert!(
         producers
             .iter()
-            .any(|it| it["field"] == "language" && it["name"] == "Rust")
+            .any(|it| it["field"] == "processed-by" && it["name"] == "wit-bindgen-rust")
     );
 }
 
