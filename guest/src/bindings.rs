@@ -1,4 +1,4 @@
-//! What `wit-bindgen` makes of `wit/`.
+//! The bindings that `wit-bindgen` generates from `wit/`.
 
 #![allow(clippy::all, missing_docs)]
 
@@ -25,7 +25,7 @@ wit_bindgen::generate!({
     world: "programs",
     generate_all,
     pub_export_macro: true,
-    // Calls that wait do so in our own reactor, not in an executor of wit-bindgen's.
+    // Calls that wait use the reactor of `net::wasi3`, and not the executor of `wit-bindgen`.
     async: [
         "-export:wasi:cli/run@0.3.0#run",
         "-export:sockbox:net/hello-server@0.1.0#[static]server.start",
@@ -33,7 +33,7 @@ wit_bindgen::generate!({
     ],
 });
 
-/// Where the types of addresses are: alike in both versions, under different names.
+/// The module of the address types. Both versions have the same types under different names.
 #[cfg(not(feature = "wasi-0-3"))]
 pub use wasi::sockets::network as addresses;
 #[cfg(feature = "wasi-0-3")]

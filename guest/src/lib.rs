@@ -1,7 +1,7 @@
-//! The sockbox component: an HTTP/1.1 client and a TCP server, for any host that runs WASI 0.2; and,
-//! with the feature `wasi-0-3`, the server for hosts that run WASI 0.3.
+//! The sockbox component: an HTTP/1.1 client and a TCP server for every host that runs WASI 0.2.
+//! With the feature `wasi-0-3` it has the server alone, for hosts that run WASI 0.3.
 //!
-//! `wit/` says what it does for a host. In here the data goes
+//! `wit/` defines what it exports to a host. Inside, each module uses only modules to its right:
 //!
 //! ```text
 //! exports ─> fetch ─> http1 (bytes in, progress out)
@@ -9,8 +9,8 @@
 //!    └─────> hello ─> net, rt
 //! ```
 //!
-//! For WASI 0.3 `net::wasi3` takes the place of `net::wasi`. Only [`net`]'s back-end and the export
-//! glue know WASI; the rest builds natively as well, and is tested so.
+//! For WASI 0.3 `net::wasi3` takes the place of `net::wasi`. Only the back-ends in [`net`] and the
+//! export glue know WASI. The rest also builds natively, and its tests run natively.
 
 #[cfg(target_family = "wasm")]
 mod bindings;

@@ -1,4 +1,4 @@
-//! From a URL to what a request needs.
+//! From a URL to the parts that a request needs.
 
 use ::url::{ParseError, Position};
 use percent_encoding::{AsciiSet, percent_decode_str, percent_encode};
@@ -11,50 +11,53 @@ const NO_NAME: &str = "the host is no valid name";
 
 const ZONE: &str = "an IPv6 address in a URL has no zone (%25eth0): leave it out";
 
-/// Where a request goes, and what it asks for there.
+/// The parts of a URL that a request needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The host: a name in lower case ASCII (Punycode where the URL had other letters), or an
-    /// address, whatever way it was written in.
+    /// The host: a name in lower case ASCII (Punycode if the URL had other letters), or an address
+    /// in any notation.
     pub host: Host<String>,
-    /// The port, never 0. One that the URL leaves out is 80, or 443 for `https` (RFC 9110 section 4.2).
+    /// The port, never 0. The default is 80, or 443 for `https` (RFC 9110 section 4.2).
     pub port: u16,
-    /// Whether it is to be reached over TLS: the scheme is `https`.
+    /// Whether the scheme is `https`, so the connection needs TLS.
     pub secure: bool,
-    /// The value for the `Host` field: the host, and the port unless it is the scheme's own.
+    /// The value of the `Host` field: the host, and the port unless it is the default of the
+    /// scheme.
     pub authority: String,
     /// The request's target in origin form: path and query, percent-encoded.
     pub path: String,
     /// The URL as the URL standard writes it, without fragment and credentials.
     pub url: String,
-    /// The user and the password that the URL had in it.
+    /// The user and the password in the URL.
     pub credentials: Option<Credentials>,
 }
 
-/// A user and a password, percent-decoded: any bytes, for these are what the server compares.
+/// A user and a password, percent-decoded. They may have any bytes, because servers compare bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user, maybe empty. A colon in it can't be sent with the Basic scheme (RFC 7617 section 2).
+    /// The user, possibly empty. One with a colon can't be sent with the Basic scheme (RFC 7617
+    /// section 2).
     pub username: Vec<u8>,
     /// The password, empty if there is none.
     pub password: Vec<u8>,
 }
 
-/// Why a URL can't be fetched. The URL isn't repeated, since it may have a password in it.
+/// Why a URL can't be fetched. The error does not contain the URL, because that may contain a
+/// password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// It can't be read, or is of no use; the text says why.
+    /// The URL is invalid or unusable, for this reason.
     Invalid(String),
-    /// It has this scheme, which is neither `http` nor `https`.
+    /// The URL has this scheme, which is neither `http` nor `https`.
     UnsupportedScheme(String),
 }
 
-/// Read a URL as the URL standard (WHATWG) does: spaces around it and line ends in it don't count,
-/// letters that may not stand in a URL are encoded, a host is normalised.
+/// Parses a URL by the URL standard (WHATWG): spaces around it and line ends in it are ignored,
+/// characters that may not stand in a URL are encoded, and the host is normalised.
 ///
 /// # Errors
-/// - [`UrlError::Invalid`]: the standard has it refused, it has no scheme, its port is 0, or its host
+/// - [`UrlError::Invalid`]: the standard refuses it, it has no scheme, its port is 0, or its host
 ///   has a character that can't be sent.
 /// - [`UrlError::UnsupportedScheme`]: it is neither an `http` nor an `https` URL.
 ///
@@ -83,13 +86,14 @@ pub fn parse(text: &str) -> Result<Target, UrlError> {
     };
     let credentials = credentials(&url);
 
-    // These fail for URLs without a host only, and such a URL has one.
+    // These fail only for URLs without a host, and this URL has one.
     let no_host = |()| UrlError::Invalid("no host".into());
     url.set_password(None).map_err(no_host)?;
     url.set_username("").map_err(no_host)?;
     url.set_fragment(None);
     let host = url.host().ok_or(()).map_err(no_host)?.to_owned();
-    // The standard lets these be in a name; in `Host` nobody may send them (RFC 9110 section 7.2).
+    // The standard allows these in a name, but in `Host` they may not be sent (RFC 9110 section
+    // 7.2).
     if matches!(&host, Host::Domain(name) if name.contains(['"', '`', '{', '}'])) {
         return Err(UrlError::Invalid(NO_NAME.into()));
     }
@@ -104,8 +108,8 @@ pub fn parse(text: &str) -> Result<Target, UrlError> {
     })
 }
 
-/// Whether the URL's host is an IPv6 address with a zone behind it, which RFC 6874 has and the URL
-/// standard hasn't.
+/// Whether the URL's host is an IPv6 address with a zone, which RFC 6874 defines and the URL
+/// standard does not.
 fn has_zone(text: &str) -> bool {
     let behind_scheme = text.split_once("//").map_or(text, |(_, rest)| rest);
     let authority = behind_scheme.split(['/', '?', '#']).next();
@@ -125,15 +129,15 @@ fn credentials(url: &Url) -> Option<Credentials> {
     })
 }
 
-/// Read a reference, as a server sends it, from the page at `base`, as
-/// the URL standard does.
+/// Resolves a reference that a server sent in response to the URL `base`, by the URL standard.
 ///
-/// Servers send it as it came from somewhere: bytes beyond ASCII, of whatever encoding, are
-/// percent-encoded one by one. The fragment is left out; any scheme will do.
+/// Servers send references in any encoding: bytes beyond ASCII are percent-encoded one by one. The
+/// fragment is removed, and any scheme is accepted.
 ///
 /// # Errors
-/// [`UrlError::Invalid`]: there is a control character in it, which the standard would pass over and
-/// others would not; or the standard has it refused; or it is a URL for HTTP that [`parse`] refuses.
+/// [`UrlError::Invalid`]: it contains a control character, which the standard would ignore and
+/// other readers would not; or the standard refuses it; or it is a URL for HTTP that [`parse`]
+/// refuses.
 ///
 /// # Examples
 /// ```
@@ -147,11 +151,11 @@ pub fn resolve(base: &str, reference: &[u8]) -> Result<Url, UrlError> {
         return Err(UrlError::Invalid("it has a control character in it".into()));
     }
     let base = Url::parse(base).map_err(invalid)?;
-    // More slashes than two in front of a host are passed over; the parser's join doesn't know.
+    // More than two slashes before a host are ignored, but not by the parser's `join`.
     let slashes = reference.iter().take_while(|&&b| b == b'/' || b == b'\\');
     let extra = slashes.count().saturating_sub(2);
     let reference = reference.get(extra..).unwrap_or_default();
-    // Nothing is in the set: what isn't ASCII is encoded whatever the set.
+    // The set is empty: bytes beyond ASCII are encoded with any set.
     let reference = percent_encode(reference, &AsciiSet::EMPTY).to_string();
     let mut url = base.join(&reference).map_err(invalid)?;
     url.set_fragment(None);
@@ -161,7 +165,7 @@ pub fn resolve(base: &str, reference: &[u8]) -> Result<Url, UrlError> {
     }
 }
 
-/// What is wrong, in words that don't take the standard to be known.
+/// The reason, in words that do not require knowing the standard.
 fn explain(error: ParseError) -> String {
     match error {
         ParseError::RelativeUrlWithoutBase => "no scheme: it must begin with http://".into(),

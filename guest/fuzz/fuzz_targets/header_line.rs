@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use sockbox_fuzz::assert_one_request;
 use sockbox_guest::cli::headers::{Line, parse};
-use sockbox_guest::http1::{RequestBody, RequestHead};
+use sockbox_guest::http1::{RequestFraming, RequestHead};
 
 fuzz_target!(|input: &[u8]| {
     let line = String::from_utf8_lossy(input);
@@ -22,7 +22,7 @@ fuzz_target!(|input: &[u8]| {
         accept_encoding: None,
         headers: &headers,
         omit: &omit,
-        body: RequestBody::None,
+        body: RequestFraming::None,
         expect_continue: false,
         close: false,
     };

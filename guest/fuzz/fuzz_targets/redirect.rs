@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use sockbox_fuzz::assert_one_request;
 use sockbox_guest::fetch::{FetchError, Redirect};
-use sockbox_guest::http1::{Header, RequestBody, RequestHead, ResponseHead};
+use sockbox_guest::http1::{Header, RequestFraming, RequestHead, ResponseHead};
 use sockbox_guest::url::{self, Url};
 
 const BASES: [&str; 4] = [
@@ -55,7 +55,7 @@ fuzz_target!(|input: &[u8]| {
             accept_encoding: None,
             headers: &[],
             omit: &[],
-            body: RequestBody::Length(0),
+            body: RequestFraming::Length(0),
             expect_continue: false,
             close: false,
         };

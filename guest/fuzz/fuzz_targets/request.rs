@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sockbox_fuzz::assert_one_request;
-use sockbox_guest::http1::{Header, RequestBody, RequestHead};
+use sockbox_guest::http1::{Header, RequestFraming, RequestHead};
 use sockbox_guest::url;
 
 fuzz_target!(|input: &[u8]| {
@@ -42,7 +42,7 @@ fuzz_target!(|input: &[u8]| {
             accept_encoding: Some("gzip"),
             headers: &headers,
             omit: &[],
-            body: RequestBody::Length(5),
+            body: RequestFraming::Length(5),
             expect_continue: true,
             close: true,
         };
@@ -63,7 +63,7 @@ fuzz_target!(|input: &[u8]| {
             accept_encoding: None,
             headers: &[],
             omit: &[],
-            body: RequestBody::None,
+            body: RequestFraming::None,
             expect_continue: false,
             close: false,
         };

@@ -1,14 +1,14 @@
-//! What was typed.
+//! Parses the command line.
 
+mod common;
 mod fetch;
+mod serve;
 
-pub use fetch::Fetch;
-
-use super::serve_args::{self, Serve};
+use super::command::Command;
+use common::common;
 use std::ffi::OsString;
-use std::time::Duration;
 
-/// What `--help` says.
+/// The text of `--help`.
 pub const HELP: &str = "\
 Network programs in a sandbox, as a WebAssembly component.
 
@@ -91,21 +91,12 @@ What may be reached is for the runtime to say. With `wasmtime run`:
   wasmtime run -S inherit-network sockbox.wasm serve --listen 127.0.0.1:9999
 ";
 
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    Help,
-    Version,
-    Fetch(Box<Fetch>),
-    Serve(Serve),
-}
-
-/// Reads the arguments, the program's name not among them. The error is for people.
+/// Parses the arguments, without the program's name. The error is a text for the user.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let parsed = match parser.next() {
         Ok(Some(lexopt::Arg::Value(name))) if name == "fetch" => fetch::parse(&mut parser),
-        Ok(Some(lexopt::Arg::Value(name))) if name == "serve" => serve_args::parse(&mut parser),
+        Ok(Some(lexopt::Arg::Value(name))) if name == "serve" => serve::parse(&mut parser),
         Ok(Some(lexopt::Arg::Value(name))) => {
             Err(format!("no such program: {}", name.to_string_lossy()).into())
         }
@@ -114,21 +105,6 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         Err(error) => Err(error),
     };
     parsed.map_err(|error| format!("{error} (--help tells more)"))
-}
-
-pub(super) fn common(argument: lexopt::Arg<'_>) -> Result<Command, lexopt::Error> {
-    match argument {
-        lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => Ok(Command::Help),
-        lexopt::Arg::Short('V') | lexopt::Arg::Long("version") => Ok(Command::Version),
-        other => Err(other.unexpected()),
-    }
-}
-
-/// Seconds, with a fraction if need be.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || "a number of seconds, as in 30 or 2.5, is needed".to_owned();
-    let seconds: f64 = text.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! What `-d` sends.
+//! The body that `-d` sends.
 
 use std::io;
 
-/// What is said of data that nothing else is said of.
+/// The default `Content-Type` of the data.
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Joins the pieces, in their order. `read` reads the file of a piece that names one, `-` being
-/// standard input.
+/// Joins the pieces in their order. `read` reads the file that a piece names; `-` is standard
+/// input.
 ///
 /// # Errors
-/// The file's name, and why it can't be read.
+/// The name of the file, and why it can't be read.
 pub fn join(
     pieces: &[String],
     mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
@@ -23,7 +23,8 @@ pub fn join(
             None => joined.extend_from_slice(piece.as_bytes()),
             Some(name) => {
                 let content = read(name).map_err(|error| (name.to_owned(), error))?;
-                // curl's way: a file that an editor has ended with a newline is sent without it.
+                // As in curl: line breaks are removed, so a file that an editor has ended with a
+                // newline is sent without it.
                 joined.extend(content.into_iter().filter(|byte| !b"\r\n\0".contains(byte)));
             }
         }

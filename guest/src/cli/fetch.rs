@@ -1,11 +1,11 @@
-//! `fetch`.
+//! The program `fetch`.
 
-use super::args::Fetch;
-use super::run::{Failed, complain};
+use super::command::Fetch;
+use super::output::{Failed, complain};
 use super::{data, request};
 use crate::bindings::wasi::cli::stdout::get_stdout;
 use crate::bindings::wasi::clocks::monotonic_clock;
-use crate::fetch::{Client, FetchError, RequestBody, Response};
+use crate::fetch::{Client, FetchError, RequestBody, Response, trace_to_stderr};
 use crate::net::wasi::{InputSource, OutputSink, WasiNet};
 use crate::net::{MAX_READ, NetError, Sink, SinkClosed};
 use std::fmt;
@@ -13,7 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Why there is no page.
+/// Why the program failed.
 enum Error {
     Usage(String),
     Fetch(FetchError),
@@ -59,12 +59,12 @@ impl fmt::Display for Error {
     }
 }
 
-/// What to do about a refusal, by the runtimes that we know.
+/// What to do about a denial, for the known runtimes.
 const GRANT: &str = "does the runtime grant it? `wasmtime run` does with -S inherit-network and \
                      -S allow-ip-name-lookup, `sockbox run` with --allow-connect";
 
-/// Whether this may be the runtime's refusal rather than the network's failure. A runtime that
-/// permits no lookups may say just that its resolver can't answer.
+/// Whether the runtime may have denied this, and not the network. A runtime that allows no name
+/// resolution may report only that the resolver can't answer.
 fn may_be_the_runtime(error: &FetchError) -> bool {
     matches!(
         error,
@@ -76,7 +76,7 @@ fn may_be_the_runtime(error: &FetchError) -> bool {
     )
 }
 
-/// Fetches a page and prints or saves it.
+/// Fetches a URL, and prints or saves the response.
 pub fn run(arguments: Fetch) -> Result<(), Failed> {
     let net = WasiNet::instance();
     let silent = arguments.silent && !arguments.show_error;
@@ -93,15 +93,18 @@ pub fn run(arguments: Fetch) -> Result<(), Failed> {
 async fn get(net: &WasiNet, arguments: Fetch) -> Result<(), Error> {
     let stdout = get_stdout();
     let mut stdout = OutputSink::new(net.reactor().clone(), &stdout);
-    let (mut response, heads) = ask(net, &arguments).await?;
+    // It keeps the connection open until the response has been written.
+    let client = Client::new(net.clone());
+    let (mut response, heads) = ask(&client, &arguments).await?;
 
-    // With the page, or instead of it, where the page goes; or else where the page doesn't go.
-    let with_page = arguments.include || arguments.head;
+    // With -i or -I the heads go to standard output if the body does, or if there is no body to
+    // save. Without them they go there only if the body is saved in a file.
+    let with_body = arguments.include || arguments.head;
     let failed = arguments.fail && response.info().head.status >= 400;
-    if with_page && (failed || arguments.output.is_none())
-        || !with_page && arguments.output.is_some() && !arguments.silent
+    if with_body && (failed || arguments.output.is_none())
+        || !with_body && arguments.output.is_some() && !arguments.silent
     {
-        // Data for a file or a pipe, and shown on a terminal.
+        // For a file or a pipe they are data. On a terminal they are escaped.
         let shown = match io::stdout().is_terminal() {
             true => sockbox_printable::bytes(&heads),
             false => (&heads[..]).into(),
@@ -114,7 +117,7 @@ async fn get(net: &WasiNet, arguments: Fetch) -> Result<(), Error> {
     }
     match &arguments.output {
         Some(path) => {
-            let heads = if with_page { &heads[..] } else { &[] };
+            let heads = if with_body { &heads[..] } else { &[] };
             save(&mut response, heads, arguments.head, Path::new(path)).await?;
         }
         None if arguments.head => {}
@@ -125,9 +128,12 @@ async fn get(net: &WasiNet, arguments: Fetch) -> Result<(), Error> {
     Ok(stdout.flush().await?)
 }
 
-/// Sends the request, and those that it is redirected to if they are to be followed. Gives the last
-/// response, and the heads of all.
-async fn ask(net: &WasiNet, arguments: &Fetch) -> Result<(Response<WasiNet>, Vec<u8>), Error> {
+/// Sends the request and follows redirects if asked to. Returns the last response, and the heads of
+/// all responses.
+async fn ask(
+    client: &Client<WasiNet>,
+    arguments: &Fetch,
+) -> Result<(Response<WasiNet>, Vec<u8>), Error> {
     let data = match &arguments.data[..] {
         [] => None,
         pieces => Some(
@@ -139,12 +145,12 @@ async fn ask(net: &WasiNet, arguments: &Fetch) -> Result<(Response<WasiNet>, Vec
         Some(data) => RequestBody::Bytes(data.clone()),
         None => RequestBody::<InputSource>::Empty,
     };
-    let request = request::request::<InputSource>(arguments, data.clone(), crate::exports::trace)
+    let request = request::request::<InputSource>(arguments, data.clone(), trace_to_stderr)
         .map_err(Error::Usage)?;
-    let mut response = Client::new(net.clone()).fetch(request).await?;
+    let mut response = client.fetch(request).await?;
     let mut heads = response.info().head.raw.clone();
     while arguments.location && response.redirect()?.is_some() {
-        response = response.follow(body()).await?;
+        response = client.follow(&mut response, body()).await?;
         heads.extend_from_slice(&response.info().head.raw);
     }
     Ok((response, heads))
@@ -160,7 +166,7 @@ fn read(name: &str) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Saves the page under a name of its own, and gives it the right one when it is whole.
+/// Saves the body under a temporary name, and renames the file when it is complete.
 async fn save(
     response: &mut Response<WasiNet>,
     heads: &[u8],
@@ -185,7 +191,7 @@ async fn save(
         Err(error) => Err(Error::Fetch(error)),
     };
     if result.is_err() {
-        // The error that is told is the one that led here.
+        // The first error is the one that is reported.
         let _ = fs::remove_file(&part);
     }
     result
@@ -203,8 +209,8 @@ async fn receive(
     Ok(file.flush())
 }
 
-/// A hidden name beside `path` that nobody else has: the clock's nanoseconds tell two runs apart,
-/// and the file is only ever created, never opened.
+/// A hidden name in the folder of `path` that no other run uses. The clock's nanoseconds
+/// distinguish two runs, and the file is created, never opened if it exists.
 fn part_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{:x}.part", monotonic_clock::now()))

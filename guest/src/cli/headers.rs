@@ -1,22 +1,23 @@
-//! What `-H` says.
+//! The header lines that `-H` takes.
 
 use crate::http1::Header;
 
-/// What a line says about a header field.
+/// The meaning of a header line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
-    /// Send it.
+    /// The field is sent.
     Send(Header),
-    /// Don't send it, though it would be.
+    /// The default field of this name is left out.
     Omit(String),
 }
 
-/// Reads a line: `Name: value`, `Name:` to leave a field out, or `Name;` for one without a value.
+/// Parses a header line: `Name: value`, `Name:` to leave a field out, or `Name;` for a field
+/// without a value.
 ///
-/// Whether the field can be sent is for the request to say; here is only told which it is.
+/// It does not check whether the field may be sent: the request does that.
 ///
 /// # Errors
-/// It is none of them; the text is for people.
+/// The line has none of these forms. The error is a text for the user.
 pub fn parse(line: &str) -> Result<Line, String> {
     let (name, value) = match line.split_once(':') {
         Some((name, value)) => (name.trim(), Some(value.trim()).filter(|v| !v.is_empty())),
@@ -64,7 +65,7 @@ mod tests {
             ("A: ", omit("A")),
             ("A;", send("A", "")),
             ("A; ", send("A", "")),
-            // Not to be sent; the request refuses them.
+            // The request refuses to send these.
             ("A B: c", send("A B", "c")),
             ("A: b\r\nC: d", send("A", "b\r\nC: d")),
             ("A\r\nB;", send("A\r\nB", "")),

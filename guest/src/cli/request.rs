@@ -1,6 +1,6 @@
-//! From what was typed to what is asked for.
+//! From the arguments of `fetch` to a request.
 
-use super::args::Fetch;
+use super::command::Fetch;
 use super::data::FORM;
 use super::headers::{self, Line};
 use crate::fetch::{Options, Request, RequestBody, Timeouts};
@@ -9,10 +9,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use std::time::Duration;
 
-/// The request that the arguments ask for, with `data` as its body if there are any.
+/// The request that the arguments describe. `data` is its body, if there is any.
 ///
 /// # Errors
-/// A header line that says nothing.
+/// A header line is invalid.
 pub fn request<B>(
     arguments: &Fetch,
     data: Option<Vec<u8>>,
@@ -68,7 +68,7 @@ fn options(arguments: &Fetch, trace: fn(&str)) -> Options {
     let connect = arguments.connect_timeout;
     Options {
         timeouts: Timeouts {
-            lookup: connect.unwrap_or(defaults.timeouts.lookup),
+            resolve: connect.unwrap_or(defaults.timeouts.resolve),
             connect: connect.unwrap_or(defaults.timeouts.connect),
             handshake: connect.unwrap_or(defaults.timeouts.handshake),
             total: arguments.max_time,
@@ -84,8 +84,8 @@ fn options(arguments: &Fetch, trace: fn(&str)) -> Options {
 }
 
 fn add<B>(request: &mut Request<B>, line: Line) {
-    // What is about the connection is the client's, but what people commonly say of it has an
-    // option there.
+    // Fields about the connection are set by the client. The values that users commonly give for
+    // them correspond to options.
     match line {
         Line::Send(header) if header.is("Connection") && is_word(&header, "close") => {
             request.options.close = true;
@@ -103,7 +103,7 @@ fn is_word(header: &Header, word: &str) -> bool {
     header.value.eq_ignore_ascii_case(word.as_bytes())
 }
 
-/// Adds a header field, unless a line is about it.
+/// Adds a header field, unless a header line sets or omits it.
 fn unless_said<B>(request: &mut Request<B>, name: &str, value: &str) {
     let sent = request.headers.iter().any(|header| header.is(name));
     let omitted = request
@@ -120,8 +120,9 @@ fn unless_said<B>(request: &mut Request<B>, name: &str, value: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::args::{Command, parse};
     use super::*;
+    use crate::cli::args::parse;
+    use crate::cli::command::Command;
     use crate::fetch::Family;
     use std::collections::VecDeque;
     use std::ffi::OsString;
@@ -202,7 +203,7 @@ mod tests {
         let defaults = Options::default();
         let typed = options("-m 1 --connect-timeout 2 --max-redirs 3 -6 --compressed -v");
         assert_eq!(typed.timeouts.total, Some(second));
-        assert_eq!(typed.timeouts.lookup, second * 2);
+        assert_eq!(typed.timeouts.resolve, second * 2);
         assert_eq!(typed.timeouts.connect, second * 2);
         assert_eq!(typed.timeouts.idle, defaults.timeouts.idle);
         assert_eq!(typed.max_redirects, 3);

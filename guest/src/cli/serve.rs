@@ -1,7 +1,7 @@
-//! `serve`.
+//! The program `serve`.
 
-use super::run::{Failed, complain, print};
-use super::serve_args::Serve;
+use super::command::Serve;
+use super::output::{Failed, complain, print};
 use crate::hello::{Event, Json, Logged, Progress, Server};
 use crate::net::Source;
 use crate::net::system::WasiNet;
@@ -11,10 +11,10 @@ use std::io::{self, Write};
 use std::pin::pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How much of standard input is read, and thrown away, at once.
+/// The size of a read from standard input, whose bytes are discarded.
 const READ_SIZE: usize = 4096;
 
-/// Serves until the runtime ends it, or standard input does where that was asked for.
+/// Serves until the runtime ends it, or until the end of standard input if the arguments say so.
 pub fn run(arguments: Serve) -> Result<(), Failed> {
     let net = WasiNet::instance();
     net.reactor().block_on(async {
@@ -51,30 +51,30 @@ pub fn run(arguments: Serve) -> Result<(), Failed> {
             };
             match progress {
                 Progress::Events(events) => {
-                    let told = |event: &&Event| {
+                    let logged = |event: &&Event| {
                         !arguments.quiet || matches!(event, Event::AcceptFailed(_))
                     };
                     let log = |event| log(event, arguments.json);
-                    events.iter().filter(told).for_each(log);
+                    events.iter().filter(logged).for_each(log);
                 }
-                Progress::Stopped(statistics) => {
+                Progress::Stopped(stats) => {
                     if arguments.json && !arguments.quiet {
-                        log_json(Logged::Stopped(&statistics));
+                        log_json(Logged::Stopped(&stats));
                     }
-                    return print(&format!("served {statistics}\n"));
+                    return print(&format!("served {stats}\n"));
                 }
             }
         }
     })
 }
 
-/// Reads standard input to its end; one that fails has ended.
+/// Reads standard input to its end. An error counts as the end.
 async fn end_of_input(net: &WasiNet) {
     let mut stdin = net.stdin();
     while let Ok(Some(_)) = stdin.read(READ_SIZE).await {}
 }
 
-/// Logs an event. A log that nobody takes is no reason to stop serving.
+/// Logs an event. The server continues if the log can't be written.
 fn log(event: &Event, json: bool) {
     match json {
         false => drop(writeln!(io::stderr(), "{event}")),
@@ -83,7 +83,7 @@ fn log(event: &Event, json: bool) {
 }
 
 fn log_json(what: Logged<'_>) {
-    // A clock that is set before 1970 is as good as none.
+    // A clock before 1970 counts as 1970.
     let time = SystemTime::now().duration_since(UNIX_EPOCH);
     let time = time.unwrap_or_default();
     let _ = writeln!(io::stderr(), "{}", Json { time, what });

@@ -5,8 +5,8 @@ use crate::bindings::exports::sockbox::net::fetch as wit;
 use crate::bindings::wasi::io::streams::OutputStream;
 use crate::bindings::wasi::sockets::network::IpAddressFamily;
 use crate::fetch::{
-    Bound, Client, ConnectFailure, Denied, Family, FetchError, Limit, MinSpeed, Options, Pin,
-    Request, RequestBody, Response, Stage, Timeouts, Timings,
+    Client, ConnectFailure, Denied, Family, FetchError, MinSpeed, Options, Request, RequestBody,
+    Response, ResponseLimit, Stage, StaticHost, TimeBound, Timeouts, Timings, trace_to_stderr,
 };
 use crate::http1::{Header, Limits};
 use crate::net::wasi::{InputSource, OutputSink, WasiNet, ip_from_wasi, to_wasi};
@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 thread_local! {
-    /// One for the whole instance: a connection may be of use to any later request.
+    /// One client for the whole instance, so every later request can reuse its connections.
     static CLIENT: Client<WasiNet> = Client::new(WasiNet::instance());
 }
 
@@ -123,7 +123,9 @@ impl wit::GuestResponse for FetchResponse {
     fn follow(&self, body: wit::RequestBody) -> Result<wit::Response, wit::ErrorCode> {
         let body = self::body(&self.net, body);
         let mut response = self.response.borrow_mut();
-        let next = self.net.reactor().block_on(response.follow(body))?;
+        let client = CLIENT.with(Client::clone);
+        let following = client.follow(&mut response, body);
+        let next = self.net.reactor().block_on(following)?;
         Ok(Self::export(self.net.clone(), next))
     }
 }
@@ -131,7 +133,7 @@ impl wit::GuestResponse for FetchResponse {
 impl From<Timings> for wit::Timings {
     fn from(timings: Timings) -> Self {
         Self {
-            lookup: nanos(timings.lookup),
+            lookup: nanos(timings.resolve),
             connect: nanos(timings.connect),
             handshake: nanos(timings.handshake),
             sent: nanos(timings.sent),
@@ -165,7 +167,7 @@ impl From<wit::Options> for Options {
         let or = |given: Option<u64>, default| given.map_or(default, Duration::from_nanos);
         Self {
             timeouts: Timeouts {
-                lookup: or(options.lookup_timeout, defaults.timeouts.lookup),
+                resolve: or(options.lookup_timeout, defaults.timeouts.resolve),
                 connect: or(options.connect_timeout, defaults.timeouts.connect),
                 handshake: or(options.handshake_timeout, defaults.timeouts.handshake),
                 first_byte: or(options.first_byte_timeout, defaults.timeouts.first_byte),
@@ -194,15 +196,15 @@ impl From<wit::Options> for Options {
                 IpAddressFamily::Ipv4 => Family::Ipv4,
                 IpAddressFamily::Ipv6 => Family::Ipv6,
             }),
-            pins: options.pins.into_iter().map(Into::into).collect(),
+            static_hosts: options.pins.into_iter().map(Into::into).collect(),
             decode: options.decode,
             close: options.close,
-            trace: options.trace.then_some(trace as fn(&str)),
+            trace: options.trace.then_some(trace_to_stderr as fn(&str)),
         }
     }
 }
 
-impl From<wit::Pin> for Pin {
+impl From<wit::Pin> for StaticHost {
     fn from(pin: wit::Pin) -> Self {
         Self {
             host: pin.host,
@@ -212,19 +214,13 @@ impl From<wit::Pin> for Pin {
     }
 }
 
-/// Tells people on standard error what happens. Whether they can be told doesn't matter.
-pub fn trace(line: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
 impl From<FetchError> for wit::ErrorCode {
     fn from(error: FetchError) -> Self {
         match error {
             FetchError::InvalidUrl(why) => Self::InvalidUrl(why),
             FetchError::UnsupportedScheme(scheme) => Self::UnsupportedScheme(scheme),
             FetchError::InvalidRequest(why) => Self::InvalidRequest(why),
-            FetchError::Denied(Denied::Lookup(name)) => Self::Denied(wit::Target::Lookup(name)),
+            FetchError::Denied(Denied::Resolve(name)) => Self::Denied(wit::Target::Lookup(name)),
             FetchError::Denied(Denied::Connect(address)) => {
                 Self::Denied(wit::Target::Connect(to_wasi(address)))
             }
@@ -268,7 +264,7 @@ impl From<ConnectFailure> for wit::ConnectFailure {
 impl From<Stage> for wit::Stage {
     fn from(stage: Stage) -> Self {
         match stage {
-            Stage::Lookup => Self::Lookup,
+            Stage::Resolve => Self::Lookup,
             Stage::Connect => Self::Connect,
             Stage::Handshake => Self::Handshake,
             Stage::Send => Self::Send,
@@ -279,24 +275,24 @@ impl From<Stage> for wit::Stage {
     }
 }
 
-impl From<Bound> for wit::Bound {
-    fn from(bound: Bound) -> Self {
+impl From<TimeBound> for wit::Bound {
+    fn from(bound: TimeBound) -> Self {
         match bound {
-            Bound::Stage => Self::Stage,
-            Bound::Total => Self::Total,
-            Bound::Speed => Self::Speed,
+            TimeBound::Stage => Self::Stage,
+            TimeBound::Total => Self::Total,
+            TimeBound::Speed => Self::Speed,
         }
     }
 }
 
-impl From<Limit> for wit::Limit {
-    fn from(limit: Limit) -> Self {
+impl From<ResponseLimit> for wit::Limit {
+    fn from(limit: ResponseLimit) -> Self {
         match limit {
-            Limit::HeadSize => Self::HeadSize,
-            Limit::BodySize => Self::BodySize,
-            Limit::HeaderCount => Self::HeaderCount,
-            Limit::InterimResponses => Self::InterimResponses,
-            Limit::TrailerSize => Self::TrailerSize,
+            ResponseLimit::HeadSize => Self::HeadSize,
+            ResponseLimit::BodySize => Self::BodySize,
+            ResponseLimit::HeaderCount => Self::HeaderCount,
+            ResponseLimit::InterimResponses => Self::InterimResponses,
+            ResponseLimit::TrailerSize => Self::TrailerSize,
         }
     }
 }

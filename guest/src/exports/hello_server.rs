@@ -3,7 +3,7 @@
 use super::{Component, nanos};
 use crate::bindings::exports::sockbox::net::hello_server as wit;
 use crate::hello::{
-    CloseReason, Event, Framing, Options, Progress, RefuseReason, Server, StartError, Statistics,
+    CloseReason, Event, Framing, Options, Progress, RefuseReason, Server, ServerStats, StartError,
 };
 use crate::net::NetError;
 use crate::net::system::{Interrupt, Interrupted, WasiNet, from_wasi, to_wasi};
@@ -55,7 +55,7 @@ impl wit::GuestServer for HelloServer {
             Ok(Progress::Events(events)) => {
                 wit::Progress::Events(events.into_iter().map(Into::into).collect())
             }
-            Ok(Progress::Stopped(statistics)) => wit::Progress::Stopped(statistics.into()),
+            Ok(Progress::Stopped(stats)) => wit::Progress::Stopped(stats.into()),
             Err(Interrupted) => wit::Progress::Interrupted,
         }
     }
@@ -67,7 +67,7 @@ impl wit::GuestServer for HelloServer {
     }
 
     fn statistics(&self) -> wit::Statistics {
-        self.server.borrow().statistics().into()
+        self.server.borrow().stats().into()
     }
 }
 
@@ -92,7 +92,7 @@ impl From<wit::Options> for Options {
     }
 }
 
-/// A bound on time, of which 0 is none.
+/// A time limit; 0 means no limit.
 fn bound(nanos: u64) -> Option<Duration> {
     (nanos > 0).then(|| Duration::from_nanos(nanos))
 }
@@ -169,16 +169,16 @@ impl From<CloseReason> for wit::CloseReason {
     }
 }
 
-impl From<Statistics> for wit::Statistics {
-    fn from(statistics: Statistics) -> Self {
+impl From<ServerStats> for wit::Statistics {
+    fn from(stats: ServerStats) -> Self {
         Self {
-            accepted: statistics.accepted,
-            refused: statistics.refused,
-            open: statistics.open,
-            messages: statistics.messages,
-            bytes_received: statistics.bytes_received,
-            bytes_sent: statistics.bytes_sent,
-            uptime: nanos(statistics.uptime),
+            accepted: stats.accepted,
+            refused: stats.refused,
+            open: stats.open,
+            messages: stats.messages,
+            bytes_received: stats.bytes_received,
+            bytes_sent: stats.bytes_sent,
+            uptime: nanos(stats.uptime),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The component's exports: WIT's types to ours and back, and nothing more.
+//! The component's exports. They only convert between the types of WIT and those of this crate.
 
 #[cfg(not(feature = "wasi-0-3"))]
 mod fetch;
@@ -9,9 +9,6 @@ use crate::bindings::exports::sockbox::net::types::NetworkError;
 use crate::net::NetError;
 use std::time::Duration;
 
-#[cfg(not(feature = "wasi-0-3"))]
-pub use fetch::trace;
-
 struct Component;
 
 crate::bindings::export!(Component with_types_in crate::bindings);
@@ -20,7 +17,7 @@ impl From<NetError> for NetworkError {
     fn from(error: NetError) -> Self {
         match error {
             NetError::ConnectionRefused => Self::ConnectionRefused,
-            // A cut has a case of its own wherever it matters.
+            // Where a cut connection matters, it has its own case.
             NetError::ConnectionReset | NetError::Truncated => Self::ConnectionReset,
             NetError::ConnectionAborted => Self::ConnectionAborted,
             NetError::Unreachable => Self::Unreachable,
@@ -32,13 +29,13 @@ impl From<NetError> for NetworkError {
             NetError::AddressNotBindable => Self::AddressNotBindable,
             NetError::NoSocketsLeft => Self::NoSocketsLeft,
             NetError::NotSupported => Self::NotSupported,
-            // A refusal has a case of its own wherever one can occur.
+            // Where a denial can occur, it has its own case.
             NetError::Denied | NetError::Other => Self::Other,
         }
     }
 }
 
-/// A duration in WIT's unit; one that is too long is as good as the longest there is.
+/// A duration in nanoseconds, the unit of WIT. One that is too long becomes the longest.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

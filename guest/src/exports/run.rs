@@ -6,7 +6,7 @@ use crate::cli;
 
 impl Guest for Component {
     fn run() -> Result<(), ()> {
-        // The first argument is the program's name, as far as the runtime has one.
+        // The first argument is the program's name, if the runtime gives one.
         cli::run(std::env::args_os().skip(1)).map_err(drop)
     }
 }

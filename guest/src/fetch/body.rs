@@ -1,38 +1,60 @@
-//! The response's body, as the caller asks for it.
+//! A response and its body, which is received as the caller reads it.
 
 mod coded;
-mod follow;
 
-use super::ResponseInfo;
-use super::client::{Answer, Client, Question};
 use super::clock::Clock;
 use super::connection::Connection;
-use super::error::{FetchError, Limit, Stage};
-use crate::http1::{BodyDecoder, Decoded, Header};
-use crate::net::{MAX_READ, Net, NetError, Sink, SinkClosed, Splice};
+use super::error::{FetchError, ResponseLimit, Stage};
+use super::info::ResponseInfo;
+use super::prepared::PreparedRequest;
+use super::redirect::Redirect;
+use crate::http1::{BodyDecoder, BodyFraming, Decoded, Header};
+use crate::net::{MAX_READ, Net, NetError, Sink, SinkClosed, Splice, timeout_at};
 use coded::Coded;
 use std::future::Future;
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
-/// How much is read at once where the framing has to be looked at. Most chunks of most servers fit;
-/// what is left of a larger one is moved without being looked at.
+/// The size of a read where the framing has to be parsed. Most chunks of most servers fit. The rest
+/// of a larger chunk is moved without being parsed.
 const READ_SIZE: usize = 16 * 1024;
 
-/// A response whose body is still to come. Dropping it closes the connection, unless the body has been
-/// received to its end.
+/// The most bytes of a redirect's body that are received so that its connection can be reused: 64
+/// KiB, a few packets.
+const MAX_DRAINED: u64 = 64 * 1024;
+
+/// The longest time to receive them: 1 second. A new connection usually takes less.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// The head of a response, and everything that is needed to receive its body.
+pub(super) struct ResponseParts<N: Net> {
+    pub net: N,
+    pub request: PreparedRequest,
+    /// The number of redirects that led to this response.
+    pub redirects: u32,
+    pub clock: Rc<Clock<N>>,
+    pub connection: Connection<N>,
+    pub info: ResponseInfo,
+    pub framing: BodyFraming,
+    /// The bytes that were received after the head.
+    pub rest: Vec<u8>,
+}
+
+/// A response whose body is still to be received. Dropping it closes the connection, unless the
+/// body has been received to its end.
 pub struct Response<N: Net> {
-    client: Client<N>,
-    question: Question,
+    net: N,
+    request: PreparedRequest,
     redirects: u32,
     info: ResponseInfo,
-    /// Gone once the body has ended: the next request may have it.
+    /// `None` once the body has ended: the next request may use the connection.
     connection: Option<Connection<N>>,
     clock: Rc<Clock<N>>,
     decoder: BodyDecoder,
-    /// Where the page is coded, and is to be decoded.
+    /// Decodes the body, if it has content codings and the caller wants it decoded.
     coded: Option<Coded>,
-    /// What was received and not yet decoded is what lies from `next` on.
+    /// The bytes from `next` on have been received and not yet decoded.
     buffer: Vec<u8>,
     next: usize,
     max_size: Option<u64>,
@@ -40,28 +62,28 @@ pub struct Response<N: Net> {
     failed: Option<FetchError>,
 }
 
-/// What comes next of a body.
+/// The next part of a body.
 enum Next {
     /// These bytes of the buffer.
     Buffered(Range<usize>),
-    /// Up to this many bytes that are still to be received and are body as they stand.
+    /// Up to this many bytes that are still to be received, and need no decoding.
     Unread(u64),
-    /// Nothing: it ended as it should.
+    /// None: the body is complete.
     End,
 }
 
 impl<N: Net> Response<N> {
-    /// The response that an answer is the head of.
-    pub(super) fn new(answer: Answer<N>) -> Result<Self, FetchError> {
-        let options = &answer.question.options;
-        let decoder = BodyDecoder::new(answer.framing, &options.limits);
+    /// Makes a response of its parts.
+    pub(super) fn new(parts: ResponseParts<N>) -> Result<Self, FetchError> {
+        let options = &parts.request.options;
+        let decoder = BodyDecoder::new(parts.framing, &options.limits);
         let max_size = options.max_body_size;
-        let mut info = answer.info;
+        let mut info = parts.info;
         let coded = match options.decode {
             true => Coded::of(&info.head, max_size),
             false => None,
         };
-        // That there is no page is true of it decoded as well.
+        // An empty body stays empty when decoded.
         if coded.is_some() && info.content_length != Some(0) {
             info.content_length = None;
         }
@@ -69,18 +91,18 @@ impl<N: Net> Response<N> {
         if let (Some(length), Some(max)) = (decoder.content_length(), max_received)
             && length > max
         {
-            return Err(FetchError::LimitExceeded(Limit::BodySize));
+            return Err(FetchError::LimitExceeded(ResponseLimit::BodySize));
         }
         let mut response = Self {
-            client: answer.client,
-            question: answer.question,
-            redirects: answer.redirects,
+            net: parts.net,
+            request: parts.request,
+            redirects: parts.redirects,
             info,
-            connection: Some(answer.connection),
-            clock: answer.clock,
+            connection: Some(parts.connection),
+            clock: parts.clock,
             decoder,
             coded,
-            buffer: answer.rest,
+            buffer: parts.rest,
             next: 0,
             max_size,
             failed: None,
@@ -89,9 +111,37 @@ impl<N: Net> Response<N> {
         Ok(response)
     }
 
-    /// What is known besides the body.
+    /// What is known about the response besides its body.
     pub fn info(&self) -> &ResponseInfo {
         &self.info
+    }
+
+    /// The request that led to this response.
+    pub(super) fn request(&self) -> &PreparedRequest {
+        &self.request
+    }
+
+    /// The number of redirects that led to this response.
+    pub(super) fn redirects(&self) -> u32 {
+        self.redirects
+    }
+
+    /// The time limits of the request.
+    pub(super) fn clock(&self) -> &Clock<N> {
+        &self.clock
+    }
+
+    /// Where this response redirects to; `None` if it is no redirect.
+    ///
+    /// # Errors
+    /// As [`Redirect::of`].
+    pub fn redirect(&self) -> Result<Option<Redirect>, FetchError> {
+        Redirect::of(
+            &self.request.method,
+            &self.request.target.url,
+            self.request.has_body,
+            &self.info.head,
+        )
     }
 
     /// The trailer fields; empty until the body has ended.
@@ -99,9 +149,9 @@ impl<N: Net> Response<N> {
         self.decoder.trailers()
     }
 
-    /// Receives at least one and at most `max` bytes; none when the body has ended as it should.
+    /// Receives at least one and at most `max` bytes; `None` when the body is complete.
     ///
-    /// Nothing is lost when the future is dropped. An error is final.
+    /// Dropping the future loses no bytes. An error is final.
     pub async fn read(&mut self, max: usize) -> Result<Option<Vec<u8>>, FetchError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -141,10 +191,10 @@ impl<N: Net> Response<N> {
         }
     }
 
-    /// Moves at most `max` bytes into `sink`; fewer mean that the body has ended as it should.
+    /// Moves at most `max` bytes into `sink`. It moves fewer only if the body is complete.
     ///
-    /// What needs no decoding doesn't enter this component's memory. When the future is dropped,
-    /// bytes may have been moved that nobody has counted. An error is final.
+    /// Bytes that need no decoding do not enter this component's memory. If the future is dropped,
+    /// bytes may have been moved that are counted nowhere. An error is final.
     pub async fn write_to<S: Sink>(&mut self, sink: &mut S, max: u64) -> Result<u64, FetchError>
     where
         N::Stream: Splice<S>,
@@ -190,7 +240,7 @@ impl<N: Net> Response<N> {
             Next::Unread(available) => {
                 let received = self.decoder.received();
                 self.clock.pace(received).await?;
-                // A caller who takes their time is not a server that is silent.
+                // Waiting for a slow caller does not count as silence of the server.
                 self.within_total(sink.ready()).await?;
                 let step = self.clock.step(available.min(max));
                 let moving = self.connection()?.splice(sink, step);
@@ -210,7 +260,7 @@ impl<N: Net> Response<N> {
         }
     }
 
-    /// Decodes, and receives what it takes to, until there are body bytes.
+    /// Receives and parses framing until the next bytes of the body are found.
     async fn next(&mut self, max: u64) -> Result<Next, FetchError> {
         loop {
             let unread = self.buffer.get(self.next..).unwrap_or_default();
@@ -226,13 +276,13 @@ impl<N: Net> Response<N> {
                     self.end().await?;
                     return Ok(Next::End);
                 }
-                // All of the buffer: it was framing, or there was nothing in it.
+                // The whole buffer was framing, or it was empty.
                 Decoded::NeedMore { .. } => {
                     self.buffer = Vec::new();
                     self.next = 0;
                 }
             }
-            // With nothing more allowed, what there is has to be looked at: it may be the end.
+            // If no more bytes are allowed, the buffer has to be parsed: the body may end there.
             let unread = self.decoder.passthrough();
             if unread > 0
                 && let Ok(allowance) = self.allowance()
@@ -250,6 +300,94 @@ impl<N: Net> Response<N> {
         }
     }
 
+    /// Receives and decodes at least one and at most `max` bytes of a body with content codings;
+    /// `None` when it is complete.
+    async fn decode_some(&mut self, max: u64) -> Result<Option<Vec<u8>>, FetchError> {
+        loop {
+            let unread = self.buffer.get(self.next..).unwrap_or_default();
+            let available = match self.decoder.decode(unread)? {
+                Decoded::Data { skip, len } => {
+                    self.next += skip;
+                    len
+                }
+                Decoded::End { consumed } => {
+                    self.next += consumed;
+                    0
+                }
+                // The whole buffer was framing, or it was empty.
+                Decoded::NeedMore { .. } => {
+                    self.buffer = Vec::new();
+                    self.next = 0;
+                    0
+                }
+            };
+            let Some(coded) = &mut self.coded else {
+                return Ok(None);
+            };
+            let input = self.buffer.get(self.next..).unwrap_or_default();
+            let input = input.get(..available).unwrap_or_default();
+            let (decoded, consumed) = coded.decode(input, max)?;
+            let max_received = coded.max_received();
+            self.take_buffered(consumed);
+            if !decoded.is_empty() {
+                return Ok(Some(decoded));
+            }
+            if self.decoder.is_done() {
+                self.end().await?;
+                if let Some(coded) = &self.coded {
+                    coded.end_of_input()?;
+                }
+                return Ok(None);
+            }
+            if max_received.is_some_and(|max| self.decoder.received() > max) {
+                return Err(FetchError::LimitExceeded(ResponseLimit::BodySize));
+            }
+            if consumed > 0 {
+                continue;
+            }
+            match self.receive(coded::STEP).await? {
+                Some(bytes) => {
+                    self.buffer = bytes;
+                    self.next = 0;
+                }
+                None => self.decoder.end_of_input()?,
+            }
+        }
+    }
+
+    /// Receives the rest of the body if it is short, so the next request can use the connection.
+    /// Afterwards the response has no connection in any case.
+    pub(super) async fn drain_body(&mut self) {
+        let of_use = self
+            .connection
+            .as_ref()
+            .is_some_and(|connection| connection.is_sent() && connection.is_reusable());
+        let is_long = self.decoder.content_length() > Some(MAX_DRAINED);
+        if of_use && !is_long && self.failed.is_none() {
+            let net = self.net.clone();
+            let deadline = net.now().after(DRAIN_TIME);
+            // After any error the connection is closed below.
+            let _ = timeout_at(&net, deadline, self.receive_rest()).await;
+        }
+        self.connection = None;
+    }
+
+    async fn receive_rest(&mut self) -> Result<(), FetchError> {
+        // The bytes need not be decoded.
+        self.coded = None;
+        let mut left = MAX_DRAINED;
+        while left > 0 {
+            match self
+                .try_read(usize::try_from(left).unwrap_or(usize::MAX))
+                .await?
+            {
+                Some(bytes) => left = left.saturating_sub(bytes.len() as u64),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
     async fn receive(&self, max: usize) -> Result<Option<Vec<u8>>, FetchError> {
         let received = self.decoder.received();
         self.clock.pace(received).await?;
@@ -259,8 +397,8 @@ impl<N: Net> Response<N> {
         read.map_err(|error| self.cut_short(error))
     }
 
-    /// What it means for the body that the connection failed: one that was cut, which TLS notices, has
-    /// cut the body short, also where the body would end with the connection.
+    /// The error of a body whose connection failed. If TLS reports that the connection was cut, the
+    /// body is incomplete, even if it ends with the connection.
     fn cut_short(&self, error: FetchError) -> FetchError {
         match error {
             FetchError::ReceiveFailed(NetError::Truncated) => FetchError::IncompleteBody {
@@ -275,7 +413,7 @@ impl<N: Net> Response<N> {
         self.within_total(sink.write_all(bytes)).await
     }
 
-    /// Waits for the caller's output, which only the bound on the whole time bounds.
+    /// Waits for the caller's output. Only the total time limit applies.
     async fn within_total(
         &self,
         output: impl Future<Output = Result<(), SinkClosed>>,
@@ -285,10 +423,10 @@ impl<N: Net> Response<N> {
         written.await?.map_err(|_| FetchError::WriteFailed)
     }
 
-    /// There as long as there is something to be received.
+    /// The connection, which exists until the body has been received.
     fn connection(&self) -> Result<&Connection<N>, FetchError> {
-        let gone = FetchError::ReceiveFailed(NetError::Other);
-        self.connection.as_ref().ok_or(gone)
+        let missing = FetchError::ReceiveFailed(NetError::Other);
+        self.connection.as_ref().ok_or(missing)
     }
 
     fn take_buffered(&mut self, count: usize) {
@@ -301,7 +439,8 @@ impl<N: Net> Response<N> {
         self.release();
     }
 
-    /// The body has ended: the request has to be out as well before the caller is told.
+    /// Handles the end of the body. The rest of the request has to be sent before the caller learns
+    /// of the end.
     async fn end(&mut self) -> Result<(), FetchError> {
         if let Some(connection) = &self.connection {
             connection.finish_sending().await?;
@@ -310,24 +449,24 @@ impl<N: Net> Response<N> {
         Ok(())
     }
 
-    /// Gives the connection back once nothing is under way on it any more.
+    /// Gives the connection back to the pool once the exchange is complete in both directions.
     fn release(&mut self) {
         let idle = |connection: &mut Connection<N>| connection.is_sent();
         if self.decoder.is_done()
             && let Some(connection) = self.connection.take_if(idle)
         {
             let extra = self.buffer.len().saturating_sub(self.next);
-            connection.release(self.client.net(), extra);
+            connection.release(&self.net, extra);
         }
     }
 
-    /// How many more bytes of body are allowed, at least one.
+    /// How many more bytes of the body are allowed, at least one.
     fn allowance(&self) -> Result<u64, FetchError> {
         match self
             .max_size
             .map(|max| max.saturating_sub(self.decoder.received()))
         {
-            Some(0) => Err(FetchError::LimitExceeded(Limit::BodySize)),
+            Some(0) => Err(FetchError::LimitExceeded(ResponseLimit::BodySize)),
             Some(allowance) => Ok(allowance),
             None => Ok(u64::MAX),
         }

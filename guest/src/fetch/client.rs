@@ -1,58 +1,31 @@
-//! Requests, and the connections that they share.
+//! The client: sends requests over connections that it keeps and reuses.
 
-use super::body::Response;
+use super::body::{Response, ResponseParts};
 use super::clock::Clock;
-use super::coding::ACCEPTED;
-use super::connect::{Connected, connect, secure};
+use super::connect::{Connected, connect, tls_handshake};
 use super::connection::Connection;
-use super::error::FetchError;
+use super::error::{ConnectFailure, FetchError};
 use super::exchange::exchange;
-use super::pool::{Origin, Pool, Route};
-use super::send::{Payload, RequestBody, Sending};
+use super::info::{ResponseInfo, Timings};
+use super::options::Options;
+use super::origin::Origin;
+use super::pool::{Pool, Route};
+use super::prepared::PreparedRequest;
+use super::request::{Request, RequestBody};
+use super::send::{Payload, Sending};
 use super::trace::Trace;
-use super::{ConnectFailure, Options, Request, ResponseInfo, Timings, USER_AGENT};
-use crate::http1::{BodyFraming, Header, RequestHead, ResponseHead};
+use crate::http1::{BodyFraming, ResponseHead};
 use crate::net::{Net, Source};
-use crate::url::{self, Credentials, Target};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use std::rc::Rc;
-use std::time::Duration;
 
-/// The methods whose requests do no more when they come twice (RFC 9110 section 9.2.2).
+/// The idempotent methods (RFC 9110 section 9.2.2): to send their requests twice has the same
+/// effect as to send them once.
 const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
 
-/// Sends requests, and keeps connections for the next ones. Clones share theirs.
+/// Sends requests, and keeps connections for later ones. Clones share the connections.
 pub struct Client<N: Net> {
     net: N,
     pool: Pool<N::Stream>,
-}
-
-/// A request but for its body: what the requests that redirects make of it begin with.
-#[derive(Clone)]
-pub(super) struct Question {
-    pub method: String,
-    pub target: Target,
-    /// The caller's fields.
-    pub headers: Vec<Header>,
-    pub omit: Vec<String>,
-    /// Whether a body follows.
-    pub has_body: bool,
-    pub options: Rc<Options>,
-}
-
-/// A response's head, and all that its body needs.
-pub(super) struct Answer<N: Net> {
-    pub client: Client<N>,
-    pub question: Question,
-    /// How many redirects have led here.
-    pub redirects: u32,
-    pub clock: Rc<Clock<N>>,
-    pub connection: Connection<N>,
-    pub info: ResponseInfo,
-    pub framing: BodyFraming,
-    /// What was received behind the head.
-    pub rest: Vec<u8>,
 }
 
 impl<N: Net> Clone for Client<N> {
@@ -65,7 +38,7 @@ impl<N: Net> Clone for Client<N> {
 }
 
 impl<N: Net> Client<N> {
-    /// A client without connections.
+    /// A client that has no connections yet.
     pub fn new(net: N) -> Self {
         Self {
             net,
@@ -73,64 +46,102 @@ impl<N: Net> Client<N> {
         }
     }
 
-    /// What the client runs over.
+    /// The network that the client uses.
     pub fn net(&self) -> &N {
         &self.net
     }
 
-    /// Sends a request and receives the response's head. The body is received when the response is
-    /// asked for it.
+    /// Sends a request and receives the response's head. The body is received when it is read from
+    /// the response.
     pub async fn fetch<B: Source + 'static>(
         &self,
         request: Request<B>,
     ) -> Result<Response<N>, FetchError> {
         let clock = Clock::start(self.net.clone(), &request.options);
-        let question = Question {
-            method: request.method,
-            target: url::parse(&request.url)?,
-            headers: request.headers,
-            omit: request.omit,
-            has_body: !matches!(request.body, RequestBody::Empty),
-            options: Rc::new(request.options),
-        };
-        self.ask(question, request.body, clock, 0).await
+        let (request, body) = PreparedRequest::from_request(request)?;
+        self.send(request, body, clock, 0).await
     }
 
-    /// Sends a request in the time that `clock` gives, the one that so many redirects have led to.
-    pub(super) async fn ask<B: Source + 'static>(
+    /// Sends the request that `response` redirects to. `body` is used if the redirect
+    /// [sends](crate::fetch::Redirect::sends_body) the body again. The rest of that response's body
+    /// is given up.
+    ///
+    /// # Errors
+    /// - As [`Response::redirect`] and [`fetch`](Self::fetch).
+    /// - [`FetchError::InvalidRequest`]: the response isn't a redirect, or there is no body to send again.
+    /// - [`FetchError::TooManyRedirects`], [`FetchError::InsecureRedirect`].
+    pub async fn follow<B: Source + 'static>(
         &self,
-        question: Question,
+        response: &mut Response<N>,
+        body: RequestBody<B>,
+    ) -> Result<Response<N>, FetchError> {
+        let invalid = |why: &str| FetchError::InvalidRequest(why.to_owned());
+        let redirect = response
+            .redirect()?
+            .ok_or_else(|| invalid("there is no redirect to follow"))?;
+        let options = response.request().options.clone();
+        if response.redirects() >= options.max_redirects {
+            return Err(FetchError::TooManyRedirects(options.max_redirects));
+        }
+        if redirect.downgrade && !options.downgrade {
+            return Err(FetchError::InsecureRedirect(redirect.url));
+        }
+        let body = match (redirect.sends_body, body) {
+            (false, _) => RequestBody::Empty,
+            (true, RequestBody::Empty) => {
+                return Err(invalid("the redirect asks for the body again"));
+            }
+            (true, body) => body,
+        };
+        let request = response.request().redirected(redirect)?;
+
+        response.drain_body().await;
+        Trace(options.trace).fact(format_args!("redirected to {}", request.target.url));
+        let clock = response.clock().restart(&options);
+        self.send(request, body, clock, response.redirects() + 1)
+            .await
+    }
+
+    /// Sends a request that this number of redirects has led to, with the time limits of `clock`.
+    async fn send<B: Source + 'static>(
+        &self,
+        request: PreparedRequest,
         body: RequestBody<B>,
         clock: Clock<N>,
         redirects: u32,
     ) -> Result<Response<N>, FetchError> {
-        question.options.check()?;
-        if question.target.secure && !N::HAS_TLS {
+        request.options.check()?;
+        if request.target.secure && !N::HAS_TLS {
             return Err(FetchError::UnsupportedScheme("https".to_owned()));
         }
         let payload = Payload::from(body);
-        let answer = self.answer(question, payload, clock, redirects).await?;
-        Response::new(answer)
+        let parts = self
+            .receive_head(request, payload, clock, redirects)
+            .await?;
+        Response::new(parts)
     }
 
-    async fn answer<B: Source + 'static>(
+    /// Sends a request and receives the final response's head. If the server has closed a reused
+    /// connection, the request is sent once more on a new one. If the server does not know
+    /// `Expect`, the request is sent once more without it.
+    async fn receive_head<B: Source + 'static>(
         &self,
-        question: Question,
+        request: PreparedRequest,
         payload: Payload<B>,
         clock: Clock<N>,
         redirects: u32,
-    ) -> Result<Answer<N>, FetchError> {
-        let options = question.options.clone();
+    ) -> Result<ResponseParts<N>, FetchError> {
+        let options = request.options.clone();
         let trace = Trace(options.trace);
         let clock = Rc::new(clock);
-        let origin = Origin::from(&question.target);
-        let mut hold = (payload.is_large() && !options.expect_timeout.is_zero())
+        let origin = Origin::from(&request.target);
+        let mut expect_continue = (payload.is_large() && !options.expect_timeout.is_zero())
             .then_some(options.expect_timeout);
         let mut may_reuse = !options.close
             && payload.is_replayable()
-            && IDEMPOTENT.contains(&question.method.as_str());
+            && IDEMPOTENT.contains(&request.method.as_str());
         loop {
-            let head = question.encode(&payload, hold.is_some())?;
+            let head = request.encode(&payload, expect_continue.is_some())?;
             let request_head_size = head.len() as u64;
             let (connection, failures, mut timings) = self
                 .connection(&origin, &clock, &options, may_reuse, &trace)
@@ -141,7 +152,11 @@ impl<N: Net> Client<N> {
                 clock: clock.clone(),
                 progress: connection.progress().clone(),
             };
-            connection.begin(Box::pin(sending.send(head, payload.clone(), hold)));
+            connection.begin(Box::pin(sending.send(
+                head,
+                payload.clone(),
+                expect_continue,
+            )));
             let received = match exchange(&connection, &clock, &options.limits, &trace).await {
                 Ok(received) => received,
                 Err(failed)
@@ -156,25 +171,26 @@ impl<N: Net> Client<N> {
                 }
                 Err(failed) => return Err(failed.error),
             };
-            if received.head.status == 417 && hold.is_some() && payload.is_whole() {
+            if received.head.status == 417 && expect_continue.is_some() && payload.is_whole() {
                 trace.fact("the server doesn't know Expect: once more without it");
-                hold = None;
+                expect_continue = None;
                 continue;
             }
-            let framing = BodyFraming::of(&question.method, &received.head)?;
+            let framing = BodyFraming::of(&request.method, &received.head)?;
             if let Some(why) = why_not_again(&options, framing, &received.head) {
                 connection.mark_not_reusable(why);
             }
             let progress = connection.progress();
             timings.first_byte = received.first_byte;
-            // An answer that didn't wait for all of the head came after it nevertheless.
+            // A response can start before the request's head is sent. The head then counts as sent
+            // when the response starts.
             let sent = progress.head_sent().unwrap_or(received.first_byte);
             timings.sent = sent.min(received.first_byte);
             timings.head = clock.elapsed();
             let info = ResponseInfo {
-                content_length: content_length(&question.method, framing, &received.head)?,
+                content_length: content_length(&request.method, framing, &received.head)?,
                 head: received.head,
-                url: question.target.url.clone(),
+                url: request.target.url.clone(),
                 remote: connection.remote_addr(),
                 local: connection.local_addr(),
                 reused: connection.reused(),
@@ -183,9 +199,9 @@ impl<N: Net> Client<N> {
                 uploaded: progress.uploaded(),
                 timings,
             };
-            return Ok(Answer {
-                client: self.clone(),
-                question,
+            return Ok(ResponseParts {
+                net: self.net.clone(),
+                request,
                 redirects,
                 clock,
                 connection,
@@ -196,7 +212,8 @@ impl<N: Net> Client<N> {
         }
     }
 
-    /// A connection to `origin`, an old one if there is one and it may be.
+    /// A connection to `origin`: an idle one if there is one and `may_reuse` allows it, or else a
+    /// new one.
     async fn connection(
         &self,
         origin: &Origin,
@@ -206,9 +223,13 @@ impl<N: Net> Client<N> {
         trace: &Trace,
     ) -> Result<(Connection<N>, Vec<ConnectFailure>, Timings), FetchError> {
         let old = match may_reuse {
-            true => self
-                .pool
-                .take(origin, &options.pins, options.family, self.net.now(), trace),
+            true => self.pool.take(
+                origin,
+                &options.static_hosts,
+                options.family,
+                self.net.now(),
+                trace,
+            ),
             false => None,
         };
         if let Some((stream, route)) = old {
@@ -222,54 +243,30 @@ impl<N: Net> Client<N> {
         }
         let Connected {
             stream,
-            pinned,
+            from_static_host,
             failures,
-            looked_up,
+            resolved,
         } = connect(&self.net, clock, origin, options, trace).await?;
         let connected = clock.elapsed();
         let stream = match origin.secure {
-            true => secure(&self.net, clock, origin, stream, trace).await?,
+            true => tls_handshake(&self.net, clock, origin, stream, trace).await?,
             false => stream,
         };
         let route = Route {
             origin: origin.clone(),
-            pinned,
+            from_static_host,
         };
         let pool = self.pool.clone();
         let connection = Connection::new(Rc::new(stream), pool, route, false, *trace);
         Ok((
             connection,
             failures,
-            Timings::reached(looked_up, connected, clock.elapsed()),
+            Timings::reached(resolved, connected, clock.elapsed()),
         ))
     }
 }
 
-impl Question {
-    fn encode<B>(&self, payload: &Payload<B>, expect: bool) -> Result<Vec<u8>, FetchError> {
-        let mut headers = self.headers.clone();
-        if let Some(credentials) = &self.target.credentials
-            && !headers.iter().any(|header| header.is("Authorization"))
-        {
-            headers.push(basic(credentials)?);
-        }
-        let head = RequestHead {
-            method: &self.method,
-            target: &self.target.path,
-            host: &self.target.authority,
-            user_agent: USER_AGENT,
-            accept_encoding: self.options.decode.then_some(ACCEPTED),
-            headers: &headers,
-            omit: &self.omit,
-            body: payload.framing(),
-            expect_continue: expect,
-            close: self.options.close,
-        };
-        Ok(head.encode()?)
-    }
-}
-
-/// The size of the body, or for the answer to `HEAD` that of the body which `GET` would give.
+/// The size of the body. For a response to `HEAD`, the size of the body that `GET` would return.
 fn content_length(
     method: &str,
     framing: BodyFraming,
@@ -283,7 +280,7 @@ fn content_length(
     })
 }
 
-/// Whether the connection, rather than anything about the request, is at fault.
+/// Whether the error is about the connection and not about the request.
 fn is_lost(error: &FetchError) -> bool {
     matches!(
         error,
@@ -291,8 +288,8 @@ fn is_lost(error: &FetchError) -> bool {
     )
 }
 
-/// Why no other request may be sent on the connection that a response came over, as far as its head
-/// tells (RFC 9112 sections 6.1, 6.3 and 9.3).
+/// Why the response's head rules out another request on the same connection (RFC 9112 sections 6.1,
+/// 6.3 and 9.3).
 fn why_not_again(
     options: &Options,
     framing: BodyFraming,
@@ -318,30 +315,5 @@ fn why_not_again(
         Some("the server gave the page two ends")
     } else {
         None
-    }
-}
-
-/// The credentials of a URL as RFC 7617 sends them.
-fn basic(credentials: &Credentials) -> Result<Header, FetchError> {
-    // Section 2: the first colon ends the name, so none can be in it.
-    if credentials.username.contains(&b':') {
-        let why = "a user name for Basic authentication can't have a colon in it";
-        return Err(FetchError::InvalidRequest(why.to_owned()));
-    }
-    let pair = [&credentials.username, &b":"[..], &credentials.password].concat();
-    Ok(Header {
-        name: "Authorization".to_owned(),
-        value: format!("Basic {}", BASE64_STANDARD.encode(pair)).into_bytes(),
-    })
-}
-
-impl Timings {
-    fn reached(lookup: Duration, connect: Duration, handshake: Duration) -> Self {
-        Self {
-            lookup,
-            connect,
-            handshake,
-            ..Self::default()
-        }
     }
 }

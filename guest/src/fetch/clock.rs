@@ -1,7 +1,7 @@
-//! How long each stage may take, and how fast bytes have to move.
+//! Enforces the time limits of a request and the speed limits of its bodies.
 
-use super::Options;
-use super::error::{Bound, FetchError, Stage, Timeout};
+use super::error::{FetchError, Stage, TimeBound, Timeout};
+use super::options::{Options, Timeouts};
 use super::speed::Speed;
 use crate::net::{Instant, Net, timeout_at};
 use crate::rt::race;
@@ -10,40 +10,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-/// How long each stage of a request, and all of it, may take.
-///
-/// The defaults are there so that nothing hangs for ever: each is well above what a working server
-/// or resolver needs, and well below what a person waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// The lookup of the host's name.
-    pub lookup: Duration,
-    /// Connecting, all of the host's addresses together.
-    pub connect: Duration,
-    /// Agreeing upon TLS, once there is a connection.
-    pub handshake: Duration,
-    /// From the request's last byte to the first byte of the answer.
-    pub first_byte: Duration,
-    /// The peer's silence within the answer, or its refusal to take more of the request.
-    pub idle: Duration,
-    /// All of it, redirects included; none for no bound.
-    pub total: Option<Duration>,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            lookup: Duration::from_secs(10),
-            connect: Duration::from_secs(30),
-            handshake: Duration::from_secs(30),
-            first_byte: Duration::from_secs(60),
-            idle: Duration::from_secs(60),
-            total: None,
-        }
-    }
-}
-
-/// A request's time.
+/// The time limits of one request, and the speed of its two directions.
 pub struct Clock<N> {
     net: N,
     pub timeouts: Timeouts,
@@ -54,13 +21,14 @@ pub struct Clock<N> {
 }
 
 impl<N: Net> Clock<N> {
-    /// Starts the time of the whole request.
+    /// Starts the clock of a request.
     pub fn start(net: N, options: &Options) -> Self {
         let end = options.timeouts.total.map(|total| net.now().after(total));
         Self::until(net, options, end)
     }
 
-    /// Starts the time of the request that a redirect has led to: it ends when this one would have.
+    /// Starts the clock of the request that a redirect has led to. Its total limit ends when that
+    /// of this clock does.
     pub fn restart(&self, options: &Options) -> Self {
         Self::until(self.net.clone(), options, self.end)
     }
@@ -77,12 +45,12 @@ impl<N: Net> Clock<N> {
         }
     }
 
-    /// The time since the request began.
+    /// The time since the start of the request.
     pub fn elapsed(&self) -> Duration {
         self.net.now().since(self.began)
     }
 
-    /// Runs `future` for `limit` at most, and not past the end of the request's time.
+    /// Runs `future` for `limit` at most, and not beyond the end of the request's total time.
     pub async fn within<F: Future>(
         &self,
         stage: Stage,
@@ -99,8 +67,8 @@ impl<N: Net> Clock<N> {
             .map_err(|_| self.timeout(stage, limit, received, deadline))
     }
 
-    /// Runs `future`, in which it isn't the peer that is waited for, but not past the end of the
-    /// request's time.
+    /// Runs `future`, which does not wait for the peer, but not beyond the end of the request's
+    /// total time.
     pub async fn within_total<F: Future>(
         &self,
         stage: Stage,
@@ -113,12 +81,14 @@ impl<N: Net> Clock<N> {
         }
     }
 
-    /// Runs `future`, in which the peer takes more of the body, of which it has taken `sent` bytes.
+    /// Runs `future`, in which the peer takes more of the request's body. It has taken `sent` bytes
+    /// so far.
     pub async fn sending<F: Future>(&self, sent: u64, future: F) -> Result<F::Output, FetchError> {
         self.moving(Stage::Send, &self.sending, sent, future).await
     }
 
-    /// Runs `future`, in which the peer sends more of the body, of which `received` bytes are here.
+    /// Runs `future`, in which the peer sends more of the response's body. `received` bytes have
+    /// arrived so far.
     pub async fn receiving<F: Future>(
         &self,
         received: u64,
@@ -150,7 +120,7 @@ impl<N: Net> Clock<N> {
             if let Some(min) = too_slow {
                 return Err(FetchError::Timeout(Timeout {
                     stage,
-                    bound: Bound::Speed,
+                    bound: TimeBound::Speed,
                     limit: min.period,
                     received,
                 }));
@@ -176,28 +146,30 @@ impl<N: Net> Clock<N> {
         }
     }
 
-    /// Waits until more of the body may be received, of which `received` bytes are here.
+    /// Waits until the speed limit allows to receive more of the body. `received` bytes have
+    /// arrived so far.
     pub async fn pace(&self, received: u64) -> Result<(), FetchError> {
         self.pause(Stage::Body, &self.receiving, received).await
     }
 
-    /// How many bytes of the body to receive at once: at most `max`.
+    /// How many bytes of the body to receive at once: `max` at most.
     pub fn step(&self, max: u64) -> u64 {
         self.receiving.borrow().receiving_step(max)
     }
 
-    /// Waits until more of the body may be sent, of which `sent` bytes have been.
+    /// Waits until the speed limit allows to send more of the body. `sent` bytes have been sent so
+    /// far.
     pub async fn pace_sending(&self, sent: u64) -> Result<(), FetchError> {
         self.pause(Stage::Send, &self.sending, sent).await
     }
 
-    /// How many bytes of the body to send at once: at most `max`.
+    /// How many bytes of the body to send at once: `max` at most.
     pub fn sending_step(&self, max: usize) -> usize {
         let step = self.sending.borrow().sending_step(max as u64);
         usize::try_from(step).unwrap_or(max)
     }
 
-    /// Runs `future`, in which the server may ask for the body, for `limit` at most.
+    /// Runs `future`, which waits for `100 Continue`, for `limit` at most.
     pub async fn expect_continue(
         &self,
         limit: Duration,
@@ -226,8 +198,8 @@ impl<N: Net> Clock<N> {
         self.within_total(stage, received, pause).await
     }
 
-    /// Ends what a peer could keep up for ever by always having something to say: a future that never
-    /// waits is never late.
+    /// Checks the total limit before each operation: a future that never waits is never interrupted
+    /// by a timeout, so a peer that always has more to send could go on for ever.
     fn check_total(&self, stage: Stage, received: u64, now: Instant) -> Result<(), FetchError> {
         match self.end {
             Some(end) if now >= end => Err(self.timeout(stage, Duration::ZERO, received, end)),
@@ -245,7 +217,7 @@ impl<N: Net> Clock<N> {
         let total = self.timeouts.total.filter(|_| self.end == Some(deadline));
         FetchError::Timeout(Timeout {
             stage,
-            bound: total.map_or(Bound::Stage, |_| Bound::Total),
+            bound: total.map_or(TimeBound::Stage, |_| TimeBound::Total),
             limit: total.unwrap_or(limit),
             received,
         })

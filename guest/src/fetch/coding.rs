@@ -1,9 +1,10 @@
-//! Content codings: what a server has done to a page before it sent it (RFC 9110 section 8.4).
+//! Decoding of content codings (RFC 9110 section 8.4).
 //!
-//! Bytes go in and come out in steps as small as the caller's buffer: data that swells a thousandfold
-//! never gets to do so in memory.
+//! Decoding works in steps that are as small as the caller's buffer. So data that expands a
+//! thousandfold never fills the memory.
 
 mod brotli;
+mod codec;
 mod gzip;
 mod inflate;
 #[cfg(test)]
@@ -11,86 +12,48 @@ mod tests;
 
 use crate::http1::{ResponseHead, excerpt, trim_ows};
 use brotli::Brotli;
+use codec::Codec;
+pub use codec::CodingError;
 use gzip::Gzip;
 use inflate::Deflate;
-use std::fmt;
 
-/// What a request that wants its answer coded says in `Accept-Encoding`.
+/// The value of `Accept-Encoding` for a request whose response is decoded.
 pub const ACCEPTED: &str = "gzip, deflate, br";
 
 /// The most codings that one body may have: 5, as curl and Node allow.
 ///
-/// Nobody has a use for more than one, and each costs memory.
+/// A second one has no use, and each costs memory.
 const MAX_CODINGS: usize = 5;
 
-/// The most `br` among them. Its window alone may have 16 MiB, that of the others 32 KiB.
+/// The most `br` codings among them. The window of one can have 16 MiB, that of the others 32 KiB.
 const MAX_BROTLI: usize = 1;
 
-/// How much is kept between two codings.
+/// The size of the buffer between two codings.
 const BETWEEN: usize = 4 * 1024;
 
-/// Undoes the content codings of one body.
+/// Decodes the content codings of one body.
 ///
-/// It takes up to 48 KiB of memory for each `gzip` or `deflate`, and for `br` as much as the server
-/// has chosen, 16 MiB at most and half as much again while it grows, if the page is long enough.
+/// It uses up to 48 KiB of memory for each `gzip` or `deflate`. For `br` the server chooses the
+/// memory: at most 16 MiB, and half as much again while the window grows, if the body is long
+/// enough.
 pub struct ContentDecoder {
-    /// In the order in which they are undone.
+    /// In the order of decoding.
     layers: Vec<Layer>,
-    /// Whether a byte has come: a body without any is an empty page, whatever its codings.
+    /// Whether a byte has arrived. A body without bytes decodes to an empty one, whatever its
+    /// codings.
     begun: bool,
 }
 
-/// What one step did.
+/// The result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
-    /// How many bytes of the input it took.
+    /// How many bytes of the input it used.
     pub consumed: usize,
-    /// How many bytes of the output it filled; 0 only if it took all of the input.
+    /// How many bytes of the output it filled; 0 only if it used all of the input.
     pub written: usize,
 }
 
-/// Why a body can't be decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CodingError {
-    /// It has a coding that isn't known.
-    Unknown {
-        /// The coding's name, escaped, its beginning if it is long.
-        coding: String,
-    },
-    /// It has more codings than anybody has a use for.
-    TooMany,
-    /// The data isn't what the coding says, or its checksum is wrong.
-    Broken {
-        /// The coding.
-        coding: &'static str,
-    },
-    /// Something that isn't padding comes behind the data's end.
-    Trailing {
-        /// The coding.
-        coding: &'static str,
-    },
-    /// The body ended as it should, but the data in it did not.
-    Truncated {
-        /// The coding.
-        coding: &'static str,
-    },
-}
-
-/// One coding, being undone.
-trait Codec {
-    /// The coding's name.
-    fn name(&self) -> &'static str;
-
-    /// Takes bytes from the front of `input` and puts decoded ones at the front of `output`.
-    ///
-    /// Returns how many it put there; 0 means that it took all there were and needs more.
-    fn decode(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<usize, CodingError>;
-
-    /// Whether the data may end here.
-    fn is_whole(&self) -> bool;
-}
-
-/// A coding, and what the one before it has made and it hasn't taken yet.
+/// A coding, and the bytes that the layer before it has decoded and that it has not used yet.
 struct Layer {
     codec: Box<dyn Codec>,
     begun: bool,
@@ -99,10 +62,10 @@ struct Layer {
 }
 
 impl ContentDecoder {
-    /// A decoder for the body behind `head`; none if it isn't coded.
+    /// A decoder for the body that follows `head`; `None` if it has no content coding.
     ///
-    /// Codings that can't be undone are an error of the body's first byte: a body without any needs
-    /// no decoding.
+    /// Unsupported codings are an error only at the body's first byte: an empty body needs no
+    /// decoding.
     pub fn of(head: &ResponseHead) -> Option<Self> {
         let layers = match codecs(head) {
             Ok(codecs) => codecs,
@@ -120,8 +83,8 @@ impl ContentDecoder {
     /// Decodes some of `input` into `output`, which must not be empty.
     ///
     /// # Errors
-    /// Each case of [`CodingError`] but `Truncated`. An error is final: the decoder is of no use then.
-    /// Where more than one coding is broken, which of them is told depends on how the bytes come.
+    /// Each case of [`CodingError`] except `Truncated`. An error is final: the decoder can't be
+    /// used any more. If more than one coding is broken, the error depends on how the bytes arrive.
     pub fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CodingError> {
         self.begun |= !input.is_empty();
         let mut rest = input;
@@ -135,7 +98,7 @@ impl ContentDecoder {
         })
     }
 
-    /// Takes note that the body has ended, and that [`decode`](Self::decode) gives nothing more.
+    /// Checks that the data may end here. [`decode`](Self::decode) has returned everything.
     ///
     /// # Errors
     /// [`CodingError::Truncated`].
@@ -153,7 +116,8 @@ impl ContentDecoder {
     }
 }
 
-/// Decodes with all of `layers`: the last has the page, the first takes the wire's bytes.
+/// Decodes with all of `layers`: the last one outputs the body, the first one takes the received
+/// bytes.
 fn pull(layers: &mut [Layer], input: &mut &[u8], output: &mut [u8]) -> Result<usize, CodingError> {
     let Some((layer, before)) = layers.split_last_mut() else {
         return Ok(0);
@@ -206,7 +170,7 @@ fn codecs(head: &ResponseHead) -> Result<Vec<Box<dyn Codec>>, CodingError> {
                 brotli += 1;
                 codecs.push(Box::new(Brotli::new()));
             } else if !coding.is_empty() && !is("identity") && !is("none") {
-                // `none` is no name for no coding, but curl and we know what it means.
+                // `none` is not a registered name, but curl also takes it for no coding.
                 return Err(CodingError::Unknown {
                     coding: excerpt(coding),
                 });
@@ -220,7 +184,7 @@ fn codecs(head: &ResponseHead) -> Result<Vec<Box<dyn Codec>>, CodingError> {
     Ok(codecs)
 }
 
-/// Codings that can't be undone.
+/// A codec that fails with an error that is known beforehand.
 struct Refused(CodingError);
 
 impl Codec for Refused {
@@ -234,31 +198,5 @@ impl Codec for Refused {
 
     fn is_whole(&self) -> bool {
         true
-    }
-}
-
-/// Takes the zeros from the front of `input`: padding behind the data's end, which some writers leave.
-fn skip_padding(input: &mut &[u8]) {
-    while let [0, rest @ ..] = input {
-        *input = rest;
-    }
-}
-
-impl std::error::Error for CodingError {}
-
-impl fmt::Display for CodingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown { coding } => write!(f, "the content coding isn't known: \"{coding}\""),
-            Self::TooMany => f.write_str("the body has more content codings than make sense"),
-            Self::Broken { coding } => write!(f, "the {coding} data is broken"),
-            Self::Trailing { coding } => {
-                write!(
-                    f,
-                    "something else comes behind the end of the {coding} data"
-                )
-            }
-            Self::Truncated { coding } => write!(f, "the {coding} data ends too early"),
-        }
     }
 }

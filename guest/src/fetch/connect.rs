@@ -1,95 +1,37 @@
-//! From a host to a connection.
+//! Establishing a connection: resolving the host, connecting, and the TLS handshake.
 
-use super::Options;
+use super::address::{Family, StaticHost};
 use super::clock::Clock;
-use super::error::{Bound, Denied, FetchError, Stage, Timeout};
-use super::pool::Origin;
+use super::error::{ConnectFailure, Denied, FetchError, Stage, TimeBound, Timeout};
+use super::options::Options;
+use super::origin::Origin;
 use super::trace::Trace;
 use crate::net::{Instant, Net, NetError, Stream};
 use crate::url::Host;
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin as Pinned;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-/// How long an attempt to connect has for itself, unless the caller says otherwise (RFC 8305 section 5).
-pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-
-/// The most addresses of one host that are tried. Each attempt that hangs holds a socket, and no host
-/// has as many addresses for its own good.
+/// The most addresses of one host that are tried. Each attempt that hangs holds a socket, and no
+/// real host needs more addresses.
 const MAX_ATTEMPTS: usize = 64;
-
-/// A pin's host that is any.
-const ANY_HOST: &str = "*";
-
-/// A family of addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    Ipv4,
-    Ipv6,
-}
-
-impl Family {
-    /// Whether an address is of this family.
-    pub fn has(self, ip: IpAddr) -> bool {
-        ip.is_ipv4() == (self == Self::Ipv4)
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ipv4 => "IPv4",
-            Self::Ipv6 => "IPv6",
-        })
-    }
-}
-
-/// Addresses to use in place of a lookup.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pin {
-    /// The host as a URL names it, in any case; `*` is every host that has no pin of its own.
-    pub host: String,
-    /// The port that they are for.
-    pub port: u16,
-    pub addresses: Vec<IpAddr>,
-}
-
-impl Pin {
-    /// The addresses that `pins` have for `origin`, if one of them is for it. The last one counts.
-    pub fn addresses<'a>(pins: &'a [Self], origin: &Origin) -> Option<&'a [IpAddr]> {
-        let mut here = pins.iter().filter(|pin| pin.port == origin.port);
-        let own = here
-            .clone()
-            .rfind(|pin| Host::parse(&pin.host).is_ok_and(|host| host == origin.host));
-        let pin = own.or_else(|| here.rfind(|pin| pin.host == ANY_HOST))?;
-        Some(&pin.addresses)
-    }
-}
-
-/// One address that could not be connected to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectFailure {
-    pub address: SocketAddr,
-    pub reason: NetError,
-}
 
 /// A new connection.
 pub struct Connected<S> {
     pub stream: S,
-    /// Whether the address was pinned.
-    pub pinned: bool,
-    /// What could not be connected to before.
+    /// Whether the address is that of a static host.
+    pub from_static_host: bool,
+    /// The addresses that could not be connected to before this one.
     pub failures: Vec<ConnectFailure>,
-    /// When the addresses were known.
-    pub looked_up: Duration,
+    /// When the addresses of the host were known.
+    pub resolved: Duration,
 }
 
-/// Connects to the first of the host's addresses that answers.
+/// Connects to the first address of the host that accepts.
 pub async fn connect<N: Net>(
     net: &N,
     clock: &Clock<N>,
@@ -97,11 +39,11 @@ pub async fn connect<N: Net>(
     options: &Options,
     trace: &Trace,
 ) -> Result<Connected<N::Stream>, FetchError> {
-    let (addresses, pinned) = match Pin::addresses(&options.pins, origin) {
+    let (addresses, from_static_host) = match StaticHost::addresses(&options.static_hosts, origin) {
         Some(addresses) => (addresses.to_vec(), true),
-        None => (lookup(net, clock, origin, trace).await?, false),
+        None => (resolve(net, clock, origin, trace).await?, false),
     };
-    let looked_up = clock.elapsed();
+    let resolved = clock.elapsed();
     let addresses = in_order(addresses, options.family);
     if addresses.is_empty() {
         return Err(FetchError::ResolveFailed {
@@ -127,9 +69,9 @@ pub async fn connect<N: Net>(
     match connected {
         Ok(Some(stream)) => Ok(Connected {
             stream,
-            pinned,
+            from_static_host,
             failures: attempts.failures(),
-            looked_up,
+            resolved,
         }),
         Ok(None) => Err(attempts.failed(None)),
         Err(FetchError::Timeout(timeout)) => Err(attempts.failed(Some(timeout))),
@@ -137,8 +79,8 @@ pub async fn connect<N: Net>(
     }
 }
 
-/// Agrees upon TLS with the host at the other end of a new connection.
-pub async fn secure<N: Net>(
+/// Runs the TLS handshake on a new connection.
+pub async fn tls_handshake<N: Net>(
     net: &N,
     clock: &Clock<N>,
     origin: &Origin,
@@ -147,18 +89,20 @@ pub async fn secure<N: Net>(
 ) -> Result<N::Stream, FetchError> {
     let server = match &origin.host {
         Host::Domain(name) => Cow::Borrowed(name.strip_suffix('.').unwrap_or(name)),
-        // Without the brackets that an IPv6 address has in a URL.
+        // Without the brackets that surround an IPv6 address in a URL.
         Host::Ipv4(ip) => ip.to_string().into(),
         Host::Ipv6(ip) => ip.to_string().into(),
     };
     let limit = clock.timeouts.handshake;
-    let securing = net.secure(stream, &server);
-    let stream = clock.within(Stage::Handshake, limit, 0, securing).await??;
+    let handshake = net.tls_handshake(stream, &server);
+    let stream = clock
+        .within(Stage::Handshake, limit, 0, handshake)
+        .await??;
     trace.fact(format_args!("there is TLS with {server}"));
     Ok(stream)
 }
 
-async fn lookup<N: Net>(
+async fn resolve<N: Net>(
     net: &N,
     clock: &Clock<N>,
     origin: &Origin,
@@ -169,12 +113,12 @@ async fn lookup<N: Net>(
         Host::Ipv6(ip) => return Ok(vec![(*ip).into()]),
         Host::Domain(name) => name,
     };
-    let limit = clock.timeouts.lookup;
+    let limit = clock.timeouts.resolve;
     let answer = clock
-        .within(Stage::Lookup, limit, 0, net.lookup(name))
+        .within(Stage::Resolve, limit, 0, net.resolve(name))
         .await?;
     let addresses = answer.map_err(|reason| match reason {
-        NetError::Denied => FetchError::Denied(Denied::Lookup(name.clone())),
+        NetError::Denied => FetchError::Denied(Denied::Resolve(name.clone())),
         reason => FetchError::ResolveFailed {
             name: name.clone(),
             family: None,
@@ -187,14 +131,14 @@ async fn lookup<N: Net>(
     Ok(addresses)
 }
 
-/// The addresses of one family, or those of both by turns, the first one's family first (RFC 8305
-/// section 4, with a First Address Family Count of 1).
+/// The addresses of one family, or those of both families alternating, beginning with the family of
+/// the first address (RFC 8305 section 4, with a First Address Family Count of 1).
 fn in_order(addresses: Vec<IpAddr>, family: Option<Family>) -> Vec<IpAddr> {
     let mut kept: Vec<IpAddr> = Vec::new();
     for ip in addresses {
-        // An IPv6 socket reaches no IPv4 address in WASI, however it is written.
+        // In WASI an IPv6 socket reaches no IPv4 address, not even an IPv4-mapped one.
         let ip = ip.to_canonical();
-        // Nothing is gained by asking the same twice.
+        // A second attempt at the same address would gain nothing.
         if family.is_none_or(|family| family.has(ip)) && !kept.contains(&ip) {
             kept.push(ip);
         }
@@ -214,7 +158,8 @@ fn in_order(addresses: Vec<IpAddr>, family: Option<Family>) -> Vec<IpAddr> {
     ordered
 }
 
-/// Attempts to connect to one host's addresses, started one after the other.
+/// The attempts to connect to one host's addresses. They start one after the other and run
+/// concurrently.
 struct Attempts<'a, N: Net> {
     net: &'a N,
     trace: &'a Trace,
@@ -222,18 +167,18 @@ struct Attempts<'a, N: Net> {
     delay: Duration,
     running: Vec<Attempt<N::Stream>>,
     started: usize,
-    /// With each attempt's number.
+    /// Each failure has the number of its attempt.
     failures: Vec<(usize, ConnectFailure)>,
 }
 
 struct Attempt<S> {
     number: usize,
     address: SocketAddr,
-    connecting: Pinned<Box<dyn Future<Output = Result<S, NetError>>>>,
+    connecting: Pin<Box<dyn Future<Output = Result<S, NetError>>>>,
 }
 
 impl<N: Net> Attempts<'_, N> {
-    /// The first connection that there is; none when all attempts have failed.
+    /// The first connection that succeeds; `None` if all attempts have failed.
     async fn run(&mut self) -> Option<N::Stream> {
         loop {
             self.start_next();
@@ -260,8 +205,8 @@ impl<N: Net> Attempts<'_, N> {
         }
     }
 
-    /// Waits for a connection, until it's the next attempt's turn: at `next`, or when the newest has
-    /// failed, or all have.
+    /// Waits for a connection. Returns `None` when the next attempt should start: at `next`, when
+    /// the newest attempt has failed, or when all have.
     async fn until(&mut self, next: Option<Instant>) -> Option<N::Stream> {
         let mut turn = next.map(|next| Box::pin(self.net.sleep_until(next)));
         let newest = self.started.checked_sub(1);
@@ -304,7 +249,7 @@ impl<N: Net> Attempts<'_, N> {
         .await
     }
 
-    /// What failed, in the order of the attempts.
+    /// The failures, in the order of the attempts.
     fn failures(mut self) -> Vec<ConnectFailure> {
         self.failures.sort_by_key(|(number, _)| *number);
         self.failures
@@ -313,10 +258,10 @@ impl<N: Net> Attempts<'_, N> {
             .collect()
     }
 
-    /// Why there is no connection.
+    /// The error when no attempt succeeded.
     fn failed(mut self, timeout: Option<Timeout>) -> FetchError {
         if let Some(timeout) = timeout {
-            if timeout.bound == Bound::Total {
+            if timeout.bound == TimeBound::Total {
                 return FetchError::Timeout(timeout);
             }
             for attempt in self.running.drain(..) {
@@ -328,7 +273,7 @@ impl<N: Net> Attempts<'_, N> {
             }
         }
         let failures = self.failures();
-        // A refusal is the one thing here that the caller can change, so it is told first.
+        // A denial is the only failure that the caller can change, so it is reported first.
         if let Some(denied) = failures
             .iter()
             .find(|failure| failure.reason == NetError::Denied)

@@ -1,6 +1,6 @@
-//! A connection with one exchange under way on it.
+//! A connection during one exchange.
 
-use super::error::{Bound, FetchError};
+use super::error::{FetchError, TimeBound};
 use super::pool::{Pool, Route};
 use super::send::{Progress, SendError};
 use super::trace::Trace;
@@ -12,26 +12,28 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-/// The request's way out, as far as it isn't over.
+/// The sending of a request.
 pub type Upload = Pin<Box<dyn Future<Output = Result<(), SendError>>>>;
 
-/// A connection with one exchange under way on it. Dropping it closes it.
+/// A connection during one exchange of a request and its response. Dropping it closes the
+/// connection.
 ///
-/// A server may begin to answer before it has the whole request, and go on to take the rest only
-/// as fast as its answer is read. So whatever is received here, the request goes on meanwhile.
+/// A server may start its response before it has received the whole request, and then read the rest
+/// only as fast as the client reads the response. So the request is sent concurrently with
+/// everything that is received here.
 pub struct Connection<N: Net> {
     stream: Rc<N::Stream>,
     upload: RefCell<Option<Upload>>,
     progress: Rc<Progress>,
-    /// Why the request could not be sent to its end, though the server may have answered.
+    /// Why sending the request failed. The server may still have responded.
     broken: Cell<Option<NetError>>,
-    /// Whether the final response's head is there.
+    /// Whether the final response's head has been received.
     answered: Cell<bool>,
     pool: Pool<N::Stream>,
     route: Route,
     reused: bool,
-    /// Why it can't be used again, as far as this is known.
-    spent: Cell<Option<&'static str>>,
+    /// Why the connection can't be reused, if that is known.
+    not_reusable: Cell<Option<&'static str>>,
     trace: Trace,
 }
 
@@ -52,47 +54,47 @@ impl<N: Net> Connection<N> {
             pool,
             route,
             reused,
-            spent: Cell::default(),
+            not_reusable: Cell::default(),
             trace,
         }
     }
 
-    /// What a request is sent over.
+    /// The stream that the request is sent over.
     pub fn stream(&self) -> &Rc<N::Stream> {
         &self.stream
     }
 
-    /// The server's end.
+    /// The address of the server's end.
     pub fn remote_addr(&self) -> SocketAddr {
         self.stream.remote_addr()
     }
 
-    /// Our end.
+    /// The address of this end.
     pub fn local_addr(&self) -> SocketAddr {
         self.stream.local_addr()
     }
 
-    /// Whether an exchange before this one used it.
+    /// Whether an earlier exchange used the connection.
     pub fn reused(&self) -> bool {
         self.reused
     }
 
-    /// How far the request has come.
+    /// The progress of sending the request.
     pub fn progress(&self) -> &Rc<Progress> {
         &self.progress
     }
 
-    /// Lets the request begin its way out: whoever waits here drives it.
+    /// Starts sending a request. The futures of this connection drive it.
     pub fn begin(&self, upload: Upload) {
         *self.upload.borrow_mut() = Some(upload);
     }
 
-    /// Whether the request is out, or never will be.
+    /// Whether the request has been sent, or its sending was given up.
     pub fn is_sent(&self) -> bool {
         self.upload.borrow().is_none() || self.progress.is_whole()
     }
 
-    /// Gives up what hasn't been sent yet.
+    /// Gives up sending the rest of the request.
     pub fn stop_sending(&self, why: &'static str) {
         if !self.is_sent() {
             self.mark_not_reusable(why);
@@ -100,36 +102,37 @@ impl<N: Net> Connection<N> {
         *self.upload.borrow_mut() = None;
     }
 
-    /// Why the request could not be sent to its end.
+    /// Why sending the request failed, if it did.
     pub fn broken(&self) -> Option<NetError> {
         self.broken.get()
     }
 
-    /// The server has answered: that it doesn't take the rest of the request is its own affair now.
+    /// Records that the server has responded. From then on it need not take the rest of the
+    /// request.
     pub fn answered(&self) {
         self.answered.set(true);
     }
 
-    /// It must not be used again, for this reason; the first counts.
+    /// Marks the connection as not reusable, for this reason. The first reason counts.
     pub fn mark_not_reusable(&self, why: &'static str) {
-        if self.spent.get().is_none() {
-            self.spent.set(Some(why));
+        if self.not_reusable.get().is_none() {
+            self.not_reusable.set(Some(why));
         }
     }
 
-    /// Whether it is known already that it can't be used again.
-    pub fn is_spent(&self) -> bool {
-        self.spent.get().is_some()
+    /// Whether the connection is still reusable as far as this is known.
+    pub fn is_reusable(&self) -> bool {
+        self.not_reusable.get().is_none()
     }
 
-    /// Receives at most `max` bytes; none at the end of input. Nothing is lost when the future is
-    /// dropped.
+    /// Receives at most `max` bytes; `None` at the end of input. Dropping the future loses no
+    /// bytes.
     pub async fn read(&self, max: usize) -> Result<Option<Vec<u8>>, FetchError> {
         let read = self.while_sending(self.stream.read(max)).await?;
         read.map_err(FetchError::ReceiveFailed)
     }
 
-    /// Moves at most `max` bytes into `sink`; none at the end of input.
+    /// Moves at most `max` bytes into `sink`; `None` at the end of input.
     pub async fn splice<S: Sink>(&self, sink: &mut S, max: u64) -> Result<Option<u64>, FetchError>
     where
         N::Stream: Splice<S>,
@@ -141,7 +144,7 @@ impl<N: Net> Connection<N> {
         })
     }
 
-    /// Waits until the request is out.
+    /// Waits until the request has been sent.
     pub async fn finish_sending(&self) -> Result<(), FetchError> {
         poll_fn(|cx| match self.poll_upload(cx) {
             Poll::Pending if self.is_sent() => Poll::Ready(Ok(())),
@@ -150,7 +153,7 @@ impl<N: Net> Connection<N> {
         .await
     }
 
-    /// Runs `future`, and sends what is left of the request beside it.
+    /// Runs `future`, and concurrently sends the rest of the request.
     pub async fn while_sending<F: Future>(&self, future: F) -> Result<F::Output, FetchError> {
         let mut future = pin!(future);
         poll_fn(|cx| {
@@ -179,7 +182,7 @@ impl<N: Net> Connection<N> {
                 Ok(())
             }
             Err(SendError::Fatal(FetchError::Timeout(timeout)))
-                if self.answered.get() && timeout.bound != Bound::Total =>
+                if self.answered.get() && timeout.bound != TimeBound::Total =>
             {
                 self.mark_not_reusable("the server didn't take the request in time");
                 Ok(())
@@ -188,8 +191,8 @@ impl<N: Net> Connection<N> {
         })
     }
 
-    /// The response has been received to its end, with so many bytes behind it: keeps the connection
-    /// for the next exchange, if there can be one.
+    /// Ends the exchange after the end of the response, with `extra` bytes received beyond it. The
+    /// connection goes into the pool if it is reusable.
     pub fn release(self, net: &N, extra: usize) {
         if !self.is_sent() {
             self.mark_not_reusable("the request isn't out");
@@ -198,7 +201,7 @@ impl<N: Net> Connection<N> {
             self.mark_not_reusable("the server sent more than the response");
         }
         let remote = self.remote_addr();
-        match self.spent.get() {
+        match self.not_reusable.get() {
             Some(why) => self
                 .trace
                 .fact(format_args!("closing the connection to {remote}: {why}")),

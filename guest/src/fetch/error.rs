@@ -1,7 +1,7 @@
-//! Why there is no response, or no more of its body.
+//! Why a request failed.
 
+use super::address::Family;
 use super::coding::CodingError;
-use super::connect::{ConnectFailure, Family};
 use crate::http1::{Incomplete, InvalidRequest, ParseError};
 use crate::net::{NetError, TlsError};
 use crate::url::UrlError;
@@ -9,74 +9,82 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Why there is no response, or no more of its body: the cases of `error-code` in `wit/fetch.wit`.
+/// Why a request failed: the cases of `error-code` in `wit/fetch.wit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FetchError {
-    /// The URL can't be read.
+    /// The URL is invalid.
     InvalidUrl(String),
-    /// The URL's scheme isn't `http`, nor `https` where there is TLS.
+    /// The URL's scheme is neither `http` nor, in a build with TLS, `https`.
     UnsupportedScheme(String),
-    /// The request can't be sent as it stands.
+    /// The request is invalid and can't be sent.
     InvalidRequest(String),
-    /// This was asked of the network and refused.
+    /// The network operation was denied.
     Denied(Denied),
-    /// This page of `https` redirects to `http`, there, and the caller didn't permit it.
+    /// The response over `https` redirects to this URL with `http`, and the caller did not allow
+    /// that.
     InsecureRedirect(String),
-    /// The host has no address, or none of the family that was asked for.
+    /// Resolving the host failed, or it has no address of the family asked for.
     ResolveFailed {
         name: String,
         family: Option<Family>,
         reason: NetError,
     },
-    /// None of the host's addresses could be connected to.
+    /// No connection to any of the host's addresses succeeded.
     ConnectFailed(Vec<ConnectFailure>),
-    /// There is no TLS to be had with the server.
+    /// The TLS handshake with the server failed.
     TlsFailed(String),
-    /// The server's certificate doesn't prove that it is who it should be.
+    /// The server's certificate was rejected.
     CertificateRejected(String),
-    /// The connection broke while the request was sent.
+    /// The connection failed while the request was sent.
     SendFailed(NetError),
-    /// The connection broke while the response was received.
+    /// The connection failed while the response was received.
     ReceiveFailed(NetError),
-    /// What the server sent isn't HTTP, or breaks its rules.
+    /// The response is not HTTP, or violates the protocol.
     Protocol(String),
-    /// The server closed the connection without a byte.
+    /// The server closed the connection without sending a byte.
     EmptyResponse,
-    /// The server closed the connection before the body's end. Bytes are counted as they come, coded or
-    /// not.
+    /// The server closed the connection before the end of the body. Bytes are counted as received,
+    /// before decoding.
     IncompleteBody {
         received: u64,
         expected: Option<u64>,
     },
-    /// The server redirects more often than this.
+    /// The server redirects more than this many times.
     TooManyRedirects(u32),
-    /// The body's content coding isn't known, or is broken.
+    /// The body's content coding is unknown, or its data is broken.
     ContentEncoding(String),
-    /// Something took longer than allowed.
+    /// A stage or the whole request took longer than allowed.
     Timeout(Timeout),
-    /// The response is larger than allowed.
-    LimitExceeded(Limit),
-    /// The output takes no more.
+    /// The response exceeds a limit.
+    LimitExceeded(ResponseLimit),
+    /// The output takes no more bytes.
     WriteFailed,
 }
 
-/// The schemes of this build.
+/// The schemes that this build supports.
 const SCHEMES: &str = match cfg!(feature = "tls") {
     true => "http and https are",
     false => "http is",
 };
 
-/// What was refused.
+/// The operation that was denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denied {
-    Lookup(String),
+    Resolve(String),
     Connect(SocketAddr),
+}
+
+/// An address that could not be connected to, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectFailure {
+    pub address: SocketAddr,
+    pub reason: NetError,
 }
 
 /// The stage that a request was in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    Lookup,
+    Resolve,
     Connect,
     Handshake,
     Send,
@@ -85,32 +93,32 @@ pub enum Stage {
     Body,
 }
 
-/// Which time was up, and where.
+/// Which time limit was exceeded, and in which stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeout {
     pub stage: Stage,
-    /// The bound that ended it.
-    pub bound: Bound,
-    /// Its length.
+    /// The kind of limit.
+    pub bound: TimeBound,
+    /// Its duration.
     pub limit: Duration,
     /// How many bytes of the body had been received.
     pub received: u64,
 }
 
-/// Which bound on a request's time ended it.
+/// The kinds of time limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
-    /// The stage's own.
+pub enum TimeBound {
+    /// The limit of the stage.
     Stage,
-    /// The one on the whole request.
+    /// The limit of the whole request.
     Total,
-    /// The slowest speed allowed.
+    /// The lowest speed allowed.
     Speed,
 }
 
-/// A limit that the response went past.
+/// A limit that the response exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
+pub enum ResponseLimit {
     HeadSize,
     BodySize,
     HeaderCount,
@@ -126,7 +134,7 @@ impl fmt::Display for FetchError {
                 write!(f, "unsupported scheme {scheme:?}: only {SCHEMES} supported")
             }
             Self::InvalidRequest(why) => write!(f, "the request can't be sent: {why}"),
-            Self::Denied(Denied::Lookup(name)) => write!(f, "not permitted to look up {name}"),
+            Self::Denied(Denied::Resolve(name)) => write!(f, "not permitted to look up {name}"),
             Self::Denied(Denied::Connect(address)) => {
                 write!(f, "not permitted to connect to {address}")
             }
@@ -203,7 +211,7 @@ impl fmt::Display for FetchError {
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let doing = match self.stage {
-            Stage::Lookup => "looking the name up",
+            Stage::Resolve => "looking the name up",
             Stage::Connect => "connecting",
             Stage::Handshake => "agreeing upon TLS",
             Stage::Send => "sending the request",
@@ -213,10 +221,12 @@ impl fmt::Display for Timeout {
         };
         let seconds = self.limit.as_secs_f64();
         match self.bound {
-            Bound::Stage | Bound::Total => {
+            TimeBound::Stage | TimeBound::Total => {
                 write!(f, "timed out after {seconds} seconds while {doing}")?;
             }
-            Bound::Speed => write!(f, "slower than allowed for {seconds} seconds while {doing}")?,
+            TimeBound::Speed => {
+                write!(f, "slower than allowed for {seconds} seconds while {doing}")?
+            }
         }
         if self.stage == Stage::Body {
             write!(f, ", with {} bytes received", self.received)?;
@@ -225,7 +235,7 @@ impl fmt::Display for Timeout {
     }
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for ResponseLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::HeadSize => "the response's head is larger than allowed",
@@ -261,13 +271,13 @@ impl From<ParseError> for FetchError {
     fn from(error: ParseError) -> Self {
         match error {
             ParseError::EmptyResponse => Self::EmptyResponse,
-            ParseError::HeadTooLarge { .. } => Self::LimitExceeded(Limit::HeadSize),
-            ParseError::TooManyHeaders { .. } => Self::LimitExceeded(Limit::HeaderCount),
+            ParseError::HeadTooLarge { .. } => Self::LimitExceeded(ResponseLimit::HeadSize),
+            ParseError::TooManyHeaders { .. } => Self::LimitExceeded(ResponseLimit::HeaderCount),
             ParseError::TooManyInterimResponses { .. } => {
-                Self::LimitExceeded(Limit::InterimResponses)
+                Self::LimitExceeded(ResponseLimit::InterimResponses)
             }
             ParseError::TrailersTooLarge { .. } | ParseError::TooManyTrailers { .. } => {
-                Self::LimitExceeded(Limit::TrailerSize)
+                Self::LimitExceeded(ResponseLimit::TrailerSize)
             }
             broken => Self::Protocol(broken.to_string()),
         }
@@ -337,19 +347,19 @@ mod tests {
                 "could not connect to [::1]:80: the peer does not answer, 127.0.0.1:80: connection refused",
             ),
             (
-                timeout(Stage::Connect, Bound::Stage, 30_000),
+                timeout(Stage::Connect, TimeBound::Stage, 30_000),
                 "timed out after 30 seconds while connecting",
             ),
             (
-                timeout(Stage::Body, Bound::Total, 2500),
+                timeout(Stage::Body, TimeBound::Total, 2500),
                 "timed out after 2.5 seconds while receiving the page, with 7 bytes received",
             ),
             (
-                timeout(Stage::Send, Bound::Speed, 30_000),
+                timeout(Stage::Send, TimeBound::Speed, 30_000),
                 "slower than allowed for 30 seconds while sending the request",
             ),
             (
-                timeout(Stage::Body, Bound::Speed, 30_000),
+                timeout(Stage::Body, TimeBound::Speed, 30_000),
                 "slower than allowed for 30 seconds while receiving the page, with 7 bytes received",
             ),
             (

@@ -1,4 +1,4 @@
-//! The request out and the response's head in, at the same time.
+//! Sending a request and receiving its response's head, at the same time.
 
 use super::clock::Clock;
 use super::connection::Connection;
@@ -12,34 +12,35 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-/// How much is read at once while a head is received. What comes behind the head is the body's
-/// beginning, and has to be copied out of the guest's memory.
+/// The size of a read while a head is received. The bytes after the head belong to the body and
+/// have to be copied out of the component's memory.
 const READ_SIZE: usize = 16 * 1024;
 
-/// How a server that speaks TLS answers what isn't TLS: with an alert (RFC 8446 section 5.1). No
-/// response begins like that.
+/// The start of a TLS alert (RFC 8446 section 5.1), with which a TLS server answers plain HTTP. No
+/// response starts with these bytes.
 const TLS_ALERT: [u8; 2] = [21, 3];
 
-/// A response's head, and what was received behind it.
+/// A response's head, and the bytes that were received after it.
 pub struct Received {
     pub head: ResponseHead,
     pub rest: Vec<u8>,
-    /// When its first byte was there.
+    /// When its first byte was received.
     pub first_byte: Duration,
 }
 
-/// Why there is no head.
+/// Why no head was received.
 pub struct Failed {
     pub error: FetchError,
-    /// Whether the server has said anything.
+    /// Whether the server has sent a byte.
     pub answered: bool,
 }
 
-/// Sends the request that was begun on `connection` and receives the head of the final response.
+/// Sends the request that was started on `connection`, and receives the head of the final response.
 ///
-/// A server may answer before it has taken the whole request, and close: so both ways are served at
-/// once, and a request that could not be sent is forgiven where there is an answer. What is left of
-/// the request goes on beside the response's body, unless the server doesn't want it.
+/// A server may respond before it has taken the whole request, and then close the connection. So
+/// both directions run at once, and a failure to send is ignored if there is a response. The rest
+/// of the request is sent concurrently with the response's body, unless the server does not want
+/// it.
 pub async fn exchange<N: Net>(
     connection: &Connection<N>,
     clock: &Clock<N>,
@@ -62,9 +63,10 @@ pub async fn exchange<N: Net>(
     connection.answered();
     let progress = connection.progress();
     if received.head.status < 300 {
-        // A server that begins its page before it has seen the body may need the body to go on.
+        // A server that starts its body before it has the request's body may need the request's
+        // body to continue.
         progress.continue_received();
-    } else if progress.is_holding() {
+    } else if progress.awaits_continue() {
         connection.stop_sending("the body was not asked for");
     } else {
         connection.stop_sending("the server answered before it had the whole request");
@@ -120,7 +122,7 @@ async fn receive<N: Net>(
             }
         };
         let read = match read {
-            // An end in the middle of the head is told as one, whoever made it.
+            // An end inside the head is reported as an end, whether or not TLS announced it.
             Err(NetError::Truncated) => None,
             read => read.map_err(FetchError::ReceiveFailed)?,
         };
@@ -135,8 +137,8 @@ async fn receive<N: Net>(
     }
 }
 
-/// What the server says before the request is out; none if that comes first. There is no bound on this
-/// but the request's own.
+/// What the server sends before the request is sent; `None` if the request is sent first. Only the
+/// total time limit applies.
 async fn read_early<N: Net>(
     connection: &Connection<N>,
 ) -> Option<Result<Option<Vec<u8>>, NetError>> {
@@ -151,10 +153,10 @@ async fn read_early<N: Net>(
     None
 }
 
-/// Waits until the request is out, or the server has something to say before that.
+/// Waits until the request has been sent, or until the server has sent something.
 async fn sent_or_readable<N: Net>(connection: &Connection<N>) {
     let mut readable = pin!(connection.stream().readable());
-    // Whoever polls this has polled the sending just before.
+    // The caller has polled the sending just before.
     poll_fn(|cx| {
         if connection.is_sent() {
             return Poll::Ready(());

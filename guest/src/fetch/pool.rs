@@ -1,49 +1,31 @@
-//! Connections that wait to be used again.
+//! The pool of idle connections.
 
-use super::connect::{Family, Pin};
+use super::address::{Family, StaticHost};
+use super::origin::Origin;
 use super::trace::Trace;
 use crate::net::{Instant, Stream, TryRead};
-use crate::url::{Host, Target};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The most connections that wait. Each is a socket, and few pages come from more hosts than this.
+/// The most idle connections. Each holds a socket, and few programs fetch from more hosts than
+/// this.
 const MAX_IDLE: usize = 8;
 
-/// The longest that one waits. Most servers close theirs after 5 to 75 seconds, and a request that
-/// meets one just then has to be sent twice.
+/// The longest time that a connection stays idle. Most servers close idle connections after 5 to 75
+/// seconds, and a request that meets the closure has to be sent twice.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// What a connection leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    pub host: Host<String>,
-    pub port: u16,
-    /// Whether there is TLS on it.
-    pub secure: bool,
-}
-
-impl From<&Target> for Origin {
-    fn from(target: &Target) -> Self {
-        Self {
-            host: target.host.clone(),
-            port: target.port,
-            secure: target.secure,
-        }
-    }
-}
-
-/// How a connection came about.
+/// How a connection was established.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     pub origin: Origin,
-    /// Whether the address was pinned rather than looked up.
-    pub pinned: bool,
+    /// Whether the address is that of a static host, and not one that was resolved.
+    pub from_static_host: bool,
 }
 
-/// Connections that wait to be used again, the newest last.
+/// Idle connections, the newest last.
 pub struct Pool<S>(Rc<RefCell<VecDeque<Idle<S>>>>);
 
 struct Idle<S> {
@@ -65,7 +47,7 @@ impl<S> Default for Pool<S> {
 }
 
 impl<S: Stream> Pool<S> {
-    /// Keeps a connection on which nothing is under way.
+    /// Adds a connection on which no exchange is under way.
     pub fn put(&self, stream: Rc<S>, route: Route, now: Instant) {
         let mut idle = self.0.borrow_mut();
         expire(&mut idle, now);
@@ -79,27 +61,28 @@ impl<S: Stream> Pool<S> {
         });
     }
 
-    /// Takes the newest connection to `origin` that the peer has left open and silent.
+    /// Takes the newest connection to `origin` that the peer has left open and on which it has sent
+    /// nothing.
     ///
-    /// One that leads to an address which a new connection could not lead to isn't used.
+    /// A connection to an address that a new connection could not use is skipped.
     pub fn take(
         &self,
         origin: &Origin,
-        pins: &[Pin],
+        static_hosts: &[StaticHost],
         family: Option<Family>,
         now: Instant,
         trace: &Trace,
     ) -> Option<(Rc<S>, Route)> {
         let mut all = self.0.borrow_mut();
         expire(&mut all, now);
-        let pinned = Pin::addresses(pins, origin);
+        let from_static_host = StaticHost::addresses(static_hosts, origin);
         let suits = |idle: &Idle<S>| {
             let ip = idle.stream.remote_addr().ip();
             idle.route.origin == *origin
                 && family.is_none_or(|family| family.has(ip))
-                && match &pinned {
+                && match &from_static_host {
                     Some(addresses) => addresses.contains(&ip),
-                    None => !idle.route.pinned,
+                    None => !idle.route.from_static_host,
                 }
         };
         while let Some(index) = all.iter().rposition(suits) {
@@ -119,7 +102,7 @@ impl<S: Stream> Pool<S> {
     }
 }
 
-/// The older ones come first.
+/// Drops the connections that are too old. The oldest come first.
 fn expire<S>(idle: &mut VecDeque<Idle<S>>, now: Instant) {
     while idle
         .front()

@@ -1,4 +1,4 @@
-//! Where a response redirects to, and what becomes of the request on the way (RFC 9110 section 15.4).
+//! Where a response redirects to, and how the request changes (RFC 9110 section 15.4).
 
 use super::error::FetchError;
 use crate::http1::{Header, ResponseHead, excerpt};
@@ -7,32 +7,34 @@ use crate::url::{self, Url, UrlError};
 /// Where a response redirects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redirect {
-    /// The URL, absolute, without a fragment; of any scheme. It has credentials in it if the server
+    /// The URL: absolute, without a fragment, of any scheme. It contains credentials if the server
     /// gave some.
     pub url: String,
-    /// The method to ask for it with.
+    /// The method of the next request.
     pub method: String,
-    /// Whether the request's body is to be sent again.
+    /// Whether the request's body is sent again.
     pub sends_body: bool,
-    /// Whether it is another origin.
+    /// Whether it leads to another origin.
     pub cross_origin: bool,
-    /// Whether it leads out of TLS.
+    /// Whether it leads from `https` to `http`.
     pub downgrade: bool,
 }
 
-/// The fields that are for one origin alone: whom the caller is to it, and what the caller calls it.
+/// The fields that are meant for one origin only: credentials, and the name that the caller uses
+/// for the host.
 const FOR_ORIGIN: [&str; 4] = ["Authorization", "Cookie", "Host", "Proxy-Authorization"];
 
-/// The fields that are about the request's body, beside all those whose name begins with `Content-`.
+/// The fields about the request's body, besides all fields whose name begins with `Content-`.
 const ABOUT_BODY: [&str; 2] = ["Digest", "Last-Modified"];
 
 impl Redirect {
-    /// Where `head` redirects to, the answer to a request for `url` with `method`; none if it doesn't.
+    /// Where `head`, the response to a request for `url` with `method`, redirects to; `None` if it
+    /// is no redirect.
     ///
     /// # Errors
-    /// [`FetchError::Protocol`]: its `Location` can't be read, or there are several that differ. The
-    /// first of them would do for curl and Go, but browsers refuse them: one was put there by somebody
-    /// else.
+    /// [`FetchError::Protocol`]: its `Location` is invalid, or there are several that differ. curl
+    /// and Go would use the first one, but browsers refuse them: an attacker may have injected one
+    /// of them.
     pub fn of(
         method: &str,
         url: &str,
@@ -40,7 +42,7 @@ impl Redirect {
         head: &ResponseHead,
     ) -> Result<Option<Self>, FetchError> {
         let (method, sends_body) = match (head.status, method) {
-            // What POST becomes here is what user agents have always made of it.
+            // User agents have always turned POST into GET here.
             (301 | 302, "POST") => ("GET", false),
             (301 | 302 | 307 | 308, method) => (method, has_body),
             (303, "HEAD") => ("HEAD", false),
@@ -69,7 +71,7 @@ impl Redirect {
         }))
     }
 
-    /// Drops the header fields that aren't to be sent there.
+    /// Removes the header fields that must not be sent with the next request.
     pub fn strip(&self, headers: &mut Vec<Header>, had_body: bool) {
         let is = |header: &Header, names: &[&str]| names.iter().any(|name| header.is(name));
         if self.cross_origin {
@@ -87,8 +89,8 @@ fn begins_with_content(header: &Header) -> bool {
     start.is_some_and(|start| start.eq_ignore_ascii_case(START))
 }
 
-/// What the head says in `Location`. One without anything in it counts for none, as to curl: it would
-/// lead to where the request has just been.
+/// The value of `Location`. An empty one counts as none, as in curl: it would lead to the URL of
+/// the request itself.
 fn location(head: &ResponseHead) -> Result<Option<&[u8]>, FetchError> {
     let mut values = head.values("Location");
     let Some(first) = values.next() else {

@@ -1,8 +1,9 @@
-//! The request's way out.
+//! Sending a request.
 
 use super::clock::Clock;
 use super::error::{FetchError, Stage};
-use crate::http1::{CHUNK_END, LAST_CHUNK, RequestBody as Framing, chunk_start};
+use super::request::RequestBody;
+use crate::http1::{CHUNK_END, LAST_CHUNK, RequestFraming, chunk_start};
 use crate::net::{MAX_READ, Net, NetError, Source, Stream};
 use crate::rt::yield_now;
 use std::borrow::Cow;
@@ -13,31 +14,20 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-/// The size from which on a body isn't sent before the server had a chance to refuse it: 1 MiB, as
-/// curl has it.
+/// A body larger than this waits for `100 Continue`, so the server can refuse it before it is sent:
+/// 1 MiB, as in curl.
 const LARGE: u64 = 1024 * 1024;
 
-/// How much of a body is copied behind what frames it, to be sent at once.
+/// The most bytes of a body that are copied behind its framing, to be sent in one write.
 const JOINED: usize = 32 * 1024;
 
-/// What follows a request's head.
-#[derive(Debug)]
-pub enum RequestBody<B> {
-    /// Nothing.
-    Empty,
-    /// These bytes.
-    Bytes(Vec<u8>),
-    /// Whatever the source gives, of this length where it is known.
-    Source { source: B, length: Option<u64> },
-}
-
-/// A body that is kept as long as the request may have to be sent again.
+/// The body of a request, kept as long as the request may have to be sent again.
 pub struct Payload<B>(Kind<B>);
 
 enum Kind<B> {
     Empty,
     Bytes(Rc<Vec<u8>>),
-    /// Gone once it was begun with.
+    /// `None` once the source has been read from.
     Source {
         source: Rc<RefCell<Option<B>>>,
         length: Option<u64>,
@@ -71,34 +61,34 @@ impl<B> Clone for Payload<B> {
 }
 
 impl<B> Payload<B> {
-    /// How the head says where the body ends.
-    pub fn framing(&self) -> Framing {
+    /// The framing that the head announces.
+    pub fn framing(&self) -> RequestFraming {
         match &self.0 {
-            Kind::Empty => Framing::None,
-            Kind::Bytes(bytes) => Framing::Length(bytes.len() as u64),
+            Kind::Empty => RequestFraming::None,
+            Kind::Bytes(bytes) => RequestFraming::Length(bytes.len() as u64),
             Kind::Source {
                 length: Some(length),
                 ..
-            } => Framing::Length(*length),
-            Kind::Source { length: None, .. } => Framing::Chunked,
+            } => RequestFraming::Length(*length),
+            Kind::Source { length: None, .. } => RequestFraming::Chunked,
         }
     }
 
-    /// Whether it is worth asking before it is sent.
+    /// Whether it is large enough to wait for `100 Continue`.
     pub fn is_large(&self) -> bool {
         match self.framing() {
-            Framing::None => false,
-            Framing::Length(length) => length > LARGE,
-            Framing::Chunked => true,
+            RequestFraming::None => false,
+            RequestFraming::Length(length) => length > LARGE,
+            RequestFraming::Chunked => true,
         }
     }
 
-    /// Whether it can be sent any number of times.
+    /// Whether it can be sent more than once.
     pub fn is_replayable(&self) -> bool {
         !matches!(self.0, Kind::Source { .. })
     }
 
-    /// Whether all of it is still there.
+    /// Whether all of it is still available.
     pub fn is_whole(&self) -> bool {
         match &self.0 {
             Kind::Source { source, .. } => source.borrow().is_some(),
@@ -107,18 +97,18 @@ impl<B> Payload<B> {
     }
 }
 
-/// How far a request has come on its way out, and whether the server wants its body.
+/// The progress of sending a request, and whether its body waits for `100 Continue`.
 #[derive(Default)]
 pub struct Progress {
     head_sent: Cell<Option<Duration>>,
     uploaded: Cell<u64>,
     whole: Cell<bool>,
-    holding: Cell<bool>,
+    awaits_continue: Cell<bool>,
     waker: Cell<Option<Waker>>,
 }
 
 impl Progress {
-    /// When the head was on its way.
+    /// When the head was sent.
     pub fn head_sent(&self) -> Option<Duration> {
         self.head_sent.get()
     }
@@ -128,19 +118,19 @@ impl Progress {
         self.uploaded.get()
     }
 
-    /// Whether all of it was sent.
+    /// Whether the whole request was sent.
     pub fn is_whole(&self) -> bool {
         self.whole.get()
     }
 
-    /// Whether the body is held back until the server says something.
-    pub fn is_holding(&self) -> bool {
-        self.holding.get()
+    /// Whether the body waits until the server asks for it.
+    pub fn awaits_continue(&self) -> bool {
+        self.awaits_continue.get()
     }
 
-    /// The server wants the body.
+    /// Records that the server wants the body.
     pub fn continue_received(&self) {
-        self.holding.set(false);
+        self.awaits_continue.set(false);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -148,7 +138,7 @@ impl Progress {
 
     async fn until_continue(&self) {
         poll_fn(|cx| {
-            if !self.holding.get() {
+            if !self.awaits_continue.get() {
                 return Poll::Ready(());
             }
             self.waker.set(Some(cx.waker().clone()));
@@ -158,16 +148,16 @@ impl Progress {
     }
 }
 
-/// Why the request did not go out.
+/// Why sending a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendError {
-    /// The connection broke: the server may have answered all the same.
+    /// The connection failed. The server may have responded nevertheless.
     Broken(NetError),
-    /// Anything else ends the request.
+    /// Any other error, which ends the request.
     Fatal(FetchError),
 }
 
-/// One request on its way out.
+/// The sending of one request.
 pub struct Sending<N: Net> {
     pub stream: Rc<N::Stream>,
     pub clock: Rc<Clock<N>>,
@@ -175,22 +165,23 @@ pub struct Sending<N: Net> {
 }
 
 impl<N: Net> Sending<N> {
-    /// Sends a head and its body. With `hold`, the body waits for so long until the server asks for it.
+    /// Sends a head and its body. With `expect_continue` the body waits for this time until the
+    /// server asks for it.
     pub async fn send<B: Source>(
         self,
         mut head: Vec<u8>,
         body: Payload<B>,
-        hold: Option<Duration>,
+        expect_continue: Option<Duration>,
     ) -> Result<(), SendError> {
-        if let Some(time) = hold {
-            self.progress.holding.set(true);
+        if let Some(time) = expect_continue {
+            self.progress.awaits_continue.set(true);
             self.write(&head, b"", b"").await?;
             head.clear();
             let waiting = self
                 .clock
                 .expect_continue(time, self.progress.until_continue());
             waiting.await.map_err(SendError::Fatal)?;
-            self.progress.holding.set(false);
+            self.progress.awaits_continue.set(false);
         }
         match body.0 {
             Kind::Empty => self.write(&head, b"", b"").await?,
@@ -216,7 +207,7 @@ impl<N: Net> Sending<N> {
     ) -> Result<(), SendError> {
         let mut left = length;
         if left == 0 {
-            // Nothing that the source says can change what is sent.
+            // The source can't change what is sent any more.
             self.write(&head, b"", b"").await?;
             head = Vec::new();
             self.progress.whole.set(true);
@@ -230,7 +221,7 @@ impl<N: Net> Sending<N> {
             if !bytes.is_empty() {
                 self.write(&head, &bytes, b"").await?;
                 head = Vec::new();
-                // What is left to be seen is whether the source ends here.
+                // It remains to check that the source ends here.
                 self.progress.whole.set(left == 0);
             }
         }
@@ -249,7 +240,7 @@ impl<N: Net> Sending<N> {
         mut source: B,
     ) -> Result<(), SendError> {
         while let Some(bytes) = self.read(&mut source).await? {
-            // A chunk of no bytes would end the body.
+            // An empty chunk would end the body.
             let Some(length) = NonZeroUsize::new(bytes.len()) else {
                 continue;
             };
@@ -260,7 +251,8 @@ impl<N: Net> Sending<N> {
         self.write(&pending, b"", LAST_CHUNK).await
     }
 
-    /// Reads what the caller gives, however long that takes: it isn't the peer that is waited for.
+    /// Reads from the caller's source. Only the total time limit applies, because this does not
+    /// wait for the peer.
     async fn read<B: Source>(&self, source: &mut B) -> Result<Option<Vec<u8>>, SendError> {
         let step = self.clock.sending_step(JOINED);
         let read = self
@@ -268,13 +260,12 @@ impl<N: Net> Sending<N> {
             .within_total(Stage::Send, 0, source.read(step))
             .await
             .map_err(SendError::Fatal)?;
-        // However fast the peer takes it, what it says has to be heard.
+        // The receiving side must have a turn even if the peer takes every byte at once.
         yield_now().await;
         read.map_err(|_| invalid("the body can't be read"))
     }
 
-    /// Sends some of the body, with what frames it, in steps each of which the peer has the idle
-    /// time for.
+    /// Sends a part of the body with its framing, in steps. The idle timeout applies to each step.
     async fn write(&self, before: &[u8], body: &[u8], behind: &[u8]) -> Result<(), SendError> {
         let (mut before, mut body) = (before, body);
         loop {
@@ -293,7 +284,8 @@ impl<N: Net> Sending<N> {
                 [] => behind,
                 _ => b"",
             };
-            // One write: the system holds a second small one back until the first is acknowledged.
+            // One write: the system delays a second small write until the first is acknowledged
+            // (Nagle's algorithm).
             let joined = match (before, behind) {
                 ([], []) => Cow::Borrowed(piece),
                 _ => Cow::Owned([before, piece, behind].concat()),

@@ -1,52 +1,52 @@
-//! How fast one direction of a transfer may be, and has to be.
+//! The lowest and the highest speed of one direction of a transfer.
 
 use crate::net::Instant;
 use std::time::Duration;
 
-/// How many parts the period of a [`MinSpeed`] is measured in: a transfer that stops is given up
-/// within a tenth of the period behind its end.
+/// How many slots the period of a [`MinSpeed`] has. A transfer that stops is given up at most a
+/// tenth of the period after the period's end.
 const SLOTS: usize = 10;
 
-/// The smallest step in which a body is sent where its speed is watched. It counts when it was taken
-/// as a whole, and steps of a few bytes would cost more than they tell.
+/// The smallest step in which a body is sent while its speed is measured. A step counts when all of
+/// it was taken, and steps of a few bytes would cost more than the precision is worth.
 const MIN_STEP: u64 = 1024;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// The slowest that a transfer may be.
+/// The lowest speed of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MinSpeed {
-    /// So many bytes a second, averaged over `period`; 0 for no bound.
+    /// Bytes per second, averaged over `period`; 0 for no limit.
     pub bytes_per_second: u64,
-    /// For how long it may be slower; longer than nothing.
+    /// How long the transfer may be slower; not zero.
     pub period: Duration,
 }
 
-/// Watches one direction of a transfer, and slows it down.
+/// Measures one direction of a transfer, and slows it down.
 #[derive(Debug)]
 pub struct Speed {
     min: Option<Window>,
     max: Option<Pace>,
 }
 
-/// The last period of a transfer, as far as it was the peer's turn.
+/// The last period of a transfer. Only the time in which the peer had to act counts.
 #[derive(Debug)]
 struct Window {
     min: MinSpeed,
-    /// What was moved in each part of the period, in a ring.
+    /// The bytes moved in each slot of the period; a ring buffer.
     slots: [u64; SLOTS],
     current: usize,
-    /// How much of the current part has passed.
+    /// How much of the current slot has passed.
     passed: Duration,
-    /// How many parts before it have.
+    /// How many slots before the current one have passed.
     full: usize,
-    /// What had been moved in all when this last was told.
+    /// The total at the last call of [`Speed::moved`].
     seen: u64,
-    /// How long the peer took for what will be told next.
+    /// The time that the peer took for the bytes of the next call of [`Speed::moved`].
     pending: Duration,
 }
 
-/// When the next bytes may be moved.
+/// Limits the speed: when the next bytes may be moved.
 #[derive(Debug)]
 struct Pace {
     bytes_per_second: u64,
@@ -55,7 +55,7 @@ struct Pace {
 }
 
 impl Speed {
-    /// A direction in which nothing was moved yet.
+    /// The measurement of a direction in which no byte has moved yet.
     pub fn new(min: Option<MinSpeed>, max: Option<u64>) -> Self {
         let window = |min| Window {
             min,
@@ -77,7 +77,7 @@ impl Speed {
         }
     }
 
-    /// Takes note of how much was moved in all, and tells the bound that was fallen short of.
+    /// Records how many bytes have moved in total. Returns the limit if the speed was below it.
     pub fn moved(&mut self, total: u64) -> Option<MinSpeed> {
         let window = self.min.as_mut()?;
         let more = since(&mut window.seen, total);
@@ -88,25 +88,25 @@ impl Speed {
         self.waited(time)
     }
 
-    /// Takes note of time that the peer took until it moved what [`moved`](Self::moved) tells next.
+    /// Records the time that the peer took for the bytes that the next call of
+    /// [`moved`](Self::moved) reports.
     pub fn answered(&mut self, time: Duration) {
         if let Some(window) = &mut self.min {
             window.pending = window.pending.saturating_add(time);
         }
     }
 
-    /// How long the peer may take until the speed has to be looked at; none for no bound.
+    /// How long the peer may take until the speed has to be checked; `None` for no limit.
     pub fn patience(&self) -> Option<Duration> {
         let window = self.min.as_ref()?;
         Some(window.slot_length().saturating_sub(window.passed))
     }
 
-    /// Takes note of time in which the peer moved nothing, and tells the bound that was fallen short
-    /// of.
+    /// Records time in which the peer moved nothing. Returns the limit if the speed was below it.
     pub fn waited(&mut self, time: Duration) -> Option<MinSpeed> {
         let window = self.min.as_mut()?;
         let length = window.slot_length();
-        // After a whole period in which nothing was moved, more of it tells nothing new.
+        // One period without a byte is already too slow, so more time adds nothing.
         let time = time.min(length.saturating_mul(SLOTS as u32 + 1));
         window.passed = window.passed.saturating_add(time);
         while window.passed >= length {
@@ -118,7 +118,7 @@ impl Speed {
         None
     }
 
-    /// When the next step may be taken, if `total` bytes were moved until `now`.
+    /// When the next step may start, if `total` bytes have moved by `now`.
     pub fn next_step(&mut self, total: u64, now: Instant) -> Instant {
         let Some(pace) = &mut self.max else {
             return now;
@@ -126,7 +126,7 @@ impl Speed {
         let more = since(&mut pace.seen, total);
         let nanos = u128::from(more) * NANOS_PER_SECOND / u128::from(pace.bytes_per_second.max(1));
         let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        // What a slow peer has left unused isn't made up for later.
+        // Time in which a slow peer was below the limit is not made up for later.
         pace.next = pace.next.after(cost).max(now);
         pace.next
     }
@@ -152,8 +152,8 @@ impl Speed {
     }
 }
 
-/// How much more `total` is than what was seen. One that is less is that of a request that was begun
-/// anew.
+/// How many bytes `total` is above the last total. A lower total is that of a body that starts
+/// again.
 fn since(seen: &mut u64, total: u64) -> u64 {
     let before = std::mem::replace(seen, total);
     total.checked_sub(before).unwrap_or(total)
@@ -162,17 +162,17 @@ fn since(seen: &mut u64, total: u64) -> u64 {
 impl Window {
     fn slot_length(&self) -> Duration {
         let length = self.min.period / SLOTS as u32;
-        // A period of next to nothing must not have parts of nothing.
+        // A very short period must not have slots of zero length.
         length.max(Duration::from_nanos(1))
     }
 
-    /// How many bytes a period has to bring.
+    /// How many bytes must move in a period.
     fn threshold(&self) -> u128 {
         u128::from(self.min.bytes_per_second).saturating_mul(self.min.period.as_nanos())
             / NANOS_PER_SECOND
     }
 
-    /// Begins the next part, and tells whether the period that has ended was too slow.
+    /// Starts the next slot. Returns whether the period that ends with this slot was too slow.
     fn end_slot(&mut self) -> bool {
         self.full = (self.full + 1).min(SLOTS);
         let moved: u128 = self.slots.iter().copied().map(u128::from).sum();
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_transfer_is_too_slow_when_a_whole_period_was() {
-        // What is moved in each second, and the second in whose end it is too slow.
+        // The bytes moved in each second, and the second at whose end the transfer is too slow.
         let cases: [(u64, u64, &[u64], Option<usize>); 8] = [
             (10, 10, &[10; 30], None),
             (10, 10, &[9; 30], Some(10)),
@@ -261,7 +261,7 @@ mod tests {
         let at = |seconds: u64| Instant(seconds * 1_000_000_000);
         let mut speed = Speed::new(None, Some(100));
         let cases = [
-            // Moved in all, now, and when the next step may be.
+            // The total, the time, and when the next step may start.
             (0, 5, 5),
             (100, 5, 6),
             (200, 6, 7),
@@ -287,7 +287,7 @@ mod tests {
             })
         };
         let cases = [
-            // Bounds, wanted, received and sent at once.
+            // The limits, the size wanted, and the sizes received and sent at once.
             (None, None, 65_536, 65_536, 65_536),
             (None, Some(1_000_000), 65_536, 65_536, 65_536),
             (None, Some(1000), 65_536, 100, 100),

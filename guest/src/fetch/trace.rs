@@ -1,17 +1,18 @@
-//! What `-v` shows.
+//! The trace of a request, which `-v` shows.
 
 use sockbox_printable::Line;
 use std::fmt::Display;
+use std::io::{self, Write};
 
-/// Where to tell what happens, if anywhere.
+/// The function that gets the lines of the trace, if there is one.
 #[derive(Clone, Copy)]
 pub struct Trace(pub Option<fn(&str)>);
 
 impl Trace {
-    /// Something was done.
+    /// A step was done.
     pub fn fact(&self, fact: impl Display) {
-        if let Some(tell) = self.0 {
-            tell(&format!("* {}", Line(fact)));
+        if let Some(write) = self.0 {
+            write(&format!("* {}", Line(fact)));
         }
     }
 
@@ -26,11 +27,16 @@ impl Trace {
     }
 
     fn lines(&self, mark: char, head: &[u8]) {
-        let Some(tell) = self.0 else { return };
-        // A server must not be able to steer the terminal that shows what it has sent.
+        let Some(write) = self.0 else { return };
+        // The bytes are escaped, so a server can't control the terminal that shows them.
         let shown = sockbox_printable::bytes(head);
         for line in String::from_utf8_lossy(&shown).lines() {
-            tell(format!("{mark} {line}").trim_end());
+            write(format!("{mark} {line}").trim_end());
         }
     }
+}
+
+/// Writes a line of a trace to standard error. A failure to write it is ignored.
+pub fn trace_to_stderr(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! Letting clients in, or turning them away.
+//! Accepting connections, or refusing them.
 
 use super::connection::{Connection, linger};
 use super::event::{AcceptFailed, Event, RefuseReason, Refused};
@@ -9,19 +9,19 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How many connections are accepted before those that are open have their turn.
+/// How many connections are accepted before the open ones get a turn.
 const ACCEPTS_PER_TURN: u32 = 64;
 
-/// How long the first and every further pause is when accepting fails. The connection stays in the
-/// system's queue, so trying again at once would fail at once, for ever.
+/// The first and the longest pause after a failed accept. The connection stays in the system's
+/// queue, so an immediate second attempt would fail as well, in an endless loop.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How many clients at once are told why they are turned away, and given time to read it. They have
-/// sockets like others, so when there are more they are closed without a word.
+/// How many refused clients at once get an error line and time to read it. Each of them holds a
+/// socket, so further ones are closed without a line.
 const REFUSING_AT_ONCE: u32 = 32;
 
-/// Accepts connections and gives each a task, until the server is told to stop.
+/// Accepts connections and spawns a task for each, until the server stops.
 pub async fn accept<N: Net>(net: N, listener: N::Listener, shared: Rc<Shared>, spawner: Spawner) {
     let mut accepts = 0_u32;
     let mut pause = None;
@@ -42,7 +42,7 @@ pub async fn accept<N: Net>(net: N, listener: N::Listener, shared: Rc<Shared>, s
                             reason,
                         };
                         shared.refused.set(shared.refused.get() + 1);
-                        shared.tell(Event::Refused(refused));
+                        shared.record(Event::Refused(refused));
                         if refusing.get() < REFUSING_AT_ONCE {
                             let place = Place::taken(refusing.clone());
                             spawner.spawn(refuse(net.clone(), stream, reason, place));
@@ -54,13 +54,13 @@ pub async fn accept<N: Net>(net: N, listener: N::Listener, shared: Rc<Shared>, s
                     yield_now().await;
                 }
             }
-            // The client has gone again while it was in the queue. The next one is waiting there, so
-            // there is nothing to pause for; those that are open have their turn.
+            // The client left while it was in the queue. The next client is already there, so there
+            // is no pause; the open connections get a turn.
             Err(reason) if reason.is_of_one_client() => yield_now().await,
             Err(reason) => {
                 if shared.is_new_outage(net.now()) {
                     let listen = listener.local_addr();
-                    shared.tell(Event::AcceptFailed(AcceptFailed { listen, reason }));
+                    shared.record(Event::AcceptFailed(AcceptFailed { listen, reason }));
                 }
                 let length =
                     pause.map_or(FIRST_PAUSE, |last: Duration| LONGEST_PAUSE.min(last * 2));
@@ -74,9 +74,10 @@ pub async fn accept<N: Net>(net: N, listener: N::Listener, shared: Rc<Shared>, s
     }
 }
 
-/// Tells a client why it isn't served, and closes the connection.
+/// Sends a client the reason why it is refused, and closes the connection.
 async fn refuse<N: Net>(net: N, stream: N::Stream, reason: RefuseReason, _place: Place) {
-    // So short a line goes into the system's buffer at once: whatever comes of it, it is over.
+    // The system's buffer has room for a line this short, so the write does not wait. The
+    // connection ends whether or not it succeeds.
     if stream
         .write_all(format!("{reason}\n").as_bytes())
         .await
@@ -86,7 +87,7 @@ async fn refuse<N: Net>(net: N, stream: N::Stream, reason: RefuseReason, _place:
     }
 }
 
-/// One of the places for clients that are being refused.
+/// One of the [`REFUSING_AT_ONCE`] places, taken until it is dropped.
 struct Place(Rc<Cell<u32>>);
 
 impl Place {

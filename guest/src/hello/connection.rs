@@ -1,4 +1,4 @@
-//! One client's conversation.
+//! One client's connection.
 
 use super::event::{CloseReason, Closed, Event, Opened};
 use super::framing::{Flow, Framer, Framing};
@@ -18,37 +18,42 @@ use std::time::Duration;
 /// sent before may have arrived, and the runtime may not know of it yet.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 
-/// How much is read at once, at first, unless a message is what one read returns. A connection that
-/// waits holds none of it, and a read that gives less has emptied the socket. Runtimes clear as many
-/// bytes before each read, however few come: 16 KiB would cost a short message a tenth more than 4 KiB.
+/// The size of a first read, unless the framing makes a message of each read. A connection that
+/// waits holds no buffer, and a read that returns less has emptied the socket. Runtimes clear a
+/// buffer of this size before each read, however few bytes come: with 16 KiB a short message would
+/// cost a tenth more than with 4 KiB.
 const READ_SIZE: usize = 1024;
 
-/// How much is read at once from a client that has much to say: each read that is filled makes the next
-/// one four times as large.
+/// The size of the largest read. Each read that fills its buffer makes the next one four times as
+/// large.
 const LARGEST_READ: usize = 16 * 1024;
 
 /// How many bytes of answers are gathered into one write: enough for a few hundred pipelined
-/// messages, and the bound on what a client that doesn't read makes us keep beside one message.
+/// messages. It is also the limit on what a client that does not read makes the server keep,
+/// besides one message.
 const WRITE_SIZE: usize = 16 * 1024;
 
-/// How many bytes of answers may wait until everybody has read. More are written at once: thousands of
-/// clients may have something to say at the same moment, and what waits for all of them isn't counted.
+/// How many bytes of answers may be deferred until the end of the tick. More are written at once:
+/// thousands of clients may send at the same moment, and deferred answers are not counted as held
+/// bytes.
 const GATHERED: usize = 512;
 
-/// How many reads and writes in a row one client gets before the others have their turn: with
-/// messages as short as they can be, a millisecond's work.
+/// How many reads and writes in a row one client gets before the other tasks have a turn: a
+/// millisecond of work when the messages are as short as possible.
 const STEPS_PER_TURN: u32 = 16;
 
-/// How long a client may take to close its side after we have closed ours.
+/// How long a client may take to close its side after the server has closed its own.
 ///
-/// Closing a socket in which unread bytes lie resets the connection, and a reset may destroy
-/// answers that the client hasn't read yet. So what it still sends is read and thrown away first.
+/// Closing a socket that holds unread bytes resets the connection, and a reset may destroy answers
+/// that the client has not read yet. So the server first reads and discards what the client still
+/// sends.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How many bytes are thrown away so, at most.
+/// The most bytes that are discarded in this way.
 const LINGER_SIZE: usize = 1024 * 1024;
 
-/// An open connection's place in the books. Dropping it, for whatever reason, enters the end.
+/// The record of an open connection. Dropping it, for whatever reason, records the end of the
+/// connection.
 pub struct Connection<N: Net> {
     net: N,
     shared: Rc<Shared>,
@@ -62,12 +67,12 @@ pub struct Connection<N: Net> {
     messages: Cell<u64>,
     /// Reads and writes since the connection was opened.
     steps: Cell<u32>,
-    /// What has arrived of a message that isn't complete.
+    /// The bytes of a message that is not complete.
     held: RefCell<Held>,
 }
 
 impl<N: Net> Connection<N> {
-    /// Enters an accepted connection into the books.
+    /// Records an accepted connection.
     pub fn open(net: N, shared: Rc<Shared>, stream: &N::Stream) -> Self {
         let remote = stream.remote_addr();
         let connection = Self {
@@ -78,14 +83,14 @@ impl<N: Net> Connection<N> {
             shared,
             local: stream.local_addr(),
             remote,
-            // What it is if the task is dropped before it has come to an end.
+            // The reason if the task is dropped before the connection has ended.
             reason: Cell::new(CloseReason::Stopped),
             bytes_received: Cell::new(0),
             bytes_sent: Cell::new(0),
             messages: Cell::new(0),
             steps: Cell::new(0),
         };
-        connection.shared.tell(Event::Opened(Opened {
+        connection.shared.record(Event::Opened(Opened {
             id: connection.id,
             local: connection.local,
             remote: connection.remote,
@@ -94,7 +99,7 @@ impl<N: Net> Connection<N> {
     }
 
     /// Serves the client until one side ends it.
-    // As an async function, it would keep room for its arguments twice, in every connection.
+    // An async function would reserve room for its arguments twice, in every connection.
     #[allow(clippy::manual_async_fn)]
     pub fn serve(self, stream: N::Stream) -> impl Future<Output = ()> + 'static {
         async move {
@@ -104,9 +109,9 @@ impl<N: Net> Connection<N> {
             };
             self.reason.set(reason);
             match reason {
-                // What hasn't left by now never will.
+                // Bytes that are not sent by now can't be sent any more.
                 CloseReason::Failed(_) | CloseReason::WriteTimeout => {}
-                // It has sent all, so there is nothing to wait for but our own last bytes.
+                // The client has sent everything, so only the server's last bytes are waited for.
                 CloseReason::EndOfInput => {
                     if let Err(reason) = self.in_time(stream.finish()).await {
                         self.reason.set(reason);
@@ -120,12 +125,12 @@ impl<N: Net> Connection<N> {
                     linger(&self.net, &stream, |bytes| self.received(bytes)).await;
                 }
             }
-            // The connection is done with before the books say so.
+            // The socket is closed before the end is recorded.
             drop(stream);
         }
     }
 
-    /// Talks to the client until there is a reason to end it.
+    /// Serves the client until there is a reason to end the connection.
     async fn converse(&self, stream: &N::Stream) -> Result<Infallible, CloseReason> {
         if !self.shared.welcome.is_empty() {
             self.write(stream, &self.shared.welcome, 0).await?;
@@ -194,7 +199,7 @@ impl<N: Net> Connection<N> {
                     self.shared.end_of_tick.wait().await;
                 }
                 self.send(stream, &framer, &mut answers, 0).await?;
-                // It may have had to read all this time.
+                // The client may have been busy reading during this time.
                 silence.broken(&self.net);
             }
             if let Some(reason) = ended_by(flow) {
@@ -204,7 +209,7 @@ impl<N: Net> Connection<N> {
         }
     }
 
-    /// Answers the messages in `bytes`, sending answers whenever there are many.
+    /// Answers the messages in `bytes`, and sends the answers whenever there are many.
     async fn answer(
         &self,
         stream: &N::Stream,
@@ -222,7 +227,7 @@ impl<N: Net> Connection<N> {
         }
     }
 
-    /// Sends the answers, with `beside` bytes of input being kept meanwhile.
+    /// Sends the answers. Meanwhile `beside` bytes of input are kept.
     async fn send(
         &self,
         stream: &N::Stream,
@@ -244,15 +249,15 @@ impl<N: Net> Connection<N> {
         self.write(stream, &answers, beside).await
     }
 
-    /// Writes, and waits until the client's system or our own has taken all of it: what a client
-    /// doesn't take, it can't make more of.
+    /// Writes, and waits until the client's system or this one has taken all bytes. So a client
+    /// that does not take answers can't make the server produce more.
     async fn write(
         &self,
         stream: &N::Stream,
         bytes: &[u8],
         beside: usize,
     ) -> Result<(), CloseReason> {
-        // A piece at a time, so that the timeout is one on waiting, however long the answers.
+        // One piece at a time, so the timeout limits each wait, however long the answers are.
         for piece in bytes.chunks(MAX_READ) {
             let mut writing = pin!(async {
                 stream.write_all(piece).await?;
@@ -263,7 +268,8 @@ impl<N: Net> Connection<N> {
                 None => {
                     let mut held = Held::nothing(self.shared.clone());
                     held.set(bytes.len() + beside)?;
-                    // Few ever wait here, so the room for it isn't in every connection.
+                    // Few connections ever wait here, so the future is boxed and not part of every
+                    // connection.
                     Box::pin(self.in_time(writing)).await?;
                 }
             }
@@ -272,7 +278,7 @@ impl<N: Net> Connection<N> {
         Ok(())
     }
 
-    /// Waits for a client to take something, no longer than it may take.
+    /// Waits for a client to take bytes, for the write timeout at most.
     async fn in_time<F, E>(&self, writing: F) -> Result<(), CloseReason>
     where
         F: Future<Output = Result<(), E>>,
@@ -290,8 +296,8 @@ impl<N: Net> Connection<N> {
         Ok(())
     }
 
-    /// Waits until there is something to read or the server is told to stop: the next look at the
-    /// socket tells which.
+    /// Waits until there is something to read or the server stops. The next look at the socket
+    /// tells which.
     async fn until_readable(
         &self,
         stream: &N::Stream,
@@ -308,7 +314,7 @@ impl<N: Net> Connection<N> {
         }
     }
 
-    /// Lets others have their turn, now and then.
+    /// Gives the other tasks a turn after every [`STEPS_PER_TURN`] steps.
     async fn step(&self) {
         let steps = self.steps.get().wrapping_add(1);
         self.steps.set(steps);
@@ -328,12 +334,12 @@ impl From<TooMuchHeld> for CloseReason {
     }
 }
 
-/// How long a client has been silent.
+/// The time since a client last sent something.
 struct Silence {
     limit: Option<Duration>,
     since: Instant,
-    /// Set at the first wait, and again when it goes off too early: so a client that speaks often
-    /// doesn't set one each time.
+    /// Set at the first wait, and again when it fires too early. So a client that sends often does
+    /// not set one each time.
     alarm: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
@@ -370,8 +376,8 @@ impl Silence {
     }
 }
 
-/// Closes our side, and reads what the client still sends until it closes its own; `received` is
-/// told how many bytes.
+/// Closes the sending side, and reads and discards what the client sends until it closes its own.
+/// Calls `received` with the number of bytes of each read.
 pub async fn linger<N: Net>(net: &N, stream: &N::Stream, received: impl Fn(usize)) {
     let deadline = net.now().after(LINGER);
     let closing = async {
@@ -387,11 +393,11 @@ pub async fn linger<N: Net>(net: &N, stream: &N::Stream, received: impl Fn(usize
             }
         }
     };
-    // Either way the connection is done with.
+    // Whatever the result, the connection ends here.
     let _ = timeout_at(net, deadline, closing).await;
 }
 
-/// What `future` gives, if it needn't wait for it.
+/// The output of `future`, if it is ready at once.
 async fn now_or_later<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),

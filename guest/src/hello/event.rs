@@ -1,11 +1,11 @@
-//! What happens to a server, and its counts.
+//! The events of a server, and its counts.
 
 use crate::net::NetError;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Something that happened.
+/// An event of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Opened(Opened),
@@ -54,7 +54,7 @@ impl From<NetError> for CloseReason {
     }
 }
 
-/// A client that was turned away.
+/// A connection that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     pub local: SocketAddr,
@@ -62,14 +62,14 @@ pub struct Refused {
     pub reason: RefuseReason,
 }
 
-/// Why a client was turned away.
+/// Why a connection was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefuseReason {
     Full,
     PeerLimit,
 }
 
-/// Accepting has begun to fail.
+/// Accepting has started to fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptFailed {
     pub listen: SocketAddr,
@@ -78,7 +78,7 @@ pub struct AcceptFailed {
 
 /// Counts since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Statistics {
+pub struct ServerStats {
     pub accepted: u64,
     pub refused: u64,
     pub open: u64,
@@ -143,27 +143,27 @@ impl fmt::Display for Event {
     }
 }
 
-/// What a log that machines read has a line for.
+/// What a line of the JSON log is about.
 #[derive(Debug, Clone, Copy)]
 pub enum Logged<'a> {
-    /// Something happened.
+    /// An event.
     Event(&'a Event),
-    /// The server was told to stop, and gives its clients this time.
+    /// The server is stopping, and gives its connections this time to finish.
     Stopping(Duration),
-    /// It has stopped.
-    Stopped(&'a Statistics),
+    /// The server has stopped.
+    Stopped(&'a ServerStats),
 }
 
-/// A line of a log that machines read: an object of JSON. `sockbox serve` has the same lines, with the
-/// same fields and the same reasons.
+/// A line of the JSON log. `sockbox serve` writes the same lines, with the same fields and the same
+/// reasons.
 pub struct Json<'a> {
-    /// When it happened, since 1970.
+    /// The time of the event, since 1970.
     pub time: Duration,
     pub what: Logged<'a>,
 }
 
 impl fmt::Display for Json<'_> {
-    /// No text in it needs escaping: they are addresses, and words of our own.
+    /// No text needs escaping: all of them are addresses or constant texts of this crate.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, r#"{{"time":{:.3},"event":"#, self.time.as_secs_f64())?;
         let event = match self.what {
@@ -219,7 +219,7 @@ impl fmt::Display for Json<'_> {
 }
 
 /// A line for people.
-impl fmt::Display for Statistics {
+impl fmt::Display for ServerStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_end_has_lines_for_machines() {
-        let counts = Statistics {
+        let counts = ServerStats {
             accepted: 1,
             refused: 2,
             open: 3,

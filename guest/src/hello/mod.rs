@@ -1,5 +1,5 @@
-//! The hello server: many clients at once, each told apart by its four-tuple, each message
-//! answered with `Hello, MESSAGE!`.
+//! The hello server. It serves many clients at once, identifies each connection by its four-tuple,
+//! and answers each message with `Hello, MESSAGE!`.
 
 mod accept;
 mod connection;
@@ -13,7 +13,7 @@ mod tests;
 
 pub use event::{
     AcceptFailed, CloseReason, Closed, Event, Json, Logged, Opened, RefuseReason, Refused,
-    Statistics,
+    ServerStats,
 };
 pub use framing::{DEFAULT_MAX_MESSAGE_SIZE, Flow, Framer, Framing, Rules};
 pub use options::{DEFAULT_GREETING, DEFAULT_MAX_HELD, DEFAULT_WRITE_TIMEOUT, Options, StartError};

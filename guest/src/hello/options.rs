@@ -6,15 +6,15 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What answers begin with unless told otherwise: the tutorial's word.
+/// The default greeting: the word of the tutorial.
 pub const DEFAULT_GREETING: &str = "Hello";
 
-/// How long answers may wait to be sent unless told otherwise: 30 seconds. Longer than any hiccup of a
-/// network that still works.
+/// The default write timeout: 30 seconds. That is longer than the interruptions of a network that
+/// still works.
 pub const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How many bytes are kept for all clients together unless told otherwise: 64 MiB, a quarter of the
-/// memory that our own host gives to a component. A buffer that grows takes up to three times its
+/// The default for the most bytes that are held for all clients together: 64 MiB, a quarter of the
+/// memory that sockbox's host gives to a component. A buffer that grows takes up to three times its
 /// size for a moment.
 pub const DEFAULT_MAX_HELD: usize = 64 * 1024 * 1024;
 
@@ -25,24 +25,25 @@ pub struct Options {
     pub listen: Vec<SocketAddr>,
     /// What ends a message.
     pub framing: Framing,
-    /// What answers begin with.
+    /// The start of each answer.
     pub greeting: String,
-    /// What a client is sent as soon as it is connected.
+    /// The text that is sent to each client when it connects.
     pub welcome: Option<String>,
     /// The most bytes of a message, without its newline.
     pub max_message_size: u32,
-    /// How long answers may wait to be sent, the client not taking them.
+    /// How long answers may wait for the client to take them; `None` for ever.
     pub write_timeout: Option<Duration>,
-    /// How long a client may be silent.
+    /// How long a client may send nothing; `None` for ever.
     pub idle_timeout: Option<Duration>,
     /// The most connections that are open at once.
     pub max_connections: Option<u32>,
-    /// Whether clients above `max_connections` are turned away, rather than left in the queue.
+    /// Whether clients above `max_connections` are refused. Otherwise they wait in the system's
+    /// queue.
     pub refuse_when_full: bool,
     /// The most connections that are open at once from one address.
     pub max_per_peer: Option<u32>,
-    /// The most bytes that are kept for all clients together: messages that have arrived in part,
-    /// and answers that aren't taken.
+    /// The most bytes that are held for all clients together: incomplete messages, and answers that
+    /// clients have not taken.
     pub max_held: usize,
 }
 
@@ -65,7 +66,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether a server can be started so.
+    /// Checks that a server can start with these options.
     pub(super) fn check(&self) -> Result<(), StartError> {
         let wrong = if self.listen.is_empty() {
             "no address to listen on"
@@ -82,12 +83,12 @@ impl Options {
     }
 }
 
-/// Why the server could not start.
+/// Why a server could not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartError {
-    /// The options can't be used.
+    /// The options are invalid.
     Invalid(&'static str),
-    /// This address could not be listened on.
+    /// Listening on this address failed.
     Listen {
         address: SocketAddr,
         reason: NetError,

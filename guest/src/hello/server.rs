@@ -1,7 +1,7 @@
-//! The listening sockets and the connections' tasks.
+//! The listening sockets and the tasks of the connections.
 
 use super::accept::accept;
-use super::event::{Event, Statistics};
+use super::event::{Event, ServerStats};
 use super::options::{Options, StartError};
 use super::shared::Shared;
 use crate::net::{Instant, Listener, Net};
@@ -13,19 +13,19 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// How many events are told at once.
+/// How many events [`Server::progress`] returns at once.
 const EVENTS_AT_ONCE: usize = 256;
 
-/// What the server has to tell.
+/// The progress of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// These happened, in this order; at least one.
+    /// These events happened, in this order; at least one.
     Events(Vec<Event>),
-    /// It was told to stop, and every connection has ended.
-    Stopped(Statistics),
+    /// The server was stopped, and every connection has ended.
+    Stopped(ServerStats),
 }
 
-/// A server that listens. It serves while [`progress`](Self::progress) is awaited; dropping it
+/// A server that listens. It serves while [`progress`](Self::progress) is awaited. Dropping it
 /// closes everything at once.
 pub struct Server<N: Net> {
     net: N,
@@ -33,12 +33,12 @@ pub struct Server<N: Net> {
     tasks: TaskSet,
     addresses: Vec<SocketAddr>,
     since: Instant,
-    /// The end of the time that connections have to finish, once told to stop.
+    /// The end of the drain timeout, once the server is stopping.
     drained: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 impl<N: Net> Server<N> {
-    /// Listens on every address, or on none.
+    /// Listens on every address, or on none of them.
     pub async fn start(net: N, options: &Options) -> Result<Self, StartError> {
         options.check()?;
         let mut listeners = Vec::new();
@@ -65,12 +65,12 @@ impl<N: Net> Server<N> {
         })
     }
 
-    /// The addresses listened on, in the order given, with the real ports.
+    /// The addresses that the server listens on, in the order given, with the real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Serves until there is something to tell. Nothing is lost when the future is dropped.
+    /// Serves until there is progress. Dropping the future loses no event.
     pub async fn progress(&mut self) -> Progress {
         poll_fn(|cx| self.poll_progress(cx)).await
     }
@@ -90,12 +90,12 @@ impl<N: Net> Server<N> {
         }
         drop(events);
         if self.drained.is_some() && self.tasks.is_empty() {
-            return Poll::Ready(Progress::Stopped(self.statistics()));
+            return Poll::Ready(Progress::Stopped(self.stats()));
         }
         Poll::Pending
     }
 
-    /// Stops accepting, and gives connections `drain_timeout` to finish what they were sent.
+    /// Stops accepting, and gives connections `drain_timeout` to answer what they have received.
     pub fn stop(&mut self, drain_timeout: Duration) {
         let deadline = self.net.now().after(drain_timeout);
         self.drained = Some(Box::pin(self.net.sleep_until(deadline)));
@@ -104,9 +104,9 @@ impl<N: Net> Server<N> {
     }
 
     /// Counts since the start.
-    pub fn statistics(&self) -> Statistics {
+    pub fn stats(&self) -> ServerStats {
         let shared = &self.shared;
-        Statistics {
+        ServerStats {
             accepted: shared.accepted.get(),
             refused: shared.refused.get(),
             open: shared.open.get(),

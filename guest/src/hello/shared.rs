@@ -1,4 +1,5 @@
-//! What a server's tasks share: the options, the counts, who is open, and what there is to tell.
+//! The state that a server's tasks share: the options, the counts, the open connections, and the
+//! events.
 
 use super::event::{Closed, Event, RefuseReason};
 use super::framing::Rules;
@@ -14,13 +15,13 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-/// What may be held for one client without being counted: 2 KiB. So when others have used up all
-/// that may be held, a client with a short message and answers that are just on their way is served
-/// as ever.
+/// How many bytes may be held for one client without being counted: 2 KiB. So a client with a short
+/// message and answers on their way is still served when other clients have used up the limit on
+/// held bytes.
 const UNCOUNTED: usize = 2 * 1024;
 
-/// For how long accepting must have gone well before another failure is an outage of its own. Longer
-/// than any pause between two attempts.
+/// How long accepting must have succeeded before another failure is a new outage. It is longer than
+/// any pause between two attempts.
 const OUTAGE_OVER: Duration = Duration::from_secs(5);
 
 pub(super) struct Shared {
@@ -38,16 +39,16 @@ pub(super) struct Shared {
     pub(super) refused: Cell<u64>,
     pub(super) accepted: Cell<u64>,
     pub(super) open: Cell<u64>,
-    /// How many are open from each address; kept only where that is bounded. No hash table: its keys
-    /// would make random numbers one more thing that the component needs of its runtime.
+    /// How many connections are open from each address; kept only if that is limited. It is not a
+    /// hash table, because the keys of one would require random numbers from the runtime.
     peers: RefCell<BTreeMap<IpAddr, u32>>,
     held: Cell<usize>,
     stopping: Cell<bool>,
-    /// Who waits for a connection to end, being full.
+    /// The tasks that wait for a connection to end because the server is full.
     full: RefCell<Vec<Waker>>,
     last_failure: Cell<Option<Instant>>,
     pub(super) events: RefCell<VecDeque<Event>>,
-    /// For those who have something to write: see `converse` in [`super::connection`].
+    /// Defers short writes: see `converse` in [`super::connection`].
     pub(super) end_of_tick: EndOfTick,
 }
 
@@ -82,19 +83,19 @@ impl Shared {
         }
     }
 
-    /// Whether connections should end when they have answered what they were sent.
+    /// Whether connections should end once they have answered what they received.
     pub(super) fn stopping(&self) -> bool {
         self.stopping.get()
     }
 
-    /// Whoever waits has to be given a turn after this.
+    /// Starts to stop. The caller has to wake every task after this.
     pub(super) fn stop(&self) {
         self.stopping.set(true);
     }
 
-    /// Runs `future` until the server is told to stop; none if that came first.
+    /// Runs `future` until the server stops; `None` if that comes first.
     ///
-    /// Stopping gives every task a turn, so there is no need to register for it.
+    /// Stopping wakes every task, so no waker has to be registered for it.
     pub(super) async fn unless_stopping<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         poll_fn(|cx| {
@@ -106,8 +107,8 @@ impl Shared {
         .await
     }
 
-    /// As [`unless_stopping`](Self::unless_stopping), and `future` isn't asked while there are as
-    /// many connections as there may be and the next one isn't to be refused.
+    /// As [`unless_stopping`](Self::unless_stopping). In addition `future` is not polled while the
+    /// server is full and would not refuse the next connection.
     pub(super) async fn with_room<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         self.unless_stopping(poll_fn(|cx| {
@@ -127,7 +128,7 @@ impl Shared {
         self.open.get() >= self.max_connections
     }
 
-    /// Why a client from this address can't be served, if so.
+    /// Why a client from this address is refused, if it is.
     pub(super) fn refusal(&self, remote: SocketAddr) -> Option<RefuseReason> {
         if self.is_full() {
             return Some(RefuseReason::Full);
@@ -137,7 +138,7 @@ impl Shared {
         (open.unwrap_or(0) >= max).then_some(RefuseReason::PeerLimit)
     }
 
-    /// Counts a new connection and gives it its number.
+    /// Counts a new connection and returns its number.
     pub(super) fn open(&self, remote: SocketAddr) -> u64 {
         if self.max_per_peer.is_some() {
             *self.peers.borrow_mut().entry(peer(remote)).or_default() += 1;
@@ -158,35 +159,36 @@ impl Shared {
             }
         }
         drop(peers);
-        self.tell(Event::Closed(closed));
+        self.record(Event::Closed(closed));
         for waker in self.full.take() {
             waker.wake();
         }
     }
 
-    /// Whether accepting that has failed at `now` is to be told of.
+    /// Whether an accept that failed at `now` is the first failure of an outage.
     pub(super) fn is_new_outage(&self, now: Instant) -> bool {
         let last = self.last_failure.replace(Some(now));
         last.is_none_or(|last| now.since(last) > OUTAGE_OVER)
     }
 
-    pub(super) fn tell(&self, event: Event) {
+    pub(super) fn record(&self, event: Event) {
         self.events.borrow_mut().push_back(event);
     }
 }
 
-/// Who somebody is, from whatever port, and whichever way an IPv4 address is written.
+/// The address of a client, without its port and in canonical form: IPv4 addresses may come as
+/// IPv4-mapped IPv6 ones.
 fn peer(remote: SocketAddr) -> IpAddr {
     remote.ip().to_canonical()
 }
 
-/// What is kept for one client, in the account of what is kept for all.
+/// The bytes held for one client, as a part of those held for all clients.
 pub(super) struct Held {
     shared: Rc<Shared>,
     counted: usize,
 }
 
-/// There is no more to be had.
+/// The limit on held bytes is reached.
 #[derive(Debug)]
 pub(super) struct TooMuchHeld;
 
@@ -195,7 +197,7 @@ impl Held {
         Self { shared, counted: 0 }
     }
 
-    /// Says how many bytes are kept now. When that is more than there is, it isn't counted.
+    /// Sets how many bytes are held now. If that would exceed the limit, nothing changes.
     pub(super) fn set(&mut self, bytes: usize) -> Result<(), TooMuchHeld> {
         let counted = bytes.saturating_sub(UNCOUNTED);
         if counted == self.counted {

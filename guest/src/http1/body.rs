@@ -1,4 +1,4 @@
-//! A response's body, found among the bytes that follow the head.
+//! Finds a response's body among the bytes that follow the head.
 
 use super::chunked::ChunkedDecoder;
 use super::error::{Incomplete, ParseError};
@@ -6,22 +6,22 @@ use super::field::Header;
 use super::framing::BodyFraming;
 use super::limits::Limits;
 
-/// Tells which of the bytes behind a head are the body, and where it ends.
+/// Determines which of the bytes after a head are the body, and where the body ends.
 ///
-/// It never holds any of the body: the caller gives it what it has received, is told what to do
-/// with it, and says how much of the body it has [passed](Self::passed) on. Where no
-/// framing is due, the bytes may also be moved [without being looked at](Self::passthrough).
+/// It never holds any of the body. The caller gives it the received bytes, gets the ranges that are
+/// body, and reports how many bytes of the body it has [passed](Self::passed) on. Where no framing
+/// is due, bytes may also be moved [without being parsed](Self::passthrough).
 ///
 /// ```
 /// use sockbox_guest::http1::{BodyDecoder, BodyFraming, Decoded, Limits};
 ///
 /// let mut decoder = BodyDecoder::new(BodyFraming::Chunked, &Limits::default());
 /// let mut received: &[u8] = b"5\r\nhello\r\n0\r\n\r\n";
-/// let mut page = Vec::new();
+/// let mut body = Vec::new();
 /// loop {
 ///     match decoder.decode(received)? {
 ///         Decoded::Data { skip, len } => {
-///             page.extend_from_slice(&received[skip..skip + len]);
+///             body.extend_from_slice(&received[skip..skip + len]);
 ///             decoder.passed(len as u64);
 ///             received = &received[skip + len..];
 ///         }
@@ -29,7 +29,7 @@ use super::limits::Limits;
 ///         Decoded::End { .. } => break,
 ///     }
 /// }
-/// assert_eq!(page, b"hello");
+/// assert_eq!(body, b"hello");
 /// # Ok::<(), sockbox_guest::http1::ParseError>(())
 /// ```
 #[derive(Debug)]
@@ -41,37 +41,37 @@ pub struct BodyDecoder {
 
 #[derive(Debug)]
 enum State {
-    /// This many bytes are still to come, never none.
+    /// This many bytes are still to come, at least one.
     Length { remaining: u64 },
     /// Everything until the connection is closed.
     UntilClose,
     /// Chunks and trailers.
     Chunked(ChunkedDecoder),
-    /// Nothing. The trailers, if there were any.
+    /// Nothing: the body has ended. Holds the trailers, if there were any.
     Ended { trailers: Vec<Header> },
-    /// The framing is broken, and stays so.
+    /// The framing is broken. This state is final.
     Failed(ParseError),
 }
 
-/// What the bytes at the front of the input are.
+/// The meaning of the bytes at the front of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// `skip` bytes of framing, which are done with, then `len` bytes of the body, at least one.
+    /// `skip` bytes of framing, which are consumed, then `len` bytes of the body, at least one.
     ///
-    /// The body's bytes count when they are [passed](BodyDecoder::passed). Until then the
-    /// decoder, given the bytes behind the framing again, tells the same about them.
+    /// The bytes of the body count when they are [passed](BodyDecoder::passed). Until then the
+    /// decoder gives the same result for them again.
     Data {
         /// How many bytes of framing come first.
         skip: usize,
         /// How many bytes of body follow.
         len: usize,
     },
-    /// All of it is framing, which is done with, and more must come.
+    /// All of it is framing, which is consumed, and more must come.
     NeedMore {
         /// How many bytes there were: all of them.
         consumed: usize,
     },
-    /// The body has ended. What follows doesn't belong to this response.
+    /// The body has ended. The bytes that follow do not belong to this response.
     End {
         /// How many bytes of framing came before the end.
         consumed: usize,
@@ -97,8 +97,8 @@ impl BodyDecoder {
         }
     }
 
-    /// Tell what the bytes in `received` are, the first that were neither reported as framing nor
-    /// [passed](Self::passed).
+    /// Determines what the bytes in `received` are. They are those that were neither reported as
+    /// framing nor [passed](Self::passed).
     ///
     /// # Errors
     /// - [`ParseError::InvalidChunkSize`], [`ChunkSizeOverflow`](ParseError::ChunkSizeOverflow),
@@ -131,8 +131,8 @@ impl BodyDecoder {
         Ok(self.data(skipped.framing, received.len() - skipped.framing))
     }
 
-    /// How many of the bytes that come next on the wire are body as they stand: they may be
-    /// moved without being looked at, and then have to be [passed](Self::passed).
+    /// How many of the next bytes to be received are body and need no parsing. They may be moved at
+    /// once, and then have to be [passed](Self::passed).
     ///
     /// 0 where framing is due or the body has ended, [`u64::MAX`] where it ends with the connection.
     pub fn passthrough(&self) -> u64 {
@@ -144,8 +144,8 @@ impl BodyDecoder {
         }
     }
 
-    /// Count `n` more bytes of the body: of those that [`decode`](Self::decode) or
-    /// [`passthrough`](Self::passthrough) told of. A number beyond theirs is taken for theirs.
+    /// Counts `n` more bytes of the body, out of those that [`decode`](Self::decode) or
+    /// [`passthrough`](Self::passthrough) reported. A larger number counts as the reported one.
     pub fn passed(&mut self, n: u64) {
         let n = n.min(self.passthrough());
         self.received = self.received.saturating_add(n);
@@ -161,10 +161,10 @@ impl BodyDecoder {
         }
     }
 
-    /// Take note that the connection was closed.
+    /// Handles the end of the connection.
     ///
     /// # Errors
-    /// [`Incomplete`]: the body should have gone on.
+    /// [`Incomplete`]: the body is incomplete.
     pub fn end_of_input(&mut self) -> Result<(), Incomplete> {
         match self.state {
             State::UntilClose => self.end(),
@@ -179,7 +179,7 @@ impl BodyDecoder {
         Ok(())
     }
 
-    /// Whether the body has ended as it should.
+    /// Whether the body is complete.
     pub fn is_done(&self) -> bool {
         matches!(self.state, State::Ended { .. })
     }
@@ -189,12 +189,12 @@ impl BodyDecoder {
         self.received
     }
 
-    /// How many bytes the body has, if this is known beforehand; 0 if there is none.
+    /// The size of the body, if it is known beforehand; 0 if there is no body.
     pub fn content_length(&self) -> Option<u64> {
         self.expected
     }
 
-    /// The fields that came behind a chunked body, in the order received; none before its end.
+    /// The trailer fields of a chunked body, in the order received; none before its end.
     pub fn trailers(&self) -> &[Header] {
         match &self.state {
             State::Ended { trailers } => trailers,

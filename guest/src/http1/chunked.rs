@@ -5,50 +5,50 @@ use super::field::{FieldSection, Header, SectionStatus};
 use super::limits::Limits;
 use std::num::NonZeroUsize;
 
-/// What is sent behind a chunk's bytes.
+/// The bytes that follow a chunk's data.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// What is sent behind the last chunk's end: there is no more, and there are no trailers.
+/// The last chunk and the end of a body without trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// What is sent before a chunk of `length` bytes. A chunk of none would end the body.
+/// The size line of a chunk of `length` bytes. An empty chunk would end the body.
 pub fn chunk_start(length: NonZeroUsize) -> String {
     format!("{length:x}\r\n")
 }
 
-/// What each chunk may spend on its size line, whatever its size: sixteen digits, the padding that
-/// some servers write, the line end, a short extension.
+/// How many bytes the size line of each chunk may have, whatever the size: sixteen digits, the
+/// padding that some servers write, the line end, and a short extension.
 const FREE_LINE_SIZE: u64 = 32;
 
-/// Finds the chunks' bytes between what frames them.
+/// Finds the data of the chunks between the framing.
 ///
-/// Framing is read byte by byte into a few numbers, and nothing of it is kept but the trailers.
+/// Framing is read byte by byte into a few numbers. Only the trailers are kept.
 #[derive(Debug)]
 pub(super) struct ChunkedDecoder {
     limits: Limits,
     next: Next,
     /// Whether the last size line ended in a bare LF.
     bare_lf: bool,
-    /// Bytes of size lines that no chunk has paid for.
+    /// The bytes of size lines beyond the allowance of their chunks.
     overhead: u64,
     trailers: Trailers,
 }
 
-/// What is expected next on the wire. `Size` comes first and follows `DataEnd` and `DataLf`;
-/// otherwise each is followed by itself or one below it, and `Nothing` by none.
+/// What is expected next. `Size` comes first and follows `DataEnd` and `DataLf`. Each other state
+/// is followed by itself or by one below it, and `Nothing` by none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// A digit of a chunk's size, or if there was one, what may follow it.
+    /// A digit of a chunk's size, or after the first digit what may follow the size.
     Size { size: u64, digits: bool },
     /// White space between the size and an extension or the line end.
     SizePadding { size: u64 },
-    /// More of an extension, to be skipped.
+    /// More of an extension, which is skipped.
     Extension { size: u64 },
-    /// The LF behind the CR of a size line.
+    /// The LF after the CR of a size line.
     SizeLf { size: u64 },
-    /// More of the chunk: this many bytes, never none.
+    /// More of the chunk: this many bytes, at least one.
     Data { remaining: u64 },
-    /// The line end behind the chunk.
+    /// The line end after the chunk.
     DataEnd,
     /// The LF of that line end.
     DataLf,
@@ -58,19 +58,19 @@ enum Next {
     Nothing,
 }
 
-/// What [`ChunkedDecoder::skip_framing`] came to.
+/// The result of [`ChunkedDecoder::skip_framing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Skipped {
     /// How many bytes of framing there were.
     pub(super) framing: usize,
-    /// Whether the body has ended. If not, and if there are bytes left, they are the chunk's.
+    /// Whether the body has ended. If not, the bytes that are left belong to the chunk.
     pub(super) ended: bool,
 }
 
 #[derive(Debug)]
 struct Trailers {
     size: usize,
-    /// The beginning of a line whose end hasn't come.
+    /// The start of a line whose end has not arrived.
     line: Vec<u8>,
     fields: FieldSection,
 }
@@ -93,7 +93,7 @@ impl ChunkedDecoder {
         }
     }
 
-    /// Read the framing at the front of `received`, up to the next byte of the body.
+    /// Reads the framing at the front of `received`, up to the next byte of the body.
     pub(super) fn skip_framing(&mut self, received: &[u8]) -> Result<Skipped, ParseError> {
         let mut rest = received;
         loop {
@@ -128,7 +128,7 @@ impl ChunkedDecoder {
         }
     }
 
-    /// Count `n` bytes of the chunk, at most as many as remain.
+    /// Counts `n` bytes of the chunk, at most as many as remain.
     pub(super) fn pass(&mut self, n: u64) {
         if let Next::Data { remaining } = self.next {
             self.next = match remaining.saturating_sub(n) {
@@ -138,7 +138,7 @@ impl ChunkedDecoder {
         }
     }
 
-    /// The trailers, which are all there once the body has ended.
+    /// The trailers, which are complete once the body has ended.
     pub(super) fn into_trailers(self) -> Vec<Header> {
         self.trailers.fields.into_fields()
     }
@@ -181,9 +181,9 @@ impl ChunkedDecoder {
             },
             Next::DataEnd => match byte {
                 b'\r' => Ok(Next::DataLf),
-                // A bare LF ends a line here as it does in a head, but only with a server that ended
-                // the size line so. Else a size that is one too large would take in the CR of
-                // the line end, and nobody would know that the page has a byte too many.
+                // A bare LF ends this line, as in a head, but only if the server also ended the
+                // size line with one. Otherwise a size that is too large by one would include the
+                // CR of the line end, and the extra byte of the body would go unnoticed.
                 b'\n' if self.bare_lf => Ok(Next::FIRST),
                 _ => Err(ParseError::InvalidChunkEnd),
             },
@@ -195,11 +195,11 @@ impl ChunkedDecoder {
         }
     }
 
-    /// What may follow the digits of a size.
+    /// Reads what may follow the digits of a size.
     fn end_of_size(&mut self, size: u64, byte: u8) -> Result<Next, ParseError> {
         match byte {
-            // Some servers pad the line with spaces; before an extension they are allowed to
-            // (RFC 9112 section 7.1.1).
+            // Some servers pad the line with spaces. Before an extension the RFC allows them (RFC
+            // 9112 section 7.1.1).
             b' ' | b'\t' => Ok(Next::SizePadding { size }),
             b';' => Ok(Next::Extension { size }),
             b'\r' => Ok(Next::SizeLf { size }),
@@ -219,7 +219,7 @@ impl ChunkedDecoder {
         }
     }
 
-    /// Read one line of the trailer section, or what there is of it; return what is left.
+    /// Reads one line of the trailer section, or the part that has arrived. Returns the rest.
     fn read_trailers<'a>(&mut self, received: &'a [u8]) -> Result<&'a [u8], ParseError> {
         let limit = self.limits.max_trailer_size;
         let trailers = &mut self.trailers;

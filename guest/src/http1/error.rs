@@ -1,18 +1,18 @@
-//! What can be wrong with a response or a request.
+//! The errors of responses and of requests.
 
 use std::error::Error;
 use std::fmt;
 
-/// Why a response can't be read.
+/// Why a response is invalid.
 ///
-/// The peer breaks the protocol, goes past a limit ([`is_limit`](Self::is_limit) tells which), or
-/// says nothing at all ([`EmptyResponse`](Self::EmptyResponse)).
+/// The peer violates the protocol, exceeds a limit ([`is_limit`](Self::is_limit) tells which), or
+/// sends nothing at all ([`EmptyResponse`](Self::EmptyResponse)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// The first bytes can't begin a status line: another protocol, or HTTP/0.9.
+    /// The first bytes are not the start of a status line: another protocol, or HTTP/0.9.
     NotHttp,
-    /// A version of HTTP whose messages aren't those of HTTP/1, or that doesn't exist.
+    /// A version of HTTP that does not exist, or whose messages are not those of HTTP/1.
     UnsupportedVersion,
     /// The status line has no status code of three digits from 100 to 999.
     InvalidStatusLine,
@@ -25,11 +25,11 @@ pub enum ParseError {
         /// What is wrong with it.
         fault: LineFault,
     },
-    /// Status 101 came, though nothing was asked for that the connection could be switched to.
+    /// Status 101, although the request did not ask for another protocol.
     SwitchingProtocols,
-    /// A `Content-Length` that isn't a number below 2^64, or a list with something else in it.
+    /// A `Content-Length` that is not a number below 2^64, or a list that contains something else.
     InvalidContentLength {
-        /// The field's value, escaped, its beginning if it is long.
+        /// The field's value, escaped, and shortened if it is long.
         value: String,
     },
     /// Two `Content-Length`s contradict each other.
@@ -39,49 +39,50 @@ pub enum ParseError {
         /// The first that differs from it.
         other: u64,
     },
-    /// A `Transfer-Encoding` that was not asked for, and that isn't undone here.
+    /// A `Transfer-Encoding` that the request did not ask for, and that is not supported.
     UnsupportedTransferCoding {
-        /// The coding's name, escaped, its beginning if it is long.
+        /// The coding's name, escaped, and shortened if it is long.
         coding: String,
     },
-    /// A chunk doesn't begin with a size in hexadecimal digits, or something follows them on the
-    /// line that is neither white space nor an extension.
+    /// A chunk does not start with a size in hexadecimal digits, or something other than white
+    /// space or an extension follows it on the line.
     InvalidChunkSize,
     /// A chunk's size is 2^64 bytes or more.
     ChunkSizeOverflow,
     /// A chunk's bytes are not followed by a line end: the chunk is longer than its size says.
     InvalidChunkEnd,
-    /// The chunk size lines are out of all proportion to the chunks.
+    /// The chunk size lines are too long in proportion to the chunks.
     ChunkOverheadTooLarge {
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// The heads of the response are too large together.
     HeadTooLarge {
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// A head has too many fields.
     TooManyHeaders {
-        /// The bound, in fields.
+        /// The limit, in fields.
         limit: usize,
     },
-    /// Too many interim responses came, and no response.
+    /// Too many interim responses came before the response.
     TooManyInterimResponses {
-        /// The bound, in responses.
+        /// The limit, in responses.
         limit: usize,
     },
     /// The trailer section is too large.
     TrailersTooLarge {
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// The trailer section has too many fields.
     TooManyTrailers {
-        /// The bound, in fields.
+        /// The limit, in fields.
         limit: usize,
     },
-    /// The peer closed the connection without a byte of its response, interim responses aside.
+    /// The peer closed the connection before the first byte of its response; interim responses do
+    /// not count.
     EmptyResponse,
     /// The peer closed the connection inside the head.
     IncompleteHead,
@@ -92,7 +93,7 @@ pub enum ParseError {
 pub enum Section {
     /// Status line and header fields.
     Head,
-    /// The fields behind a chunked body.
+    /// The fields after a chunked body.
     Trailers,
 }
 
@@ -100,18 +101,18 @@ pub enum Section {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LineFault {
-    /// A CR that no LF follows: others may take it for a line's end (RFC 9112 section 2.2).
+    /// A CR without an LF: some readers take it for a line end (RFC 9112 section 2.2).
     BareCr,
     /// A NUL, which ends a text for some readers (RFC 9110 section 5.5).
     Nul,
-    /// It continues a field, and there is none before it (RFC 9112 section 2.2).
+    /// It continues a field, but there is no field before it (RFC 9112 section 2.2).
     NothingToContinue,
     /// No colon.
     NoColon,
-    /// The name in front of the colon is empty or has a character that no name may have.
+    /// The name before the colon is empty, or has a character that no name may have.
     InvalidName,
-    /// White space between the name and the colon, and the field would say where the body ends:
-    /// some see the field, others don't (RFC 9112 section 5.1).
+    /// White space between the name and the colon of a field that determines where the body ends:
+    /// some readers see the field, others do not (RFC 9112 section 5.1).
     SpaceBeforeColon,
 }
 
@@ -120,15 +121,15 @@ pub enum LineFault {
 pub struct Incomplete {
     /// How many bytes of the body had been passed on.
     pub received: u64,
-    /// How many there should have been, if the head told.
+    /// The size of the body, if the head gave it.
     pub expected: Option<u64>,
 }
 
-/// Why a request can't be sent as it stands. Texts are escaped, and cut if they are long.
+/// Why a request is invalid. Texts are escaped, and shortened if they are long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidRequest {
-    /// The method isn't a token, or it is `CONNECT`, whose answer would be a tunnel.
+    /// The method is not a token, or it is `CONNECT`, whose response would be a tunnel.
     Method {
         /// The method.
         method: String,
@@ -143,9 +144,9 @@ pub enum InvalidRequest {
         /// The value.
         host: String,
     },
-    /// `Host` was given more than once.
+    /// `Host` is set more than once.
     DuplicateHost,
-    /// `Host` was to be left out.
+    /// `Host` is to be left out.
     NoHost,
     /// A field's name isn't a token.
     HeaderName {
@@ -157,7 +158,8 @@ pub enum InvalidRequest {
         /// The field's name.
         name: String,
     },
-    /// The field steers the connection or the message's framing, which isn't the caller's to do.
+    /// The field controls the connection or the framing of the message, which the caller may not
+    /// set.
     ReservedHeader {
         /// The field's name.
         name: String,
@@ -165,11 +167,11 @@ pub enum InvalidRequest {
 }
 
 impl ParseError {
-    /// Whether the response went past a bound of [`Limits`](super::Limits) that a larger one may
-    /// let pass, rather than broke the protocol.
+    /// Whether the response exceeded one of the [`Limits`](super::Limits), so that a larger limit
+    /// may let it pass, and did not violate the protocol.
     ///
-    /// Out of all proportion isn't large: [`ChunkOverheadTooLarge`](Self::ChunkOverheadTooLarge)
-    /// is a breach of the protocol, which has servers keep extensions short.
+    /// [`ChunkOverheadTooLarge`](Self::ChunkOverheadTooLarge) does not count: it is a violation of
+    /// the protocol, which requires servers to keep extensions short.
     pub fn is_limit(&self) -> bool {
         matches!(
             self,
@@ -295,7 +297,7 @@ impl fmt::Display for InvalidRequest {
     }
 }
 
-/// The beginning of a text, fit for a message whatever bytes it is made of.
+/// The start of a text, escaped so that a message can contain it whatever its bytes.
 pub(crate) fn excerpt(bytes: &[u8]) -> String {
     const MAX: usize = 60;
     match bytes.get(..MAX) {

@@ -6,26 +6,26 @@ use super::limits::Limits;
 /// One header or trailer field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The name as it was sent. Letters keep their case, which carries no meaning.
+    /// The name as it was sent. The case of its letters has no meaning.
     pub name: String,
     /// The value without the white space around it: any bytes but CR, LF and NUL.
     ///
-    /// Control characters are let through as curl does (RFC 9110 section 5.5 allows it); whoever
+    /// Control characters are let through, as in curl (RFC 9110 section 5.5 allows it). Code that
     /// shows a value on a terminal has to escape them.
     pub value: Vec<u8>,
 }
 
 impl Header {
-    /// Whether this is the field `name`, whatever the case of its letters.
+    /// Whether this is the field `name`, compared without regard to case.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 }
 
-/// The fields that say where the body ends.
+/// The fields that determine where the body ends.
 const FRAMING_FIELDS: [&str; 2] = ["Content-Length", "Transfer-Encoding"];
 
-/// Reads field lines until the blank one.
+/// Reads field lines until the blank line.
 #[derive(Debug)]
 pub(super) struct FieldSection {
     section: Section,
@@ -34,22 +34,22 @@ pub(super) struct FieldSection {
     fields: Vec<Header>,
 }
 
-/// What a line meant for its section.
+/// The effect of a line on its section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SectionStatus {
     /// Another line follows.
     Open,
-    /// It was the blank line.
+    /// It is the blank line.
     Ended,
 }
 
 impl FieldSection {
-    /// The fields of a head. Lines are counted from the one behind the status line.
+    /// A reader for the fields of a head. Lines are counted from the one after the status line.
     pub(super) fn of_head(limits: &Limits) -> Self {
         Self::new(Section::Head, 1, limits)
     }
 
-    /// The fields behind a chunked body.
+    /// A reader for the fields after a chunked body.
     pub(super) fn of_trailers(limits: &Limits) -> Self {
         Self::new(Section::Trailers, 0, limits)
     }
@@ -63,7 +63,7 @@ impl FieldSection {
         }
     }
 
-    /// Take in the next line, which comes without its LF.
+    /// Takes the next line, without its LF.
     pub(super) fn push(&mut self, line: &[u8]) -> Result<SectionStatus, ParseError> {
         self.lines += 1;
         let fault = |fault| ParseError::InvalidLine {
@@ -76,7 +76,7 @@ impl FieldSection {
             [] => return Ok(SectionStatus::Ended),
             [b' ' | b'\t', ..] => match self.fields.last_mut() {
                 Some(field) => unfold(&mut field.value, line),
-                // RFC 9112 section 2.2: to be rejected, or to be ignored together with what follows.
+                // RFC 9112 section 2.2: rejected, or ignored together with what follows.
                 None => return Err(fault(LineFault::NothingToContinue)),
             },
             _ => {
@@ -104,10 +104,10 @@ impl FieldSection {
     }
 }
 
-/// What a line says, without the CR at its end.
+/// The content of a line, without the CR at its end.
 ///
-/// RFC 9112 section 2.2 lets a recipient take a bare LF for a line's end, and wants a bare CR
-/// to be replaced or refused. RFC 9110 section 5.5 wants the same for a NUL.
+/// RFC 9112 section 2.2 allows a recipient to accept a bare LF as a line end, and requires a bare
+/// CR to be replaced or refused. RFC 9110 section 5.5 requires the same for a NUL.
 pub(super) fn line_content(line: &[u8]) -> Result<&[u8], LineFault> {
     let content = line.strip_suffix(b"\r").unwrap_or(line);
     match content.iter().find(|byte| matches!(byte, b'\r' | b'\0')) {
@@ -123,11 +123,11 @@ fn parse_field(line: &[u8]) -> Result<Header, LineFault> {
     let name = parts.next().ok_or(LineFault::NoColon)?;
     let value = parts.next().ok_or(LineFault::NoColon)?;
 
-    // A server has to refuse white space before the colon, a proxy to remove it from a response;
-    // nothing is said about a user agent. Node refuses the response. curl and Go accept it, and see
-    // a field by another name, so that it neither is a length nor a coding to them. We
-    // read what a proxy would have sent on, unless this would decide where the body ends: then
-    // one of two readers is wrong about the page, and there is no telling which.
+    // A server has to refuse white space before the colon, and a proxy has to remove it from a
+    // response. The RFC does not say what a user agent does. Node refuses the response. curl and Go
+    // accept it as a field of another name, which then is neither a length nor a coding. This
+    // parser reads what a proxy would have sent on, unless the field determines where the body
+    // ends: then one of two readers would be wrong about the body, and it is unknown which.
     let trimmed = trim_ows(name);
     if !is_lenient_name(trimmed) {
         return Err(LineFault::InvalidName);
@@ -142,8 +142,7 @@ fn parse_field(line: &[u8]) -> Result<Header, LineFault> {
     Ok(field)
 }
 
-/// RFC 9112 section 5.2: a user agent replaces a line fold, with the white space around it,
-/// by spaces.
+/// RFC 9112 section 5.2: a user agent replaces a line fold and the white space around it by spaces.
 fn unfold(value: &mut Vec<u8>, line: &[u8]) {
     let continuation = trim_ows(line);
     if !value.is_empty() && !continuation.is_empty() {
@@ -154,8 +153,8 @@ fn unfold(value: &mut Vec<u8>, line: &[u8]) {
 
 /// A token, or several with white space between them.
 ///
-/// `Cache Control: no-cache` is found in the wild. No reader takes it for a field that means
-/// anything, curl and Go let it pass, and a page is no worse for it.
+/// `Cache Control: no-cache` occurs in practice. No reader gives such a field a meaning, curl and
+/// Go accept it, and it does no harm to the body.
 fn is_lenient_name(name: &[u8]) -> bool {
     !name.is_empty()
         && name
@@ -188,7 +187,7 @@ fn is_token_byte(byte: u8) -> bool {
     ) || byte.is_ascii_alphanumeric()
 }
 
-/// RFC 9110 section 5.6.3: optional white space is made of spaces and tabs, of nothing else.
+/// RFC 9110 section 5.6.3: optional white space consists of spaces and tabs only.
 pub(crate) fn trim_ows(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;

@@ -4,25 +4,24 @@ use super::error::{ParseError, Section};
 use super::field::{FieldSection, Header, SectionStatus, line_content, trim_ows};
 use super::limits::Limits;
 
-/// What a server said before the body.
+/// The head of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseHead {
     /// The minor version of HTTP/1 that the message is read as: 0 or 1.
     pub minor_version: u8,
     /// The status code, from 100 to 999.
     pub status: u16,
-    /// The reason phrase without the white space around it, often empty. Bytes that aren't UTF-8
-    /// are replaced; [`raw`](Self::raw) has them.
+    /// The reason phrase without the white space around it, often empty. Bytes that are not UTF-8
+    /// are replaced; [`raw`](Self::raw) contains them.
     pub reason: String,
-    /// The header fields in the order received, repeated ones kept.
+    /// The header fields in the order received, including repeated ones.
     pub headers: Vec<Header>,
     /// The head as it was received, from the status line to the blank line, both included.
     pub raw: Vec<u8>,
 }
 
 impl ResponseHead {
-    /// Whether another head follows, since this one only tells how things are going (RFC 9110
-    /// section 15.2).
+    /// Whether this is an interim response, which another head follows (RFC 9110 section 15.2).
     pub fn is_interim(&self) -> bool {
         (100..200).contains(&self.status)
     }
@@ -36,9 +35,9 @@ impl ResponseHead {
     }
 }
 
-/// Reads the heads of one response: any number of interim ones, and the one that counts.
+/// Reads the heads of one response: any number of interim ones, and the final one.
 ///
-/// It looks at each byte once, and refuses what can't become a head as soon as this shows.
+/// It reads each byte once, and refuses bytes that can't become a head as early as possible.
 ///
 /// ```
 /// use sockbox_guest::http1::{HeadParser, Limits};
@@ -55,20 +54,20 @@ impl ResponseHead {
 pub struct HeadParser {
     limits: Limits,
     interim_responses: usize,
-    /// Bytes of the heads that were read to their end.
+    /// The size of the heads that were read completely.
     spent: usize,
     current: PartialHead,
     failed: Option<ParseError>,
 }
 
-/// How far the head at hand has been read. Offsets count from its first byte.
+/// How far the current head has been read. Offsets count from its first byte.
 #[derive(Debug)]
 struct PartialHead {
     start: Option<StatusLine>,
     fields: FieldSection,
-    /// The beginning of the first line that isn't whole yet.
+    /// The start of the first incomplete line.
     line: usize,
-    /// The first byte that no LF was looked for in.
+    /// The first byte that was not yet searched for an LF.
     unseen: usize,
 }
 
@@ -91,17 +90,17 @@ impl HeadParser {
         }
     }
 
-    /// Read a head from `received`: all bytes so far that belong to it, and maybe more.
+    /// Reads a head from `received`: all bytes so far that belong to it, and possibly more.
     ///
-    /// None means that the head isn't whole. Otherwise the head comes with the number of its
-    /// bytes; if it is [interim](ResponseHead::is_interim), the next call reads the head that
-    /// follows, from the bytes behind this one.
+    /// `None` means that the head is incomplete. Otherwise the result is the head and the number of
+    /// its bytes. If it is [interim](ResponseHead::is_interim), the next call reads the head that
+    /// follows, from the bytes after this one.
     ///
     /// # Errors
     /// - [`ParseError::NotHttp`], [`UnsupportedVersion`](ParseError::UnsupportedVersion),
     ///   [`InvalidStatusLine`](ParseError::InvalidStatusLine),
     ///   [`InvalidLine`](ParseError::InvalidLine): it is no head.
-    /// - [`ParseError::SwitchingProtocols`]: it is one that nobody asked for.
+    /// - [`ParseError::SwitchingProtocols`]: the request did not ask for another protocol.
     /// - [`ParseError::HeadTooLarge`], [`TooManyHeaders`](ParseError::TooManyHeaders),
     ///   [`TooManyInterimResponses`](ParseError::TooManyInterimResponses): a limit.
     ///
@@ -115,8 +114,8 @@ impl HeadParser {
         parsed
     }
 
-    /// What it means that the connection was closed, given the same bytes as to
-    /// [`parse`](Self::parse), which has not made a head of them.
+    /// The error when the connection is closed. It takes the same bytes as the last call of
+    /// [`parse`](Self::parse), which did not return a head.
     pub fn end_of_input(&self, received: &[u8]) -> ParseError {
         match &self.failed {
             Some(error) => error.clone(),
@@ -155,7 +154,8 @@ impl HeadParser {
 
     fn count_interim(&mut self, status: u16) -> Result<(), ParseError> {
         if status == 101 {
-            // RFC 9110 section 7.8: only to a protocol that the client asked for, and we never do.
+            // RFC 9110 section 7.8: a server may switch only to a protocol that the client asked
+            // for, and this client never does.
             return Err(ParseError::SwitchingProtocols);
         }
         if self.interim_responses >= self.limits.max_interim_responses {
@@ -178,8 +178,8 @@ impl PartialHead {
         }
     }
 
-    /// Read the lines that have become whole. With the blank one the status line comes back, and
-    /// `unseen` is the head's length.
+    /// Reads the lines that are complete. After the blank line it returns the status line, and
+    /// `unseen` is the length of the head.
     fn read(&mut self, received: &[u8]) -> Result<Option<StatusLine>, ParseError> {
         if self.start.is_none() {
             check_start(received)?;
@@ -204,7 +204,7 @@ impl PartialHead {
 }
 
 impl StatusLine {
-    /// Reads a whole line that has passed [`check_start`].
+    /// Reads a complete line that has passed [`check_start`].
     fn parse(line: &[u8]) -> Result<Self, ParseError> {
         let line = line_content(line).map_err(|fault| ParseError::InvalidLine {
             section: Section::Head,
@@ -221,25 +221,26 @@ impl StatusLine {
     }
 }
 
-/// Refuses bytes that no status line begins with, without waiting for the line's end: a peer that
-/// speaks another protocol may be waiting for us.
+/// Refuses bytes that no status line starts with, without waiting for the end of the line: a peer
+/// that speaks another protocol may be waiting for this client.
 ///
-/// It looks at as many bytes as a status line has up to its status code and the byte behind it,
-/// so that asking again after each byte costs next to nothing.
+/// It checks only the bytes up to the status code and the one after it, so checking again after
+/// each byte is cheap.
 fn check_start(received: &[u8]) -> Result<(), ParseError> {
     const LENGTH: usize = b"HTTP/1.1 200 ".len();
     parse_start(received.get(..LENGTH).unwrap_or(received)).map(|_| ())
 }
 
-/// Minor version, status code, and the reason phrase as it stands; None if the line must go on.
+/// The minor version, the status code, and the reason phrase as received; `None` if the line is
+/// incomplete.
 type Start<'a> = Option<(u8, u16, &'a [u8])>;
 
 /// RFC 9112 section 4: `HTTP-version SP status-code SP [ reason-phrase ]`.
 ///
-/// An error is the same however much of the line there is behind the byte that is wrong.
+/// The error does not depend on how much of the line follows the wrong byte.
 fn parse_start(line: &[u8]) -> Result<Start<'_>, ParseError> {
-    // RFC 9112 section 2.3: the name is case-sensitive. Empty lines before it are for servers
-    // to skip (section 2.2); curl and Go refuse them.
+    // RFC 9112 section 2.3: the name is case-sensitive. Only servers skip empty lines before it
+    // (section 2.2); curl and Go refuse them.
     const NAME: &[u8] = b"HTTP/";
     let (name, rest) = line.split_at_checked(NAME.len()).unwrap_or((line, &[]));
     if !NAME.starts_with(name) {
@@ -248,10 +249,10 @@ fn parse_start(line: &[u8]) -> Result<Start<'_>, ParseError> {
     let (version, rest) = rest.split_at_checked(3).unwrap_or((rest, &[]));
     let minor_version = match version {
         [] | [b'1' | b'2'] | [b'1' | b'2', b'.'] => return Ok(None),
-        // RFC 9110 section 2.5: a minor version that we don't know is read as the highest we know.
+        // RFC 9110 section 2.5: an unknown minor version is read as the highest known one.
         [b'1', b'.', minor @ b'0'..=b'9'] => (minor - b'0').min(1),
-        // Scripts that repeat the protocol between the client and a gateway write this in front of an
-        // HTTP/1 message. curl, Go and Node all take it.
+        // Scripts that repeat the protocol of a gateway write this before an HTTP/1 message. curl,
+        // Go and Node accept it.
         [b'2', b'.', b'0'] => 1,
         [b'0'..=b'9', ..] => return Err(ParseError::UnsupportedVersion),
         _ => return Err(ParseError::NotHttp),
@@ -262,8 +263,8 @@ fn parse_start(line: &[u8]) -> Result<Start<'_>, ParseError> {
         [b'0'..=b'9', ..] => return Err(ParseError::UnsupportedVersion),
         _ => return Err(ParseError::InvalidStatusLine),
     };
-    // RFC 9112 section 4 lets a recipient take any run of white space for one space; curl and Go do
-    // so here, and nowhere else on the line.
+    // RFC 9112 section 4 allows a recipient to accept any run of white space for one space. curl
+    // and Go do so here, and nowhere else on the line.
     while let [b' ', more @ ..] = rest {
         rest = more;
     }
@@ -278,7 +279,7 @@ fn parse_start(line: &[u8]) -> Result<Start<'_>, ParseError> {
         .iter()
         .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     match rest {
-        // Many servers leave the space out along with the reason.
+        // Many servers omit the space together with the reason.
         [] | [b'\r' | b'\n', ..] => Ok(Some((minor_version, status, &[]))),
         [b' ', reason @ ..] => Ok(Some((minor_version, status, reason))),
         _ => Err(ParseError::InvalidStatusLine),

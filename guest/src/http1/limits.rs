@@ -1,36 +1,38 @@
-//! Bounds on what a peer can make us keep, each with its reason.
+//! Limits on what a peer can make this component keep, each with its reason.
 
 /// The most bytes that the heads of one response may have together: 256 KiB.
 ///
-/// Interim responses count as well, blank lines too. Real heads have a few KiB, those full of
-/// cookies some tens; Chromium draws the line here as well.
+/// Interim responses and blank lines count as well. Real heads have a few KiB, and those with many
+/// cookies some tens of KiB. Chromium has the same limit.
 pub const MAX_HEAD_SIZE: usize = 256 * 1024;
 
 /// The most header fields that one head may have: 1000.
 ///
-/// A field of four bytes costs us some sixty, so that the size alone would not bound the memory.
+/// A field of four bytes takes about sixty bytes of memory, so the limit on the size alone would
+/// not limit the memory.
 pub const MAX_HEADER_COUNT: usize = 1000;
 
 /// The most interim responses (1xx) that may come before the response: 100.
 ///
-/// A server that works long may send `102 Processing` now and then, and `103 Early Hints` a few
-/// times; a server that sends more than this isn't going to answer.
+/// A server that works for a long time may send `102 Processing` now and then, and `103 Early
+/// Hints` a few times. One that sends more will not send a final response.
 pub const MAX_INTERIM_RESPONSES: usize = 100;
 
 /// The most bytes that a chunked body's trailer section may have, its blank line included: 64 KiB.
 ///
-/// Trailers carry a checksum or some timings. They are kept until the body's end, hence the bound.
+/// Trailers contain a checksum or some timings. They are kept until the end of the body, hence the
+/// limit.
 pub const MAX_TRAILER_SIZE: usize = 64 * 1024;
 
-/// The most bytes of chunk size lines that may come without body to show for them: 16 KiB.
+/// The most bytes of chunk size lines beyond their allowance: 16 KiB.
 ///
-/// Chunk extensions cost no memory, since nobody reads them, but a peer could send them for ever
-/// without ever sending a body that its receiver's limits could stop. Each chunk pays for
-/// its line with 32 bytes and its own size; what is left over adds up to this bound. It is
-/// also the longest line that the first chunk may have.
+/// Chunk extensions are not kept, so they cost no memory. But a peer could send them for ever
+/// without a body that a limit on its size would stop. The allowance of each chunk is 32 bytes and
+/// its own size, and the excess of all size lines adds up to this limit. It is also the longest
+/// size line that the first chunk may have.
 pub const MAX_CHUNK_OVERHEAD: usize = 16 * 1024;
 
-/// How much one response may cost. Every bound is inclusive: what has exactly that size passes.
+/// The limits on one response. Every limit is inclusive: exactly that size is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// In bytes, all heads of the response together. Default: [`MAX_HEAD_SIZE`].

@@ -1,13 +1,13 @@
 //! HTTP/1.1 as a user agent speaks it (RFC 9112), without I/O.
 //!
-//! Bytes go in, progress comes out. Nothing here reads, writes, waits or knows what a socket is, and
-//! partial input is not an error: every parser says that it needs more and remembers how far it
-//! has looked, so that the same bytes give the same result however they are split, in linear time.
+//! The parsers take bytes and return progress. They do not read, write, wait or know sockets.
+//! Partial input is not an error: every parser reports that it needs more and remembers how far it
+//! has read. So the result does not depend on how the bytes are split, and the time is linear.
 //!
-//! - [`RequestHead`] writes what is sent; nothing that goes into it can add a line.
+//! - [`RequestHead`] writes the head of a request; no part of it can add a line.
 //! - [`HeadParser`] reads status line and header fields, interim responses first.
-//! - [`BodyFraming`] tells how the body's end is found, [`BodyDecoder`] finds it.
-//! - [`Limits`] bounds what a peer can make us keep.
+//! - [`BodyFraming`] determines how the end of the body is found, and [`BodyDecoder`] finds it.
+//! - [`Limits`] limits what a peer can make this component keep.
 
 mod body;
 mod chunked;
@@ -34,4 +34,4 @@ pub use limits::{
     Limits, MAX_CHUNK_OVERHEAD, MAX_HEAD_SIZE, MAX_HEADER_COUNT, MAX_INTERIM_RESPONSES,
     MAX_TRAILER_SIZE,
 };
-pub use request::{DEFAULT_ACCEPT, RequestBody, RequestHead};
+pub use request::{DEFAULT_ACCEPT, RequestFraming, RequestHead};

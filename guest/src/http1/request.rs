@@ -3,11 +3,12 @@
 use super::error::{InvalidRequest, excerpt};
 use super::field::{Header, is_token, trim_ows};
 
-/// What is sent as `Accept` if the caller sets none: any kind of page will do.
+/// The default for `Accept`: any media type.
 pub const DEFAULT_ACCEPT: &str = "*/*";
 
-/// What the caller may not set: these are about the connection, which is ours, say where the body
-/// ends, or whether it is sent (RFC 9110 sections 7.6.1 and 10.1.1, RFC 9112 section 6).
+/// The fields that the caller may not set: they are about the connection, which the client manages,
+/// or determine where the body ends or whether it is sent (RFC 9110 sections 7.6.1 and 10.1.1, RFC
+/// 9112 section 6).
 const RESERVED: [&str; 8] = [
     "Connection",
     "Content-Length",
@@ -19,10 +20,10 @@ const RESERVED: [&str; 8] = [
     "Upgrade",
 ];
 
-/// How the body behind a request's head is sent.
+/// How the body after a request's head is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestBody {
-    /// There is none.
+pub enum RequestFraming {
+    /// No body.
     None,
     /// With this many bytes, which may be 0.
     Length(u64),
@@ -31,10 +32,10 @@ pub enum RequestBody {
     Chunked,
 }
 
-/// What is to be sent before the body. [`encode`](Self::encode) makes bytes of it.
+/// The head of a request. [`encode`](Self::encode) returns its bytes.
 ///
 /// ```
-/// use sockbox_guest::http1::{Header, RequestBody, RequestHead};
+/// use sockbox_guest::http1::{Header, RequestFraming, RequestHead};
 ///
 /// let head = RequestHead {
 ///     method: "GET",
@@ -44,7 +45,7 @@ pub enum RequestBody {
 ///     accept_encoding: Some("gzip"),
 ///     headers: &[Header { name: "Accept-Language".into(), value: b"eo".into() }],
 ///     omit: &[],
-///     body: RequestBody::Length(5),
+///     body: RequestFraming::Length(5),
 ///     expect_continue: false,
 ///     close: true,
 /// };
@@ -73,26 +74,26 @@ pub struct RequestHead<'a> {
     pub host: &'a str,
     /// The value of `User-Agent`, unless the caller sets it.
     pub user_agent: &'a str,
-    /// The value of `Accept-Encoding`, unless the caller sets it; none for not sending it.
+    /// The value of `Accept-Encoding`, unless the caller sets it; `None` to leave it out.
     pub accept_encoding: Option<&'a str>,
-    /// The caller's fields, sent in their order, but for `Host`, which comes first.
+    /// The caller's fields, sent in their order, except `Host`, which comes first.
     pub headers: &'a [Header],
-    /// Names of fields that aren't sent unless the caller sets them: those above, but for `Host`.
+    /// The names of default fields to leave out. `Host` can't be left out.
     pub omit: &'a [String],
-    /// How the body will be sent.
-    pub body: RequestBody,
-    /// Whether the body will wait until the server asks for it.
+    /// How the body is sent.
+    pub body: RequestFraming,
+    /// Whether the body waits until the server asks for it.
     pub expect_continue: bool,
-    /// Whether the server is told to close the connection, which it may keep open otherwise (RFC 9112
-    /// section 9.3).
+    /// Whether the server is asked to close the connection, which it may otherwise keep open (RFC
+    /// 9112 section 9.3).
     pub close: bool,
 }
 
 impl RequestHead<'_> {
-    /// The bytes to send, from the request line to the blank line.
+    /// The bytes of the head, from the request line to the blank line.
     ///
-    /// Nothing in the request can add a line, a field or a request: whatever could is refused,
-    /// and so is what a sender must not generate. White space around values is not sent.
+    /// No part of the request can add a line, a field or a request: it is refused, and so is
+    /// everything that a sender must not generate. White space around values is not sent.
     ///
     /// # Errors
     /// Each case of [`InvalidRequest`].
@@ -113,7 +114,7 @@ impl RequestHead<'_> {
         for part in [self.method, " ", self.target, " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
-        // RFC 9110 section 7.2: first, so that nobody has to look far.
+        // RFC 9110 section 7.2: `Host` comes first, so a server finds it early.
         write_field(&mut out, "Host", host);
         for (name, value) in [
             ("User-Agent", Some(self.user_agent)),
@@ -134,11 +135,11 @@ impl RequestHead<'_> {
             write_field(&mut out, "Connection", b"close");
         }
         match self.body {
-            RequestBody::None => {}
-            RequestBody::Length(length) => {
+            RequestFraming::None => {}
+            RequestFraming::Length(length) => {
                 write_field(&mut out, "Content-Length", length.to_string().as_bytes());
             }
-            RequestBody::Chunked => write_field(&mut out, "Transfer-Encoding", b"chunked"),
+            RequestFraming::Chunked => write_field(&mut out, "Transfer-Encoding", b"chunked"),
         }
         if self.expect_continue {
             write_field(&mut out, "Expect", b"100-continue");
@@ -153,8 +154,8 @@ impl RequestHead<'_> {
                 method: excerpt(self.method.as_bytes()),
             });
         }
-        // RFC 9112 section 3.2.1. The URL parser has encoded all else, so that a target with
-        // anything but visible ASCII in it was not made by it.
+        // RFC 9112 section 3.2.1. The URL parser encodes all other bytes, so a target with anything
+        // but visible ASCII does not come from it.
         let visible = self
             .target
             .bytes()
@@ -170,7 +171,7 @@ impl RequestHead<'_> {
     /// The caller's `Host`, or the URL's.
     fn host_value(&self) -> Result<&[u8], InvalidRequest> {
         if self.omits("Host") {
-            // RFC 9112 section 3.2: a request has one.
+            // RFC 9112 section 3.2: a request has exactly one `Host`.
             return Err(InvalidRequest::NoHost);
         }
         let mut set = self.headers.iter().filter(|header| header.is("Host"));
@@ -179,7 +180,8 @@ impl RequestHead<'_> {
             None => self.host.as_bytes(),
         };
         if set.next().is_some() {
-            // RFC 9112 section 3.2: a server has to refuse it, and those that don't disagree.
+            // RFC 9112 section 3.2: a server has to refuse a second `Host`, and servers that accept
+            // it disagree about which one counts.
             return Err(InvalidRequest::DuplicateHost);
         }
         if host.is_empty() || !host.iter().copied().all(is_authority_byte) {
@@ -202,7 +204,7 @@ impl RequestHead<'_> {
             .any(|omitted| omitted.eq_ignore_ascii_case(name))
     }
 
-    /// The size of the head, near enough to allocate once.
+    /// An estimate of the head's size, for one allocation.
     fn size_hint(&self) -> usize {
         const OURS: usize = 160;
         let fields: usize = self
@@ -215,7 +217,7 @@ impl RequestHead<'_> {
 }
 
 fn check_header(header: &Header) -> Result<(), InvalidRequest> {
-    // RFC 9110 section 5.1. A name that isn't a token could hold a colon, or a whole line.
+    // RFC 9110 section 5.1. A name that is not a token could contain a colon, or a whole line.
     if !is_token(header.name.as_bytes()) {
         return Err(InvalidRequest::HeaderName {
             name: excerpt(header.name.as_bytes()),
@@ -239,7 +241,7 @@ fn check_value(name: &str, value: &[u8]) -> Result<(), InvalidRequest> {
     Ok(())
 }
 
-/// What a host and a port are written with (RFC 3986 section 3.2.2).
+/// Whether a byte may occur in a host and a port (RFC 3986 section 3.2.2).
 fn is_authority_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%[]:".contains(&byte)
 }

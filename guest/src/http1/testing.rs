@@ -1,14 +1,14 @@
-//! What the tests share: a client that reads one response from given pieces.
+//! A client for the tests, which reads one response from given pieces.
 
 use super::*;
 
-/// All that came of a response.
+/// The result of reading a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Exchange {
     pub(super) heads: Vec<ResponseHead>,
     pub(super) body: Vec<u8>,
     pub(super) trailers: Vec<Header>,
-    /// Bytes that don't belong to the response.
+    /// The bytes that do not belong to the response.
     pub(super) left: Vec<u8>,
     pub(super) end: End,
 }
@@ -23,16 +23,17 @@ pub(super) enum End {
 /// How a client takes the body's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taking {
-    /// All that it is told of.
+    /// All that the decoder reports.
     All,
     /// One at a time.
     Sips,
-    /// As they stand on the wire, wherever this is possible.
+    /// Without parsing, wherever this is possible.
     Splicing,
 }
 
 impl Exchange {
-    /// Read a response to `method` that arrives in `pieces`, followed by the connection's end.
+    /// Reads a response to `method` that arrives in `pieces`, followed by the end of the
+    /// connection.
     pub(super) fn new<'a>(
         method: &str,
         limits: &Limits,
@@ -142,8 +143,8 @@ impl Exchange {
         }
     }
 
-    /// Read `input` whole, byte by byte, and in two pieces, cut at every byte, and take the body in
-    /// every way. The result must be the same.
+    /// Reads `input` whole, byte by byte, and in two pieces, split at every byte, and takes the
+    /// body in every way. All results must be the same.
     pub(super) fn in_every_way(method: &str, limits: &Limits, input: &[u8]) -> Self {
         let whole = Self::new(method, limits, [input], Taking::All);
         for taking in [Taking::All, Taking::Sips, Taking::Splicing] {
@@ -173,7 +174,7 @@ struct Wire<P> {
 }
 
 impl<'a, P: Iterator<Item = &'a [u8]>> Wire<P> {
-    /// Receive the next piece. False means that the connection was closed.
+    /// Receives the next piece. Returns false if the connection is closed.
     fn more(&mut self) -> bool {
         self.pieces
             .next()
@@ -182,7 +183,7 @@ impl<'a, P: Iterator<Item = &'a [u8]>> Wire<P> {
     }
 }
 
-/// A sequence of numbers that looks random and is the same each time (xorshift64*).
+/// A sequence of pseudo-random numbers that is the same in each run (xorshift64*).
 pub(crate) struct Random(u64);
 
 impl Random {

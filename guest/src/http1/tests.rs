@@ -1,9 +1,9 @@
-//! Tests of the whole: responses that are broken at random.
+//! Tests of all parsers together: responses that are broken at random.
 
 use super::testing::{End, Exchange, Random, Taking};
 use super::*;
 
-/// Responses with a bit of everything.
+/// Responses that use every feature.
 const RESPONSES: [&[u8]; 9] = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer: x\r\n\r\nhello",
     b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\ncontent-length:5\r\n\r\nhello, there",
@@ -16,7 +16,7 @@ const RESPONSES: [&[u8]; 9] = [
     b"HTTP/2.0 200 OK\nTransfer-Encoding:chunked\n\n1\na\n00\n\n",
 ];
 
-/// What a mutation may put in.
+/// The bytes that a mutation may insert.
 const PARTS: [&[u8]; 24] = [
     b"\r",
     b"\n",
@@ -74,7 +74,7 @@ fn broken_response(random: &mut Random) -> Vec<u8> {
     input
 }
 
-/// Cuts `input` into pieces of random sizes.
+/// Splits `input` into pieces of random sizes.
 fn pieces<'a>(random: &mut Random, mut input: &'a [u8]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
     while !input.is_empty() {
@@ -87,7 +87,7 @@ fn pieces<'a>(random: &mut Random, mut input: &'a [u8]) -> Vec<&'a [u8]> {
 
 #[test]
 fn however_it_is_split_the_result_is_the_same() {
-    // Limits so low that the responses reach them.
+    // Limits that are low enough for the responses to reach them.
     let limits = Limits {
         max_head_size: 120,
         max_header_count: 4,
@@ -112,11 +112,11 @@ fn however_it_is_split_the_result_is_the_same() {
             End::Refused(_) => 2,
         }] += 1;
     }
-    // The mutations are neither too wild nor too tame.
+    // The mutations break some responses and leave others valid.
     assert!(ends.iter().all(|&count| count > 100), "{ends:?}");
 }
 
-/// Where httparse reads a head as we do, it reads the same.
+/// If httparse accepts a head, this parser reads it in the same way.
 #[test]
 fn heads_are_what_httparse_takes_them_for() {
     let mut config = httparse::ParserConfig::default();
@@ -132,36 +132,36 @@ fn heads_are_what_httparse_takes_them_for() {
             continue;
         };
         let mut fields = [httparse::EMPTY_HEADER; 100];
-        let mut theirs = httparse::Response::new(&mut fields);
-        let status = config.parse_response(&mut theirs, &input);
+        let mut oracle = httparse::Response::new(&mut fields);
+        let status = config.parse_response(&mut oracle, &input);
         let Ok(httparse::Status::Complete(their_length)) = status else {
             continue;
         };
         compared += 1;
         let shown = input.escape_ascii();
         assert_eq!(length, their_length, "round {round}: {shown}");
-        assert_eq!(Some(head.status), theirs.code, "round {round}: {shown}");
+        assert_eq!(Some(head.status), oracle.code, "round {round}: {shown}");
         assert_eq!(
             Some(head.minor_version),
-            theirs.version,
+            oracle.version,
             "round {round}: {shown}"
         );
-        let ours: Vec<_> = head
+        let parsed: Vec<_> = head
             .headers
             .iter()
             .map(|f| (f.name.as_str(), f.value.clone()))
             .collect();
-        let theirs: Vec<_> = theirs
+        let oracle: Vec<_> = oracle
             .headers
             .iter()
             .map(|f| (f.name, unfolded(f.value)))
             .collect();
-        assert_eq!(ours, theirs, "round {round}: {shown}");
+        assert_eq!(parsed, oracle, "round {round}: {shown}");
     }
     assert!(compared > 1000, "{compared} heads were compared");
 }
 
-/// httparse leaves line folds in values.
+/// httparse keeps line folds in values.
 fn unfolded(value: &[u8]) -> Vec<u8> {
     let lines: Vec<_> = value
         .split(|&byte| byte == b'\n')
@@ -171,7 +171,7 @@ fn unfolded(value: &[u8]) -> Vec<u8> {
     lines.join(&b' ')
 }
 
-/// What the URL parser makes of any text can be sent, and is one request.
+/// The result of the URL parser for any text can be sent, and is one request.
 #[test]
 fn targets_of_urls_can_be_sent() {
     let mut random = Random::new(4);
@@ -192,7 +192,7 @@ fn targets_of_urls_can_be_sent() {
             accept_encoding: None,
             headers: &[],
             omit: &[],
-            body: RequestBody::None,
+            body: RequestFraming::None,
             expect_continue: false,
             close: false,
         };

@@ -1,4 +1,4 @@
-//! Addresses in WASI's shape and in the standard library's.
+//! Conversions between WASI's addresses and the standard library's.
 
 use crate::bindings::addresses::{
     IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress,
@@ -45,7 +45,7 @@ pub fn ip_from_wasi(address: IpAddress) -> IpAddr {
     }
 }
 
-/// The family that a socket for this address has to be of.
+/// The address family of the socket that this address needs.
 pub fn family(address: SocketAddr) -> IpAddressFamily {
     match address {
         SocketAddr::V4(_) => IpAddressFamily::Ipv4,

@@ -1,5 +1,4 @@
-//! The deadlines of everybody who waits for a time to come. A back-end has the host tell it of the
-//! earliest.
+//! The deadlines that futures wait for. A back-end has the host signal the earliest one.
 
 use super::Instant;
 use std::cell::RefCell;
@@ -9,21 +8,21 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// The deadlines that somebody waits for.
+/// The deadlines that futures wait for.
 #[derive(Default)]
 pub struct Deadlines {
-    /// By time; the number tells equal times apart.
+    /// Ordered by time. The number distinguishes equal times.
     waiting: BTreeMap<(Instant, u64), Waker>,
     next: u64,
 }
 
 impl Deadlines {
-    /// The earliest, if there is any.
+    /// The earliest deadline, if there is one.
     pub fn first(&self) -> Option<Instant> {
         self.waiting.first_key_value().map(|(key, _)| key.0)
     }
 
-    /// Wakes everybody whose deadline isn't after `now`.
+    /// Wakes every future whose deadline is at or before `now`.
     pub fn pass(&mut self, now: Instant) {
         while let Some(entry) = self.waiting.first_entry()
             && entry.key().0 <= now
@@ -88,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_is_woken_in_time_and_who_gave_up_is_forgotten() {
+    fn a_sleep_is_woken_in_time_and_a_dropped_one_is_forgotten() {
         let deadlines = Rc::<RefCell<Deadlines>>::default();
         let mut cx = Context::from_waker(Waker::noop());
         let mut waiting: Vec<_> = [3, 1, 2, 2]

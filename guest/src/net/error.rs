@@ -1,17 +1,17 @@
 use std::fmt;
 
-/// Why the network didn't do what was asked of it. The cases are those of `network-error` in
-/// `wit/types.wit`, a refusal, and an end that came too early. The texts are those of sockbox's host
-/// (`NetworkError` there), so that one log reads like the other.
+/// Why a network operation failed. The cases are those of `network-error` in `wit/types.wit`, and
+/// two more: a denial, and a connection that ended without the end of TLS. The texts are those of
+/// `NetworkError` in sockbox's host, so the logs of both read alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetError {
-    /// The policy, or the operating system, doesn't permit it.
+    /// The policy or the operating system does not permit it.
     Denied,
-    /// Nobody listens there, or the peer's system refused.
+    /// No socket listens there, or the peer's system refused.
     ConnectionRefused,
-    /// The peer broke an established connection off.
+    /// The peer reset an established connection.
     ConnectionReset,
-    /// The connection ended, and TLS had not said that it would: somebody may have cut it.
+    /// The connection ended without the closure alert of TLS. An attacker may have cut it.
     Truncated,
     /// The operating system ended an attempt to connect.
     ConnectionAborted,
@@ -19,7 +19,7 @@ pub enum NetError {
     Unreachable,
     /// The operating system gave up waiting for the peer.
     TimedOut,
-    /// The name has no addresses, or isn't known.
+    /// The name has no addresses, or does not exist.
     NameUnresolvable,
     /// The resolver could not answer now.
     TemporaryResolverFailure,
@@ -27,19 +27,20 @@ pub enum NetError {
     PermanentResolverFailure,
     /// Another socket is bound to the address.
     AddressInUse,
-    /// The address isn't one of this machine's, or isn't of a kind that can be used so.
+    /// The address does not belong to this machine, or is of a kind that can't be used here.
     AddressNotBindable,
-    /// The runtime or the system has no socket left to give.
+    /// The runtime or the system has no socket left.
     NoSocketsLeft,
     /// The runtime doesn't offer this.
     NotSupported,
-    /// The runtime says no more than that it failed.
+    /// The runtime gave no reason.
     Other,
 }
 
 impl NetError {
-    /// Whether accepting that failed so has failed for one client, who is gone, rather than for the socket
-    /// that listens: systems tell there what is wrong with the connection (accept(2) on Linux).
+    /// Whether an `accept` that failed with this error failed because of one client that has left,
+    /// and not because of the listening socket. Systems report errors of a pending connection there
+    /// (accept(2) on Linux).
     pub fn is_of_one_client(self) -> bool {
         matches!(
             self,

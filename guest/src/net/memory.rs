@@ -1,10 +1,13 @@
-//! A network in memory, with a clock of its own, for tests of what runs over [`Net`].
+//! A network in memory with its own clock, for tests of code that is generic over [`Net`].
 //!
-//! Nothing here waits: when no task can go on, the clock jumps to the next deadline. A test in
-//! which nobody can ever go on fails at once and says so.
+//! Nothing here waits in real time: when no task can continue, the clock jumps to the next
+//! deadline. A test in which no task can ever continue panics at once.
 
-use super::{Instant, Listener, Net, NetError, Sink, SinkClosed, Source, SourceFailed};
-use super::{Splice, SpliceError, Stream, TlsError, TryRead};
+mod stream;
+
+pub use stream::MemoryStream;
+
+use super::{Instant, Listener, Net, NetError, TlsError};
 use crate::rt::TaskSet;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -29,7 +32,7 @@ struct World {
     next_timer: Cell<u64>,
     names: RefCell<HashMap<String, Result<Vec<IpAddr>, NetError>>>,
     slow_names: RefCell<HashMap<String, Duration>>,
-    lookups: RefCell<Vec<String>>,
+    resolved_names: RefCell<Vec<String>>,
     routes: RefCell<HashMap<SocketAddr, Route>>,
     distances: RefCell<HashMap<SocketAddr, Duration>>,
     attempts: RefCell<Vec<(Duration, SocketAddr)>>,
@@ -40,7 +43,7 @@ struct World {
     spawned: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>,
 }
 
-/// What comes of the attempt to agree upon TLS.
+/// The result of a TLS handshake.
 #[derive(Clone)]
 enum TlsAnswer {
     Agreed,
@@ -48,7 +51,7 @@ enum TlsAnswer {
     Silence,
 }
 
-/// What is behind an address.
+/// The result of connecting to an address.
 enum Route {
     Listening(Rc<Queue>),
     Fails(NetError),
@@ -71,23 +74,23 @@ impl Queue {
 }
 
 impl MemoryNet {
-    /// Lets a name have these addresses, or fail so.
+    /// Sets the addresses of a name, or the error of resolving it.
     pub fn name(&self, name: &str, answer: Result<Vec<IpAddr>, NetError>) {
         self.0.names.borrow_mut().insert(name.to_owned(), answer);
     }
 
-    /// Lets the lookup of a name take so long.
+    /// Makes resolving a name take this long.
     pub fn slow_name(&self, name: &str, time: Duration) {
         let mut names = self.0.slow_names.borrow_mut();
         names.insert(name.to_owned(), time);
     }
 
-    /// The names that were looked up.
-    pub fn lookups(&self) -> Vec<String> {
-        self.0.lookups.borrow().clone()
+    /// The names that were resolved.
+    pub fn resolved_names(&self) -> Vec<String> {
+        self.0.resolved_names.borrow().clone()
     }
 
-    /// Lets every attempt to connect to an address take so long, however it ends.
+    /// Makes every attempt to connect to an address take this long, whatever its result.
     pub fn distance(&self, address: SocketAddr, time: Duration) {
         self.0.distances.borrow_mut().insert(address, time);
     }
@@ -102,17 +105,17 @@ impl MemoryNet {
         self.0.connecting.get()
     }
 
-    /// Lets a server have TLS; from then on its bytes are as they are without.
+    /// Makes TLS handshakes with a server succeed. Its bytes are not encrypted.
     pub fn has_tls(&self, server: &str) {
         self.tls(server, TlsAnswer::Agreed);
     }
 
-    /// Lets the attempt to agree upon TLS with a server fail so.
+    /// Makes TLS handshakes with a server fail with this error.
     pub fn fail_tls(&self, server: &str, error: TlsError) {
         self.tls(server, TlsAnswer::Fails(error));
     }
 
-    /// Lets no attempt to agree upon TLS with a server ever come to an end.
+    /// Makes TLS handshakes with a server never end.
     pub fn silent_tls(&self, server: &str) {
         self.tls(server, TlsAnswer::Silence);
     }
@@ -121,12 +124,13 @@ impl MemoryNet {
         self.0.tls.borrow_mut().insert(server.to_owned(), answer);
     }
 
-    /// Bounds what either end of a connection to come may send before the other has read it.
+    /// Limits how many bytes either end of a future connection can send before the other has read
+    /// them.
     pub fn capacity(&self, bytes: usize) {
         self.0.capacity.set(Some(bytes));
     }
 
-    /// Lets every attempt to connect to an address fail so.
+    /// Makes every attempt to connect to an address fail with this error.
     pub fn refuse(&self, address: SocketAddr, reason: NetError) {
         self.0
             .routes
@@ -134,30 +138,30 @@ impl MemoryNet {
             .insert(address, Route::Fails(reason));
     }
 
-    /// Lets no attempt to connect to an address ever come to an end.
+    /// Makes every attempt to connect to an address wait for ever.
     pub fn black_hole(&self, address: SocketAddr) {
         self.0.routes.borrow_mut().insert(address, Route::BlackHole);
     }
 
-    /// Lets the next accept at an address fail so.
+    /// Makes the next accept at an address fail with this error.
     pub fn fail_accept(&self, address: SocketAddr, reason: NetError) {
         match self.0.routes.borrow().get(&address) {
             Some(Route::Listening(queue)) => queue.push(Err(reason)),
-            _ => panic!("nobody listens on {address}"),
+            _ => panic!("no socket listens on {address}"),
         }
     }
 
-    /// Runs a task beside whatever is run.
+    /// Runs a task concurrently with the future that is run.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.0.spawned.borrow_mut().push(Box::pin(task));
     }
 
-    /// The time since the beginning.
+    /// The time since the start.
     pub fn elapsed(&self) -> Duration {
         Duration::from_nanos(self.0.now.get())
     }
 
-    /// Runs `future`, and the spawned tasks beside it, until it is done.
+    /// Runs `future` to its end, and the spawned tasks concurrently.
     pub fn run<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         let flag = Arc::new(Flag(AtomicBool::new(true)));
@@ -180,7 +184,7 @@ impl MemoryNet {
             }
             let next = self.0.timers.borrow_mut().pop_first();
             let Some(((at, _), waker)) = next else {
-                panic!("everybody waits, and nothing will happen any more");
+                panic!("every task waits, and no timer is left");
             };
             self.0.now.set(self.0.now.get().max(at));
             waker.wake();
@@ -212,8 +216,8 @@ impl Net for MemoryNet {
         }
     }
 
-    async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
-        self.0.lookups.borrow_mut().push(name.to_owned());
+    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
+        self.0.resolved_names.borrow_mut().push(name.to_owned());
         let time = self.0.slow_names.borrow().get(name).copied();
         if let Some(time) = time {
             self.sleep_until(self.now().after(time)).await;
@@ -244,13 +248,13 @@ impl Net for MemoryNet {
                 Some(Route::BlackHole) => Poll::Pending,
                 Some(Route::Listening(queue)) => {
                     let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), world.port());
-                    let (ours, theirs) = MemoryStream::pair(local, remote);
+                    let (near, far) = MemoryStream::pair(local, remote);
                     if let Some(bytes) = world.capacity.get() {
-                        ours.receive_capacity(bytes);
-                        theirs.receive_capacity(bytes);
+                        near.receive_capacity(bytes);
+                        far.receive_capacity(bytes);
                     }
-                    queue.push(Ok(theirs));
-                    Poll::Ready(Ok(ours))
+                    queue.push(Ok(far));
+                    Poll::Ready(Ok(near))
                 }
             })
             .await
@@ -259,7 +263,11 @@ impl Net for MemoryNet {
 
     const HAS_TLS: bool = true;
 
-    async fn secure(&self, stream: MemoryStream, server: &str) -> Result<MemoryStream, TlsError> {
+    async fn tls_handshake(
+        &self,
+        stream: MemoryStream,
+        server: &str,
+    ) -> Result<MemoryStream, TlsError> {
         let answer = self.0.tls.borrow().get(server).cloned();
         match answer {
             Some(TlsAnswer::Agreed) => Ok(stream),
@@ -289,7 +297,7 @@ impl Net for MemoryNet {
     }
 }
 
-/// Counts an attempt as long as it is under way.
+/// Counts an attempt while it is under way.
 struct Connecting(Rc<World>);
 
 impl Connecting {
@@ -380,212 +388,5 @@ impl Listener for MemoryListener {
 impl Drop for MemoryListener {
     fn drop(&mut self) {
         self.world.routes.borrow_mut().remove(&self.local);
-    }
-}
-
-/// One end of a connection in memory.
-pub struct MemoryStream {
-    local: SocketAddr,
-    remote: SocketAddr,
-    incoming: Rc<Pipe>,
-    outgoing: Rc<Pipe>,
-}
-
-/// One direction of a connection: packets, each of which is read on its own.
-struct Pipe {
-    packets: RefCell<VecDeque<Vec<u8>>>,
-    capacity: Cell<usize>,
-    state: Cell<PipeState>,
-    reader: Cell<Option<Waker>>,
-    writer: Cell<Option<Waker>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum PipeState {
-    Open,
-    Ended,
-    Broken(NetError),
-}
-
-impl Pipe {
-    fn new() -> Rc<Self> {
-        Rc::new(Self {
-            packets: RefCell::default(),
-            capacity: Cell::new(usize::MAX),
-            state: Cell::new(PipeState::Open),
-            reader: Cell::new(None),
-            writer: Cell::new(None),
-        })
-    }
-
-    fn wake(&self) {
-        for waker in [self.reader.take(), self.writer.take()]
-            .into_iter()
-            .flatten()
-        {
-            waker.wake();
-        }
-    }
-
-    fn end(&self, state: PipeState) {
-        if self.state.get() == PipeState::Open {
-            self.state.set(state);
-        }
-        self.wake();
-    }
-
-    fn size(&self) -> usize {
-        self.packets.borrow().iter().map(Vec::len).sum()
-    }
-}
-
-impl MemoryStream {
-    /// A connection's two ends.
-    pub fn pair(local: SocketAddr, remote: SocketAddr) -> (Self, Self) {
-        let (there, back) = (Pipe::new(), Pipe::new());
-        let ours = Self {
-            local,
-            remote,
-            incoming: back.clone(),
-            outgoing: there.clone(),
-        };
-        let theirs = Self {
-            local: remote,
-            remote: local,
-            incoming: there,
-            outgoing: back,
-        };
-        (ours, theirs)
-    }
-
-    /// Bounds what the other end may send before this end has read it.
-    pub fn receive_capacity(&self, bytes: usize) {
-        self.incoming.capacity.set(bytes);
-    }
-
-    /// Breaks the connection for the other end.
-    pub fn break_off(&self, reason: NetError) {
-        self.outgoing.packets.borrow_mut().clear();
-        self.outgoing.end(PipeState::Broken(reason));
-        self.incoming.end(PipeState::Broken(reason));
-    }
-
-    /// Reads until the end of input.
-    pub async fn read_to_end(&self) -> Result<Vec<u8>, NetError> {
-        let mut all = Vec::new();
-        while let Some(bytes) = self.read(usize::MAX).await? {
-            all.extend_from_slice(&bytes);
-        }
-        Ok(all)
-    }
-}
-
-impl Stream for MemoryStream {
-    fn local_addr(&self) -> SocketAddr {
-        self.local
-    }
-
-    fn remote_addr(&self) -> SocketAddr {
-        self.remote
-    }
-
-    fn try_read(&self, max: usize) -> Result<TryRead, NetError> {
-        let mut packets = self.incoming.packets.borrow_mut();
-        if let Some(mut packet) = packets.pop_front() {
-            if packet.len() > max {
-                packets.push_front(packet.split_off(max));
-            }
-            drop(packets);
-            self.incoming.wake();
-            return Ok(TryRead::Data(packet));
-        }
-        match self.incoming.state.get() {
-            PipeState::Open => Ok(TryRead::Nothing),
-            PipeState::Ended => Ok(TryRead::End),
-            PipeState::Broken(reason) => Err(reason),
-        }
-    }
-
-    async fn readable(&self) {
-        poll_fn(|cx| {
-            let pipe = &self.incoming;
-            if pipe.state.get() != PipeState::Open || !pipe.packets.borrow().is_empty() {
-                return Poll::Ready(());
-            }
-            pipe.reader.set(Some(cx.waker().clone()));
-            Poll::Pending
-        })
-        .await;
-    }
-
-    async fn write_all(&self, bytes: &[u8]) -> Result<(), NetError> {
-        let pipe = &self.outgoing;
-        poll_fn(|cx| {
-            if let PipeState::Broken(reason) = pipe.state.get() {
-                return Poll::Ready(Err(reason));
-            }
-            if pipe.size() > 0 && pipe.size() + bytes.len() > pipe.capacity.get() {
-                pipe.writer.set(Some(cx.waker().clone()));
-                return Poll::Pending;
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await?;
-        if pipe.state.get() == PipeState::Ended {
-            return Err(NetError::ConnectionReset);
-        }
-        if !bytes.is_empty() {
-            pipe.packets.borrow_mut().push_back(bytes.to_vec());
-        }
-        pipe.wake();
-        Ok(())
-    }
-
-    async fn flush(&self) -> Result<(), NetError> {
-        // There is no system in between: what was written is the peer's.
-        Ok(())
-    }
-
-    async fn finish(&self) -> Result<(), NetError> {
-        self.outgoing.end(PipeState::Ended);
-        Ok(())
-    }
-}
-
-impl Drop for MemoryStream {
-    fn drop(&mut self) {
-        self.outgoing.end(PipeState::Ended);
-        // Whoever still writes to us learns that nobody reads.
-        self.incoming
-            .end(PipeState::Broken(NetError::ConnectionReset));
-    }
-}
-
-impl Sink for Vec<u8> {
-    async fn ready(&mut self) -> Result<(), SinkClosed> {
-        Ok(())
-    }
-
-    async fn write_all(&mut self, bytes: &[u8]) -> Result<(), SinkClosed> {
-        self.extend_from_slice(bytes);
-        Ok(())
-    }
-}
-
-impl Splice<Vec<u8>> for MemoryStream {
-    async fn splice(&self, sink: &mut Vec<u8>, max: u64) -> Result<Option<u64>, SpliceError> {
-        let max = usize::try_from(max).unwrap_or(usize::MAX);
-        let bytes = self.read(max).await.map_err(SpliceError::Source)?;
-        Ok(bytes.map(|bytes| {
-            sink.extend_from_slice(&bytes);
-            bytes.len() as u64
-        }))
-    }
-}
-
-/// A body in memory: a packet at each read.
-impl Source for VecDeque<Vec<u8>> {
-    async fn read(&mut self, _max: usize) -> Result<Option<Vec<u8>>, SourceFailed> {
-        Ok(self.pop_front())
     }
 }

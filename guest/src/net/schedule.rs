@@ -1,62 +1,62 @@
-//! Whom to ask at each turn.
+//! Which waits to poll at each turn of the reactor.
 //!
-//! `wasi:io/poll` takes a list, and costs about a microsecond for each entry of it, every time. To
-//! ask about ten thousand idle connections whenever one busy one has something to say would make
-//! the busy one wait 10 ms for each message. So who waits is either *hot*, having begun to wait not
-//! long ago, or *cold*: the hot are asked about at every turn, the cold in passing, a few at a
-//! turn, so that all of them come round within [`SWEEP`]. Where the machine or the runtime is too
-//! slow for that it takes longer, because the cold never get more than a part of the time
-//! ([`SHARE`]). Only when nobody is hot is everybody asked about, with all the time there is to wait
-//! for the answer.
+//! `wasi:io/poll` takes a list of pollables and costs about a microsecond for each of them, every
+//! time. With ten thousand idle connections in the list, each message of one busy connection would
+//! take 10 ms. So a wait is either *hot*, having begun a short time ago, or *cold*. Hot waits are
+//! polled at every turn. Cold waits are polled a few at a time, so that each of them is polled
+//! within [`SWEEP`]. On a machine or a runtime that is too slow for that it takes longer, because
+//! the cold waits never get more than a fixed part of the time ([`SHARE`]). Only when there are no
+//! hot waits are all waits polled at once, and that poll blocks.
 //!
-//! The hot are asked about in slices as well, for another reason. Runtimes built on tokio let a
-//! task learn of 128 ready sockets before it has to yield, and a poll that finds that many uses up
-//! what reading and writing them would have needed: those then find nothing ready either, and the
-//! component would ask for ever and get nothing done. A slice that gives many ready ones is
-//! followed by small ones ([`SMALLEST_SLICE`]), each of which leaves enough.
+//! The hot waits are polled in slices, for another reason. Runtimes built on tokio let a task learn
+//! of 128 ready sockets before it has to yield. A poll that finds that many uses up the budget for
+//! reading and writing them: those operations then find nothing ready, and the component would poll
+//! for ever without progress. A slice with many ready waits is followed by small slices
+//! ([`SMALLEST_SLICE`]), each of which leaves enough of the budget.
 
 use std::collections::VecDeque;
 
-/// How long a wait is hot: 20 ms, enough for the next message of a client nearby.
+/// How long a wait is hot: 20 ms, enough for the next message of a nearby client.
 const HEAT: u64 = 20_000_000;
 
-/// How long it may take until each of the cold has been asked about: 20 ms. With the time that a
-/// turn takes on top of it, and what else goes on on the machine, somebody who wakes up is noticed well
-/// within 50 ms.
+/// The longest time until each cold wait has been polled: 20 ms. Together with the length of a turn
+/// and other load on the machine, a client that sends after a pause is noticed well within 50 ms.
 const SWEEP: u64 = 20_000_000;
 
-/// What part of the time goes into asking about the cold, at most: a third, and as many as this at
-/// any turn.
+/// The part of the time that polling cold waits may take: a third. At least this many cold waits
+/// are polled at each turn.
 ///
-/// Without a bound, who needs longer than [`SWEEP`] to ask about everybody would ask about everybody
-/// at every turn.
+/// Without this limit, a component that needs longer than [`SWEEP`] to poll all waits would poll
+/// all of them at every turn.
 const SHARE: u64 = 3;
 const SMALLEST_SHARE: usize = 16;
 
-/// What it costs to ask about one, to begin with, at least and at most: some runtimes need a tenth of a
-/// microsecond, others need one. It is measured on the way.
+/// The cost of polling one wait in nanoseconds: assumed at first, lowest and highest. Some runtimes
+/// need a tenth of a microsecond, others need one. The cost is measured while running.
 const COST: u64 = 1_000;
 const LOWEST_COST: u64 = 20;
 const HIGHEST_COST: u64 = 10_000;
 
-/// How slowly the measured cost rises: by a 32nd of the difference. It falls at once, since whatever
-/// else takes time meanwhile, a wait or another program's turn, only adds to it.
+/// How slowly the measured cost rises: by a 32nd of the difference. It falls at once, because other
+/// causes of delay (a blocking wait, another program's turn) only add to it.
 const RISE: u64 = 32;
 
-/// How many must have been asked about for the time that it took to tell what one costs.
+/// How many waits a poll must have had for its duration to be a measurement.
 const SAMPLE: usize = 32;
 
-/// How long to wait, at most, before the next of the cold are due: 5 ms.
+/// The longest blocking poll before the next cold waits are due: 5 ms.
 const STEP: u64 = 5_000_000;
 
-/// A wait costs three of tokio's 128: one to be found ready, two to write the answer.
+/// The size of a small slice. A ready wait costs three of tokio's 128: one to find it ready, two to
+/// write the answer.
 const SMALLEST_SLICE: usize = 40;
 
-/// Where nothing is ready, a longer slice costs no more than several short ones.
+/// The size of the largest slice. Where no wait is ready, one long slice costs no more than several
+/// short ones.
 const LARGEST_SLICE: usize = 1024;
 
-/// Somebody's wait, as the schedule knows it. The generation tells it from an earlier one in the
-/// same place.
+/// A wait, as the schedule knows it. The generation distinguishes it from an earlier wait with the
+/// same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item {
     pub key: usize,
@@ -65,34 +65,34 @@ pub struct Item {
     pub since: u64,
 }
 
-/// For how long to ask.
+/// How long the next poll may block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// Not at all: look, and come back.
+    /// Not at all.
     Look,
-    /// Until this time, when others are due.
+    /// Until this time, when other waits are due.
     Until(u64),
-    /// Until something is ready.
+    /// Until a wait is ready.
     Ready,
 }
 
-/// Who waits, and who is asked about now.
+/// The waits, and which of them are in the current poll.
 #[derive(Debug)]
 pub struct Schedule {
     hot: VecDeque<Item>,
     cold: VecDeque<Item>,
     asked: Vec<Item>,
-    /// How many of those that are asked about were hot; they come first.
+    /// How many of `asked` are hot; those come first.
     asked_hot: usize,
     slice: usize,
-    /// What it costs to ask about one, in nanoseconds.
+    /// The measured cost of polling one wait, in nanoseconds.
     cost: u64,
-    /// When the last plan was made, and whether it was to look without waiting.
+    /// When the last plan was made, and whether its poll was one that does not block.
     planned: u64,
     looked: bool,
-    /// When the cold were last given their share.
+    /// When the cold waits last got their share.
     swept: u64,
-    /// What is left of their share: nanoseconds times the number of cold waits.
+    /// What is left of that share: nanoseconds times the number of cold waits.
     credit: u128,
     next_step: u64,
 }
@@ -116,13 +116,14 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// Takes in a wait that has just begun.
+    /// Adds a wait that has just begun.
     pub fn add(&mut self, item: Item) {
         self.hot.push_back(item);
     }
 
-    /// Chooses whom to ask about; [`asked`](Self::asked) tells. `alive` tells of each whether it
-    /// still waits: who doesn't is forgotten. To be followed by [`done`](Self::done).
+    /// Chooses the waits to poll; [`asked`](Self::asked) returns them. `alive` says of a wait
+    /// whether it still exists; one that does not is forgotten. [`done`](Self::done) must be called
+    /// next.
     pub fn plan(&mut self, now: u64, idle: bool, mut alive: impl FnMut(&Item) -> bool) -> Wait {
         let since = now.saturating_sub(self.planned);
         self.planned = now;
@@ -160,13 +161,13 @@ impl Schedule {
         }
     }
 
-    /// Who is asked about.
+    /// The waits to poll.
     pub fn asked(&self) -> &[Item] {
         &self.asked
     }
 
-    /// Takes the answer in: `ready` tells of each of [`asked`](Self::asked), by index, whether its
-    /// wait is over. The others go on waiting.
+    /// Takes the result of the poll: `ready` says of each index in [`asked`](Self::asked) whether
+    /// that wait has ended. The other waits go back into the schedule.
     pub fn done(&mut self, now: u64, ready: impl Fn(usize) -> bool) {
         if self.asked.len() >= SAMPLE {
             let cost = now.saturating_sub(self.planned) / self.asked.len() as u64;
@@ -193,7 +194,7 @@ impl Schedule {
         };
     }
 
-    /// How many of the cold are due, `since` nanoseconds after the last plan.
+    /// How many cold waits are due, `since` nanoseconds after the last plan.
     fn share(&mut self, now: u64, since: u64) -> usize {
         let elapsed = now.saturating_sub(self.swept).min(SWEEP);
         let count = self.cold.len();
@@ -209,14 +210,14 @@ impl Schedule {
         share
     }
 
-    /// Everybody has been asked about.
+    /// Resets the share: all waits are polled.
     fn rest(&mut self, now: u64) {
         self.swept = now;
         self.credit = 0;
     }
 }
 
-/// Moves up to `count` of those that are alive, however many in front of them aren't.
+/// Moves up to `count` waits that are alive, and drops those in front of them that are not.
 fn take(
     from: &mut VecDeque<Item>,
     mut count: usize,
@@ -251,7 +252,7 @@ mod tests {
         schedule
     }
 
-    fn nobody(_: usize) -> bool {
+    fn none_ready(_: usize) -> bool {
         false
     }
 
@@ -265,7 +266,7 @@ mod tests {
         while !schedule.hot.is_empty() {
             schedule.plan(HEAT, false, |_| true);
             let took = COST * schedule.asked().len() as u64;
-            schedule.done(HEAT + took, nobody);
+            schedule.done(HEAT + took, none_ready);
         }
         schedule.rest(HEAT);
         schedule
@@ -277,7 +278,7 @@ mod tests {
         for now in [0, HEAT - 1, HEAT, 100 * HEAT] {
             assert_eq!(schedule.plan(now, true, |_| true), Wait::Ready, "at {now}");
             assert_eq!(keys(&schedule).len(), 3, "at {now}");
-            schedule.done(now, nobody);
+            schedule.done(now, none_ready);
         }
     }
 
@@ -300,11 +301,7 @@ mod tests {
                 matches!(wait, Wait::Until(at) if at > now && at <= now + STEP),
                 "{wait:?}"
             );
-            assert_eq!(
-                schedule.asked()[0],
-                busy,
-                "the hot one is always asked about"
-            );
+            assert_eq!(schedule.asked()[0], busy, "the hot wait is always polled");
             for item in &schedule.asked()[1..] {
                 seen[item.key] = true;
             }
@@ -332,9 +329,9 @@ mod tests {
         ] {
             let mut schedule = cold(10_000);
             schedule.plan(HEAT, false, |_| true);
-            schedule.done(HEAT, nobody);
+            schedule.done(HEAT, none_ready);
             schedule.cost = cost;
-            // A turn that took as long as a whole sweep may.
+            // A turn that took as long as a whole sweep allows more.
             schedule.plan(HEAT + SWEEP, false, |_| true);
             assert_eq!(schedule.asked().len(), expected, "at {cost} ns each");
         }
@@ -348,21 +345,21 @@ mod tests {
             now += SWEEP;
             schedule.plan(now, false, |_| true);
             now += 200 * schedule.asked().len() as u64;
-            schedule.done(now, nobody);
+            schedule.done(now, none_ready);
         }
         assert!((195..=210).contains(&schedule.cost), "{}", schedule.cost);
-        // A wait takes as long as it takes, and tells nothing.
+        // The duration of a blocking poll is no measurement.
         schedule.plan(now, true, |_| true);
-        schedule.done(now + SWEEP, nobody);
+        schedule.done(now + SWEEP, none_ready);
         assert!((195..=210).contains(&schedule.cost), "{}", schedule.cost);
     }
 
-    /// Makes a turn in which all cold ones are asked about at this price each.
+    /// Makes a turn in which all cold waits are polled, each at this cost.
     fn look(schedule: &mut Schedule, now: &mut u64, cost: u64) {
         *now += 10 * SWEEP;
         assert_eq!(schedule.plan(*now, false, |_| true), Wait::Look);
         assert!(schedule.asked().len() >= SAMPLE);
-        schedule.done(*now + cost * schedule.asked().len() as u64, nobody);
+        schedule.done(*now + cost * schedule.asked().len() as u64, none_ready);
     }
 
     #[test]
@@ -371,17 +368,17 @@ mod tests {
         let mut now = HEAT;
         look(&mut schedule, &mut now, 200);
         assert_eq!(schedule.cost, 200);
-        // Another program had its turn meanwhile: soon made up for.
+        // Another program ran in between: the measured cost soon falls again.
         look(&mut schedule, &mut now, 1_000_000);
         assert_eq!(schedule.cost, 200 + (HIGHEST_COST - 200).div_ceil(RISE));
         look(&mut schedule, &mut now, 210);
         assert_eq!(schedule.cost, 210);
-        // A short wait tells as well, of less.
+        // A blocking poll that was short is a measurement of a lower cost.
         now += SWEEP;
         assert_ne!(schedule.plan(now, true, |_| true), Wait::Look);
-        schedule.done(now + 100 * schedule.asked().len() as u64, nobody);
+        schedule.done(now + 100 * schedule.asked().len() as u64, none_ready);
         assert_eq!(schedule.cost, 100);
-        // What has become slower for good is believed in the end.
+        // A lasting rise of the cost is measured in the end.
         for _ in 0..200 {
             look(&mut schedule, &mut now, 900);
         }
@@ -391,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn with_nobody_hot_all_are_asked_about() {
+    fn without_hot_waits_all_waits_are_polled() {
         let mut schedule = cold(10_000);
         assert_eq!(schedule.plan(HEAT, true, |_| true), Wait::Ready);
         assert_eq!(schedule.asked().len(), 10_000);
@@ -400,19 +397,19 @@ mod tests {
         assert_eq!(
             schedule.asked().len(),
             9_999,
-            "the one that was ready waits no more"
+            "the wait that was ready has ended"
         );
     }
 
     #[test]
-    fn a_component_that_has_something_to_do_only_looks_and_not_at_everybody() {
+    fn a_busy_component_polls_without_waiting_and_not_for_all_waits() {
         let mut schedule = cold(10_000);
         assert_eq!(schedule.plan(HEAT + MS, false, |_| true), Wait::Look);
         assert_eq!(schedule.asked().len(), 333);
     }
 
     #[test]
-    fn after_many_ready_ones_come_small_slices_and_everybody_has_a_turn() {
+    fn after_many_ready_waits_come_small_slices_and_each_wait_is_polled() {
         let mut schedule = schedule(1000, 0);
         assert_eq!(schedule.plan(0, true, |_| true), Wait::Ready);
         schedule.done(0, |index| index < 500);
@@ -423,7 +420,7 @@ mod tests {
             assert!(asked.len() <= SMALLEST_SLICE);
             seen.extend(asked);
             assert_eq!(wait == Wait::Look, seen.len() < 500);
-            // All but one: enough for the slices to stay small.
+            // All waits but one are ready: enough to keep the slices small.
             schedule.done(0, |_| true);
             schedule.slice = SMALLEST_SLICE;
         }
@@ -431,14 +428,14 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_no_more_is_forgotten() {
+    fn a_wait_that_has_ended_is_forgotten() {
         let mut schedule = schedule(10, 0);
         schedule.plan(0, true, |item| item.key % 2 == 0);
         assert_eq!(keys(&schedule), [0, 2, 4, 6, 8]);
-        schedule.done(HEAT, nobody);
+        schedule.done(HEAT, none_ready);
         schedule.plan(HEAT, true, |item| item.key > 4);
         assert_eq!(keys(&schedule), [6, 8]);
-        // However many they are, they don't hide who waits behind them.
+        // Any number of ended waits does not hide a wait behind them.
         let last = 3 * LARGEST_SLICE;
         let mut schedule = self::schedule(last + 1, 0);
         assert_eq!(schedule.plan(0, true, |item| item.key == last), Wait::Ready);

@@ -1,23 +1,23 @@
-//! Why there is no TLS with a peer.
+//! Why a TLS handshake failed.
 
-/// Why there is no TLS with a peer. The texts are the runtime's own.
+/// Why a TLS handshake failed. The texts are the runtime's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsError {
-    /// Its certificate doesn't prove that it is who it should be.
+    /// The peer's certificate was rejected.
     Rejected(String),
     /// Anything else.
     Failed(String),
 }
 
 impl TlsError {
-    /// Finds out what a runtime means.
+    /// Classifies the text of a runtime.
     ///
-    /// `wasi:tls` tells no more than a text for people. That it is about the certificate is worth
-    /// telling from the rest, and each of the libraries that runtimes use has its words for it.
+    /// `wasi:tls` gives only a text for people. A rejected certificate is worth a case of its own,
+    /// and each TLS library that runtimes use has a known phrase for it.
     pub fn from_text(text: &str) -> Self {
         // rustls; OpenSSL, on its own or behind native-tls.
         const REJECTED: [&str; 2] = ["invalid peer certificate", "certificate verify failed"];
-        // What follows is what the runtime makes of it: causes and traces of its own.
+        // The lines that follow are the runtime's: causes and backtraces.
         let line = text.lines().next().unwrap_or_default();
         let line = line.trim_matches('"').to_owned();
         match REJECTED.iter().any(|words| text.contains(words)) {
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certificates_are_told_from_the_rest() {
+    fn certificate_errors_are_told_from_the_others() {
         let rejected = |text: &str| TlsError::Rejected(text.to_owned());
         let failed = |text: &str| TlsError::Failed(text.to_owned());
         for (text, expected) in [

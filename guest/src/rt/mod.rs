@@ -1,7 +1,7 @@
-//! What an async program needs beside its I/O: tasks, and waiting for the first of two things.
+//! What an async program needs besides I/O: tasks, and waiting for the first of two futures.
 //!
-//! Nothing here knows where readiness comes from. A back-end of [`crate::net`] drives a future to
-//! its end; [`TaskSet`] is itself polled as part of such a future.
+//! This module does not know where readiness comes from. A back-end of `net` drives a future to its
+//! end, and a [`TaskSet`] is polled as part of such a future.
 
 mod race;
 mod tasks;
@@ -12,7 +12,7 @@ pub use tasks::{EndOfTick, Spawner, TaskSet};
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Lets every other ready task have its turn first.
+/// Gives every other ready task a turn before this one continues.
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {

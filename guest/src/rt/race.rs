@@ -2,14 +2,15 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-/// Which of two futures was done first, and what it gave.
+/// The output of the future that was ready first.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Either<A, B> {
     First(A),
     Second(B),
 }
 
-/// Runs two futures until one is done, and drops the other. When both are done it is the first.
+/// Runs two futures until one is ready, and drops the other. If both are ready at once, the first
+/// one wins.
 pub async fn race<A: Future, B: Future>(first: A, second: B) -> Either<A::Output, B::Output> {
     let mut first = pin!(first);
     let mut second = pin!(second);

@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Tasks that run side by side. Each has a waker of its own, so that a turn costs what is ready
-/// and not what is there.
+/// Tasks that run concurrently. Each task has its own waker, so the cost of a tick depends on how
+/// many tasks are ready, not on how many exist.
 ///
 /// Dropping the set drops every task.
 #[derive(Default)]
@@ -38,7 +38,7 @@ pub struct Spawner {
 }
 
 impl Spawner {
-    /// Adds a task; it has its first turn the next time that the set is polled.
+    /// Adds a task. It has its first turn the next time the set is polled.
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         self.spawned.borrow_mut().push(Box::pin(future));
         self.shared.wake_set();
@@ -51,7 +51,7 @@ pub struct EndOfTick(Rc<RefCell<Vec<Waker>>>);
 
 impl EndOfTick {
     /// Waits until every task that is ready has had its turn. Unlike after
-    /// [`yield_now`](super::yield_now), the task goes on before the network is looked at again.
+    /// [`yield_now`](super::yield_now), the task continues before the network is polled again.
     pub async fn wait(&self) {
         let mut waited = false;
         poll_fn(|cx| {
@@ -66,8 +66,8 @@ impl EndOfTick {
     }
 }
 
-/// What wakers share with the set. There is one thread, so the lock is never waited for; it is
-/// what `Waker`'s promise to be `Send` asks of safe code.
+/// The state that wakers share with the set. There is one thread, so the lock is never contended;
+/// it exists because `Waker` must be `Send` and this code uses no `unsafe`.
 #[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
@@ -76,7 +76,7 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     ready: VecDeque<usize>,
-    /// Wakes whoever polls the set.
+    /// Wakes the task or the back-end that polls the set.
     outer: Option<Waker>,
 }
 
@@ -131,7 +131,7 @@ impl TaskSet {
         self.tasks.len() == self.free.len() && self.spawned.borrow().is_empty()
     }
 
-    /// Gives every task a turn the next time that the set is polled.
+    /// Wakes every task.
     pub fn wake_all(&self) {
         for task in self.tasks.iter().flatten() {
             task.waker.wake_by_ref();
@@ -150,10 +150,10 @@ impl TaskSet {
     /// Gives one turn to every task that was ready when this was called, and then another one to those
     /// that wait for the [`EndOfTick`].
     ///
-    /// A task that wakes itself meanwhile has its next turn at the next call, for which `cx` is
-    /// woken: so the caller can look at the network in between, however busy a task.
+    /// A task that wakes itself during this call has its next turn in the next call, for which `cx`
+    /// is woken. So the caller can poll the network in between, even if a task never waits.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
-        // The caller need not be woken before this is done.
+        // The caller does not need a wake-up while this call runs.
         self.shared.with(|queue| queue.outer = None);
         self.admit();
         self.give_turns();
@@ -171,7 +171,8 @@ impl TaskSet {
             queue.outer = Some(cx.waker().clone());
             !queue.ready.is_empty()
         });
-        // A task that went on at the end of the tick may wait for the end once more.
+        // A task that continued at the end of this tick may already wait for the end of the next
+        // one.
         if more || !self.spawned.borrow().is_empty() || !self.end_of_tick.0.borrow().is_empty() {
             self.shared.wake_set();
         }
@@ -212,8 +213,8 @@ impl TaskSet {
         task.waker.queued.store(false, Ordering::Relaxed);
         let waker = Waker::from(task.waker.clone());
         if let Poll::Ready(()) = task.future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            // A waker that outlives its task finds `queued` set and stays silent, so the place
-            // can be given to another task.
+            // A waker may outlive its task. It finds `queued` set and does nothing, so the slot can
+            // be given to another task.
             task.waker.queued.store(true, Ordering::Relaxed);
             self.tasks[index] = None;
             self.free.push(index);
@@ -260,16 +261,13 @@ mod tests {
             });
         }
         for _ in 0..3 {
-            assert!(
-                turn(&mut tasks),
-                "ready tasks must wake whoever polls the set"
-            );
+            assert!(turn(&mut tasks), "ready tasks must wake the caller of poll");
         }
         assert_eq!(*order.borrow(), ["a", "b", "a", "b", "a", "b"]);
     }
 
     #[test]
-    fn who_wants_to_be_the_last_goes_on_in_the_same_turn_before_anybodys_second() {
+    fn a_task_that_waits_for_the_end_of_the_tick_goes_on_before_any_task_has_a_second_turn() {
         let mut tasks = TaskSet::default();
         let order = log();
         for (first, second) in [("a1", "a2"), ("b1", "b2")] {
@@ -294,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_to_be_the_last_again_has_another_turn() {
+    fn a_task_that_waits_for_the_end_of_the_tick_again_has_another_turn() {
         let mut tasks = TaskSet::default();
         let order = log();
         let (inner, last) = (order.clone(), tasks.end_of_tick());
@@ -312,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_woken_for_those_who_were_the_last() {
+    fn the_set_is_not_woken_for_tasks_that_went_on_at_the_end_of_the_tick() {
         let mut tasks = TaskSet::default();
         let last = tasks.end_of_tick();
         let kept: Rc<RefCell<Option<Waker>>> = Rc::default();

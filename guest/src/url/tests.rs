@@ -32,7 +32,7 @@ fn splits_urls() {
         ("http:/h/a", 80, "h", "/a", "http://h/a"),
         ("http:////h/a", 80, "h", "/a", "http://h/a"),
         (r"http:\\h\a", 80, "h", "/a", "http://h/a"),
-        // Encoded are what a target can't hold, and nothing twice.
+        // Only characters that a target can't contain are encoded, and none is encoded twice.
         ("http://h/a b", 80, "h", "/a%20b", "http://h/a%20b"),
         ("http://h/a%20b", 80, "h", "/a%20b", "http://h/a%20b"),
         ("http://h/%", 80, "h", "/%", "http://h/%"),
@@ -237,7 +237,7 @@ fn passwords_are_not_shown() {
 }
 
 #[test]
-fn other_schemes_are_told_apart() {
+fn other_schemes_are_reported_apart_from_invalid_urls() {
     for (text, scheme) in [
         ("ftp://h/", "ftp"),
         ("ws://h/", "ws"),

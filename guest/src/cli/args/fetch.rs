@@ -1,37 +1,9 @@
-//! What was typed behind `fetch`.
+//! The arguments of `fetch`.
 
-use super::seconds;
+use super::common::{common, seconds};
+use crate::cli::command::{Command, Fetch};
 use crate::fetch::Family;
 use std::time::Duration;
-
-/// How to fetch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fetch {
-    pub url: String,
-    pub output: Option<String>,
-    pub include: bool,
-    pub head: bool,
-    pub fail: bool,
-    pub silent: bool,
-    pub show_error: bool,
-    pub verbose: bool,
-    pub request: Option<String>,
-    pub data: Vec<String>,
-    pub headers: Vec<String>,
-    pub user_agent: Option<String>,
-    pub referer: Option<String>,
-    pub user: Option<String>,
-    pub compressed: bool,
-    pub location: bool,
-    /// None for as many as there are by default.
-    pub max_redirs: Option<u32>,
-    pub allow_downgrade: bool,
-    pub family: Option<Family>,
-    /// None for no bound.
-    pub max_time: Option<Duration>,
-    /// None for the defaults.
-    pub connect_timeout: Option<Duration>,
-}
 
 /// The options' long names.
 #[cfg(test)]
@@ -59,11 +31,11 @@ pub const OPTIONS: [&str; 21] = [
     "--connect-timeout",
 ];
 
-/// A time that is as good as none.
+/// A timeout that never ends in practice.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// Reads the arguments behind the program's name.
-pub fn parse(parser: &mut lexopt::Parser) -> Result<super::Command, lexopt::Error> {
+/// Parses the arguments that follow `fetch`.
+pub fn parse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     use lexopt::prelude::*;
 
     let mut fetch = Fetch::default();
@@ -108,17 +80,17 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<super::Command, lexopt::Erro
             Long("url") if url.is_none() => url = Some(parser.value()?.string()?),
             Value(value) if url.is_none() => url = Some(value.string()?),
             Value(_) | Long("url") => return Err("one page at a time".into()),
-            other => return super::common(other),
+            other => return common(other),
         }
     }
     fetch.url = with_scheme(url.ok_or("which page? a URL is missing")?);
     if fetch.head && !fetch.data.is_empty() {
         return Err("a request has one method: give only one of -I and -d".into());
     }
-    Ok(super::Command::Fetch(Box::new(fetch)))
+    Ok(Command::Fetch(Box::new(fetch)))
 }
 
-/// People leave the scheme out, and mean `http`.
+/// A URL without a scheme is one with `http`.
 fn with_scheme(url: String) -> String {
     match url.contains("://") {
         true => url,
@@ -126,7 +98,7 @@ fn with_scheme(url: String) -> String {
     }
 }
 
-/// A number of redirects; -1 is any.
+/// Parses a number of redirects; -1 means any number.
 fn redirects(text: &str) -> Result<u32, String> {
     match text {
         "-1" => Ok(u32::MAX),
@@ -136,7 +108,7 @@ fn redirects(text: &str) -> Result<u32, String> {
     }
 }
 
-/// There is nobody who could be asked for the password.
+/// Parses `USER:PASSWORD`. There is no prompt for a password here, so it is required.
 fn credentials(text: &str) -> Result<String, String> {
     match text.contains(':') {
         true => Ok(text.to_owned()),
@@ -146,8 +118,8 @@ fn credentials(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Command, parse};
     use super::*;
+    use crate::cli::args::parse;
     use std::ffi::OsString;
 
     fn words(line: &str) -> Vec<OsString> {
@@ -155,7 +127,7 @@ mod tests {
         words.map(OsString::from).collect()
     }
 
-    fn page() -> Fetch {
+    fn fetch() -> Fetch {
         Fetch {
             url: "http://a/".to_owned(),
             ..Fetch::default()
@@ -167,55 +139,55 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         let all = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
         let cases = [
-            ("http://a/", page()),
+            ("http://a/", fetch()),
             (
                 "a",
                 Fetch {
                     url: "http://a".into(),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
                 "a:8080/x",
                 Fetch {
                     url: "http://a:8080/x".into(),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
                 "https://a/",
                 Fetch {
                     url: "https://a/".into(),
-                    ..page()
+                    ..fetch()
                 },
             ),
-            ("--url http://a/", page()),
+            ("--url http://a/", fetch()),
             (
                 "-o f http://a/",
                 Fetch {
                     output: some("f"),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
                 "-of http://a/",
                 Fetch {
                     output: some("f"),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
                 "-o=f http://a/",
                 Fetch {
                     output: some("f"),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
                 "--output=f -- http://a/",
                 Fetch {
                     output: some("f"),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
@@ -225,7 +197,7 @@ mod tests {
                     include: true,
                     verbose: true,
                     max_time: Some(Duration::from_millis(2500)),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
@@ -236,7 +208,7 @@ mod tests {
                     fail: true,
                     location: true,
                     output: some("file"),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
@@ -244,14 +216,14 @@ mod tests {
                 Fetch {
                     data: all(&["a=b", "@f", "c"]),
                     request: some("PUT"),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
                 "-H A:b -HC; --header=-d http://a/",
                 Fetch {
                     headers: all(&["A:b", "C;", "-d"]),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
@@ -260,7 +232,7 @@ mod tests {
                     user_agent: some("me"),
                     referer: some("http://b/"),
                     user: some("me:"),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
@@ -269,43 +241,43 @@ mod tests {
                     compressed: true,
                     head: true,
                     max_redirs: Some(0),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
                 "--max-redirs -1 http://a/",
                 Fetch {
                     max_redirs: Some(u32::MAX),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
                 "-4 -6 http://a/",
                 Fetch {
                     family: Some(Family::Ipv6),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
                 "-64 http://a/",
                 Fetch {
                     family: Some(Family::Ipv4),
-                    ..page()
+                    ..fetch()
                 },
             ),
-            ("-m 1 -m 0 http://a/", page()),
+            ("-m 1 -m 0 http://a/", fetch()),
             (
                 "--connect-timeout 0.5 http://a/",
                 Fetch {
                     connect_timeout: Some(Duration::from_millis(500)),
-                    ..page()
+                    ..fetch()
                 },
             ),
             (
                 "--connect-timeout 0 http://a/",
                 Fetch {
                     connect_timeout: Some(FOR_EVER),
-                    ..page()
+                    ..fetch()
                 },
             ),
         ];

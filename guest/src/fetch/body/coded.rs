@@ -1,25 +1,26 @@
-//! Pages that come coded.
+//! Decoding a body that has content codings.
 
-use super::{Decoded, FetchError, Limit, Net, Response};
 use crate::fetch::coding::ContentDecoder;
+use crate::fetch::error::{FetchError, ResponseLimit};
 use crate::http1::ResponseHead;
 
-/// How much is received at once, and how much decoded.
+/// How many bytes are received at once, and how many are decoded at once.
 ///
-/// Decoding takes longer than asking for the next step, and with the decoder's own memory this stays
-/// below 64 KiB.
-const STEP: usize = 8 * 1024;
+/// Decoding a step takes longer than receiving the next one. With the memory of the decoder itself
+/// this size stays below 64 KiB.
+pub const STEP: usize = 8 * 1024;
 
-/// A page that comes coded.
+/// The decoder of a body, with its limits.
 pub struct Coded {
     decoder: ContentDecoder,
-    /// How many bytes of the page were passed on.
+    /// How many decoded bytes were passed on.
     decoded: u64,
     max_size: Option<u64>,
 }
 
 impl Coded {
-    /// The page behind `head`, of which so many bytes are allowed; none if it isn't coded.
+    /// The decoder of the body that follows `head`, with a limit on its decoded size. `None` if the
+    /// body has no content coding.
     pub fn of(head: &ResponseHead, max_size: Option<u64>) -> Option<Self> {
         Some(Self {
             decoder: ContentDecoder::of(head)?,
@@ -28,89 +29,40 @@ impl Coded {
         })
     }
 
-    /// The most bytes to receive.
+    /// The most bytes to receive before decoding.
     ///
-    /// A coded page can be a little larger than the page itself. It could also be without end and
-    /// never come to anything, which the page's own bound would not stop.
+    /// A body with a content coding can be a little larger than the decoded body. It can also be
+    /// endless and decode to nothing, which a limit on the decoded size would not stop.
     pub fn max_received(&self) -> Option<u64> {
         const SLACK: u64 = 64 * 1024;
         let max = self.max_size?;
         Some(max.saturating_add(max / 16).saturating_add(SLACK))
     }
 
-    /// How many more bytes of the page are allowed.
+    /// Decodes the start of `input` into at most `max` bytes. Returns these bytes and the number of
+    /// input bytes used.
+    pub fn decode(&mut self, input: &[u8], max: u64) -> Result<(Vec<u8>, usize), FetchError> {
+        let allowance = self.allowance();
+        // If no more bytes are allowed, it still tries to decode one byte: there may be none.
+        let room = max.min(allowance.max(1)).min(STEP as u64);
+        let mut output = vec![0; room as usize];
+        let step = self.decoder.decode(input, &mut output)?;
+        if step.written as u64 > allowance {
+            return Err(FetchError::LimitExceeded(ResponseLimit::BodySize));
+        }
+        self.decoded += step.written as u64;
+        output.truncate(step.written);
+        Ok((output, step.consumed))
+    }
+
+    /// Checks that the body may end here. [`decode`](Self::decode) has returned all of it.
+    pub fn end_of_input(&self) -> Result<(), FetchError> {
+        Ok(self.decoder.end_of_input()?)
+    }
+
+    /// How many more decoded bytes are allowed.
     fn allowance(&self) -> u64 {
         self.max_size
             .map_or(u64::MAX, |max| max.saturating_sub(self.decoded))
-    }
-}
-
-impl<N: Net> Response<N> {
-    /// Receives what it takes to decode at least one and at most `max` bytes of a page that comes
-    /// coded; none when it has ended as it should.
-    pub(super) async fn decode_some(&mut self, max: u64) -> Result<Option<Vec<u8>>, FetchError> {
-        loop {
-            let unread = self.buffer.get(self.next..).unwrap_or_default();
-            let available = match self.decoder.decode(unread)? {
-                Decoded::Data { skip, len } => {
-                    self.next += skip;
-                    len
-                }
-                Decoded::End { consumed } => {
-                    self.next += consumed;
-                    0
-                }
-                // All of the buffer: it was framing, or there was nothing in it.
-                Decoded::NeedMore { .. } => {
-                    self.buffer = Vec::new();
-                    self.next = 0;
-                    0
-                }
-            };
-            let Some(coded) = &mut self.coded else {
-                return Ok(None);
-            };
-            let allowance = coded.allowance();
-            // With nothing more allowed, one byte is looked for all the same: there may be none.
-            let room = max.min(allowance.max(1)).min(STEP as u64);
-            let mut page = vec![0; room as usize];
-            let input = self.buffer.get(self.next..).unwrap_or_default();
-            let input = input.get(..available).unwrap_or_default();
-            let step = coded.decoder.decode(input, &mut page)?;
-            if step.written as u64 > allowance {
-                return Err(FetchError::LimitExceeded(Limit::BodySize));
-            }
-            coded.decoded += step.written as u64;
-            let max_received = coded.max_received();
-            self.take_buffered(step.consumed);
-            if step.written > 0 {
-                page.truncate(step.written);
-                return Ok(Some(page));
-            }
-            if self.decoder.is_done() {
-                return self.end_of_page().await;
-            }
-            if max_received.is_some_and(|max| self.decoder.received() > max) {
-                return Err(FetchError::LimitExceeded(Limit::BodySize));
-            }
-            if step.consumed > 0 {
-                continue;
-            }
-            match self.receive(STEP).await? {
-                Some(bytes) => {
-                    self.buffer = bytes;
-                    self.next = 0;
-                }
-                None => self.decoder.end_of_input()?,
-            }
-        }
-    }
-
-    async fn end_of_page(&mut self) -> Result<Option<Vec<u8>>, FetchError> {
-        self.end().await?;
-        if let Some(coded) = &self.coded {
-            coded.decoder.end_of_input()?;
-        }
-        Ok(None)
     }
 }

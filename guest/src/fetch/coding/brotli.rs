@@ -1,6 +1,6 @@
 //! The brotli format (RFC 7932).
 
-use super::{Codec, CodingError, skip_padding};
+use super::codec::{Codec, CodingError, skip_padding};
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 
 type State = BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>;
@@ -15,7 +15,7 @@ impl Brotli {
     pub fn new() -> Self {
         let alloc = StandardAlloc::default;
         Self {
-            // Strict: windows of more than 16 MiB are an extension that has no place in HTTP.
+            // Strict: larger windows than 16 MiB are an extension that HTTP does not allow.
             state: Box::new(State::new_strict(alloc(), alloc(), alloc())),
             ended: false,
         }

@@ -1,21 +1,21 @@
-//! The gzip format (RFC 1952): members one behind the other, each a header, deflated data, and
+//! The gzip format (RFC 1952): a sequence of members, each of which has a header, deflated data and
 //! a checksum.
 
+use super::codec::{Codec, CodingError, skip_padding};
 use super::inflate::{Broken, Inflate};
-use super::{Codec, CodingError, skip_padding};
 use flate2::Crc;
 
-/// A gzip file.
+/// The decoder of gzip data.
 pub struct Gzip(State);
 
 enum State {
-    /// At a member's beginning, the first one's or another's.
+    /// At the start of a member.
     Between {
         first: bool,
     },
     Header(Header),
     Data(Inflate, Crc),
-    /// How many bytes of the trailer have been looked at.
+    /// How many bytes of the trailer have been checked.
     Trailer(Crc, usize),
 }
 
@@ -34,7 +34,8 @@ impl Codec for Gzip {
         loop {
             match &mut self.0 {
                 State::Between { first } => {
-                    // As gzip and Node do: other members are more of the page, and zeros padding.
+                    // As gzip and Node do: further members are more of the body, and zeros are
+                    // padding.
                     if !*first {
                         skip_padding(input);
                     }
@@ -88,10 +89,10 @@ fn broken(_: Broken) -> CodingError {
 /// The first byte of a member.
 const MAGIC: u8 = 0x1f;
 
-/// Bits of a header's flags that mean nothing yet (RFC 1952 section 2.3.1).
+/// The reserved bits of a header's flags (RFC 1952 section 2.3.1).
 const RESERVED: u8 = 0b1110_0000;
 
-/// The parts that a header may have, in their order, each with the bit that tells of it.
+/// The optional parts of a header in their order, each with the bit that announces it.
 const OPTIONAL: [(u8, Part); 4] = [
     (1 << 2, Part::ExtraLength(None)),
     (1 << 3, Part::Name),
@@ -99,29 +100,29 @@ const OPTIONAL: [(u8, Part); 4] = [
     (1 << 1, Part::Checksum(None)),
 ];
 
-/// Reads a member's header. There is nothing in it to be kept.
+/// Reads a member's header, and keeps nothing of it.
 struct Header {
     part: Part,
     flags: u8,
     crc: Crc,
 }
 
-/// What the next byte is.
+/// The part that the next byte belongs to.
 #[derive(Clone, Copy)]
 enum Part {
-    /// One of the ten that each header has.
+    /// The ten fixed bytes, and which of them is next.
     Fixed(u8),
-    /// One of the extra field's length, of which these have come.
+    /// The length of the extra field, and its first byte if that was read.
     ExtraLength(Option<u8>),
-    /// One of so many of the extra field, at least one.
+    /// The extra field, and how many of its bytes are left, at least one.
     Extra(u16),
-    /// One of the file's name, which ends with a zero.
+    /// The file's name, which ends with a zero.
     Name,
-    /// One of the comment, which ends likewise.
+    /// The comment, which ends with a zero.
     Comment,
-    /// One of the header's own checksum, of which these have come.
+    /// The header's checksum, and its first byte if that was read.
     Checksum(Option<u8>),
-    /// None: the header is over.
+    /// No part: the header has ended.
     End,
 }
 
@@ -134,7 +135,8 @@ impl Header {
         }
     }
 
-    /// Takes what belongs to the header from the front of `input`. True if that is its end.
+    /// Takes the bytes of the header from the front of `input`. Returns whether the header has
+    /// ended.
     fn read(&mut self, input: &mut &[u8]) -> Result<bool, Broken> {
         let mut next = self.part;
         loop {
@@ -153,18 +155,18 @@ impl Header {
         }
     }
 
-    /// What comes behind `byte`.
+    /// The part that follows `byte`.
     fn after(&mut self, byte: u8) -> Result<Part, Broken> {
         Ok(match self.part {
             Part::Fixed(at) => {
                 match at {
                     0 if byte != MAGIC => return Err(Broken),
                     1 if byte != 0x8b => return Err(Broken),
-                    // The one method there is: deflate.
+                    // The only method: deflate.
                     2 if byte != 8 => return Err(Broken),
                     3 if byte & RESERVED != 0 => return Err(Broken),
                     3 => self.flags = byte,
-                    // When it was made, how hard it was tried, and on what system.
+                    // The modification time, the level of compression, and the system.
                     _ => {}
                 }
                 match at {
@@ -195,7 +197,7 @@ impl Header {
         })
     }
 
-    /// The first optional part that there is, so many of them left out.
+    /// The first optional part that the flags announce, after the first `skip` ones.
     fn optional(&self, skip: usize) -> Part {
         let mut parts = OPTIONAL.into_iter().skip(skip);
         let found = parts.find(|(flag, _)| self.flags & flag != 0);

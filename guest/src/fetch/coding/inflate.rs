@@ -1,6 +1,6 @@
 //! The deflate format (RFC 1951), bare or in a zlib wrapper.
 
-use super::{Codec, CodingError, skip_padding};
+use super::codec::{Codec, CodingError, skip_padding};
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// A deflate stream, with or without a zlib wrapper.
@@ -9,12 +9,12 @@ pub struct Inflate {
     ended: bool,
 }
 
-/// The data is not what it should be.
+/// The data violates the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broken;
 
 impl Inflate {
-    /// The beginning of a stream without a wrapper.
+    /// The start of a stream without a wrapper.
     pub fn bare() -> Self {
         Self {
             state: Decompress::new(false),
@@ -22,7 +22,7 @@ impl Inflate {
         }
     }
 
-    /// The beginning of a stream in a zlib wrapper (RFC 1950), whose checksum is checked.
+    /// The start of a stream in a zlib wrapper (RFC 1950), whose checksum is verified.
     pub fn wrapped() -> Self {
         Self {
             state: Decompress::new(true),
@@ -30,13 +30,13 @@ impl Inflate {
         }
     }
 
-    /// Whether the stream has ended; what is left of the input doesn't belong to it.
+    /// Whether the stream has ended. The rest of the input does not belong to it.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Decodes from the front of `input` to the front of `output`, until that is full, the input
-    /// taken, or the stream at its end. Returns how many bytes it put out.
+    /// Decodes from the front of `input` to the front of `output` until the output is full, the
+    /// input is used up, or the stream ends. Returns how many bytes it wrote.
     pub fn decode(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<usize, Broken> {
         let mut written = 0;
         while !self.ended && written < output.len() {
@@ -63,11 +63,12 @@ impl Inflate {
     }
 }
 
-/// What servers mean by `deflate`: by the standard a zlib stream, by many of them a bare one.
+/// The coding `deflate`: a zlib stream by the standard, and a bare deflate stream from many
+/// servers.
 pub struct Deflate(State);
 
 enum State {
-    /// The first byte that came, if one did: it takes two to tell the two formats apart.
+    /// The first byte, if it was read. It takes two bytes to distinguish the two formats.
     Start(Option<u8>),
     Data(Inflate),
 }
@@ -78,8 +79,9 @@ impl Deflate {
     }
 }
 
-/// Whether a zlib stream begins with these bytes (RFC 1950 section 2.2). A bare stream that does would
-/// have to begin with an uncompressed block and a set bit in its padding; none of its writers sets one.
+/// Whether a zlib stream starts with these bytes (RFC 1950 section 2.2). A bare stream with the
+/// same start would begin with an uncompressed block whose padding has a set bit, and no known
+/// writer sets one.
 fn is_zlib(first: u8, second: u8) -> bool {
     first & 0x0f == 8 && first >> 4 <= 7 && u16::from_be_bytes([first, second]).is_multiple_of(31)
 }
@@ -104,7 +106,8 @@ impl Codec for Deflate {
                             true => Inflate::wrapped(),
                             false => Inflate::bare(),
                         };
-                        // A byte makes no output: a block's header alone has more bits than are left.
+                        // One byte produces no output: the header of a block already has more bits
+                        // than are left.
                         inflate.decode(&mut &[first][..], output).map_err(broken)?;
                         self.0 = State::Data(inflate);
                     }

@@ -6,7 +6,7 @@ use std::io::Write;
 
 const PAGE: &[u8] = b"hello, world, hello, world";
 
-/// The page in brotli.
+/// The body in brotli.
 const BROTLI: &[u8] = b"\x1b\x19\x00\xf8\x8d\x94\x6e\xde\x44\x09\x52\x86\x96\x2c\x6c\x6f\x35\x4b\
                         \x34\xf5\x80\x06\x5e\xcd\x00";
 
@@ -37,7 +37,7 @@ fn cut(data: &[u8], n: usize) -> Vec<u8> {
     data[..data.len() - n].to_vec()
 }
 
-/// The page in gzip, with these flags and these bytes behind the header's ten.
+/// The body in gzip, with these flags and these bytes after the ten fixed ones of the header.
 fn header(flags: u8, optional: &[u8]) -> Vec<u8> {
     let mut file = gzip(PAGE);
     file[3] = flags;
@@ -101,7 +101,7 @@ fn decode(codings: &[&str], data: &[u8]) -> Result<Vec<u8>, CodingError> {
             let how = format!("{codings:?}, {} pieces, steps of {step}", pieces.len());
             match (&whole, &got) {
                 (Ok(_), _) | (_, Ok(_)) => assert_eq!(got, whole, "{how}"),
-                // How much comes out before an error depends on when it is seen.
+                // The number of bytes before an error depends on the steps.
                 (Err((_, expected)), Err((_, error))) => assert_eq!(error, expected, "{how}"),
             }
         }
@@ -110,7 +110,7 @@ fn decode(codings: &[&str], data: &[u8]) -> Result<Vec<u8>, CodingError> {
 }
 
 #[test]
-fn pages_come_out_as_they_went_in() {
+fn bodies_come_out_as_they_went_in() {
     let both = [PAGE, PAGE].concat();
     let nested = |n: usize| (0..n).fold(PAGE.to_vec(), |data, _| gzip(&data));
     let crc = {
@@ -143,19 +143,19 @@ fn pages_come_out_as_they_went_in() {
         (&["deflate, gzip, deflate"], bare(&gzip(&zlib(PAGE))), PAGE),
         (&["gzip,gzip,gzip,gzip,gzip"], nested(5), PAGE),
         (&["gzip,identity,gzip,gzip,gzip,gzip"], nested(5), PAGE),
-        // Nothing in them.
+        // Empty data.
         (&["gzip"], gzip(b""), b""),
         (&["deflate"], zlib(b""), b""),
         (&["deflate"], bare(b""), b""),
         (&["br"], b"\x3b".to_vec(), b""),
         (&["gzip, gzip"], gzip(&gzip(b"")), b""),
-        // No body at all: there was nothing to code.
+        // No bytes at all: an empty body.
         (&["gzip"], Vec::new(), b""),
         (&["deflate"], Vec::new(), b""),
         (&["br"], Vec::new(), b""),
         (&["gzip, br"], Vec::new(), b""),
         (&["unheard-of"], Vec::new(), b""),
-        // Several members, and padding behind them.
+        // Several members, and padding after them.
         (&["gzip"], [gzip(PAGE), gzip(PAGE)].concat(), &both),
         (&["gzip"], [gzip(b""), gzip(PAGE)].concat(), PAGE),
         (&["gzip"], [gzip(PAGE), vec![0; 20]].concat(), PAGE),
@@ -167,7 +167,7 @@ fn pages_come_out_as_they_went_in() {
         (&["deflate"], [zlib(PAGE), vec![0; 2]].concat(), PAGE),
         (&["deflate"], [bare(PAGE), vec![0; 2]].concat(), PAGE),
         (&["br"], [BROTLI, b"\0\0"].concat(), PAGE),
-        // All that a header may have.
+        // A header with all optional parts.
         (&["gzip"], header(1, b""), PAGE),
         (&["gzip"], header(4, b"\x03\0abc"), PAGE),
         (&["gzip"], header(4, b"\0\0"), PAGE),
@@ -187,7 +187,7 @@ fn pages_come_out_as_they_went_in() {
 }
 
 #[test]
-fn what_is_wrong_is_told() {
+fn broken_data_is_an_error() {
     let broken = |coding| CodingError::Broken { coding };
     let truncated = |coding| CodingError::Truncated { coding };
     let trailing = |coding| CodingError::Trailing { coding };
@@ -296,7 +296,7 @@ fn what_is_wrong_is_told() {
     }
 }
 
-/// Two bytes tell a zlib stream from a bare one.
+/// Two bytes distinguish a zlib stream from a bare one.
 #[test]
 fn deflate_is_what_it_begins_like() {
     for level in 0..=9 {
@@ -328,7 +328,7 @@ fn noise(size: usize) -> Vec<u8> {
     (0..size).map(|_| next()).collect()
 }
 
-/// Any first byte of a stream makes no output by itself; [`Deflate`] relies on it.
+/// No first byte of a stream produces output; [`Deflate`] relies on it.
 #[test]
 fn one_byte_of_deflate_makes_no_output() {
     for byte in 0..=255 {
@@ -340,7 +340,7 @@ fn one_byte_of_deflate_makes_no_output() {
     }
 }
 
-/// However much a byte swells to, it comes in steps of the caller's size.
+/// Output comes in steps of the caller's size, however much a byte expands to.
 #[test]
 fn a_bomb_goes_off_in_small_steps() {
     let zeros = vec![0; 16 << 20];

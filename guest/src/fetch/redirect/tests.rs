@@ -58,12 +58,12 @@ fn locations_lead_where_the_url_standard_says() {
         (b"/a{b}\"", "/a%7Bb%7D%22"),
         (b"/a\\b", "/a/b"),
         (b"\\x", "/x"),
-        // Bytes of whatever encoding.
+        // Bytes of any encoding.
         ("/\u{e4}".as_bytes(), "/%C3%A4"),
         (b"/\xe4", "/%E4"),
         (b"/x?\xe4", "/x?%E4"),
         (b"/\xff\xfe", "/%FF%FE"),
-        // Ways to write where we are.
+        // Ways to write the current URL.
         (b"//host.example/x", "/x"),
         (b"//host.example:80/x", "/x"),
         (b"http://host.example", "/"),

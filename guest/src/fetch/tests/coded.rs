@@ -1,6 +1,6 @@
-//! Pages that come coded.
+//! Bodies with content codings.
 
-use super::page::get;
+use super::body::get;
 use super::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -8,9 +8,9 @@ use std::io::Write;
 
 const PAGE: &[u8] = b"hello, world, hello, world";
 
-fn gzip(page: &[u8]) -> Vec<u8> {
+fn gzip(decoded: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(page).expect("memory");
+    encoder.write_all(decoded).expect("memory");
     encoder.finish().expect("memory")
 }
 
@@ -22,7 +22,7 @@ fn decoding(max_body_size: Option<u64>) -> Options {
     }
 }
 
-/// The ways to frame a body, each with whether the connection may be used again.
+/// The framings of a body, each with whether the connection may be reused.
 const FRAMES: [fn(&str, &[u8]) -> Vec<u8>; 3] = [
     |fields, body| {
         let head = format!(
@@ -48,13 +48,13 @@ const FRAMES: [fn(&str, &[u8]) -> Vec<u8>; 3] = [
     },
 ];
 
-/// Whole, byte by byte, and cut in two at every place.
+/// The bytes whole, byte by byte, and split in two at every byte.
 fn in_every_way(
     response: &[u8],
     options: &Options,
     check: impl Fn(Result<Vec<u8>, FetchError>, &str),
 ) {
-    let get = |packets: &[Vec<u8>]| get(packets, options).map(|(_, page)| page);
+    let get = |packets: &[Vec<u8>]| get(packets, options).map(|(_, decoded)| decoded);
     check(get(&[response.to_vec()]), "whole");
     let bytes: Vec<Vec<u8>> = response.iter().map(|byte| vec![*byte]).collect();
     check(get(&bytes), "byte by byte");
@@ -68,9 +68,9 @@ fn in_every_way(
 }
 
 #[test]
-fn pages_are_decoded_however_they_are_framed_and_split() {
+fn bodies_are_decoded_however_they_are_framed_and_split() {
     for frame in FRAMES {
-        for (fields, body, page) in [
+        for (fields, body, decoded) in [
             ("Content-Encoding: gzip\r\n", gzip(PAGE), PAGE),
             (
                 "Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n",
@@ -85,14 +85,14 @@ fn pages_are_decoded_however_they_are_framed_and_split() {
             let response = frame(fields, &body);
             in_every_way(&response, &decoding(None), |got, how| {
                 let shown = response.escape_ascii();
-                assert_eq!(got.as_deref(), Ok(page), "{how}: {shown}");
+                assert_eq!(got.as_deref(), Ok(decoded), "{how}: {shown}");
             });
         }
     }
 }
 
 #[test]
-fn pages_that_nobody_asked_to_decode_are_left_as_they_are() {
+fn bodies_are_left_as_they_are_without_the_option_to_decode() {
     let coded = gzip(PAGE);
     for coding in ["gzip", "br", "foo"] {
         let response = FRAMES[0](&format!("Content-Encoding: {coding}\r\n"), &coded);
@@ -102,7 +102,7 @@ fn pages_that_nobody_asked_to_decode_are_left_as_they_are() {
 }
 
 #[test]
-fn pages_that_do_not_decode_are_an_error_and_those_cut_short_another() {
+fn bodies_that_do_not_decode_are_an_error_and_those_cut_short_another() {
     let coded = gzip(PAGE);
     let broken = FetchError::ContentEncoding("the gzip data is broken".to_owned());
     let short = FetchError::ContentEncoding("the gzip data ends too early".to_owned());
@@ -147,7 +147,7 @@ fn pages_that_do_not_decode_are_an_error_and_those_cut_short_another() {
 }
 
 #[test]
-fn the_bound_is_on_the_decoded_page() {
+fn the_bound_is_on_the_decoded_body() {
     for frame in FRAMES {
         for (size, max, allowed) in [
             (1_000_000, 1_000_000, true),
@@ -158,18 +158,18 @@ fn the_bound_is_on_the_decoded_page() {
             (0, 0, true),
             (1, 0, false),
         ] {
-            let page = vec![b'x'; size];
-            let response = frame("Content-Encoding: gzip\r\n", &gzip(&page));
+            let decoded = vec![b'x'; size];
+            let response = frame("Content-Encoding: gzip\r\n", &gzip(&decoded));
             let options = decoding(Some(max));
-            let got = get(&[response], &options).map(|(_, page)| page);
-            let too_large = FetchError::LimitExceeded(Limit::BodySize);
-            let expected = if allowed { Ok(page) } else { Err(too_large) };
+            let got = get(&[response], &options).map(|(_, decoded)| decoded);
+            let too_large = FetchError::LimitExceeded(ResponseLimit::BodySize);
+            let expected = if allowed { Ok(decoded) } else { Err(too_large) };
             assert!(got == expected, "{size} of {max}");
         }
     }
 }
 
-/// A body may say much and mean nothing: members without anything in them, padding, a name without end.
+/// Bodies that have many bytes and decode to nothing: empty members, padding, an endless name.
 #[test]
 fn a_coded_body_of_which_nothing_comes_is_bounded_as_well() {
     let nothing: [Vec<u8>; 3] = [
@@ -182,7 +182,7 @@ fn a_coded_body_of_which_nothing_comes_is_bounded_as_well() {
             let response = frame("Content-Encoding: gzip\r\n", body);
             let packets: Vec<Vec<u8>> = response.chunks(16 * 1024).map(<[u8]>::to_vec).collect();
             let got = get(&packets, &decoding(Some(1000)));
-            assert_eq!(got, Err(FetchError::LimitExceeded(Limit::BodySize)));
+            assert_eq!(got, Err(FetchError::LimitExceeded(ResponseLimit::BodySize)));
         }
     }
 }
@@ -195,16 +195,19 @@ fn no_more_than_allowed_is_decoded_and_passed_on() {
     net.run(async {
         let asked = with(decoding(Some(100_000)));
         let mut response = fetch(&net, asked).await.expect("a head");
-        let mut page = Vec::new();
-        let error = response.write_to(&mut page, u64::MAX).await;
-        assert_eq!(error, Err(FetchError::LimitExceeded(Limit::BodySize)));
-        assert_eq!(page.len(), 100_000);
+        let mut decoded = Vec::new();
+        let error = response.write_to(&mut decoded, u64::MAX).await;
+        assert_eq!(
+            error,
+            Err(FetchError::LimitExceeded(ResponseLimit::BodySize))
+        );
+        assert_eq!(decoded.len(), 100_000);
         assert_eq!(response.read(1).await.err(), error.err(), "final");
     });
 }
 
 #[test]
-fn a_decoded_page_has_no_length_beforehand() {
+fn a_decoded_body_has_no_length_beforehand() {
     let coded = gzip(PAGE);
     let length = Some(coded.len() as u64);
     for (method, coding, decode, size, expected) in [
@@ -236,7 +239,7 @@ fn a_decoded_page_has_no_length_beforehand() {
 }
 
 #[test]
-fn a_connection_is_used_again_after_a_page_that_was_decoded() {
+fn a_connection_is_used_again_after_a_body_that_was_decoded() {
     let net = MemoryNet::default();
     let coded = gzip(PAGE);
     let script = vec![
@@ -250,11 +253,11 @@ fn a_connection_is_used_again_after_a_page_that_was_decoded() {
     let log = play(&net, ADDRESS, vec![script]);
     let client = Client::new(net.clone());
     for _ in 0..3 {
-        let page = net.run(async {
+        let decoded = net.run(async {
             let mut response = client.fetch(with(decoding(None))).await?;
             read_all(&mut response).await
         });
-        assert_eq!(page.as_deref(), Ok("hello, world, hello, world"));
+        assert_eq!(decoded.as_deref(), Ok("hello, world, hello, world"));
     }
     assert_eq!(log.connections(), [0, 0, 0]);
     for asked in log.requests() {

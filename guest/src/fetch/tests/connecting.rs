@@ -1,10 +1,10 @@
-//! Lookups and attempts to connect.
+//! Attempts to connect.
 
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// What there is at an address: how far away, and what an attempt comes to.
+/// The result of an attempt to connect to an address, and how long it takes.
 #[derive(Debug, Clone, Copy)]
 enum At {
     Server(u32),
@@ -14,7 +14,7 @@ enum At {
     Nowhere,
 }
 
-/// A name that has these addresses, with what is behind them.
+/// Sets the addresses of a name, and the results of attempts to connect to them.
 fn place(net: &MemoryNet, name: &str, addresses: &[(&str, At)]) {
     net.name(
         name,
@@ -38,11 +38,11 @@ fn place(net: &MemoryNet, name: &str, addresses: &[(&str, At)]) {
         match failure {
             Some(reason) => net.refuse(address, reason),
             None => {
-                let page = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                let body = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
                 play(
                     net,
                     &address.to_string(),
-                    vec![vec![Step::Read(0), send(page)]],
+                    vec![vec![Step::Read(0), send(body)]],
                 );
             }
         }
@@ -63,7 +63,7 @@ type Race<'a> = (&'a [(&'a str, At)], &'a [(u128, &'a str)], &'a str, u128);
 fn the_addresses_race_and_the_first_that_answers_wins() {
     use At::{Nowhere, Refuses, Server, Unreachable};
     let cases: &[Race<'_>] = &[
-        // The only one, and the first of several.
+        // The only address, and the first of several.
         (&[("::1", Server(10))], &[(0, "::1")], "::1", 10),
         (
             &[("::1", Server(249)), ("127.0.0.1", Server(0))],
@@ -71,7 +71,7 @@ fn the_addresses_race_and_the_first_that_answers_wins() {
             "::1",
             249,
         ),
-        // The families take turns, the first address's first.
+        // The families alternate, beginning with that of the first address.
         (
             &[
                 ("::1", Nowhere),
@@ -105,7 +105,7 @@ fn the_addresses_race_and_the_first_that_answers_wins() {
             "127.0.0.3",
             750,
         ),
-        // A slow first one may still win, and does if it is first.
+        // A slow first attempt may still win, if it succeeds first.
         (
             &[("::1", Server(300)), ("127.0.0.1", Server(100))],
             &[(0, "::1"), (250, "127.0.0.1")],
@@ -118,7 +118,7 @@ fn the_addresses_race_and_the_first_that_answers_wins() {
             "127.0.0.1",
             350,
         ),
-        // A failure is the next one's turn at once, whatever the older ones do.
+        // A failure of the newest attempt starts the next one at once, whatever the older ones do.
         (
             &[("::1", Refuses(7)), ("127.0.0.1", Server(0))],
             &[(0, "::1"), (7, "127.0.0.1")],
@@ -135,7 +135,7 @@ fn the_addresses_race_and_the_first_that_answers_wins() {
             "127.0.0.2",
             255,
         ),
-        // The failure of an older one changes nothing for the one that is running.
+        // The failure of an older attempt does not change when the next one starts.
         (
             &[
                 ("::1", Refuses(300)),
@@ -157,7 +157,7 @@ fn the_addresses_race_and_the_first_that_answers_wins() {
             "127.0.0.2",
             0,
         ),
-        // The same address twice is one.
+        // A repeated address is tried once.
         (
             &[("::1", Refuses(0)), ("::1", Refuses(0)), ("::2", Server(0))],
             &[(0, "::1"), (0, "::2")],
@@ -187,13 +187,13 @@ fn the_addresses_race_and_the_first_that_answers_wins() {
             })
             .map(|(text, _)| ip(text))
             .collect();
-        let told = response.info().failures.iter();
-        let mut told: Vec<_> = told.map(|failure| failure.address.ip()).collect();
-        told.sort();
+        let reported = response.info().failures.iter();
+        let mut reported: Vec<_> = reported.map(|failure| failure.address.ip()).collect();
+        reported.sort();
         let mut failed_once = failed.clone();
         failed_once.sort();
         failed_once.dedup();
-        assert_eq!(told, failed_once, "{addresses:?}");
+        assert_eq!(reported, failed_once, "{addresses:?}");
     }
 }
 
@@ -230,7 +230,7 @@ fn failure(text: &str, reason: NetError) -> ConnectFailure {
 }
 
 #[test]
-fn each_failure_is_told_in_the_order_of_the_attempts() {
+fn failures_are_reported_in_the_order_of_the_attempts() {
     use At::{Denied, Nowhere, Refuses, Unreachable};
     let timeout = |limit: u64, bound| {
         FetchError::Timeout(Timeout {
@@ -270,16 +270,16 @@ fn each_failure_is_told_in_the_order_of_the_attempts() {
         (
             &[("::1", Nowhere), ("127.0.0.1", Nowhere)],
             None,
-            timeout(30, Bound::Stage),
+            timeout(30, TimeBound::Stage),
             30_000,
         ),
         (
             &[("::1", Nowhere), ("127.0.0.1", Refuses(0))],
             Some(3),
-            timeout(3, Bound::Total),
+            timeout(3, TimeBound::Total),
             3000,
         ),
-        // A refusal is told before all else, and doesn't keep the others from being tried.
+        // A denial is reported before all other failures, and the other addresses are still tried.
         (
             &[
                 ("::1", Refuses(0)),
@@ -338,7 +338,7 @@ fn a_host_of_ever_so_many_addresses_is_not_tried_for_ever() {
     let error = net
         .run(fetch(&net, asked))
         .map(drop)
-        .expect_err("nobody there");
+        .expect_err("no address accepts");
     assert!(matches!(error, FetchError::Timeout(_)), "{error:?}");
     assert_eq!(net.attempts().len(), 64);
 }
@@ -396,124 +396,7 @@ fn the_family_is_the_callers() {
 }
 
 #[test]
-fn pinned_names_are_not_looked_up() {
-    // The pin, the URL, and the address connected to if the pin is for it.
-    let cases = [
-        ("many.test", 80, "http://many.test/", true),
-        ("MANY.Test", 80, "http://many.TEST/", true),
-        ("many.test", 8080, "http://many.test:8080/", true),
-        ("m\u{fc}nchen.test", 80, "http://M\u{dc}NCHEN.test/", true),
-        ("many.test", 80, "http://many.test:8080/", false),
-        ("many.test", 80, "http://other.test/", false),
-        ("test", 80, "http://many.test/", false),
-        ("*", 80, "http://many.test/", true),
-        ("*", 80, "http://192.0.2.1/", true),
-        ("*", 80, "http://many.test:8080/", false),
-        ("*.test", 80, "http://many.test/", false),
-    ];
-    for (host, port, url, pinned) in cases {
-        let net = MemoryNet::default();
-        let mut asked = request(url);
-        asked.options.pins = vec![
-            Pin {
-                host: "unrelated.test".to_owned(),
-                port: 80,
-                addresses: vec![ip("127.0.0.9")],
-            },
-            Pin {
-                host: host.to_owned(),
-                port,
-                addresses: vec![ip("127.0.0.7")],
-            },
-        ];
-        let error = net.run(fetch(&net, asked)).map(drop).expect_err(url);
-        let expected = match pinned {
-            true => "could not connect to 127.0.0.7:",
-            false => "could not resolve host ",
-        };
-        assert!(
-            error.to_string().starts_with(expected),
-            "{host} {url}: {error}"
-        );
-        assert_eq!(net.lookups().is_empty(), pinned, "{host} {url}");
-    }
-    // The host's own pin counts before that of every host, wherever it stands.
-    for own_is_last in [true, false] {
-        let net = MemoryNet::default();
-        let mut asked = request("http://many.test/");
-        asked.options.pins = [("*", "127.0.0.8"), ("many.test", "127.0.0.7")]
-            .map(|(host, address)| Pin {
-                host: host.to_owned(),
-                port: 80,
-                addresses: vec![ip(address)],
-            })
-            .into();
-        if !own_is_last {
-            asked.options.pins.reverse();
-        }
-        let error = net.run(fetch(&net, asked)).map(drop).expect_err("refused");
-        assert!(
-            error
-                .to_string()
-                .starts_with("could not connect to 127.0.0.7:"),
-            "{error}"
-        );
-    }
-    let net = MemoryNet::default();
-    let mut asked = request("http://many.test/");
-    asked.options.pins = vec![Pin {
-        host: "many.test".to_owned(),
-        port: 80,
-        addresses: Vec::new(),
-    }];
-    let error = net.run(fetch(&net, asked)).map(drop);
-    assert!(
-        matches!(error, Err(FetchError::InvalidRequest(_))),
-        "{error:?}"
-    );
-}
-
-#[test]
-fn lookups_fail_as_what_they_are() {
-    let net = MemoryNet::default();
-    net.name("secret.test", Err(NetError::Denied));
-    net.name("slow.test", Ok(vec![ip("127.0.0.1")]));
-    net.slow_name("slow.test", 20 * SECOND);
-    let failed = |name: &str, reason| FetchError::ResolveFailed {
-        name: name.to_owned(),
-        family: None,
-        reason,
-    };
-    let cases = [
-        (
-            "http://secret.test/",
-            FetchError::Denied(Denied::Lookup("secret.test".to_owned())),
-        ),
-        (
-            "http://unknown.test/",
-            failed("unknown.test", NetError::NameUnresolvable),
-        ),
-        (
-            "http://slow.test/",
-            FetchError::Timeout(Timeout {
-                stage: Stage::Lookup,
-                bound: Bound::Stage,
-                limit: 10 * SECOND,
-                received: 0,
-            }),
-        ),
-    ];
-    for (url, expected) in cases {
-        assert_eq!(
-            net.run(fetch(&net, request(url))).map(drop),
-            Err(expected),
-            "{url}"
-        );
-    }
-}
-
-#[test]
-fn what_is_done_is_told() {
+fn the_trace_has_a_line_for_each_step() {
     let net = MemoryNet::default();
     place(
         &net,
@@ -521,7 +404,7 @@ fn what_is_done_is_told() {
         &[("::1", At::Refuses(0)), ("127.0.0.1", At::Server(0))],
     );
     let mut asked = request("http://many.test/");
-    asked.options.trace = Some(tell);
+    asked.options.trace = Some(record_trace);
     net.run(fetch(&net, asked)).expect("a response");
     let expected = [
         "* many.test has address ::1",
@@ -540,5 +423,5 @@ fn what_is_done_is_told() {
         "<",
         "* the connection to 127.0.0.1:80 is left intact",
     ];
-    assert_eq!(told(), expected);
+    assert_eq!(take_trace(), expected);
 }

@@ -1,4 +1,4 @@
-//! Redirects, one after the other.
+//! Following redirects.
 
 use super::*;
 
@@ -10,11 +10,11 @@ fn redirect(status: u16, location: &str) -> Step {
     ))
 }
 
-fn page() -> Step {
+fn ok_response() -> Step {
     send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 }
 
-/// Fetches a page, and follows redirects as long as there are any.
+/// Sends a request, and follows all redirects.
 async fn get(client: &Client<MemoryNet>, asked: Asked) -> Result<Response<MemoryNet>, FetchError> {
     let body = match &asked.body {
         RequestBody::Bytes(bytes) => Some(bytes.clone()),
@@ -26,12 +26,13 @@ async fn get(client: &Client<MemoryNet>, asked: Asked) -> Result<Response<Memory
             (Some(bytes), true) => RequestBody::Bytes(bytes.clone()),
             _ => RequestBody::Empty,
         };
-        response = response.follow(body).await?;
+        response = client.follow(&mut response, body).await?;
     }
     Ok(response)
 }
 
-/// Plays the scripts at [`ADDRESS`] and at [`OTHER`]. What came of it, and what was asked for there.
+/// Plays the scripts at [`ADDRESS`] and at [`OTHER`]. Returns the result and the requests that each
+/// address received.
 fn run(
     asked: Asked,
     here: Vec<Vec<Step>>,
@@ -74,7 +75,7 @@ fn a_redirect_is_followed_on_the_same_connection() {
         Step::Read(0),
         redirect(302, "/there#x"),
         Step::Read(0),
-        page(),
+        ok_response(),
     ];
     let (result, log, _) = run(request("http://127.0.0.1/here"), vec![script], vec![]);
     assert_eq!(result, ok("http://127.0.0.1/there"));
@@ -107,14 +108,14 @@ fn what_is_left_of_a_redirects_body_is_drained_if_it_is_little() {
             packets(head("Connection: close\r\nContent-Length: 2\r\n") + "ok"),
             false,
         ),
-        // Whoever takes too long about it is left.
+        // A server that takes too long for it loses the connection.
         (
             vec![send(&length(2)), Step::Wait(SECOND * 2), send("ok")],
             false,
         ),
     ];
     for (index, (answer, reused)) in cases.into_iter().enumerate() {
-        let next = [Step::Read(0), page()];
+        let next = [Step::Read(0), ok_response()];
         let mut first = vec![Step::Read(0)];
         first.extend(answer);
         first.extend(next.clone());
@@ -140,10 +141,10 @@ fn a_post_becomes_a_get_or_stays_a_post_as_the_status_says() {
             Step::Read(3),
             redirect(status, "/x"),
             second.clone(),
-            page(),
+            ok_response(),
         ];
-        // A POST goes over a connection of its own.
-        let scripts = vec![script, vec![second, page()]];
+        // A POST uses a new connection.
+        let scripts = vec![script, vec![second, ok_response()]];
         let (result, log, _) = run(post(URL, &fields), scripts, vec![]);
         assert_eq!(result, ok("http://127.0.0.1/x"), "{status}");
         let asked = &log.requests()[1];
@@ -162,8 +163,9 @@ fn a_body_that_is_asked_for_again_has_to_be_given() {
     let net = MemoryNet::default();
     play(&net, ADDRESS, vec![script]);
     let result = net.run(async {
-        let mut response = Client::new(net.clone()).fetch(post(URL, &[])).await?;
-        response.follow(Body::Empty).await.map(drop)
+        let client = Client::new(net.clone());
+        let mut response = client.fetch(post(URL, &[])).await?;
+        client.follow(&mut response, Body::Empty).await.map(drop)
     });
     assert!(
         matches!(result, Err(FetchError::InvalidRequest(_))),
@@ -178,8 +180,8 @@ const SECRETS: [(&str, &str); 4] = [
     ("Host", "secret.example"),
 ];
 
-/// What was told to one origin in confidence isn't told to another, nor to the first when
-/// another sends us back there.
+/// Fields for one origin are not sent to another one, nor to the first one after a redirect back
+/// from the other.
 #[test]
 fn secrets_stay_with_their_origin() {
     let asked = Request {
@@ -193,20 +195,20 @@ fn secrets_stay_with_their_origin() {
         Step::Read(0),
         redirect(307, "http://127.0.0.2/"),
         Step::Read(0),
-        page(),
+        ok_response(),
     ];
     let there = vec![Step::Read(0), redirect(302, "http://127.0.0.1/back")];
     let (result, here, there) = run(asked, vec![here], vec![there]);
     assert_eq!(result, ok("http://127.0.0.1/back"));
     let (here, there) = (here.requests(), there.requests());
-    for (asked, told) in [
+    for (asked, expected) in [
         (&here[0], true),
         (&here[1], true),
         (&there[0], false),
         (&here[2], false),
     ] {
         for (name, value) in SECRETS {
-            assert_eq!(asked.contains(value), told, "{name}: {asked}");
+            assert_eq!(asked.contains(value), expected, "{name}: {asked}");
         }
     }
 }
@@ -219,7 +221,11 @@ fn a_port_of_its_own_is_another_origin() {
         ADDRESS,
         vec![vec![Step::Read(0), redirect(302, "http://127.0.0.1:81/")]],
     );
-    let log = play(&net, "127.0.0.1:81", vec![vec![Step::Read(0), page()]]);
+    let log = play(
+        &net,
+        "127.0.0.1:81",
+        vec![vec![Step::Read(0), ok_response()]],
+    );
     let client = Client::new(net.clone());
     let asked = request("http://me:secret@127.0.0.1/");
     assert!(net.run(get(&client, asked)).is_ok());
@@ -239,7 +245,7 @@ fn credentials_of_urls_are_for_their_origin() {
         ("http://127.0.0.2/x", true, None),
         ("http://you:too@127.0.0.2/x", true, Some(YOURS)),
     ] {
-        let next = [Step::Read(0), page()];
+        let next = [Step::Read(0), ok_response()];
         let mut here = vec![Step::Read(0), redirect(302, location)];
         here.extend(next.clone());
         let asked = request("http://me:secret@127.0.0.1/");
@@ -263,7 +269,7 @@ fn as_many_redirects_as_allowed_are_followed() {
         for _ in 0..redirects {
             script.extend([Step::Read(0), redirect(301, "/")]);
         }
-        script.extend([Step::Read(0), page()]);
+        script.extend([Step::Read(0), ok_response()]);
         let asked = with(Options {
             max_redirects: max,
             ..Options::default()
@@ -297,7 +303,7 @@ fn one_time_holds_for_all_of_them() {
     let (result, _, _) = run(asked, vec![script], vec![]);
     let expected = FetchError::Timeout(Timeout {
         stage: Stage::FirstByte,
-        bound: Bound::Total,
+        bound: TimeBound::Total,
         limit: SECOND * 5,
         received: 0,
     });
@@ -305,7 +311,7 @@ fn one_time_holds_for_all_of_them() {
 }
 
 #[test]
-fn what_cannot_be_followed_is_told() {
+fn what_cannot_be_followed_is_an_error() {
     let cases = [
         (
             redirect(302, "ftp://127.0.0.1/"),
@@ -322,7 +328,7 @@ fn what_cannot_be_followed_is_told() {
             ),
         ),
         (
-            page(),
+            ok_response(),
             FetchError::InvalidRequest("there is no redirect to follow".to_owned()),
         ),
     ];
@@ -332,23 +338,23 @@ fn what_cannot_be_followed_is_told() {
         net.run(async {
             let client = Client::new(net.clone());
             let mut response = client.fetch(request(URL)).await.expect("a head");
-            let followed = response.follow(Body::Empty).await;
+            let followed = client.follow(&mut response, Body::Empty).await;
             assert_eq!(followed.err(), Some(error.clone()));
-            let page = read_all(&mut response).await;
-            assert!(page.is_ok(), "{error}: the page is still there: {page:?}");
+            let body = read_all(&mut response).await;
+            assert!(body.is_ok(), "{error}: the body is still there: {body:?}");
         });
     }
 }
 
 #[test]
-fn a_redirects_page_can_be_coded_in_any_way() {
+fn a_redirects_body_can_be_coded_in_any_way() {
     let script = vec![
         Step::Read(0),
         send(
             "HTTP/1.1 302 x\r\nLocation: /x\r\nContent-Encoding: foo\r\nContent-Length: 4\r\n\r\nthen",
         ),
         Step::Read(0),
-        page(),
+        ok_response(),
     ];
     let asked = with(Options {
         decode: true,

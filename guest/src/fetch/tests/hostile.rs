@@ -1,4 +1,4 @@
-//! Servers that do anything at any time.
+//! Servers that do random things at any time.
 
 use super::*;
 use crate::http1::testing::Random;
@@ -28,7 +28,7 @@ const PARTS: [&str; 20] = [
 
 fn script(random: &mut Random) -> Vec<Step> {
     let mut steps = vec![];
-    // It may have begun well.
+    // The start of the response may be valid.
     for _ in 0..random.below(3) {
         steps.extend([Step::Read(0), send(random.pick::<&str>(&PARTS[1..6]))]);
     }
@@ -93,11 +93,11 @@ fn asked(random: &mut Random) -> Asked {
     }
 }
 
-/// One that could never end is told by the network: it knows when nothing will happen any more.
+/// A request that could never end makes the network in memory panic.
 #[test]
 fn every_request_ends_whatever_the_server_does() {
     let mut random = Random::new(7);
-    let (mut pages, mut reused) = (0, 0);
+    let (mut bodies, mut reused) = (0, 0);
     for round in 0..4000 {
         let net = MemoryNet::default();
         if random.below(2) == 0 {
@@ -116,7 +116,7 @@ fn every_request_ends_whatever_the_server_does() {
             let ended = net.run(async {
                 let mut response = client.fetch(asked).await?;
                 while response.redirect()?.is_some() {
-                    response = response.follow(RequestBody::<VecDeque<_>>::Empty).await?;
+                    response = client.follow(&mut response, Body::Empty).await?;
                 }
                 reused += usize::from(response.info().reused);
                 match pull {
@@ -125,14 +125,14 @@ fn every_request_ends_whatever_the_server_does() {
                 }
                 Ok::<_, FetchError>(())
             });
-            pages += usize::from(ended.is_ok());
+            bodies += usize::from(ended.is_ok());
             let took = net.elapsed() - began;
-            // Each stage has a minute, and a server says a few things only.
+            // Each stage has a minute, and a server sends only a few times.
             assert!(took <= 3600 * SECOND, "{round}: {took:?} {ended:?}");
             if let Some(total) = total {
                 assert!(took <= total, "{round}: {took:?} {ended:?}");
             }
         }
     }
-    assert!(pages > 1000 && reused > 50, "{pages} {reused}");
+    assert!(bodies > 1000 && reused > 50, "{bodies} {reused}");
 }

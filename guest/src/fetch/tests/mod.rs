@@ -1,24 +1,30 @@
-//! Whole exchanges over a network in memory, on its clock.
+//! Complete exchanges over a network in memory, with its clock.
 
+mod body;
 mod coded;
 mod connecting;
+mod early;
+mod expect;
 mod follow;
 mod hostile;
-mod page;
+mod resolving;
 mod responses;
 mod reuse;
 mod sending;
+mod speed;
 mod time;
 mod tls;
 
 use super::*;
+use crate::http1::Header;
 use crate::net::memory::{MemoryNet, MemoryStream};
 use crate::net::{Listener, Net, NetError, Stream};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::pending;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 type Body = RequestBody<VecDeque<Vec<u8>>>;
 type Asked = Request<VecDeque<Vec<u8>>>;
@@ -57,7 +63,7 @@ fn with(options: Options) -> Asked {
     }
 }
 
-/// Lets one client in, and hands it to `serve`.
+/// Accepts one client, and passes it to `serve`.
 fn serve<F: Future<Output = ()>>(
     net: &MemoryNet,
     at: &str,
@@ -98,17 +104,17 @@ async fn read_request(stream: &MemoryStream) -> String {
 /// What a server does on a connection.
 #[derive(Clone)]
 enum Step {
-    /// It reads a request's head, and so many bytes of its body.
+    /// It reads a request's head, and this many bytes of its body.
     Read(usize),
-    /// It reads more of a request's body, this many bytes.
+    /// It reads this many more bytes of a request's body.
     More(usize),
     Send(Vec<u8>),
     Wait(Duration),
-    /// It breaks the connection.
+    /// It resets the connection.
     Break,
     /// The connection is cut, and TLS notices.
     Cut,
-    /// It does no more, and doesn't close the connection either.
+    /// It does nothing more, and does not close the connection either.
     Hang,
 }
 
@@ -200,7 +206,8 @@ async fn perform(net: MemoryNet, stream: MemoryStream, script: Vec<Step>, number
     }
 }
 
-/// Reads until `enough` says how many of the bytes are wanted; none if the client goes before.
+/// Reads until `enough` returns how many of the bytes are wanted; `None` if the client closes
+/// before.
 async fn until(
     stream: &MemoryStream,
     received: &mut Vec<u8>,
@@ -218,31 +225,31 @@ async fn until(
     }
 }
 
-/// All of a page.
+/// The whole body of a response.
 async fn read_all(response: &mut Response<MemoryNet>) -> Result<String, FetchError> {
-    let mut page = Vec::new();
-    response.write_to(&mut page, u64::MAX).await?;
-    Ok(String::from_utf8_lossy(&page).into_owned())
+    let mut body = Vec::new();
+    response.write_to(&mut body, u64::MAX).await?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 thread_local! {
-    static TOLD: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static TRACE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps what is traced, for [`told`].
-fn tell(line: &str) {
-    TOLD.with_borrow_mut(|told| told.push(line.to_owned()));
+/// Keeps a line of the trace, for [`take_trace`].
+fn record_trace(line: &str) {
+    TRACE.with_borrow_mut(|lines| lines.push(line.to_owned()));
 }
 
-/// What was traced since this was last asked for.
-fn told() -> Vec<String> {
-    TOLD.take()
+/// The lines of the trace since the last call.
+fn take_trace() -> Vec<String> {
+    TRACE.take()
 }
 
 #[test]
 fn the_defaults_are_the_documented_ones() {
     let options = Options::default();
-    assert_eq!(options.timeouts.lookup, Duration::from_secs(10));
+    assert_eq!(options.timeouts.resolve, Duration::from_secs(10));
     assert_eq!(options.timeouts.connect, Duration::from_secs(30));
     assert_eq!(options.timeouts.handshake, Duration::from_secs(30));
     assert_eq!(options.timeouts.first_byte, Duration::from_secs(60));
@@ -256,6 +263,6 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(options.limits.max_head_size, 262_144);
     assert_eq!(options.max_redirects, 30);
     assert_eq!(options.family, None);
-    assert_eq!(options.pins, []);
+    assert_eq!(options.static_hosts, []);
     assert!(!options.decode && !options.close && !options.downgrade);
 }

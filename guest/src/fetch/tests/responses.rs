@@ -1,9 +1,9 @@
-//! Raw responses, and who reads them how.
+//! Raw responses, and how sockbox, curl, Go and Node read them.
 //!
-//! `responses.txt` has them, each with what comes of it here, and what came of it when curl, Go's
-//! net/http and Node's http were given the same bytes.
+//! `responses.txt` lists them, each with its outcome here and in curl, Go's net/http and Node's
+//! http, which were given the same bytes.
 
-use super::page::get;
+use super::body::get;
 use super::*;
 
 const TABLE: &str = include_str!("responses.txt");
@@ -12,7 +12,7 @@ const TABLE: &str = include_str!("responses.txt");
 struct Case<'a> {
     name: &'a str,
     bytes: Vec<u8>,
-    ours: &'a str,
+    sockbox: &'a str,
     curl: &'a str,
     go: &'a str,
     node: &'a str,
@@ -25,7 +25,7 @@ fn cases() -> Vec<Case<'static>> {
     records.map(case).collect()
 }
 
-/// A name, and indented lines: the bytes, and the outcomes with their owners.
+/// A name, and indented lines: the bytes, and the outcome of each client.
 fn case(record: &str) -> Case<'_> {
     let mut lines = record.trim_end().lines();
     let mut next = |label: &str| {
@@ -39,7 +39,7 @@ fn case(record: &str) -> Case<'_> {
             "(nothing)" => Vec::new(),
             text => unescape(text),
         },
-        ours: next("  sockbox  "),
+        sockbox: next("  sockbox  "),
         curl: next("  curl     "),
         go: next("  Go       "),
         node: next("  Node     "),
@@ -69,11 +69,11 @@ fn unescape(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// What came of a response, as the table writes it: status and page, or the code that the command
-/// exits with.
+/// The outcome of a response as the table writes it: the status and the body, or the exit code of
+/// the command.
 fn outcome(packets: &[Vec<u8>]) -> String {
     let error = match get(packets, &Options::default()) {
-        Ok((status, page)) => return format!("{status} \"{}\"", page.escape_ascii()),
+        Ok((status, body)) => return format!("{status} \"{}\"", body.escape_ascii()),
         Err(error) => error,
     };
     let code = match error {
@@ -89,16 +89,19 @@ fn outcome(packets: &[Vec<u8>]) -> String {
 #[test]
 fn each_response_comes_to_the_same_however_it_is_split() {
     for Case {
-        name, bytes, ours, ..
+        name,
+        bytes,
+        sockbox,
+        ..
     } in cases()
     {
-        assert_eq!(outcome(std::slice::from_ref(&bytes)), ours, "{name}");
+        assert_eq!(outcome(std::slice::from_ref(&bytes)), sockbox, "{name}");
         let single: Vec<Vec<u8>> = bytes.iter().map(|byte| vec![*byte]).collect();
-        assert_eq!(outcome(&single), ours, "{name}, byte by byte");
+        assert_eq!(outcome(&single), sockbox, "{name}, byte by byte");
         for cut in 1..bytes.len() {
             let (front, back) = bytes.split_at(cut);
             let packets = [front.to_vec(), back.to_vec()];
-            assert_eq!(outcome(&packets), ours, "{name}, cut at {cut}");
+            assert_eq!(outcome(&packets), sockbox, "{name}, cut at {cut}");
         }
     }
 }
@@ -112,19 +115,19 @@ fn where_curl_go_and_node_agree_so_do_we() {
     let mut agreed = 0;
     for Case {
         name,
-        ours,
+        sockbox,
         curl,
         go,
         node,
         ..
     } in cases()
     {
-        let [ours, curl, go, node] = [ours, curl, go, node].map(common);
+        let [sockbox, curl, go, node] = [sockbox, curl, go, node].map(common);
         if curl != go || go != node {
             continue;
         }
         agreed += 1;
-        assert_eq!(ours, curl, "{name}");
+        assert_eq!(sockbox, curl, "{name}");
     }
     assert!(agreed >= 130, "they agree on {agreed} only");
 }

@@ -1,11 +1,11 @@
-//! Connections that are used again, and those that must not be.
+//! Connections that are reused, and those that must not be.
 
 use super::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Fetches pages one after the other with one client. Each is the status, the page, and whether
-/// the connection had been used before.
+/// Sends requests one after the other with one client. Each result is the status, the body, and
+/// whether the connection was reused.
 fn fetch_all(
     net: &MemoryNet,
     asked: Vec<Asked>,
@@ -16,9 +16,9 @@ fn fetch_all(
     for request in asked {
         let result = net.run(async {
             let mut response = client.fetch(request).await?;
-            let page = read_all(&mut response).await?;
+            let body = read_all(&mut response).await?;
             let info = response.info();
-            Ok((info.head.status, page, info.reused))
+            Ok((info.head.status, body, info.reused))
         });
         results.push(result);
         net.run(net.sleep_until(net.now().after(between)));
@@ -26,18 +26,18 @@ fn fetch_all(
     results
 }
 
-fn page(reused: bool) -> Result<(u16, String, bool), FetchError> {
+fn fetched(reused: bool) -> Result<(u16, String, bool), FetchError> {
     Ok((200, "ok".to_owned(), reused))
 }
 
 fn traced(mut asked: Asked) -> Asked {
-    asked.options.trace = Some(tell);
+    asked.options.trace = Some(record_trace);
     asked
 }
 
 #[test]
 fn a_connection_is_used_again_only_after_an_exchange_that_leaves_no_doubt() {
-    // An answer, and why the connection isn't used again.
+    // A response, and why its connection is not reused.
     let cases: &[(&str, Option<&str>)] = &[
         (OK, None),
         ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", None),
@@ -113,10 +113,10 @@ fn a_connection_is_used_again_only_after_an_exchange_that_leaves_no_doubt() {
         let asked = vec![traced(request(URL)), request(URL)];
         let results = fetch_all(&net, asked, SECOND);
         assert!(results[0].is_ok(), "{answer:?}: {:?}", results[0]);
-        assert_eq!(results[1], page(why.is_none()), "{answer:?}");
+        assert_eq!(results[1], fetched(why.is_none()), "{answer:?}");
         let expected = [0, usize::from(why.is_some())];
         assert_eq!(log.connections(), expected, "{answer:?}");
-        let last = told().pop().expect("a trace");
+        let last = take_trace().pop().expect("a trace");
         let fate = match why {
             None => "* the connection to 127.0.0.1:80 is left intact".to_owned(),
             Some(why) => format!("* closing the connection to 127.0.0.1:80: {why}"),
@@ -141,8 +141,8 @@ fn the_answer_to_head_leaves_the_connection_free() {
     let client = Client::new(net.clone());
     let response = net.run(client.fetch(asked)).expect("a head");
     assert_eq!(response.info().content_length, Some(1000));
-    // Nobody has asked for the body, since there is none.
-    let second = net.run(client.fetch(request(URL))).expect("a page");
+    // There is no body, so no read asks for it.
+    let second = net.run(client.fetch(request(URL))).expect("a body");
     assert!(second.info().reused);
     assert_eq!(log.connections(), [0, 0]);
 }
@@ -199,10 +199,10 @@ fn what_the_server_did_meanwhile_is_noticed() {
         let log = play(&net, ADDRESS, scripts);
         let asked = vec![request(URL), traced(request(URL))];
         let results = fetch_all(&net, asked, SECOND);
-        assert_eq!(results, [page(false), page(false)], "{why}");
+        assert_eq!(results, [fetched(false), fetched(false)], "{why}");
         assert_eq!(log.connections(), [0, 1], "{why}");
         let expected = format!("* the connection to 127.0.0.1:80 can't be used again: {why}");
-        assert_eq!(told().first(), Some(&expected));
+        assert_eq!(take_trace().first(), Some(&expected));
     }
 }
 
@@ -218,7 +218,7 @@ fn a_request_that_an_old_connection_lost_is_sent_once_more() {
     let parts = || VecDeque::from([b"x".to_vec()]);
     for (number, end) in ends.into_iter().enumerate() {
         let scripts = || {
-            // The close comes after the look at the connection, and before the request.
+            // The server closes after the connection was checked, and before the request.
             let mut first = vec![Step::Read(0), send(OK), Step::More(1)];
             first.extend(end.clone());
             vec![first, vec![Step::Read(0), send(OK)]]
@@ -237,9 +237,12 @@ fn a_request_that_an_old_connection_lost_is_sent_once_more() {
             assert_eq!(got, Ok((200, false)), "{method} {number}");
             assert_eq!(log.connections().last(), Some(&1), "{method} {number}");
             let expected = "* the server has closed the connection meanwhile: once more";
-            assert!(told().contains(&expected.to_owned()), "{method} {number}");
+            assert!(
+                take_trace().contains(&expected.to_owned()),
+                "{method} {number}"
+            );
         }
-        // What may not come twice doesn't go over an old connection at all.
+        // A request that may not be repeated never uses an old connection.
         for (method, body) in [
             ("POST", RequestBody::Empty),
             ("POST", RequestBody::Bytes(b"x".to_vec())),
@@ -261,7 +264,7 @@ fn a_request_that_an_old_connection_lost_is_sent_once_more() {
                 ..request(URL)
             };
             let results = fetch_all(&net, vec![request(URL), second], SECOND);
-            assert_eq!(results[1], page(false), "{method} {number}");
+            assert_eq!(results[1], fetched(false), "{method} {number}");
             assert_eq!(log.connections(), [0, 1], "{method} {number}");
         }
     }
@@ -337,7 +340,7 @@ fn a_caller_can_have_a_connection_of_its_own() {
     };
     let asked = vec![request(URL), own(), request(URL)];
     let results = fetch_all(&net, asked, SECOND);
-    assert_eq!(results, [page(false), page(false), page(true)]);
+    assert_eq!(results, [fetched(false), fetched(false), fetched(true)]);
     assert_eq!(log.connections(), [0, 1, 0]);
     let closes = |text: &String| text.contains("\r\nConnection: close\r\n");
     assert_eq!(
@@ -354,7 +357,7 @@ fn connections_that_wait_too_long_are_not_used() {
         play(&net, ADDRESS, vec![keep.clone(), keep]);
         let asked = vec![request(URL), request(URL)];
         let results = fetch_all(&net, asked, SECOND * seconds);
-        assert_eq!(results[1], page(reused), "after {seconds} seconds");
+        assert_eq!(results[1], fetched(reused), "after {seconds} seconds");
     }
 }
 
@@ -373,12 +376,12 @@ fn at_most_eight_wait_and_the_newest_stay() {
         })
         .collect();
     let first = (1..=9).map(|number| request(&url(number)));
-    // From the oldest on, each that is used again becomes the newest.
+    // Beginning with the oldest, each connection that is reused becomes the newest.
     let again = (2..=9).chain([1]).map(|number| request(&url(number)));
     let results = fetch_all(&net, first.chain(again).collect(), Duration::ZERO);
     let reused: Vec<_> = results
         .into_iter()
-        .map(|result| result.expect("a page").2)
+        .map(|result| result.expect("a body").2)
         .collect();
     assert_eq!(reused[..9], [false; 9]);
     assert_eq!(
@@ -390,20 +393,20 @@ fn at_most_eight_wait_and_the_newest_stay() {
 
 #[test]
 fn a_connection_leads_where_it_was_asked_to_lead() {
-    let pin = |host: &str, address: &str| Pin {
+    let fixed = |host: &str, address: &str| StaticHost {
         host: host.to_owned(),
         port: 80,
         addresses: vec![ip(address)],
     };
-    let asked = |url: &str, pins: Vec<Pin>, family: Option<Family>| {
+    let asked = |url: &str, static_hosts: Vec<StaticHost>, family: Option<Family>| {
         let mut asked = request(url);
-        asked.options.pins = pins;
+        asked.options.static_hosts = static_hosts;
         asked.options.family = family;
         asked
     };
     let to = "127.0.0.1";
     let url = "http://a.test/";
-    // Two requests, and whether the second may have the first one's connection.
+    // Two requests, and whether the second may use the first one's connection.
     let cases = [
         (
             asked(url, vec![], None),
@@ -433,26 +436,26 @@ fn a_connection_leads_where_it_was_asked_to_lead() {
         ),
         (
             asked(url, vec![], None),
-            asked(url, vec![pin("a.test", to)], None),
+            asked(url, vec![fixed("a.test", to)], None),
             true,
         ),
         (
             asked(url, vec![], None),
-            asked(url, vec![pin("a.test", "127.0.0.2")], None),
+            asked(url, vec![fixed("a.test", "127.0.0.2")], None),
             false,
         ),
         (
             asked(url, vec![], None),
-            asked(url, vec![pin("b.test", "127.0.0.2")], None),
+            asked(url, vec![fixed("b.test", "127.0.0.2")], None),
             true,
         ),
         (
-            asked(url, vec![pin("a.test", to)], None),
-            asked(url, vec![pin("A.test", to)], None),
+            asked(url, vec![fixed("a.test", to)], None),
+            asked(url, vec![fixed("A.test", to)], None),
             true,
         ),
         (
-            asked(url, vec![pin("a.test", to)], None),
+            asked(url, vec![fixed("a.test", to)], None),
             asked(url, vec![], None),
             false,
         ),
@@ -467,7 +470,11 @@ fn a_connection_leads_where_it_was_asked_to_lead() {
             play(&net, at, vec![keep.clone(), keep.clone()]);
         }
         let results = fetch_all(&net, vec![first, second], SECOND);
-        assert_eq!(results, [page(false), page(expected)], "case {number}");
+        assert_eq!(
+            results,
+            [fetched(false), fetched(expected)],
+            "case {number}"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! `https`, over a TLS that changes nothing.
+//! `https`, with TLS handshakes in memory that do not change the bytes.
 
 use super::*;
 use crate::net::TlsError;
@@ -6,7 +6,7 @@ use crate::net::TlsError;
 const SECURE: &str = "127.0.0.1:443";
 const SECURE_URL: &str = "https://127.0.0.1/";
 
-fn page(text: &str) -> Step {
+fn ok_response(text: &str) -> Step {
     let length = text.len();
     send(&format!(
         "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{text}"
@@ -27,9 +27,9 @@ fn secure_net() -> MemoryNet {
 }
 
 #[test]
-fn a_page_over_tls() {
+fn a_body_over_tls() {
     let net = secure_net();
-    let log = play(&net, SECURE, vec![vec![Step::Read(0), page("page")]]);
+    let log = play(&net, SECURE, vec![vec![Step::Read(0), ok_response("page")]]);
     net.run(async {
         let mut response = fetch(&net, request(SECURE_URL)).await.expect("a head");
         assert_eq!(read_all(&mut response).await, Ok("page".to_owned()));
@@ -50,7 +50,7 @@ fn the_server_is_named_as_certificates_name_it() {
         net.name("a.test", Ok(vec![ip("127.0.0.1")]));
         net.name("a.test.", Ok(vec![ip("127.0.0.1")]));
         net.has_tls(expected);
-        play(&net, at, vec![vec![Step::Read(0), page("")]]);
+        play(&net, at, vec![vec![Step::Read(0), ok_response("")]]);
         let result = net.run(fetch(&net, request(url)));
         assert!(result.is_ok(), "{url}: {:?}", result.err());
     }
@@ -85,7 +85,7 @@ fn a_server_that_agrees_upon_nothing_has_its_time() {
     let result = net.run(fetch(&net, request(SECURE_URL)));
     let expected = FetchError::Timeout(Timeout {
         stage: Stage::Handshake,
-        bound: Bound::Stage,
+        bound: TimeBound::Stage,
         limit: SECOND * 30,
         received: 0,
     });
@@ -95,9 +95,16 @@ fn a_server_that_agrees_upon_nothing_has_its_time() {
 
 #[test]
 fn a_connection_without_tls_is_not_one_with_it() {
-    // Two schemes at one port, as no server has them: nothing but the scheme tells them apart.
+    // Two schemes at one port, which no real server has: only the scheme distinguishes them.
     let net = secure_net();
-    let script = || vec![Step::Read(0), page(""), Step::Read(0), page("")];
+    let script = || {
+        vec![
+            Step::Read(0),
+            ok_response(""),
+            Step::Read(0),
+            ok_response(""),
+        ]
+    };
     let log = play(&net, SECURE, vec![script(), script()]);
     net.run(async {
         let client = Client::new(net.clone());
@@ -127,7 +134,7 @@ fn a_cut_is_no_end() {
             let net = secure_net();
             let script = vec![Step::Read(0), send(head), Step::Wait(SECOND), Step::Cut];
             play(&net, SECURE, vec![script]);
-            let page = net.run(async {
+            let body = net.run(async {
                 let mut response = fetch(&net, request(SECURE_URL)).await.expect("a head");
                 if !reads {
                     return read_all(&mut response).await.map(drop);
@@ -139,13 +146,13 @@ fn a_cut_is_no_end() {
                 received: 4,
                 expected,
             };
-            assert_eq!(page, Err(expected), "{head:?}, {reads}");
+            assert_eq!(body, Err(expected), "{head:?}, {reads}");
         }
     }
 }
 
 #[test]
-fn a_cut_in_front_of_the_page_is_told_as_an_end_there() {
+fn a_cut_before_the_body_is_reported_as_an_end_there() {
     for (sent, expected) in [
         (None, FetchError::EmptyResponse),
         (
@@ -169,14 +176,14 @@ fn a_cut_in_front_of_the_page_is_told_as_an_end_there() {
 }
 
 #[test]
-fn a_page_whose_end_is_known_needs_no_other() {
+fn a_body_whose_end_is_known_needs_no_other() {
     let net = secure_net();
     play(
         &net,
         SECURE,
         vec![vec![
             Step::Read(0),
-            page("page"),
+            ok_response("page"),
             Step::Wait(SECOND),
             Step::Cut,
         ]],
@@ -195,19 +202,23 @@ fn redirects_lead_into_tls() {
         ADDRESS,
         vec![vec![Step::Read(0), redirect("https://127.0.0.1/page")]],
     );
-    let log = play(&net, SECURE, vec![vec![Step::Read(0), page("page")]]);
+    let log = play(&net, SECURE, vec![vec![Step::Read(0), ok_response("page")]]);
     let mut asked = request(URL);
     asked.headers = vec![Header {
         name: "Authorization".to_owned(),
         value: b"secret".to_vec(),
     }];
     net.run(async {
-        let mut response = fetch(&net, asked).await.expect("a head");
+        let client = Client::new(net.clone());
+        let mut response = client.fetch(asked).await.expect("a head");
         let redirect = response.redirect().expect("one that can be read");
         assert!(redirect.is_some_and(|it| it.cross_origin && !it.downgrade));
-        let mut page = response.follow(Body::Empty).await.expect("a head");
-        assert_eq!(read_all(&mut page).await, Ok("page".to_owned()));
-        assert_eq!(page.info().url, "https://127.0.0.1/page");
+        let mut followed = client
+            .follow(&mut response, Body::Empty)
+            .await
+            .expect("a head");
+        assert_eq!(read_all(&mut followed).await, Ok("page".to_owned()));
+        assert_eq!(followed.info().url, "https://127.0.0.1/page");
     });
     assert!(
         !log.requests()[0].contains("secret"),
@@ -222,14 +233,19 @@ fn redirects_lead_out_of_tls_where_that_is_permitted() {
         let net = secure_net();
         let script = vec![Step::Read(0), redirect(URL)];
         play(&net, SECURE, vec![script]);
-        let log = play(&net, ADDRESS, vec![vec![Step::Read(0), page("page")]]);
+        let log = play(
+            &net,
+            ADDRESS,
+            vec![vec![Step::Read(0), ok_response("page")]],
+        );
         let mut asked = request(SECURE_URL);
         asked.options.downgrade = downgrade;
         net.run(async {
-            let mut response = fetch(&net, asked).await.expect("a head");
+            let client = Client::new(net.clone());
+            let mut response = client.fetch(asked).await.expect("a head");
             let redirect = response.redirect().expect("one that can be read");
             assert!(redirect.is_some_and(|it| it.downgrade));
-            let followed = response.follow(Body::Empty).await;
+            let followed = client.follow(&mut response, Body::Empty).await;
             let expected = FetchError::InsecureRedirect(URL.to_owned());
             assert_eq!(followed.err(), (!downgrade).then_some(expected));
         });

@@ -63,7 +63,7 @@ fn a_body_cut_short_is_no_body() {
 }
 
 #[test]
-fn the_body_is_told_of_as_soon_as_it_is_there() {
+fn body_bytes_are_passed_on_as_soon_as_they_arrive() {
     let mut chunked = decoder(BodyFraming::Chunked);
     for (received, expected, passed) in [
         (&b"5"[..], Decoded::NeedMore { consumed: 1 }, 0),

@@ -279,7 +279,7 @@ fn size_lines_must_pay_for_themselves() {
         ..Limits::default()
     };
     let too_large = ChunkOverheadTooLarge { limit: 50 };
-    // The first line, which nothing has been paid for, line end included.
+    // The first size line, for which there is no allowance yet; the line end counts.
     for (length, fits) in [(49, true), (50, true), (51, false)] {
         let line = format!("5;{}\r\n", "x".repeat(length - "5;\r\n".len()));
         let exchange = receive(&limits, format!("{line}hello\r\n0\r\n\r\n").as_bytes());
@@ -289,7 +289,7 @@ fn size_lines_must_pay_for_themselves() {
         };
         assert_eq!(exchange.end, expected, "{length}");
     }
-    // Each chunk of one byte pays for 33.
+    // Each chunk of one byte has an allowance of 33.
     for (length, fits) in [(3, true), (32, true), (33, true), (34, false)] {
         let line = match length {
             3 => "1\r\n".to_owned(),

@@ -9,7 +9,7 @@ fn parse(text: &str) -> ResponseHead {
     parsed.expect(text).expect("a whole head").0
 }
 
-/// The framing of the answer to a `GET` with these fields.
+/// The framing of the response to a `GET` with these fields.
 fn framing(fields: &str) -> Result<BodyFraming, ParseError> {
     BodyFraming::of(
         "GET",
@@ -161,7 +161,7 @@ fn transfer_codings() {
         ("TRANSFER-encoding:CHUNKED", Chunked),
         ("Transfer-Encoding: \tchunked\t", Chunked),
         ("Transfer-Encoding:\r\n chunked", Chunked),
-        // RFC 9110 section 5.6.1: empty elements of a list are nothing.
+        // RFC 9110 section 5.6.1: empty elements of a list are ignored.
         ("Transfer-Encoding: chunked,", Chunked),
         ("Transfer-Encoding: , chunked", Chunked),
         ("Transfer-Encoding: chunked, chunked", Chunked),
@@ -178,7 +178,7 @@ fn transfer_codings() {
         ("Transfer-Encoding: identity", UntilClose),
         ("Transfer-Encoding:", UntilClose),
         ("Transfer-Encoding: ,", UntilClose),
-        // Any of them overrides a length, whatever it is.
+        // Each of them overrides a length.
         ("Transfer-Encoding: chunked\r\nContent-Length: 5", Chunked),
         ("Content-Length: 5\r\nTransfer-Encoding: chunked", Chunked),
         ("Content-Length: -5\r\nTransfer-Encoding: chunked", Chunked),
@@ -198,7 +198,7 @@ fn transfer_codings() {
 }
 
 #[test]
-fn transfer_codings_that_nobody_asked_for() {
+fn transfer_codings_that_the_request_did_not_ask_for() {
     for (value, coding) in [
         ("gzip", "gzip"),
         ("gzip, chunked", "gzip"),

@@ -3,7 +3,7 @@ use super::super::testing::{End, Exchange};
 use super::*;
 use ParseError::*;
 
-/// The one head that `input` is, read in every way.
+/// The head in `input`, read in every way.
 fn head(input: &[u8]) -> Result<ResponseHead, ParseError> {
     head_within(&Limits::default(), input)
 }
@@ -39,10 +39,10 @@ fn status_lines() {
         (b"HTTP/1.1 999 x", 1, 999, "x"),
         (b"HTTP/1.1 600 x", 1, 600, "x"),
         (b"HTTP/1.1 200 0", 1, 200, "0"),
-        // Read as the highest minor version that we know.
+        // Read as the highest known minor version.
         (b"HTTP/1.2 200 OK", 1, 200, "OK"),
         (b"HTTP/1.9 200 OK", 1, 200, "OK"),
-        // As all others do.
+        // Accepted, as curl, Go and Node do.
         (b"HTTP/2.0 200 OK", 1, 200, "OK"),
         (b"HTTP/1.1 200 \xc3\xa4", 1, 200, "\u{e4}"),
         (b"HTTP/1.1 200 \xe4", 1, 200, "\u{fffd}"),
@@ -236,7 +236,7 @@ fn the_heads_size_is_bounded() {
                 limit: max_head_size,
             });
             assert_eq!(error, expected, "{max_head_size}: {}", input.escape_ascii());
-            // The body is nothing to a head's limit.
+            // The body does not count for the limit on the head.
             let longer = [input, &[b'x'; 100]].concat();
             let error = head_within(&limits, &longer).err();
             assert_eq!(
@@ -279,7 +279,8 @@ fn an_endless_line_ends_at_the_limit() {
     }
 }
 
-/// Looking at all of it again at each byte would be 30 thousand million bytes, and show.
+/// Reading the whole head again at each byte would read 30 thousand million bytes, which takes
+/// noticeably long.
 #[test]
 fn the_largest_head_is_read_byte_by_byte_in_linear_time() {
     let mut input = b"HTTP/1.1 200 OK\r\nA: b\r\n".to_vec();
@@ -343,7 +344,7 @@ fn interim_responses_precede_the_response() {
 }
 
 #[test]
-fn nobody_asked_to_switch_protocols() {
+fn a_switch_of_protocols_that_was_not_asked_for_is_refused() {
     let input = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
     assert_eq!(head(input), Err(SwitchingProtocols));
 }

@@ -10,7 +10,7 @@ const GET: RequestHead<'_> = RequestHead {
     accept_encoding: None,
     headers: &[],
     omit: &[],
-    body: RequestBody::None,
+    body: RequestFraming::None,
     expect_continue: false,
     close: false,
 };
@@ -56,13 +56,13 @@ fn request_lines() {
 #[test]
 fn bodies() {
     for (body, field) in [
-        (RequestBody::None, ""),
-        (RequestBody::Length(0), "Content-Length: 0\r\n"),
+        (RequestFraming::None, ""),
+        (RequestFraming::Length(0), "Content-Length: 0\r\n"),
         (
-            RequestBody::Length(u64::MAX),
+            RequestFraming::Length(u64::MAX),
             "Content-Length: 18446744073709551615\r\n",
         ),
-        (RequestBody::Chunked, "Transfer-Encoding: chunked\r\n"),
+        (RequestFraming::Chunked, "Transfer-Encoding: chunked\r\n"),
     ] {
         let head = encode(&RequestHead {
             method: "POST",
@@ -124,10 +124,10 @@ fn the_callers_fields_replace_ours_and_follow_them() {
 
 #[test]
 fn fields_of_our_own_can_be_left_out() {
-    let ours = "User-Agent: sockbox/0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n";
+    let defaults = "User-Agent: sockbox/0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n";
     let cases: &[(&[&str], &[&str], &str)] = &[
-        (&[], &[], ours),
-        (&["X", "Content-Length", ""], &[], ours),
+        (&[], &[], defaults),
+        (&["X", "Content-Length", ""], &[], defaults),
         (
             &["user-AGENT"],
             &[],
@@ -144,7 +144,7 @@ fn fields_of_our_own_can_be_left_out() {
             &["ACCEPT-ENCODING"],
             "User-Agent: sockbox/0\r\nAccept: */*\r\nACCEPT-ENCODING: v\r\n",
         ),
-        (&["X"], &["X"], &format!("{ours}X: v\r\n")),
+        (&["X"], &["X"], &format!("{defaults}X: v\r\n")),
     ];
     for (omit, set, expected) in cases {
         let omit: Vec<_> = omit.iter().map(|name| (*name).to_owned()).collect();
@@ -171,20 +171,20 @@ fn fields_of_our_own_can_be_left_out() {
 }
 
 #[test]
-fn the_connection_and_the_body_are_told_about() {
+fn the_head_announces_the_connection_and_the_body() {
     let cases = [
-        (false, false, RequestBody::None, ""),
-        (true, false, RequestBody::None, "Connection: close\r\n"),
+        (false, false, RequestFraming::None, ""),
+        (true, false, RequestFraming::None, "Connection: close\r\n"),
         (
             true,
             true,
-            RequestBody::Length(7),
+            RequestFraming::Length(7),
             "Connection: close\r\nContent-Length: 7\r\nExpect: 100-continue\r\n",
         ),
         (
             false,
             true,
-            RequestBody::Chunked,
+            RequestFraming::Chunked,
             "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n",
         ),
     ];
@@ -412,7 +412,7 @@ fn refuses_what_is_not_the_callers_to_set() {
     }
 }
 
-/// Whatever goes in: what comes out has the lines that it should have, and no more.
+/// For any input, the output has exactly the expected lines.
 #[test]
 fn nothing_adds_a_line() {
     const PARTS: [&str; 22] = [
@@ -438,7 +438,7 @@ fn nothing_adds_a_line() {
             accept_encoding: Some(&user_agent),
             headers: &headers,
             omit: &[],
-            body: RequestBody::Length(5),
+            body: RequestFraming::Length(5),
             expect_continue: true,
             close: true,
         };
@@ -446,7 +446,7 @@ fn nothing_adds_a_line() {
         accepted += 1;
         let shown = bytes.escape_ascii();
         let lines: Vec<_> = bytes.split(|&byte| byte == b'\n').collect();
-        // The request line, nine fields, the blank line, and nothing behind the last LF.
+        // The request line, nine fields, the blank line, and nothing after the last LF.
         assert_eq!(lines.len(), 1 + 9 + 1 + 1, "{round}: {shown}");
         for line in lines.iter().take(11) {
             let (last, rest) = line.split_last().expect("a CR");

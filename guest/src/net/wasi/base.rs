@@ -1,4 +1,4 @@
-//! What the two streams of a connection belong to.
+//! The owner of the two streams of a connection.
 
 use crate::bindings::wasi::sockets::network::ErrorCode;
 use crate::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
@@ -6,11 +6,12 @@ use crate::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use crate::bindings::wasi::tls::types::ClientConnection;
 use crate::net::NetError;
 
-/// What the two streams of a connection belong to, and have to be gone before.
+/// The resource that owns the two streams of a connection. The streams have to be dropped before
+/// it.
 pub enum Base {
     /// The socket.
     Plain(TcpSocket),
-    /// TLS, and below it the socket.
+    /// A TLS connection, and the socket below it.
     #[cfg(feature = "tls")]
     Tls {
         connection: ClientConnection,
@@ -19,11 +20,11 @@ pub enum Base {
 }
 
 impl Base {
-    /// Tells the peer that no more will come.
+    /// Shuts down the sending side.
     pub fn shut_sending_down(&self) -> Result<(), NetError> {
         match self {
             Self::Plain(socket) => match socket.shutdown(ShutdownType::Send) {
-                // It was connected, so this is a connection that the peer has reset.
+                // It was connected, so the peer has reset the connection.
                 Err(ErrorCode::InvalidState) => Err(NetError::ConnectionReset),
                 done => Ok(done?),
             },

@@ -1,4 +1,4 @@
-//! The one table from WASI's error codes to ours.
+//! The table from WASI 0.2 error codes to [`NetError`].
 
 use crate::bindings::wasi::io::error::Error as IoError;
 use crate::bindings::wasi::sockets::network::ErrorCode;
@@ -20,8 +20,8 @@ impl From<ErrorCode> for NetError {
             ErrorCode::NameUnresolvable => Self::NameUnresolvable,
             ErrorCode::TemporaryResolverFailure => Self::TemporaryResolverFailure,
             ErrorCode::PermanentResolverFailure => Self::PermanentResolverFailure,
-            // An argument is invalid where the address itself can't be used: a multicast address
-            // to connect to, port 0, a name that isn't one.
+            // An argument is invalid if the address can't be used: a multicast address to connect
+            // to, port 0, an invalid name.
             ErrorCode::InvalidArgument => Self::AddressNotBindable,
             ErrorCode::Unknown
             | ErrorCode::InvalidState

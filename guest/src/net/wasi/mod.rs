@@ -1,9 +1,10 @@
-//! The back-end over WASI 0.2: the only place that calls sockets, streams, clocks and polls.
+//! The back-end over WASI 0.2. Only this module calls its sockets, streams, clocks and polls.
 
 mod base;
 mod error;
-mod lookup;
+mod instance;
 mod reactor;
+mod resolve;
 mod sink;
 mod tcp;
 mod timer;
@@ -11,6 +12,7 @@ mod timer;
 mod tls;
 
 pub use super::address::{from_wasi, ip_from_wasi, to_wasi};
+use instance::Instance;
 pub use reactor::{Interrupt, Interrupted, Reactor};
 pub use sink::{InputSource, OutputSink};
 pub use tcp::{TcpListener, TcpStream};
@@ -19,31 +21,21 @@ use super::deadlines::Sleep;
 use super::{Instant, Net, NetError};
 use crate::bindings::wasi::cli::stdin::get_stdin;
 use crate::bindings::wasi::clocks::monotonic_clock;
-use crate::bindings::wasi::sockets::instance_network::instance_network;
-use crate::bindings::wasi::sockets::network::Network;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-/// The network that the runtime gives to the component.
+/// The network that the runtime provides to the component.
 #[derive(Clone)]
 pub struct WasiNet {
-    shared: Rc<Shared>,
-}
-
-struct Shared {
-    reactor: Rc<Reactor>,
-    network: Network,
+    instance: Rc<Instance>,
 }
 
 thread_local! {
-    /// One for the whole instance: what is closed while the peer doesn't read is left to the
-    /// reactor, and has to find it there long after the program that closed it has ended.
+    /// One network for the whole instance. A connection that is closed while its peer does not read
+    /// is handed to the reactor, and must remain there after the program that closed it has ended.
     static INSTANCE: WasiNet = WasiNet {
-        shared: Rc::new(Shared {
-            reactor: Rc::new(Reactor::default()),
-            network: instance_network(),
-        }),
+        instance: Rc::default(),
     };
 }
 
@@ -53,13 +45,9 @@ impl WasiNet {
         INSTANCE.with(Self::clone)
     }
 
-    /// What drives the futures of this network.
+    /// The reactor that drives the futures of this network.
     pub fn reactor(&self) -> &Rc<Reactor> {
-        &self.shared.reactor
-    }
-
-    fn network(&self) -> &Network {
-        &self.shared.network
+        &self.instance.reactor
     }
 }
 
@@ -69,7 +57,7 @@ impl WasiNet {
         InputSource::new(self.reactor(), get_stdin())
     }
 
-    /// Says that this runtime breaks a write off when its stream is dropped, rather than waiting for
+    /// Declares that this runtime aborts a write when its stream is dropped, and does not wait for
     /// its end.
     pub fn dropping_breaks_off(&self) {
         self.reactor().dropping_breaks_off();
@@ -88,30 +76,30 @@ impl Net for WasiNet {
         Sleep::new(self.reactor().deadlines().clone(), deadline)
     }
 
-    async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
-        lookup::lookup(self, name).await
+    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
+        resolve::resolve(&self.instance, name).await
     }
 
     fn connect(
         &self,
         remote: SocketAddr,
     ) -> impl Future<Output = Result<TcpStream, NetError>> + 'static {
-        tcp::connect(self.clone(), remote)
+        tcp::connect(self.instance.clone(), remote)
     }
 
     #[cfg(feature = "tls")]
     const HAS_TLS: bool = true;
 
     #[cfg(feature = "tls")]
-    async fn secure(
+    async fn tls_handshake(
         &self,
         stream: TcpStream,
         server: &str,
     ) -> Result<TcpStream, crate::net::TlsError> {
-        tls::secure(self, stream, server).await
+        tls::handshake(self.reactor(), stream, server).await
     }
 
     async fn listen(&self, local: SocketAddr) -> Result<TcpListener, NetError> {
-        tcp::listen(self, local).await
+        tcp::listen(&self.instance, local).await
     }
 }

@@ -1,5 +1,5 @@
-//! The one place that waits: a future is run until it can't go on, then `wasi:io/poll` is asked,
-//! once, for everything that somebody waits for.
+//! The reactor, the only code that waits. It runs a future until it can't continue, then calls
+//! `wasi:io/poll` once for everything that is waited for.
 
 use super::timer::Timer;
 use crate::bindings::wasi::clocks::monotonic_clock;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Knows who waits for what.
+/// Runs futures, and knows which task waits for which pollable.
 #[derive(Default)]
 pub struct Reactor {
     sources: RefCell<Sources>,
@@ -30,11 +30,11 @@ struct Sources {
     entries: Vec<Option<Entry>>,
     free: Vec<usize>,
     generations: u64,
-    /// Those that are asked about at every turn.
+    /// The entries that are polled at every turn.
     urgent: Vec<usize>,
     schedule: Schedule,
-    /// The time, as the last turn had it: waits begin at it, since to ask for the time costs as much
-    /// as a tenth of what a message does.
+    /// The time of the last turn. Waits start at this time, because a call for the current time
+    /// costs a tenth of what a message does.
     now: u64,
 }
 
@@ -43,33 +43,34 @@ struct Entry {
     interest: Interest,
     generation: u64,
     urgency: Urgency,
-    /// Whether the schedule has it.
+    /// Whether the entry is in the schedule.
     scheduled: bool,
 }
 
-/// How soon it has to be noticed that something is ready.
+/// How soon the reactor has to notice that a pollable is ready.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
-    /// As [`Schedule`] has it: at once while the wait is young, within tens of milliseconds later.
+    /// As [`Schedule`] decides: at once while the wait is young, within tens of milliseconds later.
     Scheduled,
-    /// At once, always. For the few that must not wait behind many others: a listening socket.
+    /// Always at once. For the few entries that must not wait behind many others: listening
+    /// sockets.
     Always,
 }
 
 /// What happens when an entry's pollable is ready.
 enum Interest {
-    /// Nothing: nobody waits, and it isn't polled.
+    /// Nothing: no task waits, and it is not polled.
     None,
     /// A task is woken.
     Task(Waker),
-    /// Something is dropped that couldn't be dropped before without blocking.
+    /// A resource is dropped. Dropping it earlier would have blocked.
     Release(Box<dyn Any>),
 }
 
-/// What a caller may interrupt a call with.
+/// The pollable with which a caller can interrupt a call.
 pub type Interrupt<'a> = &'a Pollable;
 
-/// Why [`Reactor::block_on_unless`] came back without the future's output.
+/// The error of [`Reactor::block_on_unless`] when it was interrupted.
 pub struct Interrupted;
 
 impl Reactor {
@@ -77,14 +78,14 @@ impl Reactor {
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
         loop {
-            // With nothing to interrupt it, it only comes back done.
+            // Without an interrupt it returns only when the future is ready.
             if let Ok(output) = self.drive(future.as_mut(), None) {
                 return output;
             }
         }
     }
 
-    /// Runs `future` until it is done, or `interrupt` is ready.
+    /// Runs `future` until it is ready, or until `interrupt` is.
     pub fn block_on_unless<F: Future>(
         &self,
         future: Pin<&mut F>,
@@ -114,8 +115,8 @@ impl Reactor {
         }
     }
 
-    /// Asks once what is ready, and wakes whoever waits for it. Waits for something to become
-    /// ready if `idle`. Tells whether `interrupt` is.
+    /// Polls once, and wakes the tasks whose pollables are ready. Blocks until a pollable is ready
+    /// if `idle`. Returns whether `interrupt` is ready.
     fn turn(&self, idle: bool, interrupt: Option<&Pollable>) -> bool {
         let mut ready = Vec::new();
         let mut interrupted = false;
@@ -130,7 +131,7 @@ impl Reactor {
             let first = self.deadlines.borrow().first();
             let earliest = first.into_iter().chain(limit).min();
             let timer = earliest.map(|earliest| timer.at(earliest));
-            // A pollable that is always ready turns the wait into a look.
+            // With a pollable that is always ready the poll does not block.
             let look = (wait == Wait::Look).then(|| monotonic_clock::subscribe_duration(0));
 
             let keys: Vec<usize> = sources.asked().collect();
@@ -141,7 +142,8 @@ impl Reactor {
             pollables.extend(timer);
             pollables.extend(&look);
             if pollables.is_empty() {
-                // Nothing can ever wake the future. `poll` traps on an empty list; this says why.
+                // Nothing can ever wake the future. `poll` traps on an empty list; this panic has a
+                // message.
                 unreachable!("a future waits for nothing");
             }
             let mut is_ready = vec![false; asked];
@@ -180,7 +182,7 @@ impl Reactor {
                 waker.wake();
             }
             Interest::Release(parked) => {
-                // The pollable is a child of what is parked and has to go first.
+                // The pollable is a child of the parked resource and has to be dropped first.
                 drop(sources.remove(key));
                 drop(sources);
                 drop(parked);
@@ -188,7 +190,7 @@ impl Reactor {
         }
     }
 
-    /// Takes a pollable in. It is polled only while somebody waits for it.
+    /// Registers a pollable. It is polled only while a task waits for it.
     pub fn register(self: &Rc<Self>, pollable: Pollable, urgency: Urgency) -> Registration {
         let key = self.sources.borrow_mut().insert(pollable, urgency);
         Registration {
@@ -206,7 +208,7 @@ impl Reactor {
         self.breaks_off.get()
     }
 
-    /// Where waits for a time are entered.
+    /// The deadlines that futures wait for.
     pub(super) fn deadlines(&self) -> &Rc<RefCell<Deadlines>> {
         &self.deadlines
     }
@@ -255,7 +257,7 @@ impl Sources {
         Some(entry)
     }
 
-    /// Lets somebody or something wait for an entry.
+    /// Sets the interest in an entry, and adds the entry to the schedule if necessary.
     fn wait(&mut self, key: usize, interest: Interest) {
         let Some(entry) = self.get_mut(key) else {
             return;
@@ -288,7 +290,7 @@ impl Sources {
         })
     }
 
-    /// Who is asked about: the scheduled, then the urgent.
+    /// The keys of the entries to poll: the scheduled ones, then the urgent ones.
     fn asked(&self) -> impl Iterator<Item = usize> {
         let urgent = self.urgent.iter().copied().filter(|key| {
             self.get(*key)
@@ -323,16 +325,16 @@ impl Sources {
     }
 }
 
-/// A pollable's place in the reactor. Dropping it drops the pollable.
+/// A registered pollable. Dropping it drops the pollable.
 pub struct Registration {
     reactor: Rc<Reactor>,
-    /// None once the place is the reactor's own.
+    /// `None` once the reactor owns the entry.
     key: Option<usize>,
 }
 
 impl Registration {
-    /// Waits until the pollable is ready. One task at a time may wait: the last one to ask is the
-    /// one that is woken.
+    /// Waits until the pollable is ready. Only one task can wait: the last one that polled this
+    /// future is woken.
     pub async fn ready(&self) {
         let _withdraw = Withdraw(self);
         let mut asked = false;
@@ -353,8 +355,8 @@ impl Registration {
         .await;
     }
 
-    /// Keeps `parked` until the pollable is ready, then drops the pollable and what was parked,
-    /// with nobody waiting for it.
+    /// Keeps `parked` until the pollable is ready, then drops the pollable and `parked`. No task
+    /// waits for this.
     pub fn release_when_ready(mut self, parked: impl Any) {
         if let Some(key) = self.key.take() {
             let release = Interest::Release(Box::new(parked));
@@ -372,7 +374,7 @@ impl Drop for Registration {
     }
 }
 
-/// Takes the interest back when a wait ends or is given up, so that nothing is polled for nobody.
+/// Removes the interest when a wait ends or is dropped, so the entry is not polled for no task.
 struct Withdraw<'a>(&'a Registration);
 
 impl Drop for Withdraw<'_> {
@@ -386,7 +388,7 @@ impl Drop for Withdraw<'_> {
     }
 }
 
-/// Wakes the future that is being driven.
+/// The waker of the future that is driven.
 struct Flag(AtomicBool);
 
 impl Wake for Flag {

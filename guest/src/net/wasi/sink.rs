@@ -1,4 +1,4 @@
-//! Streams that a caller hands in.
+//! Streams that are given by a caller.
 
 use super::reactor::{Reactor, Registration, Urgency};
 use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
@@ -6,7 +6,7 @@ use crate::net::{Sink, SinkClosed, Source, SourceFailed};
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-/// An output stream that a body goes to.
+/// An output stream that a body is written to.
 pub struct OutputSink<'a> {
     reactor: Rc<Reactor>,
     writable: OnceCell<Registration>,
@@ -26,7 +26,7 @@ impl<'a> OutputSink<'a> {
         self.output
     }
 
-    /// Waits until some bytes may be written, and tells how many.
+    /// Waits until some bytes may be written, and returns how many.
     pub(super) async fn permit(&self) -> Result<u64, SinkClosed> {
         loop {
             match self.output.check_write() {
@@ -45,7 +45,7 @@ impl<'a> OutputSink<'a> {
         }
     }
 
-    /// Waits until what was written has left the runtime.
+    /// Waits until the runtime has passed on all that was written.
     pub async fn flush(&mut self) -> Result<(), SinkClosed> {
         self.output.flush().map_err(|_| SinkClosed)?;
         self.permit().await.map(drop)
@@ -69,9 +69,9 @@ impl Sink for OutputSink<'_> {
     }
 }
 
-/// An input stream that a request's body comes from.
+/// An input stream that a request's body is read from.
 pub struct InputSource {
-    // Fields are dropped in this order, and the host wants children gone before their parents.
+    // Fields are dropped in this order, and the host requires children to be dropped before their parents.
     readable: Registration,
     input: InputStream,
 }

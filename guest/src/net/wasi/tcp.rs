@@ -1,8 +1,8 @@
 //! TCP sockets as futures.
 
-use super::WasiNet;
 use super::base::Base;
 use super::error::from_stream_error;
+use super::instance::Instance;
 use super::reactor::{Reactor, Registration, Urgency};
 use super::sink::OutputSink;
 use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
@@ -15,17 +15,17 @@ use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-/// How many clients the system may hold ready between two accepts. A burst of connections that
-/// finds the queue full waits a second or more for its packets to be repeated; the system lowers
+/// How many connections the system may queue between two accepts. If a burst of connections fills
+/// the queue, a client waits a second or more until it sends its packets again. The system lowers
 /// this to its own maximum (`net.core.somaxconn`).
 const BACKLOG: u64 = 4096;
 
 /// Connects to one address.
-pub async fn connect(net: WasiNet, remote: SocketAddr) -> Result<TcpStream, NetError> {
+pub async fn connect(instance: Rc<Instance>, remote: SocketAddr) -> Result<TcpStream, NetError> {
     let socket = create_tcp_socket(family(remote))?;
-    socket.start_connect(net.network(), to_wasi(remote))?;
-    let ready = net
-        .reactor()
+    socket.start_connect(&instance.network, to_wasi(remote))?;
+    let ready = instance
+        .reactor
         .register(socket.subscribe(), Urgency::Scheduled);
     loop {
         match socket.finish_connect() {
@@ -36,9 +36,9 @@ pub async fn connect(net: WasiNet, remote: SocketAddr) -> Result<TcpStream, NetE
             }
             Ok((input, output)) => {
                 drop(ready);
-                // Where it was connected to is known: a system forgets it when the peer resets the
-                // connection, and what comes of that is told by the first read or write.
-                let reactor = net.reactor().clone();
+                // The address is known from the caller. The system may forget it when the peer
+                // resets the connection, and the first read or write reports that.
+                let reactor = instance.reactor.clone();
                 return TcpStream::of(reactor, socket, remote, input, output)
                     .map_err(|_| NetError::ConnectionReset);
             }
@@ -47,25 +47,29 @@ pub async fn connect(net: WasiNet, remote: SocketAddr) -> Result<TcpStream, NetE
 }
 
 /// Binds to an address and listens on it.
-pub async fn listen(net: &WasiNet, local: SocketAddr) -> Result<TcpListener, NetError> {
+pub async fn listen(instance: &Instance, local: SocketAddr) -> Result<TcpListener, NetError> {
     let socket = create_tcp_socket(family(local))?;
-    let ready = net.reactor().register(socket.subscribe(), Urgency::Always);
+    let ready = instance
+        .reactor
+        .register(socket.subscribe(), Urgency::Always);
     let mut listener = TcpListener {
         ready,
         socket,
         local,
-        reactor: net.reactor().clone(),
+        reactor: instance.reactor.clone(),
     };
-    // A runtime that doesn't let the queue be set still has one.
+    // A runtime that does not support this setting still has a queue.
     let _ = listener.socket.set_listen_backlog_size(BACKLOG);
-    listener.socket.start_bind(net.network(), to_wasi(local))?;
+    listener
+        .socket
+        .start_bind(&instance.network, to_wasi(local))?;
     listener.until_done(TcpSocket::finish_bind).await?;
     listener.socket.start_listen()?;
     listener.until_done(TcpSocket::finish_listen).await?;
-    // Asked for anew, now that it is a listening socket: a runtime may have put one that had been
-    // listening before in its place, which the first pollable knows nothing of.
-    listener.ready = net
-        .reactor()
+    // Subscribed again now that the socket listens: a runtime may have replaced it by a socket that
+    // listened before, and the first pollable does not cover that one.
+    listener.ready = instance
+        .reactor
         .register(listener.socket.subscribe(), Urgency::Always);
     listener.local = from_wasi(listener.socket.local_address()?);
     Ok(listener)
@@ -73,7 +77,7 @@ pub async fn listen(net: &WasiNet, local: SocketAddr) -> Result<TcpListener, Net
 
 /// A socket that listens.
 pub struct TcpListener {
-    // Fields are dropped in this order, and the host wants children gone before their parents.
+    // Fields are dropped in this order, and the host requires children to be dropped before their parents.
     ready: Registration,
     socket: TcpSocket,
     local: SocketAddr,
@@ -103,8 +107,9 @@ impl Listener for TcpListener {
 
     async fn accept(&self) -> Result<TcpStream, NetError> {
         let (socket, input, output) = self.until_done(TcpSocket::accept).await?;
-        // It has been accepted: whatever fails from here on is this connection's. A system that no longer
-        // knows the peer's address, in a runtime that hasn't remembered it, says that it has been reset.
+        // The socket is accepted: any failure from here on concerns only this connection. If the
+        // system no longer knows the peer's address, and the runtime has not stored it, the
+        // connection was reset.
         let Ok(remote) = socket.remote_address() else {
             return Err(NetError::ConnectionAborted);
         };
@@ -114,21 +119,21 @@ impl Listener for TcpListener {
     }
 }
 
-/// A connection, with TLS on it or without.
+/// A connection with or without TLS.
 pub struct TcpStream {
     reactor: Rc<Reactor>,
     local: SocketAddr,
     remote: SocketAddr,
-    /// Taken only by `drop`, and where it becomes another connection.
+    /// Taken only by `drop`, and when the connection is turned into one with TLS.
     parts: Option<Parts>,
 }
 
 struct Parts {
-    // Fields are dropped in this order, and the host wants children gone before their parents.
-    // A registration is made when somebody first waits: few connections ever wait to write.
+    // Fields are dropped in this order, and the host requires children to be dropped before their
+    // parents. A registration is made at the first wait: few connections ever wait to write.
     readable: OnceCell<Registration>,
     writable: OnceCell<Registration>,
-    /// How many bytes may be written, as far as it is known: 0 if it has to be asked.
+    /// How many bytes may be written; 0 if the runtime has to be asked.
     permit: Cell<u64>,
     input: InputStream,
     output: OutputStream,
@@ -149,7 +154,8 @@ impl Parts {
 }
 
 impl TcpStream {
-    // Where it fails, its parameters are dropped from the last to the first: the streams before their socket.
+    // On failure its parameters are dropped from the last to the first: the streams before their
+    // socket.
     fn of(
         reactor: Rc<Reactor>,
         socket: TcpSocket,
@@ -165,8 +171,7 @@ impl TcpStream {
         })
     }
 
-    /// Takes the connection apart, to make another one of its parts. What it was waited for with is
-    /// gone then.
+    /// Takes the connection apart for a new one. Its registrations are dropped.
     #[cfg(feature = "tls")]
     pub(super) fn into_parts(mut self) -> Option<(Base, InputStream, OutputStream)> {
         let Parts {
@@ -181,7 +186,7 @@ impl TcpStream {
         Some((base, input, output))
     }
 
-    /// The connection that these make, with the ends of one that was there before.
+    /// Makes a connection of these parts, with the addresses of an earlier one.
     #[cfg(feature = "tls")]
     pub(super) fn from_parts(
         reactor: Rc<Reactor>,
@@ -198,7 +203,7 @@ impl TcpStream {
         }
     }
 
-    /// Present until the stream is dropped, so never absent for a caller.
+    /// The parts, which exist until the stream is dropped, so always for a caller.
     fn parts(&self) -> Result<&Parts, NetError> {
         self.parts.as_ref().ok_or(NetError::Other)
     }
@@ -214,8 +219,8 @@ impl TcpStream {
             .await;
     }
 
-    /// Waits until some bytes may be written, which is when those written before have left, and
-    /// tells how many.
+    /// Waits until some bytes may be written, and returns how many. That is when earlier bytes have
+    /// been passed on.
     async fn permit(&self, parts: &Parts) -> Result<u64, NetError> {
         while parts.permit.get() == 0 {
             match parts.output.check_write().map_err(from_stream)? {
@@ -290,7 +295,7 @@ impl Splice<OutputSink<'_>> for TcpStream {
     ) -> Result<Option<u64>, SpliceError> {
         let parts = self.parts().map_err(SpliceError::Source)?;
         loop {
-            // Asked first, so that what fails after it is known to be the source.
+            // Checked first, so that a later failure is known to be the source's.
             let permit = sink.permit().await.map_err(|_| SpliceError::Sink)?;
             match sink.output().splice(&parts.input, max.min(permit)) {
                 Ok(0) => self.readable().await,
@@ -308,9 +313,9 @@ impl Splice<OutputSink<'_>> for TcpStream {
 impl Drop for TcpStream {
     /// Closes the connection without waiting.
     ///
-    /// In most runtimes dropping an output stream waits until what was written has left, and the
-    /// whole component with it: one peer that never reads would stop every other connection. So when
-    /// a write is under way the stream is left to the reactor, which drops it once that is done.
+    /// In most runtimes dropping an output stream blocks the whole component until its bytes have
+    /// been sent. One peer that never reads would stop all other connections. So if a write is
+    /// under way, the stream is handed to the reactor, which drops it when the write has ended.
     fn drop(&mut self) {
         let Some(parts) = self.parts.take() else {
             return;
@@ -332,12 +337,12 @@ impl Drop for TcpStream {
             self.reactor
                 .register(output.subscribe(), Urgency::Scheduled)
         });
-        // The output is the base's child: a tuple is dropped in order.
+        // The output is a child of the base: a tuple is dropped in order.
         pollable.release_when_ready((output, base));
     }
 }
 
-/// A stream that is closed for writing is one that the peer has reset.
+/// A stream that is closed for writing was reset by the peer.
 fn from_stream(error: StreamError) -> NetError {
     match error {
         StreamError::Closed => NetError::ConnectionReset,

@@ -1,10 +1,10 @@
-//! Timers: many deadlines in the guest, one pollable in the host, for the earliest of them.
+//! Timers: many deadlines in the component, and one pollable in the host for the earliest of them.
 
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::io::poll::Pollable;
 use crate::net::Instant;
 
-/// The pollable of the earliest deadline, kept while that doesn't change.
+/// The pollable of the earliest deadline, kept while that deadline stays the same.
 #[derive(Default)]
 pub struct Timer {
     armed: Option<(Instant, Pollable)>,

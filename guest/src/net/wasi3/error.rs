@@ -1,4 +1,4 @@
-//! The tables from WASI's error codes to ours.
+//! The tables from WASI 0.3 error codes to [`NetError`].
 
 use crate::bindings::wasi::sockets::{ip_name_lookup, types};
 use crate::net::NetError;
@@ -14,13 +14,13 @@ impl From<types::ErrorCode> for NetError {
             ErrorCode::AddressInUse => Self::AddressInUse,
             ErrorCode::RemoteUnreachable => Self::Unreachable,
             ErrorCode::ConnectionRefused => Self::ConnectionRefused,
-            // Broken: what is sent finds nobody any more.
+            // Broken: the peer has closed, so it takes no more bytes.
             ErrorCode::ConnectionReset | ErrorCode::ConnectionBroken => Self::ConnectionReset,
             ErrorCode::ConnectionAborted => Self::ConnectionAborted,
-            // An argument is invalid where the address itself can't be used: a multicast address
-            // to connect to, port 0.
+            // An argument is invalid if the address can't be used: a multicast address to connect
+            // to, port 0.
             ErrorCode::InvalidArgument | ErrorCode::AddressNotBindable => Self::AddressNotBindable,
-            // What our host says; others say nothing, or something of their own.
+            // The text of sockbox's host. Other hosts give no text or a different one.
             ErrorCode::Other(Some(text)) if text == "no sockets left" => Self::NoSocketsLeft,
             ErrorCode::InvalidState | ErrorCode::DatagramTooLarge | ErrorCode::Other(_) => {
                 Self::Other
@@ -34,7 +34,7 @@ impl From<ip_name_lookup::ErrorCode> for NetError {
         use ip_name_lookup::ErrorCode;
         match code {
             ErrorCode::AccessDenied => Self::Denied,
-            // An invalid argument to a lookup is a name that can't be one.
+            // An invalid argument is a text that can't be a host name.
             ErrorCode::InvalidArgument | ErrorCode::NameUnresolvable => Self::NameUnresolvable,
             ErrorCode::TemporaryResolverFailure => Self::TemporaryResolverFailure,
             ErrorCode::PermanentResolverFailure => Self::PermanentResolverFailure,

@@ -1,7 +1,8 @@
-//! The back-end over WASI 0.3. A wait costs the same there however many others wait, so there is
-//! nothing to schedule: the host tells of one event after the other.
+//! The back-end over WASI 0.3. The cost of a wait does not depend on the number of other waits
+//! there, so it needs no schedule: the host delivers one event after the other.
 
 mod error;
+mod flag;
 mod reactor;
 mod stdin;
 mod task;
@@ -22,14 +23,15 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-/// The network that the runtime gives to the component.
+/// The network that the runtime provides to the component.
 #[derive(Clone)]
 pub struct WasiNet {
     reactor: Rc<Reactor>,
 }
 
 thread_local! {
-    /// One for the whole instance: what is under way when a call ends goes on in the next.
+    /// One network for the whole instance: operations that are under way when a call ends continue
+    /// in the next call.
     static INSTANCE: WasiNet = WasiNet {
         reactor: Rc::new(Reactor::new()),
     };
@@ -41,7 +43,7 @@ impl WasiNet {
         INSTANCE.with(Self::clone)
     }
 
-    /// What drives the futures of this network.
+    /// The reactor that drives the futures of this network.
     pub fn reactor(&self) -> &Rc<Reactor> {
         &self.reactor
     }
@@ -51,7 +53,7 @@ impl WasiNet {
         Stdin::new()
     }
 
-    /// Nothing to be said here: on WASI 0.3 nobody waits when a stream is dropped.
+    /// Does nothing: on WASI 0.3 dropping a stream never blocks.
     pub fn dropping_breaks_off(&self) {}
 }
 
@@ -67,7 +69,7 @@ impl Net for WasiNet {
         Sleep::new(self.reactor.deadlines().clone(), deadline)
     }
 
-    async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
+    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
         let addresses = resolve_addresses(name.to_owned()).await?;
         match addresses.is_empty() {
             true => Err(NetError::NameUnresolvable),

@@ -1,6 +1,7 @@
-//! The one place that waits: a future is run until it can't go on, then the host is asked for the
-//! next event.
+//! The reactor, the only code that waits. It runs a future until it can't continue, then asks the
+//! host for the next event.
 
+use super::flag::Flag;
 use super::task::Task;
 use super::timer::Alarm;
 use crate::net::deadlines::Deadlines;
@@ -10,17 +11,16 @@ use std::future::{Future, IntoFuture};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use wit_bindgen::{FutureReader, yield_blocking};
 
-/// What a caller may interrupt a call with.
+/// The future with which a caller can interrupt a call.
 pub type Interrupt<'a> = FutureReader<()>;
 
-/// Why [`Reactor::block_on_unless`] came back without the future's output.
+/// The error of [`Reactor::block_on_unless`] when it was interrupted.
 pub struct Interrupted;
 
-/// Knows who waits for what.
+/// Runs futures, and delivers the host's events to them.
 pub struct Reactor {
     task: &'static Task,
     deadlines: Rc<RefCell<Deadlines>>,
@@ -41,7 +41,7 @@ impl Reactor {
         self.drive(pin!(future))
     }
 
-    /// Runs `future` until it is done, or `interrupt` is ready.
+    /// Runs `future` until it is ready, or until `interrupt` is.
     pub fn block_on_unless<F: Future>(
         &self,
         future: Pin<&mut F>,
@@ -72,14 +72,14 @@ impl Reactor {
             } else if let Some(event) = self.task.poll() {
                 self.task.deliver(event);
             } else {
-                // Somebody is busy, and nothing has happened. That the host can find out whether
-                // something does takes a pause.
+                // A task is busy, and no event has come. The host needs a pause to check for
+                // events.
                 yield_blocking();
             }
         }
     }
 
-    /// Wakes everybody whose deadline is over, and has the host tell of the next.
+    /// Wakes every future whose deadline has passed, and sets the alarm for the next deadline.
     fn look_at_clock(&self) {
         let (mut alarm, mut deadlines) = (self.alarm.borrow_mut(), self.deadlines.borrow_mut());
         loop {
@@ -93,33 +93,8 @@ impl Reactor {
         }
     }
 
-    /// Where waits for a time are entered.
+    /// The deadlines that futures wait for.
     pub(super) fn deadlines(&self) -> &Rc<RefCell<Deadlines>> {
         &self.deadlines
-    }
-}
-
-/// Whether something has been woken.
-#[derive(Default)]
-pub(super) struct Flag(AtomicBool);
-
-impl Flag {
-    pub(super) fn raise(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_up(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Whether it was up.
-    pub(super) fn lower(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
-    }
-}
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.raise();
     }
 }

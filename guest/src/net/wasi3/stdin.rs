@@ -4,14 +4,14 @@ use crate::bindings::wasi::cli::stdin::read_via_stream;
 use crate::net::{Source, SourceFailed};
 use wit_bindgen::{StreamReader, StreamResult};
 
-/// Standard input. That it fails is the end of it.
+/// Standard input. An error counts as its end.
 pub struct Stdin {
     bytes: StreamReader<u8>,
 }
 
 impl Stdin {
     pub(super) fn new() -> Self {
-        // The future tells why it has ended, which nobody asks.
+        // The future would give the reason of the end, which is not needed.
         let (bytes, _) = read_via_stream();
         Self { bytes }
     }

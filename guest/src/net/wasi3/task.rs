@@ -1,18 +1,19 @@
-//! Where the bindings' futures leave word that they wait, and the host's events that end the waits.
+//! Registers the waits of the bindings' futures, and delivers the host's events to them.
 //!
-//! The futures that `wit-bindgen` makes of asynchronous calls, streams and futures know the task
-//! that they run in by an interface in C, which any executor can offer. `wit-bindgen` has one itself.
-//! It belongs to one call of an export, and what is under way when that call ends is never heard of
-//! again; ours belongs to the instance, since connections outlive the calls that serve them. It asks
-//! for events in a loop, which costs a third of being called back with each of them.
+//! The futures that `wit-bindgen` makes of asynchronous calls, streams and futures register with
+//! their task through an interface in C, which any executor can implement. The executor of
+//! `wit-bindgen` belongs to one call of an export, and operations that are under way when that call
+//! ends are lost. This one belongs to the instance, because connections outlive the calls that
+//! serve them. It asks for events in a loop, which costs a third of being called back for each
+//! event.
 //!
-//! The interface is that of `wit_bindgen_cabi_wasip3.h` in its first version.
+//! The interface is version 1 of `wit_bindgen_cabi_wasip3.h`.
 
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::ptr;
 
-/// Tells a future how the operation of its that was under way has ended.
+/// Gives a future the result of its operation.
 type Callback = unsafe extern "C" fn(future: *mut c_void, code: u32);
 
 /// `struct wasip3_task`.
@@ -27,11 +28,11 @@ struct CTask {
 /// `WASIP3_TASK_V1`.
 const VERSION: u32 = 1;
 
-/// The event code that stands for none.
+/// The event code for no event.
 const NONE: u32 = 0;
 
 unsafe extern "C" {
-    /// Makes a task the current one, and gives the one that was.
+    /// Makes a task the current one, and returns the previous one.
     fn wasip3_task_set(task: *mut CTask) -> *mut CTask;
 }
 
@@ -54,23 +55,23 @@ struct Waiting {
     future: *mut c_void,
 }
 
-/// Something has happened to a waitable.
+/// An event of a waitable.
 pub struct Event {
     waitable: u32,
     code: u32,
 }
 
-/// The task of an instance: every future that waits, and the set of the host's that they wait in.
+/// The task of an instance: the futures that wait, and the host's set of their waitables.
 pub struct Task {
     set: u32,
-    /// By waitable: these are small numbers, as indexes of a table are.
+    /// Indexed by waitable: these are small numbers, because they are indexes of a table.
     waiting: RefCell<Vec<Option<Waiting>>>,
 }
 
 impl Task {
-    /// Makes this instance's task, for good: whatever waits from here on waits in it.
+    /// Creates the task of this instance, for ever: every later wait is registered in it.
     pub fn install() -> &'static Self {
-        // SAFETY: there is nothing to be wrong about.
+        // SAFETY: the call has no preconditions.
         let set = unsafe { waitable_set_new() };
         let task: &Self = Box::leak(Box::new(Self {
             set,
@@ -82,7 +83,7 @@ impl Task {
             waitable_register,
             waitable_unregister,
         }));
-        // SAFETY: it lives for ever.
+        // SAFETY: `c_task` is never freed.
         unsafe { wasip3_task_set(c_task) };
         task
     }
@@ -105,19 +106,21 @@ impl Task {
         (event != NONE).then_some(Event { waitable, code })
     }
 
-    /// Tells the future that waits for this event, which wakes whoever waits for the future.
+    /// Delivers an event to the future that waits for it, which wakes its task.
     pub fn deliver(&self, event: Event) {
         let waiting = self.take(event.waitable);
         if let Some(Waiting { callback, future }) = waiting {
-            // SAFETY: a future takes itself out before it goes away, so it is still there.
+            // SAFETY: a future unregisters itself before it is dropped, so it still exists.
             unsafe { callback(future, event.code) };
         }
     }
 
     fn insert(&self, waitable: u32, waiting: Waiting) -> *mut c_void {
-        // Whatever it was in before it is in this set then. It stays in it when its event has come:
-        // to take it out and put it in again for the next would be one more call of the host.
-        // SAFETY: a future has just begun to wait for it, so it exists, and so does the set.
+        // Joining moves the waitable from any other set to this one. It stays in the set after its
+        // event: to remove it and add it again for the next wait would be one more call of the
+        // host.
+        // SAFETY: a future has just started to wait for the waitable, so it exists, and so does the
+        // set.
         unsafe { waitable_join(waitable, self.set) };
         let mut all = self.waiting.borrow_mut();
         let index = waitable as usize;
@@ -139,7 +142,7 @@ unsafe extern "C" fn waitable_register(
     callback: Callback,
     future: *mut c_void,
 ) -> *mut c_void {
-    // SAFETY: it is what `Task::install` put there, which lives for ever.
+    // SAFETY: `Task::install` put it there, and it is never freed.
     let task = unsafe { &*task.cast::<Task>() };
     task.insert(waitable, Waiting { callback, future })
 }
@@ -147,8 +150,8 @@ unsafe extern "C" fn waitable_register(
 unsafe extern "C" fn waitable_unregister(task: *mut c_void, waitable: u32) -> *mut c_void {
     // SAFETY: as in `waitable_register`.
     let task = unsafe { &*task.cast::<Task>() };
-    // An operation can only be broken off outside of every set.
-    // SAFETY: its future is still there, so it exists.
+    // An operation can only be cancelled outside of every set.
+    // SAFETY: its future still exists, and so does the waitable.
     unsafe { waitable_join(waitable, 0) };
     let before = task.take(waitable);
     before.map_or(ptr::null_mut(), |waiting| waiting.future)

@@ -11,19 +11,19 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use wit_bindgen::{FutureReader, StreamReader, StreamResult, StreamWriter};
 
-/// How many clients the system may hold ready between two accepts. A burst of connections that
-/// finds the queue full waits a second or more for its packets to be repeated; the system lowers
+/// How many connections the system may queue between two accepts. If a burst of connections fills
+/// the queue, a client waits a second or more until it sends its packets again. The system lowers
 /// this to its own maximum (`net.core.somaxconn`).
 const BACKLOG: u64 = 4096;
 
-/// How a direction of a connection has ended.
+/// The result of one direction of a connection.
 type Outcome = FutureReader<Result<(), ErrorCode>>;
 
 /// Connects to one address.
 pub async fn connect(remote: SocketAddr) -> Result<TcpStream, NetError> {
     let socket = TcpSocket::create(family(remote))?;
     socket.connect(to_wasi(remote)).await?;
-    // It was connected, so what it lacks now the peer has taken.
+    // It was connected. If it has no local address now, the peer has reset the connection.
     let local = socket.get_local_address();
     let local = local.map_err(|_| NetError::ConnectionReset)?;
     Ok(TcpStream::new(socket, from_wasi(local), remote))
@@ -32,7 +32,7 @@ pub async fn connect(remote: SocketAddr) -> Result<TcpStream, NetError> {
 /// Binds to an address and listens on it.
 pub fn listen(local: SocketAddr) -> Result<TcpListener, NetError> {
     let socket = TcpSocket::create(family(local))?;
-    // A runtime that doesn't let the queue be set still has one.
+    // A runtime that does not support this setting still has a queue.
     let _ = socket.set_listen_backlog_size(BACKLOG);
     socket.bind(to_wasi(local))?;
     let accepted = socket.listen()?;
@@ -62,18 +62,18 @@ impl Listener for TcpListener {
             match read_now(&self.accepted, 1)? {
                 Read::Items(mut sockets) => {
                     if let Some(socket) = sockets.pop() {
-                        // What could not be accepted comes as a socket that is closed, and its first
-                        // answer says why.
+                        // A failed accept comes as a closed socket, and the error of its first call
+                        // is the reason.
                         let local = from_wasi(socket.get_local_address()?);
-                        // Whatever fails from here on is this connection's. A system that no longer
-                        // knows the peer's address, in a runtime that hasn't remembered it, says that
-                        // it has been reset.
+                        // Any failure from here on concerns only this connection. If the system no
+                        // longer knows the peer's address, and the runtime has not stored it, the
+                        // connection was reset.
                         let remote = socket.get_remote_address();
                         let remote = remote.map_err(|_| NetError::ConnectionAborted)?;
                         return Ok(TcpStream::new(socket, local, from_wasi(remote)));
                     }
                 }
-                // Waiting takes nothing, so that nothing can be lost.
+                // Waiting takes nothing from the stream, so nothing can be lost.
                 Read::Nothing => readable(&self.accepted).await?,
                 Read::End => return Err(NetError::Other),
             }
@@ -87,9 +87,9 @@ pub struct TcpStream {
     remote: SocketAddr,
     input: RefCell<StreamReader<u8>>,
     received: RefCell<Option<Outcome>>,
-    /// What `received` said, once the input has ended: the end is told only once.
+    /// The result of `received` once the input has ended: the future gives it only once.
     ended: Cell<Option<Result<(), NetError>>>,
-    /// None when the sending side has been shut down.
+    /// `None` once the sending side is shut down.
     output: RefCell<Option<StreamWriter<u8>>>,
     _socket: TcpSocket,
 }
@@ -98,8 +98,8 @@ impl TcpStream {
     fn new(socket: TcpSocket, local: SocketAddr, remote: SocketAddr) -> Self {
         let (input, received) = socket.receive();
         let (output, data) = wit_stream::new();
-        // How sending ends is told by the stream, if not why, and not to keep the future leaves the
-        // host a tenth less to keep for each connection.
+        // The stream shows that sending has ended, though not why. Dropping the future saves the
+        // host a tenth of its memory for each connection.
         drop(socket.send(data));
         Self {
             local,
@@ -112,7 +112,7 @@ impl TcpStream {
         }
     }
 
-    /// How the input has ended, which it has.
+    /// The result of the input, which has ended.
     fn end(&self) -> Result<TryRead, NetError> {
         let ended = self.ended.get().unwrap_or_else(|| {
             // It is known when the stream has ended: there is nothing to wait for.
@@ -149,7 +149,8 @@ impl Stream for TcpStream {
             return;
         }
         if let Ok(false) = readable_or_ended(&self.input).await {
-            // What has ended must not be read again. Whether it failed, the next read tells.
+            // A stream that has ended must not be read again. The next read returns its error, if
+            // it failed.
             let _ = self.end();
         }
     }
@@ -162,24 +163,25 @@ impl Stream for TcpStream {
         };
         match unsent.is_empty() {
             true => Ok(()),
-            // The other side of the stream is gone, which is so when sending has failed.
+            // The other side has dropped the stream, which it does when sending fails.
             false => Err(NetError::ConnectionReset),
         }
     }
 
     async fn flush(&self) -> Result<(), NetError> {
-        // A write is over when the host has taken everything, and it takes what the system does.
+        // A write ends when the host has taken all bytes, and the host takes only what the system
+        // does.
         Ok(())
     }
 
     async fn finish(&self) -> Result<(), NetError> {
-        // The host sends what it takes from the stream at once, so nothing is left.
+        // The host sends all bytes that it takes at once, so none are left.
         drop(self.output.take());
         Ok(())
     }
 }
 
-/// What a read has found.
+/// The result of a read.
 enum Read<T> {
     /// At least one.
     Items(Vec<T>),
@@ -187,9 +189,9 @@ enum Read<T> {
     End,
 }
 
-/// Takes at most `max` of what has arrived; doesn't wait.
+/// Takes at most `max` items that have arrived. Does not wait.
 fn read_now<T>(stream: &RefCell<StreamReader<T>>, max: usize) -> Result<Read<T>, NetError> {
-    // Borrowed is a stream that somebody else is reading from.
+    // A borrowed stream is being read by another future.
     let mut stream = stream.try_borrow_mut().map_err(|_| NetError::Other)?;
     let mut read = pin!(stream.read(Vec::with_capacity(max)));
     let (result, items) = match read.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -203,10 +205,11 @@ fn read_now<T>(stream: &RefCell<StreamReader<T>>, max: usize) -> Result<Read<T>,
     })
 }
 
-/// Waits until there is something to read, and takes nothing; false if there never will be.
+/// Waits until there is something to read, and takes nothing. Returns false if the stream has
+/// ended.
 async fn readable_or_ended<T>(stream: &RefCell<StreamReader<T>>) -> Result<bool, NetError> {
     let mut stream = stream.try_borrow_mut().map_err(|_| NetError::Other)?;
-    // To read nothing is to wait for the other side to have something.
+    // A read of zero items waits until the other side has an item.
     let (result, _) = stream.read(Vec::new()).await;
     Ok(result != StreamResult::Dropped)
 }

@@ -1,6 +1,6 @@
-//! Timers: many deadlines in the guest, one alarm in the host.
+//! Timers: many deadlines in the component, and one alarm in the host.
 
-use super::reactor::Flag;
+use super::flag::Flag;
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::net::Instant;
 use std::future::Future;
@@ -8,9 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-/// Rings at the time that it was set to, or before. When the deadline that it was set for is taken
-/// back it stays as it is, and rings for nobody: deadlines are taken back far more often than they
-/// pass.
+/// Rings at the time that it was set to, or earlier. When its deadline is withdrawn the alarm stays
+/// set and rings for no future: deadlines are withdrawn far more often than they pass.
 #[derive(Default)]
 pub struct Alarm {
     set: Option<Set>,
@@ -23,7 +22,7 @@ struct Set {
 }
 
 impl Alarm {
-    /// Makes sure that it rings at this time, if not before.
+    /// Ensures that the alarm rings at this time or earlier.
     pub fn set(&mut self, at: Instant) {
         if self.set.as_ref().is_some_and(|set| set.at <= at) {
             return;
@@ -33,11 +32,11 @@ impl Alarm {
             ring: Box::pin(monotonic_clock::wait_until(at.0)),
             rang: Arc::default(),
         });
-        // A future does nothing until it is asked for the first time.
+        // A future does nothing until it is first polled.
         set.rang.raise();
     }
 
-    /// Whether it has rung since it was set; gives the time then.
+    /// The current time, if the alarm has rung since it was set.
     pub fn rang(&mut self) -> Option<Instant> {
         let set = self.set.as_mut()?;
         if !set.rang.lower() {

@@ -1,5 +1,7 @@
 //! The server over a network in memory.
 
+mod limits;
+
 use super::{
     AcceptFailed, CloseReason, Closed, Event, Framing, Options, Progress, RefuseReason, Refused,
     Server, StartError,
@@ -25,12 +27,13 @@ fn options() -> Options {
     }
 }
 
-/// Runs a server beside `clients`, stops it when they are done, and gives all that it told.
+/// Runs a server concurrently with `clients`, stops it when they have ended, and returns all of its
+/// events.
 fn serve<F: Future>(
     net: &MemoryNet,
     drain: Duration,
     clients: impl FnOnce(MemoryNet) -> F,
-) -> (F::Output, Vec<Event>, super::Statistics) {
+) -> (F::Output, Vec<Event>, super::ServerStats) {
     serve_with(&options(), net, drain, clients)
 }
 
@@ -39,7 +42,7 @@ fn serve_with<F: Future>(
     net: &MemoryNet,
     drain: Duration,
     clients: impl FnOnce(MemoryNet) -> F,
-) -> (F::Output, Vec<Event>, super::Statistics) {
+) -> (F::Output, Vec<Event>, super::ServerStats) {
     net.run(async {
         let mut server = Server::start(net.clone(), options)
             .await
@@ -49,28 +52,28 @@ fn serve_with<F: Future>(
         let output = loop {
             match race(server.progress(), clients.as_mut()).await {
                 Either::First(Progress::Events(more)) => events.extend(more),
-                Either::First(Progress::Stopped(_)) => panic!("nobody told it to stop"),
+                Either::First(Progress::Stopped(_)) => panic!("it stopped without being told to"),
                 Either::Second(output) => break output,
             }
         };
         server.stop(drain);
-        let statistics = loop {
+        let stats = loop {
             match server.progress().await {
                 Progress::Events(more) => events.extend(more),
-                Progress::Stopped(statistics) => break statistics,
+                Progress::Stopped(stats) => break stats,
             }
         };
         assert_eq!(
             server.progress().await,
-            Progress::Stopped(statistics),
+            Progress::Stopped(stats),
             "stays stopped"
         );
-        (output, events, statistics)
+        (output, events, stats)
     })
 }
 
 async fn connect(net: &MemoryNet) -> MemoryStream {
-    net.connect(here(9999)).await.expect("somebody listens")
+    net.connect(here(9999)).await.expect("the server listens")
 }
 
 /// Sends packets, shuts the sending side down, and reads all answers.
@@ -96,7 +99,7 @@ fn closed(events: &[Event]) -> Vec<&Closed> {
 fn a_client_that_half_closes_gets_every_answer() {
     let net = MemoryNet::default();
     let packets: &[&[u8]] = &[b"a\nb\r", b"\nc"];
-    let (answers, events, statistics) = serve(&net, Duration::ZERO, |net| ask(net, packets));
+    let (answers, events, stats) = serve(&net, Duration::ZERO, |net| ask(net, packets));
     assert_eq!(answers, "Hello, a!\nHello, b!\r\nHello, c!");
     let Event::Opened(opened) = &events[0] else {
         panic!("{events:?}")
@@ -111,11 +114,8 @@ fn a_client_that_half_closes_gets_every_answer() {
         (closed.messages, closed.bytes_received, closed.bytes_sent),
         (3, 6, 30)
     );
-    assert_eq!(
-        (statistics.accepted, statistics.open, statistics.messages),
-        (1, 0, 3)
-    );
-    assert_eq!((statistics.bytes_received, statistics.bytes_sent), (6, 30));
+    assert_eq!((stats.accepted, stats.open, stats.messages), (1, 0, 3));
+    assert_eq!((stats.bytes_received, stats.bytes_sent), (6, 30));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn the_tutorials_client_needs_no_newline() {
 }
 
 #[test]
-fn a_message_that_is_too_long_is_told_so_and_ends_the_connection() {
+fn a_message_that_is_too_long_is_answered_with_an_error_and_ends_the_connection() {
     let net = MemoryNet::default();
     let (answers, events, _) = serve(&net, Duration::ZERO, |net| {
         ask(
@@ -157,7 +157,7 @@ fn a_message_that_is_too_long_is_told_so_and_ends_the_connection() {
 }
 
 #[test]
-fn a_client_that_never_reads_and_one_that_breaks_off_harm_nobody() {
+fn a_client_that_never_reads_and_one_that_breaks_off_dont_affect_the_others() {
     let net = MemoryNet::default();
     let (answers, events, _) = serve(&net, Duration::from_secs(5), async |net: MemoryNet| {
         let greedy = connect(&net).await;
@@ -169,7 +169,7 @@ fn a_client_that_never_reads_and_one_that_breaks_off_harm_nobody() {
         broken.write_all(b"half").await.expect("open");
         broken.break_off(NetError::ConnectionReset);
         let answers = ask(net.clone(), &[b"polite\n"]).await;
-        // Kept, so that it is still there when the server stops.
+        // Kept, so the connection is still open when the server stops.
         (answers, greedy)
     });
     assert_eq!(answers.0, "Hello, polite!\n");
@@ -241,7 +241,7 @@ fn exit_counts_while_the_server_stops() {
 }
 
 #[test]
-fn a_stopped_server_accepts_nobody() {
+fn a_stopped_server_accepts_no_connection() {
     let net = MemoryNet::default();
     serve(&net, Duration::ZERO, async |_| ());
     let refused = net.run(net.connect(here(9999))).err();
@@ -249,7 +249,7 @@ fn a_stopped_server_accepts_nobody() {
 }
 
 #[test]
-fn an_outage_of_accepting_is_told_once_and_ends() {
+fn an_outage_of_accepting_is_reported_once_and_ends() {
     let net = MemoryNet::default();
     let (answers, events, _) = serve(&net, Duration::ZERO, async |net: MemoryNet| {
         for _ in 0..3 {
@@ -268,9 +268,9 @@ fn an_outage_of_accepting_is_told_once_and_ends() {
 }
 
 #[test]
-fn a_client_that_is_gone_before_it_is_accepted_is_no_outage() {
+fn a_client_that_leaves_before_it_is_accepted_is_no_outage() {
     let net = MemoryNet::default();
-    let (answers, events, statistics) = serve(&net, Duration::ZERO, async |net: MemoryNet| {
+    let (answers, events, stats) = serve(&net, Duration::ZERO, async |net: MemoryNet| {
         let open = connect(&net).await;
         for reason in [
             NetError::ConnectionAborted,
@@ -289,7 +289,7 @@ fn a_client_that_is_gone_before_it_is_accepted_is_no_outage() {
     });
     assert_eq!(answers, "Hello, still there!\n");
     assert_eq!(net.elapsed(), Duration::ZERO, "nothing was waited for");
-    assert_eq!((statistics.accepted, statistics.refused), (2, 0));
+    assert_eq!((stats.accepted, stats.refused), (2, 0));
     let failed = |event: &Event| matches!(event, Event::AcceptFailed(_));
     assert!(!events.iter().any(failed), "{events:?}");
 }
@@ -328,12 +328,12 @@ fn many_clients_are_served_side_by_side() {
     const CLIENTS: usize = 1000;
     let net = MemoryNet::default();
     let done: Rc<RefCell<usize>> = Rc::default();
-    let (_, events, statistics) = serve(&net, Duration::ZERO, async |net: MemoryNet| {
+    let (_, events, stats) = serve(&net, Duration::ZERO, async |net: MemoryNet| {
         let mut streams = Vec::new();
         for _ in 0..CLIENTS {
             streams.push(connect(&net).await);
         }
-        // Everybody is connected before anybody speaks, and the last one speaks first.
+        // All clients connect before any of them sends, and the last one sends first.
         for (index, stream) in streams.iter().enumerate().rev() {
             stream
                 .write_all(format!("{index}\n").as_bytes())
@@ -349,7 +349,7 @@ fn many_clients_are_served_side_by_side() {
     });
     assert_eq!((*done.borrow(), closed(&events).len()), (CLIENTS, CLIENTS));
     assert_eq!(
-        (statistics.accepted, statistics.messages),
+        (stats.accepted, stats.messages),
         (CLIENTS as u64, CLIENTS as u64)
     );
 }
@@ -386,264 +386,4 @@ fn the_greeting_and_the_welcome_are_those_asked_for() {
         assert_eq!(closed.bytes_sent, expected.len() as u64, "{framing:?}");
         assert_eq!(closed.messages, 1, "{framing:?}");
     }
-}
-
-#[test]
-fn a_client_that_is_silent_for_too_long_is_closed_and_one_that_speaks_is_not() {
-    let options = Options {
-        idle_timeout: Some(Duration::from_secs(10)),
-        ..options()
-    };
-    let net = MemoryNet::default();
-    let (_, events, _) = serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
-        let (silent, talker) = (connect(&net).await, connect(&net).await);
-        for _ in 0..5 {
-            net.sleep_until(net.now().after(Duration::from_secs(9)))
-                .await;
-            assert!(exchange(&talker, "still here").await.is_some());
-        }
-        assert_eq!(silent.read(64).await, Ok(None));
-        assert_eq!(talker.read(64).await, Ok(None));
-    });
-    let ended: Vec<_> = closed(&events)
-        .iter()
-        .map(|closed| (closed.reason, closed.duration.as_secs()))
-        .collect();
-    // Both wait for the client's own end, for 2 seconds.
-    assert_eq!(
-        ended,
-        [
-            (CloseReason::IdleTimeout, 10 + 2),
-            (CloseReason::IdleTimeout, 5 * 9 + 10)
-        ]
-    );
-}
-
-#[test]
-fn a_client_that_takes_no_answers_is_closed_in_time() {
-    for (limit, reason, after) in [
-        (Some(30), CloseReason::WriteTimeout, 30),
-        (None, CloseReason::Stopped, 100),
-    ] {
-        let options = Options {
-            write_timeout: limit.map(Duration::from_secs),
-            ..options()
-        };
-        let net = MemoryNet::default();
-        let (_greedy, events, _) =
-            serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
-                let greedy = connect(&net).await;
-                greedy.receive_capacity(8);
-                for _ in 0..100 {
-                    greedy.write_all(b"more\n").await.expect("open");
-                }
-                net.sleep_until(net.now().after(Duration::from_secs(100)))
-                    .await;
-                greedy
-            });
-        let closed = closed(&events)[0];
-        assert_eq!(
-            (closed.reason, closed.duration.as_secs()),
-            (reason, after),
-            "{limit:?}"
-        );
-    }
-}
-
-#[test]
-fn a_full_server_lets_the_next_one_in_when_one_has_gone() {
-    let options = Options {
-        max_connections: Some(2),
-        ..options()
-    };
-    let net = MemoryNet::default();
-    let (_, events, statistics) =
-        serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
-            let (one, two) = (connect(&net).await, connect(&net).await);
-            assert!(exchange(&one, "1").await.is_some());
-            assert!(exchange(&two, "2").await.is_some());
-            let three = connect(&net).await;
-            three.write_all(b"3").await.expect("it is in the queue");
-            let waiting = net.sleep_until(net.now().after(Duration::from_secs(5)));
-            let waited = race(three.read(64), waiting).await;
-            assert_eq!(waited, Either::Second(()), "there is no room");
-            drop(one);
-            assert_eq!(three.read(64).await, Ok(Some(b"Hello, 3!".to_vec())));
-        });
-    assert_eq!((statistics.accepted, statistics.refused), (3, 0));
-    assert_eq!(closed(&events).len(), 3);
-}
-
-#[test]
-fn a_full_server_refuses_where_it_is_told_to() {
-    let options = Options {
-        max_connections: Some(1),
-        refuse_when_full: true,
-        ..options()
-    };
-    let net = MemoryNet::default();
-    let (remotes, events, statistics) =
-        serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
-            let one = connect(&net).await;
-            assert!(exchange(&one, "1").await.is_some());
-            let two = connect(&net).await;
-            // What it has sent meanwhile doesn't destroy what it is told.
-            two.write_all(b"hello?\n").await.expect("open");
-            assert_eq!(
-                two.read_to_end().await,
-                Ok(b"too many connections\n".to_vec())
-            );
-            let crowd: Vec<_> = {
-                let mut crowd = Vec::new();
-                for _ in 0..100 {
-                    crowd.push(connect(&net).await);
-                }
-                crowd
-            };
-            for stream in &crowd {
-                // Not everybody is told why, but nobody is left waiting.
-                let _ = stream.read_to_end().await;
-            }
-            drop(one);
-            net.sleep_until(net.now().after(Duration::from_millis(1)))
-                .await;
-            assert!(exchange(&connect(&net).await, "3").await.is_some());
-            two.local_addr()
-        });
-    assert_eq!((statistics.accepted, statistics.refused), (2, 101));
-    let refused = Event::Refused(Refused {
-        local: here(9999),
-        remote: remotes,
-        reason: RefuseReason::Full,
-    });
-    assert_eq!(events.iter().filter(|event| **event == refused).count(), 1);
-}
-
-#[test]
-fn one_address_has_so_many_connections_and_no_more() {
-    let options = Options {
-        max_per_peer: Some(2),
-        ..options()
-    };
-    let net = MemoryNet::default();
-    let (_, events, statistics) =
-        serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
-            for _ in 0..3 {
-                let (one, two) = (connect(&net).await, connect(&net).await);
-                assert!(exchange(&one, "1").await.is_some());
-                assert!(exchange(&two, "2").await.is_some());
-                let three = connect(&net).await;
-                assert_eq!(
-                    three.read_to_end().await,
-                    Ok(b"too many connections from this address\n".to_vec())
-                );
-                drop((one, two, three));
-                // Until the server has seen them go.
-                net.sleep_until(net.now().after(Duration::from_millis(1)))
-                    .await;
-            }
-        });
-    assert_eq!((statistics.accepted, statistics.refused), (6, 3));
-    let peer_limit = events.iter().filter(|event| {
-        matches!(event, Event::Refused(refused) if refused.reason == RefuseReason::PeerLimit)
-    });
-    assert_eq!(peer_limit.count(), 3);
-}
-
-#[test]
-fn what_is_kept_for_all_clients_has_a_bound_and_short_messages_are_served_beyond_it() {
-    let options = Options {
-        framing: Framing::Line,
-        max_message_size: 64 * 1024,
-        max_held: 40_000,
-        ..options()
-    };
-    let long = "x".repeat(16 * 1024 - 1);
-    let net = MemoryNet::default();
-    let (_, events, _) = serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
-        let mut streams = Vec::new();
-        for _ in 0..3 {
-            let stream = connect(&net).await;
-            stream.write_all(long.as_bytes()).await.expect("open");
-            net.sleep_until(net.now().after(Duration::from_millis(1)))
-                .await;
-            streams.push(stream);
-        }
-        assert_eq!(
-            streams[2].read_to_end().await,
-            Ok(b"server overloaded\n".to_vec())
-        );
-        let small = connect(&net).await;
-        small.write_all(b"sma").await.expect("open");
-        net.sleep_until(net.now().after(Duration::from_millis(1)))
-            .await;
-        assert_eq!(
-            exchange(&small, "ll\n").await.as_deref(),
-            Some("Hello, small!\n")
-        );
-        // Room is made when a message is complete, and when a client has gone.
-        streams[0].write_all(b"\n").await.expect("open");
-        assert!(
-            streams[0]
-                .read(1 << 20)
-                .await
-                .is_ok_and(|answer| answer.is_some())
-        );
-        let next = connect(&net).await;
-        next.write_all(long.as_bytes()).await.expect("open");
-        assert_eq!(
-            exchange(&next, "!\n").await.map(|answer| answer.len()),
-            Some(64)
-        );
-    });
-    assert_eq!(
-        reasons(&events)
-            .iter()
-            .filter(|reason| **reason == CloseReason::Overloaded)
-            .count(),
-        1
-    );
-}
-
-#[test]
-fn an_outage_is_told_once_for_all_addresses_and_again_after_it_was_over() {
-    let options = Options {
-        listen: vec![here(9998), here(9999)],
-        ..options()
-    };
-    let net = MemoryNet::default();
-    let (_, events, _) = serve_with(&options, &net, Duration::ZERO, async |net: MemoryNet| {
-        for _ in 0..4 {
-            net.fail_accept(here(9998), NetError::NoSocketsLeft);
-            net.fail_accept(here(9999), NetError::NoSocketsLeft);
-            net.sleep_until(net.now().after(Duration::from_secs(4)))
-                .await;
-        }
-        net.sleep_until(net.now().after(Duration::from_secs(4)))
-            .await;
-        net.fail_accept(here(9999), NetError::NoSocketsLeft);
-        net.sleep_until(net.now().after(Duration::from_secs(1)))
-            .await;
-    });
-    let told = events
-        .iter()
-        .filter(|event| matches!(event, Event::AcceptFailed(_)));
-    assert_eq!(told.count(), 2, "{events:?}");
-}
-
-#[test]
-fn a_client_that_half_closes_and_takes_nothing_is_not_waited_for_in_vain() {
-    let net = MemoryNet::default();
-    let (_, events, _) = serve(&net, Duration::ZERO, async |net: MemoryNet| {
-        let greedy = connect(&net).await;
-        greedy.receive_capacity(8);
-        greedy
-            .write_all("more\n".repeat(5000).as_bytes())
-            .await
-            .expect("open");
-        greedy.finish().await.expect("open");
-        net.sleep_until(net.now().after(Duration::from_secs(100)))
-            .await;
-    });
-    assert_eq!(reasons(&events), [CloseReason::WriteTimeout]);
 }

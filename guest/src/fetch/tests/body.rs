@@ -1,8 +1,8 @@
-//! Pages, whole and broken, however they are framed and split.
+//! Response bodies, complete and broken, with every framing and split at every byte.
 
 use super::*;
 
-/// A page as it is received by pulling and by pushing, which has to be the same.
+/// The body, received by pulling and by pushing. Both must give the same result.
 pub(super) fn get(packets: &[Vec<u8>], options: &Options) -> Result<(u16, Vec<u8>), FetchError> {
     let pulled = transfer(packets, options, true);
     let pushed = transfer(packets, options, false);
@@ -24,29 +24,29 @@ fn transfer(
             ..request("http://127.0.0.1/")
         };
         let mut response = fetch(&net, request).await?;
-        let mut page = Vec::new();
+        let mut body = Vec::new();
         if pull {
             while let Some(bytes) = response.read(7).await? {
                 assert!(!bytes.is_empty() && bytes.len() <= 7);
-                page.extend_from_slice(&bytes);
+                body.extend_from_slice(&bytes);
             }
             assert_eq!(response.read(7).await, Ok(None), "stays ended");
         } else {
-            let result = response.write_to(&mut page, 10).await?;
-            assert_eq!(result, page.len() as u64);
-            response.write_to(&mut page, u64::MAX).await?;
+            let result = response.write_to(&mut body, 10).await?;
+            assert_eq!(result, body.len() as u64);
+            response.write_to(&mut body, u64::MAX).await?;
             assert_eq!(
-                response.write_to(&mut page, u64::MAX).await,
+                response.write_to(&mut body, u64::MAX).await,
                 Ok(0),
                 "stays ended"
             );
         }
-        Ok((response.info().head.status, page))
+        Ok((response.info().head.status, body))
     })
 }
 
 #[test]
-fn pages_arrive_however_they_are_framed_and_split() {
+fn bodies_arrive_however_they_are_framed_and_split() {
     let cases: &[(&[u8], &[u8])] = &[
         (b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhello, world", b"hello, world"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhello, worldEXTRA", b"hello, world"),
@@ -59,12 +59,12 @@ fn pages_arrive_however_they_are_framed_and_split() {
         (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
     ];
-    for (response, page) in cases {
+    for (response, body) in cases {
         let text = response.escape_ascii();
         let options = Options::default();
         let expected = |got: Result<(u16, Vec<u8>), FetchError>, how: &str| {
             let (_, got) = got.unwrap_or_else(|error| panic!("{text} {how}: {error}"));
-            assert_eq!(got, *page, "{text} {how}");
+            assert_eq!(got, *body, "{text} {how}");
         };
         expected(get(&[response.to_vec()], &options), "whole");
         let bytes: Vec<Vec<u8>> = response.iter().map(|byte| vec![*byte]).collect();
@@ -121,18 +121,18 @@ fn what_is_broken_or_cut_short_is_an_error() {
 }
 
 #[test]
-fn a_page_of_the_size_that_is_allowed_passes_and_a_larger_one_does_not() {
+fn a_body_of_the_size_that_is_allowed_passes_and_a_larger_one_does_not() {
     let framed: [fn(&str) -> String; 3] = [
-        |page| {
+        |body| {
             format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{page}",
-                page.len()
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
             )
         },
-        |page| format!("HTTP/1.1 200 OK\r\n\r\n{page}"),
-        |page| {
+        |body| format!("HTTP/1.1 200 OK\r\n\r\n{body}"),
+        |body| {
             let mut chunks = String::from("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-            for byte in page.chars() {
+            for byte in body.chars() {
                 chunks += &format!("1\r\n{byte}\r\n");
             }
             chunks + "0\r\n\r\n"
@@ -149,8 +149,8 @@ fn a_page_of_the_size_that_is_allowed_passes_and_a_larger_one_does_not() {
                 vec![response.clone()],
                 response.chunks(3).map(<[u8]>::to_vec).collect(),
             ] {
-                let got = get(&packets, &options).map(|(_, page)| page.len());
-                let too_large = FetchError::LimitExceeded(Limit::BodySize);
+                let got = get(&packets, &options).map(|(_, body)| body.len());
+                let too_large = FetchError::LimitExceeded(ResponseLimit::BodySize);
                 let expected = if allowed { Ok(size) } else { Err(too_large) };
                 assert_eq!(got, expected, "{}", response.escape_ascii());
             }
@@ -176,10 +176,13 @@ fn no_more_than_allowed_is_passed_on() {
             ..request("http://127.0.0.1/")
         };
         let mut response = fetch(&net, request).await.expect("a head");
-        let mut page = Vec::new();
-        let error = response.write_to(&mut page, u64::MAX).await;
-        assert_eq!(error, Err(FetchError::LimitExceeded(Limit::BodySize)));
-        assert_eq!(page.len(), 10);
+        let mut body = Vec::new();
+        let error = response.write_to(&mut body, u64::MAX).await;
+        assert_eq!(
+            error,
+            Err(FetchError::LimitExceeded(ResponseLimit::BodySize))
+        );
+        assert_eq!(body.len(), 10);
         assert_eq!(response.read(1).await.err(), error.err(), "final");
     });
 }

@@ -1,41 +1,17 @@
-//! What was typed behind `serve`.
+//! The arguments of `serve`.
 
-use super::args::{Command, common, seconds};
-use crate::hello::{Framing, Options};
+use super::common::{common, seconds};
+use crate::cli::command::{Command, Serve};
+use crate::hello::Framing;
 use lexopt::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// The port of the tutorial, on loopback alone.
+/// The default address: the port of the tutorial, on loopback only.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9999);
 
-/// How long connections have to finish once the server is told to stop.
-const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How to serve.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Serve {
-    pub options: Options,
-    pub drain_timeout: Duration,
-    pub stop_on_eof: bool,
-    pub quiet: bool,
-    /// Whether the log is one for machines.
-    pub json: bool,
-}
-
-impl Default for Serve {
-    fn default() -> Self {
-        Self {
-            options: Options::default(),
-            drain_timeout: DEFAULT_DRAIN_TIMEOUT,
-            stop_on_eof: false,
-            quiet: false,
-            json: false,
-        }
-    }
-}
-
-pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+/// Parses the arguments that follow `serve`.
+pub fn parse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     let mut serve = Serve::default();
     let options = &mut serve.options;
     while let Some(argument) = parser.next()? {
@@ -87,7 +63,7 @@ fn is_json(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A bound on time, of which 0 is none.
+/// Parses a time limit; 0 means no limit.
 fn bound(text: &str) -> Result<Option<Duration>, String> {
     Ok(Some(seconds(text)?).filter(|bound| !bound.is_zero()))
 }
