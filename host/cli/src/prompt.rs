@@ -9,8 +9,9 @@ use std::future::Future;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// The terminal that this process was started from, whatever its standard input and output are.
 const TERMINAL: &str = "/dev/tty";
@@ -108,11 +109,10 @@ impl Decider for Prompt {
     fn decide(&self, question: Question) -> Pin<Box<dyn Future<Output = Decision> + Send>> {
         let state = self.0.clone();
         Box::pin(async move {
-            // Reading a terminal takes as long as it takes. One question at a time.
-            let asked = tokio::task::spawn_blocking(move || {
-                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.decide(&question)
-            });
+            // One question at a time. Those that wait take no thread, and are gone when they are dropped.
+            let mut state = state.lock_owned().await;
+            // Reading a terminal takes as long as it takes.
+            let asked = tokio::task::spawn_blocking(move || state.decide(&question));
             asked.await.unwrap_or_else(|_| Decision::Deny {
                 reason: "nobody could be asked".to_owned(),
             })

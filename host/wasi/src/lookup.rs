@@ -5,7 +5,7 @@ use crate::bindings::ip_name_lookup;
 use crate::local_networks::local_networks;
 use sockbox_policy::Limit;
 use sockbox_policy::{Host, Name, Target};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::pin::Pin;
@@ -16,7 +16,6 @@ use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress};
 use wasmtime_wasi::p2::{DynPollable, Network as NetworkHandle, Pollable, subscribe};
-use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 
 /// What the interface needs of a store.
 pub(crate) struct LookupView<'a> {
@@ -33,12 +32,16 @@ impl HasData for HasLookup {
 
 /// A lookup, and then its answer: the host's side of `resolve-address-stream`.
 ///
-/// Dropped while it is under way, nobody waits for it any more. The system's resolver can't be
-/// interrupted, so its thread stays busy until it has an answer; how many there are is bounded.
+/// It is polled by the component's calls and has no task of its own. A task that is aborted stays in the runtime's
+/// queue until the runtime has a turn, and a component that never waits leaves it none: it could fill the memory
+/// with lookups that it drops.
+///
+/// Dropped while it is under way, nothing is left but a thread that waits for the system's resolver, which can't
+/// be interrupted; how many of these there are is bounded.
 pub struct Lookup(State);
 
 enum State {
-    UnderWay(AbortOnDropJoinHandle<Answer>),
+    UnderWay(Pin<Box<dyn Future<Output = Answer> + Send>>),
     Done(Result<vec::IntoIter<IpAddr>, ErrorCode>),
 }
 
@@ -49,12 +52,19 @@ impl Lookup {
         Lookup(State::Done(answer.map(Vec::into_iter)))
     }
 
+    /// Begin it, without waiting for the component to ask for the answer.
+    fn begin(answer: impl Future<Output = Answer> + Send + 'static) -> Lookup {
+        let mut lookup = Lookup(State::UnderWay(Box::pin(answer)));
+        let _ = lookup.poll(&mut Context::from_waker(Waker::noop()));
+        lookup
+    }
+
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<&mut Result<vec::IntoIter<IpAddr>, ErrorCode>> {
-        if let State::UnderWay(task) = &mut self.0 {
-            match Pin::new(task).poll(cx) {
+        if let State::UnderWay(answer) = &mut self.0 {
+            match answer.as_mut().poll(cx) {
                 Poll::Ready(answer) => *self = Lookup::done(answer),
                 Poll::Pending => return Poll::Pending,
             }
@@ -93,12 +103,12 @@ impl ip_name_lookup::Host for LookupView<'_> {
                 if by_rules && !authority.allows(target.clone()) {
                     return Ok(Err(ErrorCode::AccessDenied));
                 }
-                Lookup(State::UnderWay(spawn(async move {
+                Lookup::begin(async move {
                     if !by_rules && !authority.ask(target).await {
                         return Err(ErrorCode::AccessDenied);
                     }
                     answer(&authority, &name).await
-                })))
+                })
             }
         };
         Ok(Ok(self.table.push(lookup)?))

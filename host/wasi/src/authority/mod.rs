@@ -32,14 +32,13 @@ use recorder::Recorder;
 use resolved::Granted;
 use sockbox_policy::audit::{EventKind, RunId};
 use sockbox_policy::{DenialReason, GrantedBy, Name, Policy, Target, Verdict, is_unbound};
-use std::future::{Future, ready};
+use std::future::{Future, poll_fn, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use traffic::Accounts;
-use wasmtime_wasi::runtime::spawn;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 /// Decides what a run may do with the network, and records what it decided.
@@ -106,11 +105,11 @@ impl Authority {
             _ => return Box::pin(ready(self.decided(target, verdict))),
         };
         let question = self.question(&target, name.clone());
-        // A task of its own: its future can be waited for from anywhere, and ends with who waits.
-        let answer = spawn(decider.decide(question));
+        // No task: see `Lookup`. The mutex makes a future that need not be Sync a part of one that is.
+        let answer = Mutex::new(decider.decide(question));
         let authority = self.clone();
         Box::pin(async move {
-            let verdict = match answer.await {
+            let verdict = match poll_fn(|cx| locked(&answer).as_mut().poll(cx)).await {
                 Decision::Allow { reason } => Verdict::Allowed {
                     by: GrantedBy::Decider { reason },
                     name,

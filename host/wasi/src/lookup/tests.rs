@@ -17,25 +17,27 @@ fn network(policy: Policy, limits: &Limits) -> Arc<Authority> {
     Arc::new(Authority::new(RunId::new(1), &grant))
 }
 
-async fn ask_of(network: &Arc<Authority>, name: &str) -> Result<Vec<IpAddr>, ErrorCode> {
-    let mut table = ResourceTable::new();
-    // wasmtime-wasi's handle can only be had from its own implementation.
-    let mut wasi = wasmtime_wasi::WasiCtxBuilder::new().build();
-    let handle = {
-        use wasmtime_wasi::p2::bindings::sockets::instance_network::Host as _;
-        use wasmtime_wasi::sockets::WasiSocketsView as _;
-        struct View<'a>(&'a mut wasmtime_wasi::WasiCtx, &'a mut ResourceTable);
-        impl wasmtime_wasi::WasiView for View<'_> {
-            fn ctx(&mut self) -> wasmtime_wasi::WasiCtxView<'_> {
-                wasmtime_wasi::WasiCtxView {
-                    ctx: self.0,
-                    table: self.1,
-                }
+/// wasmtime-wasi's handle, which can only be had from its own implementation.
+fn handle(table: &mut ResourceTable) -> Resource<NetworkHandle> {
+    use wasmtime_wasi::p2::bindings::sockets::instance_network::Host as _;
+    use wasmtime_wasi::sockets::WasiSocketsView as _;
+    struct View<'a>(&'a mut wasmtime_wasi::WasiCtx, &'a mut ResourceTable);
+    impl wasmtime_wasi::WasiView for View<'_> {
+        fn ctx(&mut self) -> wasmtime_wasi::WasiCtxView<'_> {
+            wasmtime_wasi::WasiCtxView {
+                ctx: self.0,
+                table: self.1,
             }
         }
-        let mut view = View(&mut wasi, &mut table);
-        view.sockets().instance_network().unwrap()
-    };
+    }
+    let mut wasi = wasmtime_wasi::WasiCtxBuilder::new().build();
+    let mut view = View(&mut wasi, table);
+    view.sockets().instance_network().unwrap()
+}
+
+async fn ask_of(network: &Arc<Authority>, name: &str) -> Result<Vec<IpAddr>, ErrorCode> {
+    let mut table = ResourceTable::new();
+    let handle = handle(&mut table);
     let mut view = LookupView {
         authority: network,
         table: &mut table,
@@ -303,5 +305,30 @@ fn failures_are_told_apart() {
         ),
     ] {
         assert_eq!(classify(&error), expected, "{error}");
+    }
+}
+
+/// A component that never waits gives the runtime no turn, in which it would take apart what was dropped.
+#[tokio::test]
+async fn nothing_is_left_of_lookups_that_are_dropped() {
+    let policy = Policy::new().allow_origin(origin("http://one.localhost/"));
+    let undecided = |_: crate::Question| std::future::pending::<crate::Decision>();
+    let by_rules = Grant::new().policy(policy);
+    for grant in [by_rules, Grant::new().decider(undecided)] {
+        let network = Arc::new(Authority::new(RunId::new(1), &grant));
+        let mut table = ResourceTable::new();
+        let handle = handle(&mut table);
+        let mut view = LookupView {
+            authority: &network,
+            table: &mut table,
+        };
+        for _ in 0..1000 {
+            let handle = Resource::new_borrow(handle.rep());
+            let name = "one.localhost".to_owned();
+            let stream = view.resolve_addresses(handle, name).unwrap().unwrap();
+            view.drop(stream).unwrap();
+        }
+        let metrics = tokio::runtime::Handle::current().metrics();
+        assert_eq!(metrics.num_alive_tasks(), 0);
     }
 }
