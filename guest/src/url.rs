@@ -7,7 +7,7 @@ use std::fmt;
 
 pub use ::url::{Host, Url};
 
-const NO_NAME: &str = "the host is no valid name";
+const NO_NAME: &str = "the host is not a valid name";
 
 const ZONE: &str = "an IPv6 address in a URL has no zone (%25eth0): leave it out";
 
@@ -148,7 +148,7 @@ fn credentials(url: &Url) -> Option<Credentials> {
 pub fn resolve(base: &str, reference: &[u8]) -> Result<Url, UrlError> {
     let invalid = |error| UrlError::Invalid(explain(error));
     if reference.iter().any(u8::is_ascii_control) {
-        return Err(UrlError::Invalid("it has a control character in it".into()));
+        return Err(UrlError::Invalid("it contains a control character".into()));
     }
     let base = Url::parse(base).map_err(invalid)?;
     // More than two slashes before a host are ignored, but not by the parser's `join`.

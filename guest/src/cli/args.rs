@@ -16,75 +16,79 @@ Usage:
   fetch [OPTION]... URL
   serve [--listen ADDR:PORT]... [OPTION]...
 
-fetch: get a page over HTTP/1.1. The page goes to standard output; with -o alone
-the page is saved and the response's head printed. Options mean what they mean
-to curl.
+fetch: send one HTTP/1.1 request. The response body goes to standard output. If
+-o is the only output option, the body is saved and the response head is
+printed. Options have the same meaning as in curl.
 
 Output:
-  -o, --output FILE         save the page in FILE, whole or not at all
-  -i, --include             put the response's head before the page
-  -I, --head                ask for the head alone, with HEAD
-  -f, --fail                fail, without a page, if the server answers 400 or
+  -o, --output FILE         save the response body in FILE; if the transfer
+                            fails, FILE is left unchanged
+  -i, --include             print the response head before the body
+  -I, --head                request only the response head, with HEAD
+  -f, --fail                fail, and print no body, if the status is 400 or
                             above
-  -s, --silent              don't tell about errors
-  -S, --show-error          tell about errors, -s or not
-  -v, --verbose             tell on standard error what is done, sent and
-                            received
+  -s, --silent              print no errors
+  -S, --show-error          print errors even with -s
+  -v, --verbose             print each step and both heads on standard error
 
 Request:
-  -X, --request METHOD      ask with METHOD
+  -X, --request METHOD      send this method
   -d, --data DATA           send DATA with POST; may be repeated, joined with &;
-                            @FILE has the data, @- is standard input
-  -H, --header LINE         send a header field, `Name: value`; `Name;` is an
-                            empty one, `Name:` leaves one out; may be repeated
-  -A, --user-agent NAME     send this User-Agent; an empty one means none
-  -e, --referer URL         say in Referer where the URL was found
-  -u, --user USER:PASSWORD  send these credentials
-      --compressed          ask for a compressed page, and decompress it
+                            @FILE reads DATA from FILE, @- from standard input
+  -H, --header LINE         send the header field `Name: value`; `Name;` sends
+                            an empty value, `Name:` removes the field; may be
+                            repeated
+  -A, --user-agent NAME     send this User-Agent; an empty NAME sends none
+  -e, --referer URL         send this URL as Referer
+  -u, --user USER:PASSWORD  send these credentials (Basic authentication)
+      --compressed          request a compressed body, and decompress it
 
 Network:
   -L, --location            follow redirects
-      --max-redirs NUMBER   follow at most so many; -1 means any number
+      --max-redirs NUMBER   follow at most NUMBER redirects; -1 means any number
                             (default: 30)
-      --allow-downgrade     follow them from https to http as well
+      --allow-downgrade     also follow redirects from https to http
   -4, --ipv4                use IPv4 only
   -6, --ipv6                use IPv6 only
-  -m, --max-time SECONDS    give up after this time; 0 means never (default: 0)
+  -m, --max-time SECONDS    the time limit of the request; 0 means none
+                            (default: 0)
       --connect-timeout SECONDS
-                            give up if the lookup, connecting, or agreeing upon
-                            TLS takes longer; 0 means never (default: 10 for
-                            the lookup, 30 for the others)
+                            the time limit for each of three stages: resolving
+                            the name, connecting, the TLS handshake; 0 means
+                            none (default: 10 for the name, 30 for the others)
 
 serve: answer every message MESSAGE with \"Hello, MESSAGE!\".
-  -l, --listen ADDR:PORT    listen here; may be repeated (default:
+  -l, --listen ADDR:PORT    listen on this address; may be repeated (default:
                             127.0.0.1:9999)
       --framing KIND        what ends a message: auto (a newline or a pause),
-                            line (a newline alone), chunk (the end of what one
-                            receive returned); default: auto
-      --greeting TEXT       what to say instead of Hello
-      --welcome TEXT        what to send as soon as a client is connected
+                            line (only a newline), chunk (the end of the bytes
+                            that one receive returned); default: auto
+      --greeting TEXT       the word before the message (default: Hello)
+      --welcome TEXT        text to send as soon as a client connects
       --max-message BYTES   the longest message that is answered (default:
                             65536)
       --write-timeout SECONDS
-                            close a client whose answers can't be sent for so
-                            long; 0: never (default: 30)
+                            close a connection if its client reads nothing for
+                            this time; 0: never (default: 30)
       --idle-timeout SECONDS
-                            close a client that is silent for so long; 0: never
-                            (default: 0)
-      --max-connections N   how many may be open at once (default: no bound)
-      --refuse-when-full    turn away whoever is too much, with one line;
-                            without it, let them wait until others have gone
-      --max-per-peer N      how many may be open from one address (default: no
-                            bound)
+                            close a connection if its client sends nothing for
+                            this time; 0: never (default: 0)
+      --max-connections N   the most connections open at once (default: no
+                            limit)
+      --refuse-when-full    above --max-connections, send a client one line and
+                            close its connection; without this option, the
+                            client waits until another connection closes
+      --max-per-peer N      the most open connections from one address (default:
+                            no limit)
       --drain-timeout SECONDS
-                            how long connections have to finish when the server
-                            stops (default: 10)
+                            how long open connections may continue after the
+                            server begins to stop (default: 10)
       --stop-on-eof         stop at the end of standard input
-      --log KIND            log lines for people (text) or JSON objects (json);
+      --log KIND            log lines of text (text) or JSON objects (json);
                             default: text
-  -q, --quiet               don't log who comes and goes
+  -q, --quiet               don't log opened, closed and refused connections
 
-What may be reached is for the runtime to say. With `wasmtime run`:
+The runtime decides what the program may reach. With `wasmtime run`:
   wasmtime run -S inherit-network -S allow-ip-name-lookup sockbox.wasm fetch http://example.com/
   wasmtime run -S inherit-network --dir . sockbox.wasm fetch -o page.html http://127.0.0.1:8080/
   wasmtime run -S inherit-network sockbox.wasm fetch -sSfL -d name=value http://127.0.0.1:8080/
@@ -98,13 +102,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         Ok(Some(lexopt::Arg::Value(name))) if name == "fetch" => fetch::parse(&mut parser),
         Ok(Some(lexopt::Arg::Value(name))) if name == "serve" => serve::parse(&mut parser),
         Ok(Some(lexopt::Arg::Value(name))) => {
-            Err(format!("no such program: {}", name.to_string_lossy()).into())
+            Err(format!("unknown program {}: use fetch or serve", name.to_string_lossy()).into())
         }
         Ok(Some(argument)) => common(argument),
-        Ok(None) => Err("which program? fetch or serve".into()),
+        Ok(None) => Err("a program is missing: fetch or serve".into()),
         Err(error) => Err(error),
     };
-    parsed.map_err(|error| format!("{error} (--help tells more)"))
+    parsed.map_err(|error| format!("{error} (see --help)"))
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Self::Status(status) => write!(f, "the server answered {status}"),
-            Self::Output => f.write_str("standard output takes no more"),
+            Self::Output => f.write_str("cannot write to standard output"),
             Self::File(path, error) if error.kind() == io::ErrorKind::NotFound => {
                 write!(
                     f,
@@ -60,8 +60,8 @@ impl fmt::Display for Error {
 }
 
 /// What to do about a denial, for the known runtimes.
-const GRANT: &str = "does the runtime grant it? `wasmtime run` does with -S inherit-network and \
-                     -S allow-ip-name-lookup, `sockbox run` with --allow-connect";
+const GRANT: &str = "does the runtime grant it? with `wasmtime run`, give -S inherit-network and \
+                     -S allow-ip-name-lookup; with `sockbox run`, give --allow-connect";
 
 /// Whether the runtime may have denied this, and not the network. A runtime that allows no name
 /// resolution may report only that the resolver can't answer.

@@ -17,7 +17,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failed> 
         Ok(Command::Fetch(fetch)) => fetch::run(*fetch),
         #[cfg(feature = "wasi-0-3")]
         Ok(Command::Fetch(_)) => {
-            complain("this is the component for WASI 0.3, which serves and nothing else");
+            complain("fetch is not in this component: the build for WASI 0.3 has only serve");
             Err(Failed)
         }
         Ok(Command::Serve(serve)) => serve::run(serve),

@@ -89,7 +89,7 @@ impl<N: Net> Client<N> {
         let body = match (redirect.sends_body, body) {
             (false, _) => RequestBody::Empty,
             (true, RequestBody::Empty) => {
-                return Err(invalid("the redirect asks for the body again"));
+                return Err(invalid("the redirect needs the request body again"));
             }
             (true, body) => body,
         };
@@ -165,14 +165,14 @@ impl<N: Net> Client<N> {
                         && is_lost(&failed.error)
                         && payload.is_whole() =>
                 {
-                    trace.fact("the server has closed the connection meanwhile: once more");
+                    trace.fact("the server has closed the reused connection: sending the request again");
                     may_reuse = false;
                     continue;
                 }
                 Err(failed) => return Err(failed.error),
             };
             if received.head.status == 417 && expect_continue.is_some() && payload.is_whole() {
-                trace.fact("the server doesn't know Expect: once more without it");
+                trace.fact("the server doesn't support Expect: sending the request again without it");
                 expect_continue = None;
                 continue;
             }
@@ -302,17 +302,17 @@ fn why_not_again(
     };
     let coded = head.values("Transfer-Encoding").next().is_some();
     if options.close {
-        Some("the server was told to close it")
+        Some("the request asked the server to close it")
     } else if has(b"close") {
         Some("the server closes it")
     } else if head.minor_version == 0 && !has(b"keep-alive") {
-        Some("the server speaks HTTP/1.0")
+        Some("the server uses HTTP/1.0")
     } else if framing == BodyFraming::UntilClose {
-        Some("the page ends with it")
+        Some("the body ends when the connection closes")
     } else if coded && head.minor_version == 0 {
         Some("HTTP/1.0 has no transfer codings")
     } else if coded && head.values("Content-Length").next().is_some() {
-        Some("the server gave the page two ends")
+        Some("the response has both Content-Length and Transfer-Encoding")
     } else {
         None
     }

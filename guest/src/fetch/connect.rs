@@ -98,7 +98,7 @@ pub async fn tls_handshake<N: Net>(
     let stream = clock
         .within(Stage::Handshake, limit, 0, handshake)
         .await??;
-    trace.fact(format_args!("there is TLS with {server}"));
+    trace.fact(format_args!("TLS handshake with {server} completed"));
     Ok(stream)
 }
 

@@ -178,13 +178,13 @@ impl<N: Net> Connection<N> {
             Ok(()) => Ok(()),
             Err(SendError::Broken(reason)) => {
                 self.broken.set(Some(reason));
-                self.mark_not_reusable("the request could not be sent to its end");
+                self.mark_not_reusable("the request could not be sent completely");
                 Ok(())
             }
             Err(SendError::Fatal(FetchError::Timeout(timeout)))
                 if self.answered.get() && timeout.bound != TimeBound::Total =>
             {
-                self.mark_not_reusable("the server didn't take the request in time");
+                self.mark_not_reusable("the server did not read the request in time");
                 Ok(())
             }
             Err(SendError::Fatal(error)) => Err(error),
@@ -195,7 +195,7 @@ impl<N: Net> Connection<N> {
     /// connection goes into the pool if it is reusable.
     pub fn release(self, net: &N, extra: usize) {
         if !self.is_sent() {
-            self.mark_not_reusable("the request isn't out");
+            self.mark_not_reusable("the request is not completely sent");
         }
         if extra > 0 {
             self.mark_not_reusable("the server sent more than the response");

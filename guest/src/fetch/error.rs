@@ -134,13 +134,13 @@ impl fmt::Display for FetchError {
                 write!(f, "unsupported scheme {scheme:?}: only {SCHEMES} supported")
             }
             Self::InvalidRequest(why) => write!(f, "the request can't be sent: {why}"),
-            Self::Denied(Denied::Resolve(name)) => write!(f, "not permitted to look up {name}"),
+            Self::Denied(Denied::Resolve(name)) => write!(f, "not permitted to resolve {name}"),
             Self::Denied(Denied::Connect(address)) => {
                 write!(f, "not permitted to connect to {address}")
             }
             Self::InsecureRedirect(url) => write!(
                 f,
-                "not permitted to go from https to {url}, where anybody on the way can read along"
+                "refused to follow a redirect from https to {url}: http is not encrypted"
             ),
             Self::ResolveFailed {
                 name,
@@ -165,7 +165,7 @@ impl fmt::Display for FetchError {
                     let lead = if index == 0 { " to " } else { ", " };
                     write!(f, "{lead}{}: {}", failure.address, failure.reason)?;
                     if failure.address.ip().is_unspecified() {
-                        f.write_str(" (it stands for all of a machine's addresses; its own is ")?;
+                        f.write_str(" (this address can only be listened on; to reach this machine, connect to ")?;
                         f.write_str(match failure.address.is_ipv4() {
                             true => "127.0.0.1)",
                             false => "[::1])",
@@ -174,7 +174,7 @@ impl fmt::Display for FetchError {
                 }
                 Ok(())
             }
-            Self::TlsFailed(why) => write!(f, "could not agree upon TLS: {why}"),
+            Self::TlsFailed(why) => write!(f, "TLS handshake failed: {why}"),
             Self::CertificateRejected(why) => {
                 write!(f, "the server's certificate is not accepted: {why}")
             }
@@ -188,22 +188,22 @@ impl fmt::Display for FetchError {
             } => {
                 write!(
                     f,
-                    "the page was cut short: {received} of {expected} bytes received"
+                    "the response body is incomplete: received {received} of {expected} bytes"
                 )
             }
             Self::IncompleteBody {
                 received,
                 expected: None,
             } => {
-                write!(f, "the page was cut short after {received} bytes")
+                write!(f, "the response body is incomplete: the connection closed after {received} bytes")
             }
             Self::TooManyRedirects(limit) => {
                 write!(f, "the server redirects more than {limit} times")
             }
-            Self::ContentEncoding(how) => write!(f, "the page can't be decoded: {how}"),
+            Self::ContentEncoding(how) => write!(f, "could not decode the response body: {how}"),
             Self::Timeout(timeout) => write!(f, "{timeout}"),
             Self::LimitExceeded(limit) => write!(f, "{limit}"),
-            Self::WriteFailed => f.write_str("the output takes no more"),
+            Self::WriteFailed => f.write_str("could not write the response body to the output"),
         }
     }
 }
@@ -211,13 +211,13 @@ impl fmt::Display for FetchError {
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let doing = match self.stage {
-            Stage::Resolve => "looking the name up",
+            Stage::Resolve => "resolving the host name",
             Stage::Connect => "connecting",
-            Stage::Handshake => "agreeing upon TLS",
+            Stage::Handshake => "performing the TLS handshake",
             Stage::Send => "sending the request",
-            Stage::FirstByte => "waiting for the server's answer",
+            Stage::FirstByte => "waiting for the response",
             Stage::Head => "receiving the response's head",
-            Stage::Body => "receiving the page",
+            Stage::Body => "receiving the response body",
         };
         let seconds = self.limit.as_secs_f64();
         match self.bound {
@@ -239,9 +239,9 @@ impl fmt::Display for ResponseLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::HeadSize => "the response's head is larger than allowed",
-            Self::BodySize => "the page is larger than allowed",
+            Self::BodySize => "the response body is larger than allowed",
             Self::HeaderCount => "the response has more header fields than allowed",
-            Self::InterimResponses => "the server sends interim responses without end",
+            Self::InterimResponses => "the server sends more interim responses than allowed",
             Self::TrailerSize => "the response's trailer is larger than allowed",
         })
     }
@@ -336,8 +336,8 @@ mod tests {
             ),
             (
                 FetchError::ConnectFailed(vec![failure("0.0.0.0:80", NetError::ConnectionRefused)]),
-                "could not connect to 0.0.0.0:80: connection refused (it stands for all of a machine's \
-                 addresses; its own is 127.0.0.1)",
+                "could not connect to 0.0.0.0:80: connection refused (this address can only be \
+                 listened on; to reach this machine, connect to 127.0.0.1)",
             ),
             (
                 FetchError::ConnectFailed(vec![
@@ -352,7 +352,7 @@ mod tests {
             ),
             (
                 timeout(Stage::Body, TimeBound::Total, 2500),
-                "timed out after 2.5 seconds while receiving the page, with 7 bytes received",
+                "timed out after 2.5 seconds while receiving the response body, with 7 bytes received",
             ),
             (
                 timeout(Stage::Send, TimeBound::Speed, 30_000),
@@ -360,7 +360,7 @@ mod tests {
             ),
             (
                 timeout(Stage::Body, TimeBound::Speed, 30_000),
-                "slower than allowed for 30 seconds while receiving the page, with 7 bytes received",
+                "slower than allowed for 30 seconds while receiving the response body, with 7 bytes received",
             ),
             (
                 FetchError::TooManyRedirects(30),

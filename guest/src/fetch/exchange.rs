@@ -67,9 +67,9 @@ pub async fn exchange<N: Net>(
         // body to continue.
         progress.continue_received();
     } else if progress.awaits_continue() {
-        connection.stop_sending("the body was not asked for");
+        connection.stop_sending("the server did not ask for the body");
     } else {
-        connection.stop_sending("the server answered before it had the whole request");
+        connection.stop_sending("the server responded before it received the whole request");
     }
     Ok(received)
 }
@@ -86,7 +86,7 @@ async fn receive<N: Net>(
     let mut first_byte = None;
     loop {
         if buffer.starts_with(&TLS_ALERT) {
-            let why = "it speaks TLS: the URL has to begin with https://";
+            let why = "the server expects TLS: use a URL that begins with https://";
             return Err(FetchError::Protocol(why.to_owned()));
         }
         if let Some((head, size)) = parser.parse(&buffer)? {

@@ -75,15 +75,15 @@ impl Options {
     /// Refuses options that make no sense.
     pub(super) fn check(&self) -> Result<(), FetchError> {
         let why = if self.max_speed == Some(0) {
-            "with a speed of 0 nothing could be sent"
+            "the maximum speed is 0: nothing could be sent"
         } else if self.min_speed.is_some_and(|min| min.period.is_zero()) {
-            "a speed takes a time to be measured over"
+            "the minimum speed has an interval of 0: it could not be measured"
         } else if self
             .static_hosts
             .iter()
             .any(|entry| entry.addresses.is_empty())
         {
-            "a name was given no addresses"
+            "a static host has no addresses"
         } else {
             return Ok(());
         };

@@ -90,7 +90,7 @@ impl<S: Stream> Pool<S> {
             let why = match stream.try_read(1) {
                 Ok(TryRead::Nothing) => return Some((stream, route)),
                 Ok(TryRead::End) => "the server has closed it",
-                Ok(TryRead::Data(_)) => "the server sent something unasked",
+                Ok(TryRead::Data(_)) => "the server sent bytes without a request",
                 Err(_) => "it broke",
             };
             let remote = stream.remote_addr();

@@ -85,7 +85,7 @@ impl PreparedRequest {
 fn basic(credentials: &Credentials) -> Result<Header, FetchError> {
     // Section 2: the first colon ends the user name, so it can't contain one.
     if credentials.username.contains(&b':') {
-        let why = "a user name for Basic authentication can't have a colon in it";
+        let why = "a user name for Basic authentication can't contain a colon";
         return Err(FetchError::InvalidRequest(why.to_owned()));
     }
     let pair = [&credentials.username, &b":"[..], &credentials.password].concat();

@@ -58,7 +58,7 @@ impl Redirect {
                 other => other.to_string(),
             };
             let shown = excerpt(location);
-            FetchError::Protocol(format!("the Location is no URL: \"{shown}\": {why}"))
+            FetchError::Protocol(format!("the Location is not a valid URL: \"{shown}\": {why}"))
         })?;
         let from = Url::parse(url);
         let is_secure = from.as_ref().is_ok_and(|url| url.scheme() == "https");
@@ -99,7 +99,7 @@ fn location(head: &ResponseHead) -> Result<Option<&[u8]>, FetchError> {
     if let Some(other) = values.find(|other| *other != first) {
         let (first, other) = (excerpt(first), excerpt(other));
         return Err(FetchError::Protocol(format!(
-            "the Location is both \"{first}\" and \"{other}\""
+            "the response has two different Locations: \"{first}\" and \"{other}\""
         )));
     }
     Ok((!first.is_empty()).then_some(first))

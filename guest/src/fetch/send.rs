@@ -188,7 +188,7 @@ impl<N: Net> Sending<N> {
             Kind::Bytes(bytes) => self.write(&head, &bytes, b"").await?,
             Kind::Source { source, length } => {
                 let source = source.borrow_mut().take();
-                let source = source.ok_or_else(|| invalid("the body was sent before"))?;
+                let source = source.ok_or_else(|| invalid("the body has already been sent"))?;
                 match length {
                     Some(length) => self.sized(head, source, length).await?,
                     None => self.chunked(head, source).await?,

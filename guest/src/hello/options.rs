@@ -71,11 +71,11 @@ impl Options {
         let wrong = if self.listen.is_empty() {
             "no address to listen on"
         } else if self.greeting.contains(['\r', '\n']) {
-            "the greeting has a line break, so that clients could not tell answers apart"
+            "the greeting contains a line break: clients could not tell where an answer ends"
         } else if self.max_connections == Some(0) {
-            "a server that may have no connection"
+            "the maximum number of connections is 0: the server could not accept any"
         } else if self.max_per_peer == Some(0) {
-            "a server that may have no connection from any address"
+            "the maximum number of connections per peer is 0: the server could not accept any"
         } else {
             return Ok(());
         };

@@ -191,8 +191,8 @@ impl Error for InvalidRequest {}
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotHttp => f.write_str("the answer doesn't begin as HTTP/1 does"),
-            Self::UnsupportedVersion => f.write_str("the answer's version of HTTP isn't supported"),
+            Self::NotHttp => f.write_str("the response does not start with an HTTP/1 status line"),
+            Self::UnsupportedVersion => f.write_str("the response has an unsupported HTTP version"),
             Self::InvalidStatusLine => f.write_str("the status line has no valid status code"),
             Self::InvalidLine {
                 section,
@@ -203,20 +203,20 @@ impl fmt::Display for ParseError {
                 f.write_str("the server switched to another protocol without being asked")
             }
             Self::InvalidContentLength { value } => {
-                write!(f, "the Content-Length is no length: \"{value}\"")
+                write!(f, "the Content-Length is not a valid length: \"{value}\"")
             }
             Self::ConflictingContentLengths { first, other } => {
-                write!(f, "the Content-Length is both {first} and {other}")
+                write!(f, "the response has two different Content-Lengths: {first} and {other}")
             }
             Self::UnsupportedTransferCoding { coding } => {
                 write!(f, "the transfer coding isn't supported: \"{coding}\"")
             }
-            Self::InvalidChunkSize => f.write_str("a chunk's size can't be read"),
-            Self::ChunkSizeOverflow => f.write_str("a chunk's size is too large to be true"),
+            Self::InvalidChunkSize => f.write_str("a chunk has an invalid size"),
+            Self::ChunkSizeOverflow => f.write_str("a chunk's size is 2^64 bytes or more"),
             Self::InvalidChunkEnd => f.write_str("a chunk doesn't end where its size says"),
             Self::ChunkOverheadTooLarge { limit } => write!(
                 f,
-                "the chunks' extensions have more than {limit} bytes beyond the chunks"
+                "the chunks' size lines are more than {limit} bytes larger than the chunks"
             ),
             Self::HeadTooLarge { limit } => write!(f, "the head has more than {limit} bytes"),
             Self::TooManyHeaders { limit } => {
@@ -232,7 +232,7 @@ impl fmt::Display for ParseError {
                 write!(f, "there are more than {limit} trailer fields")
             }
             Self::EmptyResponse => {
-                f.write_str("the server closed the connection without an answer")
+                f.write_str("the server closed the connection without a response")
             }
             Self::IncompleteHead => {
                 f.write_str("the server closed the connection before the head's end")
@@ -280,18 +280,18 @@ impl fmt::Display for Incomplete {
 impl fmt::Display for InvalidRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Method { method } => write!(f, "the method can't be sent: \"{method}\""),
-            Self::Target { target } => write!(f, "the target can't be sent: \"{target}\""),
-            Self::Host { host } => write!(f, "this is no host to ask for: \"{host}\""),
+            Self::Method { method } => write!(f, "invalid request method: \"{method}\""),
+            Self::Target { target } => write!(f, "invalid request target: \"{target}\""),
+            Self::Host { host } => write!(f, "the Host header is invalid: \"{host}\""),
             Self::NoHost => f.write_str("the Host header can't be left out"),
-            Self::DuplicateHost => f.write_str("there may be one Host header only"),
-            Self::HeaderName { name } => write!(f, "this is no header name: \"{name}\""),
+            Self::DuplicateHost => f.write_str("the request has more than one Host header"),
+            Self::HeaderName { name } => write!(f, "invalid header name: \"{name}\""),
             Self::HeaderValue { name } => write!(
                 f,
-                "the value of the header {name} has a control character in it"
+                "the value of the header {name} contains a control character"
             ),
             Self::ReservedHeader { name } => {
-                write!(f, "the header {name} is not the caller's to set")
+                write!(f, "the header {name} can't be set: the client sets it")
             }
         }
     }
@@ -356,7 +356,7 @@ mod tests {
                 &InvalidRequest::ReservedHeader {
                     name: "Connection".into(),
                 },
-                "the header Connection is not the caller's to set",
+                "the header Connection can't be set: the client sets it",
             ),
         ];
         for (error, expected) in cases {

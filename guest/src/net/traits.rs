@@ -48,7 +48,7 @@ pub trait Net: Clone + 'static {
         server: &str,
     ) -> impl Future<Output = Result<Self::Stream, TlsError>> {
         drop(stream);
-        let error = TlsError::Failed(format!("there is no TLS here to reach {server} with"));
+        let error = TlsError::Failed(format!("this build has no TLS to reach {server} with"));
         async { Err(error) }
     }
 

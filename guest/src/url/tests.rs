@@ -261,7 +261,7 @@ fn refuses() {
     const PORT: &str = "invalid port number";
     const V4: &str = "invalid IPv4 address";
     const V6: &str = "invalid IPv6 address";
-    const NAME: &str = "the host is no valid name";
+    const NAME: &str = "the host is not a valid name";
     for (text, reason) in [
         ("", NO_SCHEME),
         (" ", NO_SCHEME),

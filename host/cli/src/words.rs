@@ -66,14 +66,14 @@ mod tests {
                 Error::Exhausted {
                     limit: Limit::Sockets,
                 },
-                "the component needs more sockets than it may have (--max-sockets bounds them)",
+                "the component needs more sockets than its limit allows (--max-sockets sets the limit)",
             ),
             (
                 Error::InsecureRedirect {
                     url: "http://a.example/(allow-downgrade)".to_owned(),
                 },
-                "not allowed to go from https to http://a.example/(allow-downgrade): anybody on the way could \
-                 read what is sent, and answer (--allow-downgrade would allow it)",
+                "refused to follow a redirect from https to http://a.example/(allow-downgrade): http is not \
+                 encrypted (--allow-downgrade would allow it)",
             ),
         ] {
             assert_eq!(of_error(&error), expected);

@@ -1,7 +1,9 @@
-//! What can go wrong, sorted by who can do something about it.
+//! Errors. The first word of each case's documentation names its cause: the caller, the policy, the
+//! network, TLS, the peer, a time limit, another limit, the output, the component, or sockbox
+//! itself.
 //!
-//! An error's fields are data: they have what a server, a component or a file said, as it was said. Its
-//! text is for people: nothing in it can steer a terminal (`sockbox_printable`).
+//! An error's fields hold what a server, a component or a file sent, unchanged. The text of an error is
+//! made for a terminal: its control characters are escaped (`sockbox_printable`).
 
 use crate::limits::{Limit, Unit};
 pub use crate::network_error::{ConnectFailure, NetworkError};
@@ -19,11 +21,11 @@ use std::time::Duration;
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a run could not do its job.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The caller: the URL can't be read.
+    /// The caller: the URL is invalid.
     #[error("invalid URL `{}`: {}", Line(url), Line(reason))]
     InvalidUrl {
         /// The URL, without credentials.
@@ -40,38 +42,38 @@ pub enum Error {
         /// The scheme.
         scheme: String,
     },
-    /// The caller: the request can't be sent as it stands.
+    /// The caller: the request is invalid and can't be sent.
     #[error("invalid request: {}", Line(reason))]
     InvalidRequest {
         /// What is wrong with it.
         reason: String,
     },
-    /// The caller: the server can't be started with these options, or a rule can't be made of a text.
+    /// The caller: an option is invalid, or a text is not a valid rule.
     #[error("invalid options: {}", Line(reason))]
     InvalidOptions {
         /// What is wrong with them.
         reason: String,
     },
-    /// The policy: this was asked of the network and refused. Nothing was sent.
+    /// The policy denied a network operation. Nothing was sent.
     #[error("not allowed to {}", Line(reason.refusal(target, name.as_ref())))]
     Denied {
-        /// What was asked for.
+        /// The operation that was denied.
         target: Target,
-        /// The name that its address was resolved from, where it was.
+        /// The name that the target's address was resolved from, if any.
         name: Option<Name>,
         /// Why it was refused.
         reason: DenialReason,
     },
-    /// The policy: an `https` page redirects to an `http` one, and
+    /// The policy: a response over `https` redirects to an `http` URL, and
     /// [`Request::allow_downgrade`](crate::Request::allow_downgrade) doesn't permit it.
     #[error(
-        "not allowed to go from https to {}: anybody on the way could read what is sent, and \
-         answer ({} would allow it)",
+        "refused to follow a redirect from https to {}: http is not encrypted \
+         ({} would allow it)",
         Line(url),
         Hint::AllowDowngrade
     )]
     InsecureRedirect {
-        /// Where it leads.
+        /// The URL that the response redirects to.
         url: String,
     },
     /// The network: the host's name has no address.
@@ -82,7 +84,7 @@ pub enum Error {
         /// Why not.
         reason: NetworkError,
     },
-    /// The network: none of the host's addresses could be connected to.
+    /// The network: connecting failed for every address of the host.
     #[error("could not connect to {}: {}", Line(host), Attempts(attempts))]
     ConnectFailed {
         /// The host, as the URL names it.
@@ -113,83 +115,83 @@ pub enum Error {
         /// Why not.
         reason: NetworkError,
     },
-    /// The peer: what it sent isn't HTTP, or breaks its rules.
-    #[error("the server's answer is not valid HTTP: {}", Line(reason))]
+    /// The peer: its response is not HTTP, or violates the protocol.
+    #[error("the server's response is not valid HTTP: {}", Line(reason))]
     Protocol {
         /// What is wrong with it.
         reason: String,
     },
-    /// The peer: it closed the connection without a byte.
-    #[error("the server closed the connection without an answer")]
+    /// The peer: it closed the connection without sending a byte.
+    #[error("the server closed the connection without a response")]
     EmptyResponse,
     /// The peer: it closed the connection before the body's end.
     #[error("the server closed the connection too early: {}", Received { received: *received, expected: *expected })]
     IncompleteBody {
         /// How many bytes of the body were received.
         received: u64,
-        /// How many there should have been, where the response told.
+        /// The size of the body, if the response head gave it.
         expected: Option<u64>,
     },
-    /// The peer: it redirects more often than
+    /// The peer: it redirects more times than
     /// [`Request::max_redirects`](crate::Request::max_redirects) allows.
     #[error("the server redirects more than {limit} times")]
     TooManyRedirects {
         /// The bound.
         limit: u32,
     },
-    /// The peer: the body has a content coding that isn't known, or one that is broken.
-    #[error("the body can't be decoded: {}", Line(reason))]
+    /// The peer: the body has an unknown content coding, or its coded data is broken.
+    #[error("could not decode the response body: {}", Line(reason))]
     ContentEncoding {
         /// What is wrong with it.
         reason: String,
     },
-    /// Time: a stage of the request, or all of it, took longer than allowed.
+    /// Time: a stage of the request, or the whole request, exceeded its time limit.
     #[error("{}, {received} bytes of the body received", TooLong { stage: *stage, bound: *bound, limit: *limit })]
     Timeout {
-        /// The stage that was under way.
+        /// The stage in which the limit was reached.
         stage: Stage,
-        /// The bound that ended it.
+        /// The kind of limit.
         bound: TimeBound,
-        /// Its length.
+        /// The limit.
         limit: Duration,
         /// How many bytes of the body had been received.
         received: u64,
     },
-    /// Time: the run went past its [`Limits::wall_time`](crate::limits::Limits::wall_time).
-    #[error("the run took longer than the {limit:?} it may take")]
+    /// Time: the run exceeded [`Limits::wall_time`](crate::limits::Limits::wall_time).
+    #[error("the run took longer than its limit of {limit:?}")]
     WallTime {
         /// The bound.
         limit: Duration,
     },
-    /// Time: the component computed longer than its
-    /// [`Limits::cpu_time`](crate::limits::Limits::cpu_time).
-    #[error("the component computed longer than the {limit:?} it may")]
+    /// Time: the component exceeded [`Limits::cpu_time`](crate::limits::Limits::cpu_time).
+    #[error("the component used more CPU time than its limit of {limit:?}")]
     CpuTime {
         /// The bound.
         limit: Duration,
     },
-    /// A limit: the component went past one that it can't be told of, and was ended.
-    #[error("the component needs more {limit} than it may have ({} bounds them)", limit.key())]
+    /// A limit: the component exceeded a limit that WASI has no error for, so sockbox ended the
+    /// component.
+    #[error("the component needs more {limit} than its limit allows ({} sets the limit)", limit.key())]
     Exhausted {
         /// Which one.
         limit: Limit,
     },
-    /// A limit: a component takes more than one of them to be instantiated, so that it was not compiled,
-    /// or not started.
-    #[error("{}it takes at least {} to start, and may have {} ({} bounds them)", In(file), Amount(*needs, *limit), Amount(*allowed, *limit), limit.key())]
+    /// A limit: instantiating the component needs more than a limit allows. The component was not
+    /// compiled, or not started.
+    #[error("{}the component needs at least {} to start, but its limit is {} ({} sets the limit)", In(file), Amount(*needs, *limit), Amount(*allowed, *limit), limit.key())]
     NeedsTooMuch {
         /// The component's file, where it came from one.
         file: Option<PathBuf>,
         /// Which one.
         limit: Limit,
-        /// What it takes, at least, in the limit's unit.
+        /// What the component needs at least, in the limit's unit.
         needs: u64,
         /// The bound.
         allowed: u64,
     },
     /// Time: compiling a component took longer than
     /// [`Limits::compile_time`](crate::limits::Limits::compile_time).
-    #[error("{}compiling it takes longer than the {limit:?} it may ({} bounds it)", In(file), Limit::CompileTime.key())]
+    #[error("{}compiling the component took longer than its limit of {limit:?} ({} sets the limit)", In(file), Limit::CompileTime.key())]
     CompileTime {
         /// The component's file, where it came from one.
         file: Option<PathBuf>,
@@ -198,7 +200,7 @@ pub enum Error {
     },
     /// A limit: compiling a component took more memory than
     /// [`Limits::compile_memory`](crate::limits::Limits::compile_memory).
-    #[error("{}compiling it takes more than the {limit} bytes of memory it may have ({} bounds them)", In(file), Limit::CompileMemory.key())]
+    #[error("{}compiling the component needs more memory than its limit of {limit} bytes ({} sets the limit)", In(file), Limit::CompileMemory.key())]
     CompileMemory {
         /// The component's file, where it came from one.
         file: Option<PathBuf>,
@@ -206,30 +208,31 @@ pub enum Error {
         limit: u64,
     },
     /// A limit: the response is larger than allowed.
-    #[error("the response has more than allowed: {limit}")]
+    #[error("the response has {limit} than allowed")]
     LimitExceeded {
-        /// Which bound it went past.
+        /// Which limit the response exceeded.
         limit: ResponseLimit,
     },
-    /// A limit: the component wanted more memory than
-    /// [`Limits::memory_bytes`](crate::limits::Limits::memory_bytes), and could not go on without.
-    #[error("the component needs more than the {limit} bytes of memory it may have")]
+    /// A limit: the component requested more memory than
+    /// [`Limits::memory_bytes`](crate::limits::Limits::memory_bytes), and trapped when the request
+    /// failed.
+    #[error("the component needs more memory than its limit of {limit} bytes")]
     MemoryLimit {
         /// The bound, in bytes.
         limit: u64,
     },
-    /// The output: the page can't be written.
+    /// The output: writing the body failed.
     #[error("could not write the output")]
     Write {
-        /// What the writer said.
+        /// The writer's error.
         #[source]
         source: io::Error,
     },
-    /// The caller: a call on this instance was dropped before it ended, so that nobody knows what
-    /// state the component is in. A new instance is needed.
-    #[error("the instance can't be used any more: an earlier call was abandoned half way")]
+    /// The caller: a call on this instance was dropped before it ended. The state of the component
+    /// is unknown, so a new instance is needed.
+    #[error("the instance can't be used any more: an earlier call was dropped before it ended (build a new instance)")]
     Abandoned,
-    /// The caller: the file isn't a component that can be run here.
+    /// The caller: the file is not a component that sockbox can run.
     #[error("{}{}", In(file), Lines(problem))]
     NotRunnable {
         /// The file, where it came from one.
@@ -242,19 +245,19 @@ pub enum Error {
     Read {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// The component's: it trapped. Its instance can't be used any more.
+    /// The component: it trapped. Its instance can't be used any more.
     #[error("the component trapped: {}", Lines(reason))]
     Trapped {
         /// What happened.
         reason: String,
-        /// Where in the component, one frame a line, where that is known.
+        /// The stack of the trap, one frame a line, if it is known.
         backtrace: Option<String>,
     },
-    /// Ours: a mistake in sockbox, or the machine won't let it work; the text is for people.
+    /// sockbox: a bug in it, or a failure of the machine that it runs on.
     #[error("{}", Lines(message))]
     Internal {
         /// What happened.
@@ -262,13 +265,14 @@ pub enum Error {
     },
 }
 
-/// What would help, for a program to offer or for a person in the words of the program that shows it.
+/// A change of settings that would let the operation succeed. A program can apply it, or show it in
+/// the words of its own interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hint {
-    /// Another policy, or another limit.
+    /// A rule of the policy, or another limit.
     Policy(crate::policy::Hint),
-    /// Another setting of TLS.
+    /// Another TLS setting.
     Tls(TlsHint),
     /// [`Request::allow_downgrade`](crate::Request::allow_downgrade).
     AllowDowngrade,
@@ -285,7 +289,7 @@ impl fmt::Display for Hint {
 }
 
 impl Error {
-    /// What would help, where something can be told. Its text is in the error's.
+    /// The change of settings that would help, if one is known. The text of the error contains it.
     pub fn hint(&self) -> Option<Hint> {
         let limit = |limit| Some(Hint::Policy(crate::policy::Hint::Limit(limit)));
         match self {
@@ -311,13 +315,13 @@ impl Error {
 }
 
 impl From<UrlError> for Error {
-    /// An origin that was to be read of a URL.
+    /// The error of reading an origin from a URL.
     fn from(error: UrlError) -> Error {
         match error {
             UrlError::Invalid { url, reason } => Error::InvalidUrl { url, reason },
             UrlError::NoHost { url } => Error::InvalidUrl {
                 url,
-                reason: "it names no host to connect to".to_owned(),
+                reason: "it has no host".to_owned(),
             },
             UrlError::Host(error) => error.into(),
         }
@@ -325,7 +329,7 @@ impl From<UrlError> for Error {
 }
 
 impl From<RuleError> for Error {
-    /// A rule that was to be made of a text.
+    /// The error of parsing a rule.
     fn from(error: RuleError) -> Error {
         match error {
             RuleError::Host { ref text } => Error::InvalidUrl {
@@ -359,15 +363,15 @@ impl From<Refusal> for Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// Looking up the host's name.
+    /// Resolving the host name.
     Lookup,
     /// Connecting to one of its addresses.
     Connect,
-    /// Agreeing upon TLS.
+    /// The TLS handshake.
     Handshake,
     /// Sending the request.
     Send,
-    /// Waiting for the first byte of the answer.
+    /// Waiting for the first byte of the response.
     FirstByte,
     /// Receiving the head.
     Head,
@@ -378,30 +382,30 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Stage::Lookup => "looking up the host's name",
+            Stage::Lookup => "resolving the host name",
             Stage::Connect => "connecting",
-            Stage::Handshake => "agreeing upon TLS",
+            Stage::Handshake => "the TLS handshake",
             Stage::Send => "sending the request",
-            Stage::FirstByte => "waiting for the answer",
-            Stage::Head => "receiving the answer's head",
+            Stage::FirstByte => "waiting for the response",
+            Stage::Head => "receiving the response head",
             Stage::Body => "receiving the body",
         })
     }
 }
 
-/// Which bound on a request's time ended it.
+/// The kind of time limit that ended a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeBound {
-    /// The stage's own.
+    /// The limit of the stage.
     Stage,
     /// [`Request::total_timeout`](crate::Request::total_timeout).
     Total,
-    /// [`Request::min_speed`](crate::Request::min_speed), and its time.
+    /// [`Request::min_speed`](crate::Request::min_speed).
     Speed,
 }
 
-/// A bound that a response went past.
+/// A limit that a response exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ResponseLimit {
@@ -411,7 +415,7 @@ pub enum ResponseLimit {
     BodySize,
     /// More header fields than the component keeps.
     HeaderCount,
-    /// More interim responses than any server has a reason to send.
+    /// More interim responses than the component accepts.
     InterimResponses,
     /// More trailer fields, or longer ones, than the component keeps.
     TrailerSize,
@@ -420,11 +424,11 @@ pub enum ResponseLimit {
 impl fmt::Display for ResponseLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            ResponseLimit::HeadSize => "bytes in its head",
-            ResponseLimit::BodySize => "bytes in its body",
-            ResponseLimit::HeaderCount => "header fields",
-            ResponseLimit::InterimResponses => "interim responses",
-            ResponseLimit::TrailerSize => "bytes in its trailer fields",
+            ResponseLimit::HeadSize => "more bytes in its head",
+            ResponseLimit::BodySize => "more bytes in its body",
+            ResponseLimit::HeaderCount => "more header fields",
+            ResponseLimit::InterimResponses => "more interim responses",
+            ResponseLimit::TrailerSize => "more bytes in its trailer fields",
         })
     }
 }
@@ -456,7 +460,7 @@ impl fmt::Display for TooLong {
             TimeBound::Stage => write!(f, "{stage} took longer than {limit:?}"),
             TimeBound::Total => write!(
                 f,
-                "{stage} took longer than {limit:?} (for all of the request)"
+                "{stage} took longer than {limit:?} (the limit for the whole request)"
             ),
             TimeBound::Speed => write!(f, "{stage} was too slow for {limit:?}"),
         }

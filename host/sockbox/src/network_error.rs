@@ -1,15 +1,15 @@
-//! What can be wrong with a network, and with an address of it.
+//! Why a network operation failed, and on which address.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// Why the network, rather than a policy, could not do what was asked.
+/// Why a network operation failed, other than by a denial of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// Nobody listens there, or the peer's system refused.
+    /// No socket listens there, or the peer's system refused the connection.
     ConnectionRefused,
-    /// The peer broke an established connection off.
+    /// The peer reset an established connection.
     ConnectionReset,
     /// The operating system ended an attempt to connect.
     ConnectionAborted,
@@ -17,7 +17,7 @@ pub enum NetworkError {
     Unreachable,
     /// The operating system gave up waiting for the peer.
     TimedOut,
-    /// The name is well formed and has no addresses, or isn't known.
+    /// The name is well formed, but it is unknown or has no address.
     NameUnresolvable,
     /// The resolver could not answer now; asking again may help.
     TemporaryResolverFailure,
@@ -25,15 +25,15 @@ pub enum NetworkError {
     PermanentResolverFailure,
     /// Another socket is bound to the address.
     AddressInUse,
-    /// The address isn't one of this machine's, or isn't of a kind that can be used so.
+    /// The address does not belong to this machine, or its kind does not permit this use.
     AddressNotBindable,
-    /// The runtime or the system has no socket left to give.
+    /// The runtime or the system has no sockets left.
     NoSocketsLeft,
     /// The runtime doesn't offer this.
     NotSupported,
     /// The operating system doesn't permit it.
     NotPermitted,
-    /// Nothing more is known.
+    /// The system gave no reason.
     Other,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for NetworkError {
             NetworkError::TemporaryResolverFailure => "the resolver does not answer now",
             NetworkError::PermanentResolverFailure => "the resolver can't answer",
             NetworkError::AddressInUse => "the address is in use",
-            NetworkError::AddressNotBindable => "the address is not one of this machine's",
+            NetworkError::AddressNotBindable => "the address does not belong to this machine",
             NetworkError::NoSocketsLeft => "no sockets left: too many files are open",
             NetworkError::NotSupported => "not supported here",
             NetworkError::NotPermitted => "the operating system does not permit it",
@@ -80,15 +80,16 @@ impl fmt::Display for ConnectFailure {
             None => write!(f, "{}: {}", self.address, self.reason),
             Some(own) => write!(
                 f,
-                "{}: it is no address to connect to, but stands for all of a machine's (this \
-                 machine's own is {own})",
+                "{}: this address can only be listened on (to reach this machine, connect \
+                 to {own})",
                 self.address
             ),
         }
     }
 }
 
-/// What is meant by an address that can be listened on only, if `ip` is one.
+/// The loopback address to use in place of `ip`, if `ip` is unspecified and can only be listened
+/// on.
 fn unspecified(ip: IpAddr) -> Option<&'static str> {
     let own = if ip.is_ipv6() { "[::1]" } else { "127.0.0.1" };
     ip.is_unspecified().then_some(own)

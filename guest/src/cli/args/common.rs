@@ -14,7 +14,7 @@ pub fn common(argument: lexopt::Arg<'_>) -> Result<Command, lexopt::Error> {
 
 /// Parses a number of seconds, which may have a fraction.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || "a number of seconds, as in 30 or 2.5, is needed".to_owned();
+    let wrong = || "expected a number of seconds, such as 30 or 2.5".to_owned();
     let seconds: f64 = text.parse().map_err(|_| wrong())?;
     Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
 }

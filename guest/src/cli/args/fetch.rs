@@ -79,13 +79,13 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
             }
             Long("url") if url.is_none() => url = Some(parser.value()?.string()?),
             Value(value) if url.is_none() => url = Some(value.string()?),
-            Value(_) | Long("url") => return Err("one page at a time".into()),
+            Value(_) | Long("url") => return Err("more than one URL: give exactly one".into()),
             other => return common(other),
         }
     }
-    fetch.url = with_scheme(url.ok_or("which page? a URL is missing")?);
+    fetch.url = with_scheme(url.ok_or("a URL is missing")?);
     if fetch.head && !fetch.data.is_empty() {
-        return Err("a request has one method: give only one of -I and -d".into());
+        return Err("-I and -d can't be combined: -I sends HEAD, -d sends POST".into());
     }
     Ok(Command::Fetch(Box::new(fetch)))
 }
@@ -104,7 +104,7 @@ fn redirects(text: &str) -> Result<u32, String> {
         "-1" => Ok(u32::MAX),
         text => text
             .parse()
-            .map_err(|_| "a number of redirects, or -1 for any, is needed".into()),
+            .map_err(|_| "expected a number of redirects, or -1 for no limit".into()),
     }
 }
 
@@ -112,7 +112,7 @@ fn redirects(text: &str) -> Result<u32, String> {
 fn credentials(text: &str) -> Result<String, String> {
     match text.contains(':') {
         true => Ok(text.to_owned()),
-        false => Err("USER:PASSWORD is needed, with an empty password if need be".into()),
+        false => Err("expected USER:PASSWORD (the password may be empty)".into()),
     }
 }
 

@@ -43,7 +43,7 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
-        .map_err(|_| "an address and a port, as in 127.0.0.1:9999 or [::1]:9999, is needed".into())
+        .map_err(|_| "expected an address and a port, such as 127.0.0.1:9999 or [::1]:9999".into())
 }
 
 fn framing(text: &str) -> Result<Framing, String> {
@@ -51,7 +51,7 @@ fn framing(text: &str) -> Result<Framing, String> {
         "auto" => Ok(Framing::Auto),
         "line" => Ok(Framing::Line),
         "chunk" => Ok(Framing::Chunk),
-        _ => Err("auto, line or chunk is needed".to_owned()),
+        _ => Err("expected auto, line or chunk".to_owned()),
     }
 }
 
@@ -59,7 +59,7 @@ fn is_json(text: &str) -> Result<bool, String> {
     match text {
         "text" => Ok(false),
         "json" => Ok(true),
-        _ => Err("text or json is needed".to_owned()),
+        _ => Err("expected text or json".to_owned()),
     }
 }
 

@@ -56,13 +56,13 @@ impl std::error::Error for CodingError {}
 impl fmt::Display for CodingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown { coding } => write!(f, "the content coding isn't known: \"{coding}\""),
-            Self::TooMany => f.write_str("the body has more content codings than make sense"),
+            Self::Unknown { coding } => write!(f, "unknown content coding: \"{coding}\""),
+            Self::TooMany => f.write_str("the body has too many content codings"),
             Self::Broken { coding } => write!(f, "the {coding} data is broken"),
             Self::Trailing { coding } => {
                 write!(
                     f,
-                    "something else comes behind the end of the {coding} data"
+                    "unexpected bytes follow the end of the {coding} data"
                 )
             }
             Self::Truncated { coding } => write!(f, "the {coding} data ends too early"),

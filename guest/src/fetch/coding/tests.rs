@@ -368,11 +368,11 @@ fn messages_read_well() {
             CodingError::Unknown {
                 coding: "zstd".into(),
             },
-            "the content coding isn't known: \"zstd\"",
+            "unknown content coding: \"zstd\"",
         ),
         (
             CodingError::TooMany,
-            "the body has more content codings than make sense",
+            "the body has too many content codings",
         ),
         (
             CodingError::Broken { coding: "br" },
@@ -380,7 +380,7 @@ fn messages_read_well() {
         ),
         (
             CodingError::Trailing { coding: "gzip" },
-            "something else comes behind the end of the gzip data",
+            "unexpected bytes follow the end of the gzip data",
         ),
         (
             CodingError::Truncated { coding: "gzip" },

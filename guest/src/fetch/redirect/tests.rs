@@ -123,17 +123,17 @@ fn locations_that_lead_nowhere_are_refused() {
         (b"http://[::1/x", "invalid IPv6 address"),
         (b"http://host.example:99999/x", "invalid port number"),
         (b"http://host.example:0/x", "port 0 can't be connected to"),
-        (b"http://a b/", "the host is no valid name"),
-        (b"http://\xff/", "the host is no valid name"),
-        (b"//\"", "the host is no valid name"),
+        (b"http://a b/", "the host is not a valid name"),
+        (b"http://\xff/", "the host is not a valid name"),
+        (b"//\"", "the host is not a valid name"),
         (b"http://1.2.3.4.5/", "invalid IPv4 address"),
-        (b"/a\tb", "it has a control character in it"),
-        (b"/a\x01b", "it has a control character in it"),
-        (b"/a\x7fb", "it has a control character in it"),
-        (b"/a\rb", "it has a control character in it"),
+        (b"/a\tb", "it contains a control character"),
+        (b"/a\x01b", "it contains a control character"),
+        (b"/a\x7fb", "it contains a control character"),
+        (b"/a\rb", "it contains a control character"),
     ] {
         let shown = location.escape_ascii();
-        let expected = format!("the Location is no URL: \"{shown}\": {why}");
+        let expected = format!("the Location is not a valid URL: \"{shown}\": {why}");
         assert_eq!(lead(location), Err(expected), "{shown}");
     }
 }

@@ -106,7 +106,7 @@ fn bodies_that_do_not_decode_are_an_error_and_those_cut_short_another() {
     let coded = gzip(PAGE);
     let broken = FetchError::ContentEncoding("the gzip data is broken".to_owned());
     let short = FetchError::ContentEncoding("the gzip data ends too early".to_owned());
-    let unknown = FetchError::ContentEncoding("the content coding isn't known: \"foo\"".to_owned());
+    let unknown = FetchError::ContentEncoding("unknown content coding: \"foo\"".to_owned());
     let incomplete = FetchError::IncompleteBody {
         received: 10,
         expected: Some(coded.len() as u64),

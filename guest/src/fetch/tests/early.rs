@@ -163,7 +163,7 @@ fn a_body_is_received_though_the_request_is_not_taken() {
     assert_eq!(body.map(|body| body.len()), Ok(20));
     assert_eq!(net.elapsed(), 200 * SECOND);
     let last = take_trace().pop().expect("a trace");
-    let why = "the server didn't take the request in time";
+    let why = "the server did not read the request in time";
     assert_eq!(
         last,
         format!("* closing the connection to 127.0.0.1:80: {why}")

@@ -100,7 +100,7 @@ fn a_body_that_is_not_wanted_is_not_sent() {
             assert!(log.requests()[0].ends_with("\r\n\r\n"), "{status}");
             assert!(
                 take_trace().contains(
-                    &"* closing the connection to 127.0.0.1:80: the body was not asked for"
+                    &"* closing the connection to 127.0.0.1:80: the server did not ask for the body"
                         .to_owned()
                 ),
                 "{status}"

@@ -66,7 +66,7 @@ fn a_connection_is_used_again_only_after_an_exchange_that_leaves_no_doubt() {
         ),
         (
             "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
-            Some("the server speaks HTTP/1.0"),
+            Some("the server uses HTTP/1.0"),
         ),
         (
             "HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 2\r\n\r\nok",
@@ -78,7 +78,7 @@ fn a_connection_is_used_again_only_after_an_exchange_that_leaves_no_doubt() {
         ),
         (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-            Some("the server gave the page two ends"),
+            Some("the response has both Content-Length and Transfer-Encoding"),
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokMORE",
@@ -184,7 +184,7 @@ fn what_the_server_did_meanwhile_is_noticed() {
         (vec![Step::Wait(SECOND / 2)], "the server has closed it"),
         (
             vec![Step::Wait(SECOND / 2), send("x"), Step::Hang],
-            "the server sent something unasked",
+            "the server sent bytes without a request",
         ),
         (
             vec![Step::Wait(SECOND / 2), Step::Break, Step::Hang],
@@ -236,7 +236,7 @@ fn a_request_that_an_old_connection_lost_is_sent_once_more() {
                 .map(|(status, _, reused)| (*status, *reused));
             assert_eq!(got, Ok((200, false)), "{method} {number}");
             assert_eq!(log.connections().last(), Some(&1), "{method} {number}");
-            let expected = "* the server has closed the connection meanwhile: once more";
+            let expected = "* the server has closed the reused connection: sending the request again";
             assert!(
                 take_trace().contains(&expected.to_owned()),
                 "{method} {number}"

@@ -259,6 +259,6 @@ fn a_server_that_speaks_tls_is_recognised_without_it() {
     let alert = Step::Send(vec![21, 3, 3, 0, 2, 2, 70]);
     play(&net, ADDRESS, vec![vec![Step::Read(0), alert]]);
     let error = net.run(fetch(&net, request(URL))).err();
-    let expected = "it speaks TLS: the URL has to begin with https://";
+    let expected = "the server expects TLS: use a URL that begins with https://";
     assert_eq!(error, Some(FetchError::Protocol(expected.to_owned())));
 }

@@ -250,7 +250,7 @@ impl fmt::Display for EventKind {
                 if let Some(target) = target {
                     write!(f, " for this: {target}")?;
                 }
-                write!(f, " ({} bounds them)", Hint::Limit(*limit))
+                write!(f, " ({} sets the limit)", Hint::Limit(*limit))
             }
             EventKind::Repeated { what, count } => {
                 let times = if *count == 1 { "time" } else { "times" };

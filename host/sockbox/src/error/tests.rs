@@ -98,9 +98,9 @@ fn errors_can_be_read_by_people() {
                 host: "0.0.0.0".to_owned(),
                 attempts: vec![refused("0.0.0.0:81"), refused("[::]:81")],
             },
-            "could not connect to 0.0.0.0: 0.0.0.0:81: it is no address to connect to, but \
-             stands for all of a machine's (this machine's own is 127.0.0.1); [::]:81: it is no \
-             address to connect to, but stands for all of a machine's (this machine's own is [::1])",
+            "could not connect to 0.0.0.0: 0.0.0.0:81: this address can only be listened on \
+             (to reach this machine, connect to 127.0.0.1); [::]:81: this address can only be \
+             listened on (to reach this machine, connect to [::1])",
         ),
         (
             Error::ConnectFailed {
@@ -158,7 +158,7 @@ fn errors_can_be_read_by_people() {
                 limit: Duration::from_secs(2),
                 received: 7,
             },
-            "receiving the body took longer than 2s (for all of the request), \
+            "receiving the body took longer than 2s (the limit for the whole request), \
              7 bytes of the body received",
         ),
         (
@@ -178,7 +178,7 @@ fn errors_can_be_read_by_people() {
             Error::ContentEncoding {
                 reason: "`zstd` is not known".to_owned(),
             },
-            "the body can't be decoded: `zstd` is not known",
+            "could not decode the response body: `zstd` is not known",
         ),
         (
             Error::NotRunnable {
@@ -194,15 +194,15 @@ fn errors_can_be_read_by_people() {
                 needs: 131_072,
                 allowed: 65_536,
             },
-            "a.wasm: it takes at least 131072 bytes of memory to start, and may have 65536 bytes \
-             of memory (max-memory bounds them)",
+            "a.wasm: the component needs at least 131072 bytes of memory to start, but its limit is 65536 bytes \
+             of memory (max-memory sets the limit)",
         ),
         (
             Error::CompileTime {
                 file: None,
                 limit: Duration::from_secs(60),
             },
-            "compiling it takes longer than the 60s it may (max-compile-time bounds it)",
+            "compiling the component took longer than its limit of 60s (max-compile-time sets the limit)",
         ),
     ];
     for (error, expected) in table {

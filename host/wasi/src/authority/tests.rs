@@ -556,10 +556,10 @@ fn a_limit_is_told_when_it_is_reached_and_not_each_time() {
     assert_eq!(
         *locked(&record),
         [
-            "limit: no more sockets (max-sockets bounds them)",
-            "limit: no more lookups (max-lookups bounds them)",
-            "limit: no more sockets for this: connect to 192.0.2.1:80 (max-sockets bounds \
-             them)",
+            "limit: no more sockets (max-sockets sets the limit)",
+            "limit: no more lookups (max-lookups sets the limit)",
+            "limit: no more sockets for this: connect to 192.0.2.1:80 (max-sockets sets \
+             the limit)",
         ]
     );
 }
