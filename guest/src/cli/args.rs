@@ -101,9 +101,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
     let parsed = match parser.next() {
         Ok(Some(lexopt::Arg::Value(name))) if name == "fetch" => fetch::parse(&mut parser),
         Ok(Some(lexopt::Arg::Value(name))) if name == "serve" => serve::parse(&mut parser),
-        Ok(Some(lexopt::Arg::Value(name))) => {
-            Err(format!("unknown program {}: use fetch or serve", name.to_string_lossy()).into())
-        }
+        Ok(Some(lexopt::Arg::Value(name))) => Err(format!(
+            "unknown program {}: use fetch or serve",
+            name.to_string_lossy()
+        )
+        .into()),
         Ok(Some(argument)) => common(argument),
         Ok(None) => Err("a program is missing: fetch or serve".into()),
         Err(error) => Err(error),

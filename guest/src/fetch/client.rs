@@ -165,14 +165,18 @@ impl<N: Net> Client<N> {
                         && is_lost(&failed.error)
                         && payload.is_whole() =>
                 {
-                    trace.fact("the server has closed the reused connection: sending the request again");
+                    trace.fact(
+                        "the server has closed the reused connection: sending the request again",
+                    );
                     may_reuse = false;
                     continue;
                 }
                 Err(failed) => return Err(failed.error),
             };
             if received.head.status == 417 && expect_continue.is_some() && payload.is_whole() {
-                trace.fact("the server doesn't support Expect: sending the request again without it");
+                trace.fact(
+                    "the server doesn't support Expect: sending the request again without it",
+                );
                 expect_continue = None;
                 continue;
             }

@@ -195,7 +195,10 @@ impl fmt::Display for FetchError {
                 received,
                 expected: None,
             } => {
-                write!(f, "the response body is incomplete: the connection closed after {received} bytes")
+                write!(
+                    f,
+                    "the response body is incomplete: the connection closed after {received} bytes"
+                )
             }
             Self::TooManyRedirects(limit) => {
                 write!(f, "the server redirects more than {limit} times")

@@ -58,7 +58,9 @@ impl Redirect {
                 other => other.to_string(),
             };
             let shown = excerpt(location);
-            FetchError::Protocol(format!("the Location is not a valid URL: \"{shown}\": {why}"))
+            FetchError::Protocol(format!(
+                "the Location is not a valid URL: \"{shown}\": {why}"
+            ))
         })?;
         let from = Url::parse(url);
         let is_secure = from.as_ref().is_ok_and(|url| url.scheme() == "https");

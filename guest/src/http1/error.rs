@@ -206,7 +206,10 @@ impl fmt::Display for ParseError {
                 write!(f, "the Content-Length is not a valid length: \"{value}\"")
             }
             Self::ConflictingContentLengths { first, other } => {
-                write!(f, "the response has two different Content-Lengths: {first} and {other}")
+                write!(
+                    f,
+                    "the response has two different Content-Lengths: {first} and {other}"
+                )
             }
             Self::UnsupportedTransferCoding { coding } => {
                 write!(f, "the transfer coding isn't supported: \"{coding}\"")

@@ -40,7 +40,9 @@ pub fn run(args: Run) -> Result<i32, Failure> {
     let mut given = vec![name.to_string_lossy().into_owned()];
     for word in words {
         given.push(word.into_string().map_err(|word| Error::InvalidOptions {
-            reason: format!("the argument {word:?} is not Unicode, as a component's have to be"),
+            reason: format!(
+                "the argument {word:?} is not Unicode, which a component's variables must be"
+            ),
         })?);
     }
     if !profile.policy.rules().is_empty() && !room::is_set(&profile) {

@@ -7,8 +7,8 @@ pub fn of_error(error: &Error) -> String {
     let text = replaced(error.to_string(), error.hint());
     match error {
         Error::Tls(TlsError::ClientCertificate { .. }) => text.replace(
-            "takes a password: give it,",
-            "takes a password: give it as --cert FILE:PASSWORD,",
+            "is encrypted: give its password,",
+            "is encrypted: give its password as --cert FILE:PASSWORD,",
         ),
         _ => text,
     }

@@ -84,7 +84,7 @@ pub fn load(engine: &Engine, wasi: Wasi) -> Result<Component> {
     let Embedded { wasm, cwasm, taken } = embedded(wasi);
     ensure!(
         !wasm.is_empty(),
-        "this build of sockbox embeds no component"
+        "this build of sockbox contains no component"
     );
     if cwasm.0.is_empty() {
         return Component::new(engine, wasm);

@@ -24,7 +24,7 @@ use std::net::IpAddr;
 /// let mut answers = ResolvedNames::new();
 /// answers.set_local_networks(local);
 /// let special = |address: &str| answers.special(address.parse().unwrap()).map(|it| it.to_string());
-/// let expected = "in a network of this machine's own (2a00:0:0:1::/64)";
+/// let expected = "in a network that this machine is connected to (2a00:0:0:1::/64)";
 /// assert_eq!(special("2a00:0:0:1::7").as_deref(), Some(expected));
 /// let expected = "an address of this machine (2a00::1:2/128)";
 /// assert_eq!(special("2a00::1:2").as_deref(), Some(expected));
@@ -78,7 +78,7 @@ impl LocalNetworks {
                 return Some(SpecialPurpose::local(block, "an address of this machine"));
             }
             let network = self.networks.iter().find(|it| it.contains(&address))?;
-            let purpose = "in a network of this machine's own";
+            let purpose = "in a network that this machine is connected to";
             Some(SpecialPurpose::local(*network, purpose))
         })
     }
@@ -99,7 +99,11 @@ mod tests {
             .network("0.0.0.0/0".parse().unwrap())
             .network("[::/0]".parse().unwrap());
         let own = Some("an address of this machine (1.2.3.4/32)");
-        let network = |block: &str| Some(format!("in a network of this machine's own ({block})"));
+        let network = |block: &str| {
+            Some(format!(
+                "in a network that this machine is connected to ({block})"
+            ))
+        };
         for (address, expected) in [
             ("1.2.3.4", own.map(str::to_owned)),
             ("::ffff:1.2.3.4", own.map(str::to_owned)),

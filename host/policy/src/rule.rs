@@ -303,13 +303,15 @@ impl fmt::Display for Rule {
 #[non_exhaustive]
 pub enum RuleError {
     /// It isn't a host.
-    #[error("`{text}` is neither a host's name nor an address")]
+    #[error("`{text}` is neither a host name nor an address")]
     Host {
         /// What was given.
         text: String,
     },
     /// It has two dots in a row, or one at its start: what is between two dots of a name is never empty.
-    #[error("`{text}` has nothing between two of its dots, or before the first: write `{instead}`")]
+    #[error(
+        "`{text}` has an empty label (two dots in a row, or a dot at the start): write `{instead}`"
+    )]
     EmptyLabel {
         /// What was given.
         text: String,
@@ -318,8 +320,7 @@ pub enum RuleError {
     },
     /// It is longer than a name can be: [`MAX_NAME_BYTES`], [`MAX_LABEL_BYTES`].
     #[error(
-        "`{start}...` is too long for a host's name: it has {bytes} bytes, and a name has at most \
-         {MAX_NAME_BYTES}, and at most {MAX_LABEL_BYTES} between two dots"
+        "`{start}...` is too long for a host name: it has {bytes} bytes; a name has at most {MAX_NAME_BYTES} bytes, and each label at most {MAX_LABEL_BYTES}"
     )]
     TooLong {
         /// The first characters of what was given.
@@ -340,7 +341,7 @@ pub enum RuleError {
         text: String,
     },
     /// It is a range of addresses with bits that the range leaves open.
-    #[error("`{text}` has bits set behind its prefix: the range is `{instead}`")]
+    #[error("`{text}` has bits set after its prefix: write `{instead}`")]
     HostBits {
         /// What was given.
         text: String,
@@ -360,8 +361,7 @@ pub enum RuleError {
     },
     /// It is a pattern of another kind than `*.example.com`.
     #[error(
-        "`{text}` is a pattern of a kind that isn't known: there are `*.example.com`, every name below \
-         that one, and ranges of addresses"
+        "`{text}` is not a supported pattern: use `*.example.com` (every name below it) or a range of addresses"
     )]
     Wildcard {
         /// What was given.
@@ -378,8 +378,7 @@ pub enum RuleError {
     },
     /// It is ports where a host is wanted.
     #[error(
-        "`{text}` is a port where a host is wanted, as in `example.com:{text}`; for several ports of \
-         one host name it with each: `example.com:80,example.com:443`"
+        "`{text}` is a port without a host: write `example.com:{text}`; for several ports of one host, repeat the host: `example.com:80,example.com:443`"
     )]
     BarePorts {
         /// What was given.
@@ -392,22 +391,21 @@ pub enum RuleError {
         text: String,
     },
     /// It is an address where a name is wanted.
-    #[error("`{text}` is an address, which needs no lookup: give the name of a host")]
+    #[error("`{text}` is an address, which needs no lookup: give a host name")]
     NotAName {
         /// What was given.
         text: String,
     },
     /// It is a name on the side of what is denied.
     #[error(
-        "`{text}` is a name, and which addresses it will have can't be told beforehand: deny the \
-         addresses, as in `192.0.2.1` or `10.0.0.0/8`"
+        "`{text}` is a name, and its addresses are not known in advance: deny the addresses instead, such as `192.0.2.1` or `10.0.0.0/8`"
     )]
     NameDenied {
         /// What was given.
         text: String,
     },
     /// It is a range of ports with its last one first.
-    #[error("the ports `{text}` are upside down: the range is `{instead}`")]
+    #[error("the ports `{text}` are in the wrong order: write `{instead}`")]
     UpsideDown {
         /// What was given.
         text: String,

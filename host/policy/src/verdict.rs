@@ -185,8 +185,7 @@ impl fmt::Display for DenialReason {
                 special,
             } => write!(
                 f,
-                "once its server has answered, a name that was typed may move among public addresses \
-                 only, and {name} is at {address} now, which is {special}"
+                "after its first response, the host of a given URL may change only to public addresses, and {name} is now at {address}, which is {special}"
             ),
             DenialReason::NotLoopback { name, address } => write!(
                 f,

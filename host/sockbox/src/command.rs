@@ -68,7 +68,7 @@ impl Output {
             Output::Inherited => match inherited() {
                 Ok(writer) => Ok(Some(writer)),
                 Err(error) => Err(Error::internal(format_args!(
-                    "the standard streams can't be handed on: {error}"
+                    "cannot pass the standard streams to the component: {error}"
                 ))),
             },
         }
@@ -145,8 +145,7 @@ impl Command {
                     .and_then(|name| Ok((name, value.into_string()?)));
                 // What it is may be a secret.
                 self.env.push(texts.map_err(|_| {
-                    let problem = "a variable of the environment is not Unicode, as a component's have \
-                                   to be: name those that it is to have";
+                    let problem = "a variable of the environment is not Unicode, which a component's variables must be: name those that it is to have";
                     invalid(problem.to_owned())
                 })?);
             }
@@ -308,7 +307,9 @@ impl Command {
         for (asked, listener) in &listeners {
             let offered = store.data_mut().sockbox.offer_listener_as(*asked, listener);
             offered.map_err(|error| {
-                Error::internal(format_args!("the listener can't be handed on: {error}"))
+                Error::internal(format_args!(
+                    "cannot pass the listener to the component: {error}"
+                ))
             })?;
         }
         // The component's is the only one left.

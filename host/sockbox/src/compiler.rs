@@ -109,7 +109,9 @@ impl Compiler {
         );
         let (Some(mut stdin), Some(stdout)) = (process.0.stdin.take(), process.0.stdout.take())
         else {
-            return Err(CompileError::Failed("it has no pipes".to_owned()));
+            return Err(CompileError::Failed(
+                "the compiler process has no pipes".to_owned(),
+            ));
         };
         let head = job.head(bounds);
         let (sender, answer) = mpsc::channel();
@@ -160,7 +162,9 @@ fn wait<T>(answer: &mpsc::Receiver<T>, bounds: &Bounds<'_>) -> Result<T, Compile
         match answer.recv_timeout(left.min(WANTED)) {
             Ok(answer) => return Ok(answer),
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(CompileError::Failed("the compiler said nothing".to_owned()));
+                return Err(CompileError::Failed(
+                    "the compiler sent no result".to_owned(),
+                ));
             }
             Err(RecvTimeoutError::Timeout) if !(bounds.wanted)() => {
                 return Err(CompileError::Unwanted);
@@ -199,7 +203,7 @@ fn answered(mut bytes: Vec<u8>) -> Option<Result<Vec<u8>, CompileError>> {
 /// What it means that the process ended without an answer.
 fn died(status: Option<ExitStatus>) -> CompileError {
     let Some(status) = status else {
-        return CompileError::Failed("the compiler ended without an answer".to_owned());
+        return CompileError::Failed("the compiler process ended without a result".to_owned());
     };
     #[cfg(unix)]
     {
@@ -214,7 +218,9 @@ fn died(status: Option<ExitStatus>) -> CompileError {
             return CompileError::Memory;
         }
     }
-    CompileError::Failed(format!("the compiler ended without an answer: {status}"))
+    CompileError::Failed(format!(
+        "the compiler process ended without a result: {status}"
+    ))
 }
 
 /// The process, which ends when this does.
@@ -320,7 +326,7 @@ struct Request {
 
 impl Request {
     fn read(head: [u8; HEAD]) -> io::Result<Request> {
-        let wrong = || io::Error::new(io::ErrorKind::InvalidData, "this is no request");
+        let wrong = || io::Error::new(io::ErrorKind::InvalidData, "not a compilation request");
         let rest = head.strip_prefix(&MAGIC).ok_or_else(wrong)?;
         let ([task, concurrency, small], rest) = rest.split_first_chunk().ok_or_else(wrong)?;
         let (memory, rest) = rest.split_first_chunk().ok_or_else(wrong)?;

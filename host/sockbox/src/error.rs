@@ -230,7 +230,9 @@ pub enum Error {
     },
     /// The caller: a call on this instance was dropped before it ended. The state of the component
     /// is unknown, so a new instance is needed.
-    #[error("the instance can't be used any more: an earlier call was dropped before it ended (build a new instance)")]
+    #[error(
+        "the instance can't be used any more: an earlier call was dropped before it ended (build a new instance)"
+    )]
     Abandoned,
     /// The caller: the file is not a component that sockbox can run.
     #[error("{}{}", In(file), Lines(problem))]

@@ -74,7 +74,7 @@ impl Exports {
         match self {
             Exports::V0_2(programs) => Ok(programs.sockbox_net_fetch()),
             Exports::V0_3(_) => Err(Error::InvalidOptions {
-                reason: "fetching needs a sandbox on WASI 0.2: on 0.3 there is the server alone"
+                reason: "fetch needs a sandbox on WASI 0.2: the component for WASI 0.3 has only the server"
                     .to_owned(),
             }),
         }

@@ -24,7 +24,7 @@ pub fn must_not_expose(dir: &Dir, place: &Path, what: &str) -> Result<()> {
         Ok(false) => return Ok(()),
         Ok(true) => format!("a component could change {what} there, {}", place.display()),
         Err(error) => format!(
-            "whether a component could change {what} there, {}, can't be told: {error}",
+            "whether a component could change {what} there, {}, is unknown: {error}",
             place.display()
         ),
     };
@@ -99,7 +99,7 @@ fn way_to(path: &Path) -> io::Result<Vec<Id>> {
         if metadata.is_symlink() {
             links += 1;
             if links > MAX_LINKS {
-                return Err(io::Error::other("it leads over too many links"));
+                return Err(io::Error::other("the path has too many symbolic links"));
             }
             for part in parts(&fs::read_link(&next)?).rev() {
                 rest.push_front(part);

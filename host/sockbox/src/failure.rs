@@ -32,7 +32,7 @@ pub(crate) fn failure(store: &Store<State>, error: wasmtime::Error) -> Error {
     ) {
         (Some(trap), _) => trap_reason(*trap),
         (None, Some(I32Exit(code))) => {
-            format!("it exited with code {code} in the middle of a call")
+            format!("it exited with code {code} during a call")
         }
         (None, None) => error.root_cause().to_string(),
     };
@@ -67,7 +67,7 @@ fn backtrace(trace: &WasmBacktrace) -> String {
 fn lacking(error: &wasmtime::Error, memory: bool) -> Error {
     let hint = reservation::hint();
     Error::internal(match memory {
-        true => format!("the system had no more memory for the component{hint}"),
+        true => format!("the system has no more memory for the component{hint}"),
         false => format!("the component can't be started or called: {error:#}{hint}"),
     })
 }

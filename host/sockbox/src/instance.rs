@@ -51,7 +51,7 @@ pub(crate) fn check(limits: &Limits, wasi: Wasi) -> Result<()> {
         None => Ok(()),
         Some(limit) => Err(Error::InvalidOptions {
             reason: format!(
-                "{} does not hold on WASI 0.3: leave it out, or run on WASI 0.2",
+                "{} can't be enforced on WASI 0.3: leave it out, or run on WASI 0.2",
                 limit.key()
             ),
         }),
@@ -105,7 +105,7 @@ impl InstanceBuilder {
         if let Some((key, _)) = without_effect.iter().find(|(_, given)| *given) {
             return Err(Error::InvalidOptions {
                 reason: format!(
-                    "`{key}` has no effect on the component of sockbox's own: it is for `sockbox run` \
+                    "`{key}` has no effect on sockbox's own component: it is for `sockbox run` \
                      (put it into a profile that only that uses)"
                 ),
             });
@@ -187,7 +187,9 @@ impl InstanceBuilder {
             Stderr::Nowhere => None,
             Stderr::Writer(writer) => Some(writer),
             Stderr::Inherited => Some(StdioWriter::stderr().map_err(|error| {
-                Error::internal(format_args!("standard error can't be handed on: {error}"))
+                Error::internal(format_args!(
+                    "cannot pass standard error to the component: {error}"
+                ))
             })?),
         };
         if let Some(writer) = stderr {
@@ -290,7 +292,7 @@ impl Instance {
             }
             Life::Calling => Err(Error::Abandoned),
             Life::Trapped => Err(Error::Trapped {
-                reason: "in an earlier call".to_owned(),
+                reason: "during an earlier call".to_owned(),
                 backtrace: None,
             }),
         }
@@ -383,7 +385,7 @@ impl Clock {
         let started = started.map_or_else(Instant::now, Instant::from_std);
         let ticker = sandbox.ticker().handle().map_err(|error| {
             Error::internal(format_args!(
-                "the system has no thread to give: {error}{}",
+                "cannot start a thread: {error}{}",
                 reservation::hint()
             ))
         })?;

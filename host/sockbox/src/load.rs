@@ -168,7 +168,7 @@ impl Loader<'_> {
         let component = unsafe { Component::deserialize(self.engine, &code) };
         component.map_err(|error| {
             Error::internal(format_args!(
-                "what {} compiled can't be loaded: {error:#}",
+                "cannot load the output of the compiler {}: {error:#}",
                 compiler.program.display()
             ))
         })

@@ -201,7 +201,7 @@ impl Sandbox {
 }
 
 /// What is wrong with a component that can't be run.
-pub(crate) const IS_NO_COMMAND: &str = "it is not a command, having no `wasi:cli/run@0.2` to call";
+pub(crate) const IS_NO_COMMAND: &str = "it is not a command: it does not export `wasi:cli/run@0.2`";
 
 impl Program {
     /// Whether it was compiled, or found compiled in the folder that the sandbox keeps such things in

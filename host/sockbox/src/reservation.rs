@@ -62,7 +62,7 @@ pub(crate) fn address_limit() -> Option<u64> {
 pub(crate) fn hint() -> String {
     match address_limit() {
         Some(limit) => format!(
-            " (`ulimit -v` holds this process to {} KiB of addresses: raise it)",
+            " (`ulimit -v` limits this process to {} KiB of address space: raise it)",
             limit >> 10
         ),
         None => String::new(),

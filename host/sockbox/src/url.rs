@@ -15,7 +15,7 @@ pub enum UrlError {
         reason: String,
     },
     /// It has no host, or no port, and its scheme has none by default.
-    #[error("`{url}` does not name a host to connect to")]
+    #[error("`{url}` has no host")]
     NoHost {
         /// What was given, without the password that it may hold.
         url: String,

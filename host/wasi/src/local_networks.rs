@@ -52,7 +52,7 @@ fn read() -> LocalNetworks {
             }
         }
         Err(error) => {
-            tracing::warn!(%error, "which addresses are this machine's own can't be asked for");
+            tracing::warn!(%error, "cannot list the addresses of this machine");
             found = with_table(found, "/proc/self/net/if_inet6", of_if_inet6);
             found = with_table(found, "/proc/self/net/route", of_route);
         }
@@ -90,7 +90,7 @@ fn with_table(
     match read() {
         Ok(text) => with_lines(found, &text, line),
         Err(error) => {
-            tracing::debug!(%error, path, "the kernel's table can't be read");
+            tracing::debug!(%error, path, "cannot read the kernel's table");
             found
         }
     }

@@ -111,7 +111,10 @@ fn a_large_body_takes_no_more_memory_than_a_small_one() {
 fn the_stage_that_ended_it_is_told() {
     let node = Node::start();
     for (path, words) in [
-        ("/hang", &["waiting for the response", "500ms", "0 bytes"][..]),
+        (
+            "/hang",
+            &["waiting for the response", "500ms", "0 bytes"][..],
+        ),
         ("/hang-in-body", &["body", "500ms", "100 bytes"]),
     ] {
         fetch(&["-m", "0.5", "-o", "/dev/null", "-s", "-S", &node.url(path)])

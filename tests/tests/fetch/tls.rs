@@ -141,7 +141,7 @@ fn what_is_wrong_with_a_certificate_is_told() {
             "signed by somebody else",
             other.server(&here),
             &[
-                "issuer of CN=127.0.0.1 is not known: CN=Somebody Else",
+                "issuer of CN=127.0.0.1 is not trusted: CN=Somebody Else",
                 "--cacert",
             ],
         ),
@@ -376,7 +376,7 @@ fn a_server_that_speaks_no_tls() {
         peer.send("HTTP/1.1 400 Bad Request\r\n\r\n")
     });
     let url = format!("https://{}/", plain.address());
-    fetch(&[&url]).assert_failure(35, &["isn't TLS"]);
+    fetch(&[&url]).assert_failure(35, &["did not answer with TLS"]);
     let gone = RawPeer::start(|peer: &mut Peer| peer.read_some().map(drop));
     let url = format!("https://{}/", gone.address());
     fetch(&[&url]).assert_failure(35, &["closed"]);

@@ -33,7 +33,7 @@ fn people_are_told_what_a_component_can_do() {
         &[
             "a command",
             "`sockbox run` runs it",
-            "look up names",
+            "resolve names",
             "--allow-resolve",
             "open TCP connections",
             "--allow-connect",

@@ -110,7 +110,10 @@ fn a_name_that_moves_to_the_inside_is_asked_about_again() {
     for (inside, what) in [
         ("127.0.0.1", "loopback"),
         (Internet::METADATA, "link-local, cloud metadata"),
-        (Internet::NEIGHBOUR_V4, "in a network of this machine's own"),
+        (
+            Internet::NEIGHBOUR_V4,
+            "in a network that this machine is connected to",
+        ),
     ] {
         let internet = Internet::default().name("evil.example", &[&["1.2.3.4"], &[inside]]);
         let attempts = "connect-name evil.example 80 then connect-name evil.example 80";

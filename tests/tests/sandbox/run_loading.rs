@@ -243,7 +243,7 @@ fn a_damaged_entry_is_compiled_anew() {
     fs::write(entry, &bytes).unwrap();
     let said = cache.run(&file);
     assert!(
-        said.starts_with("* cache: compiled anew, and kept: ") && said.contains("damaged"),
+        said.starts_with("* cache: compiled again and stored: ") && said.contains("damaged"),
         "{said}"
     );
     assert_eq!(cache.run(&file), FOUND);

@@ -83,7 +83,7 @@ fn a_component_is_told_nothing_of_this_machine() {
     );
     let theirs = theirs.join("\n");
     assert!(
-        theirs.contains("this runtime has no authorities to trust"),
+        theirs.contains("this runtime has no trusted certificate authorities"),
         "{theirs}"
     );
     for hidden in [secret, "nonexistent", "wasmtime", ".rs:", "stack backtrace"] {

@@ -60,10 +60,7 @@ impl fmt::Display for CodingError {
             Self::TooMany => f.write_str("the body has too many content codings"),
             Self::Broken { coding } => write!(f, "the {coding} data is broken"),
             Self::Trailing { coding } => {
-                write!(
-                    f,
-                    "unexpected bytes follow the end of the {coding} data"
-                )
+                write!(f, "unexpected bytes follow the end of the {coding} data")
             }
             Self::Truncated { coding } => write!(f, "the {coding} data ends too early"),
         }

@@ -324,7 +324,8 @@ fn what_cannot_be_followed_is_an_error() {
         (
             redirect(302, "http://[::1/"),
             FetchError::Protocol(
-                "the Location is not a valid URL: \"http://[::1/\": invalid IPv6 address".to_owned(),
+                "the Location is not a valid URL: \"http://[::1/\": invalid IPv6 address"
+                    .to_owned(),
             ),
         ),
         (

@@ -236,7 +236,8 @@ fn a_request_that_an_old_connection_lost_is_sent_once_more() {
                 .map(|(status, _, reused)| (*status, *reused));
             assert_eq!(got, Ok((200, false)), "{method} {number}");
             assert_eq!(log.connections().last(), Some(&1), "{method} {number}");
-            let expected = "* the server has closed the reused connection: sending the request again";
+            let expected =
+                "* the server has closed the reused connection: sending the request again";
             assert!(
                 take_trace().contains(&expected.to_owned()),
                 "{method} {number}"

@@ -21,7 +21,11 @@ pub async fn handshake(
             let handshake = ClientHandshake::new(server, input, output);
             (socket, ClientHandshake::finish(handshake))
         }
-        _ => return Err(TlsError::Failed("the connection already uses TLS".to_owned())),
+        _ => {
+            return Err(TlsError::Failed(
+                "the connection already uses TLS".to_owned(),
+            ));
+        }
     };
     let ready = reactor.register(future.subscribe(), Urgency::Scheduled);
     loop {

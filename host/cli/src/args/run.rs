@@ -55,7 +55,7 @@ pub struct Run {
     #[arg(long, value_name = "HOST[::GUEST][:ro]")]
     pub dir: Vec<Dir>,
 
-    /// Give it an environment variable: NAME=VALUE, or NAME for the one that is set here
+    /// Give it an environment variable: NAME=VALUE, or NAME to pass the variable's current value
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<EnvVar>,
 

@@ -258,7 +258,7 @@ impl fmt::Display for EventKind {
             }
             EventKind::Omitted { like, count } => write!(
                 f,
-                "{count} more were not told one by one, of which the first was: {like}"
+                "{count} more events were not recorded one by one; the first of them: {like}"
             ),
             EventKind::Traffic(traffic) => traffic.fmt(f),
             EventKind::NotCounted => f.write_str("total: bytes are not counted on WASI 0.3"),
@@ -310,7 +310,7 @@ impl fmt::Display for Addresses<'_> {
             write!(f, "{comma}{address}")?;
         }
         match self.0.is_empty() {
-            true => f.write_str("at no address that may be told"),
+            true => f.write_str("at no permitted address"),
             false => Ok(()),
         }
     }

@@ -43,7 +43,7 @@ fn every_form_is_read() {
 
 #[test]
 fn what_is_no_destination_is_refused_with_the_right_form() {
-    let host = |text: &str| format!("`{text}` is neither a host's name nor an address");
+    let host = |text: &str| format!("`{text}` is neither a host name nor an address");
     let ports = |text: &str| {
         format!(
             "`{text}` is neither a port from 1 to 65535 nor a range of them: they are written \
@@ -52,8 +52,7 @@ fn what_is_no_destination_is_refused_with_the_right_form() {
     };
     let bare = |text: &str| {
         format!(
-            "`{text}` is a port where a host is wanted, as in `example.com:{text}`; for several \
-             ports of one host name it with each: `example.com:80,example.com:443`"
+            "`{text}` is a port without a host: write `example.com:{text}`; for several ports of one host, repeat the host: `example.com:80,example.com:443`"
         )
     };
     let range = |text: &str| {
@@ -64,12 +63,11 @@ fn what_is_no_destination_is_refused_with_the_right_form() {
     };
     let pattern = |text: &str| {
         format!(
-            "`{text}` is a pattern of a kind that isn't known: there are `*.example.com`, every \
-             name below that one, and ranges of addresses"
+            "`{text}` is not a supported pattern: use `*.example.com` (every name below it) or a range of addresses"
         )
     };
     let bits = |text: &str, instead: &str| {
-        format!("`{text}` has bits set behind its prefix: the range is `{instead}`")
+        format!("`{text}` has bits set after its prefix: write `{instead}`")
     };
     let mapped = |text: &str, instead: &str| {
         format!(
@@ -79,7 +77,7 @@ fn what_is_no_destination_is_refused_with_the_right_form() {
     };
     let dots = |text: &str, instead: &str| {
         format!(
-            "`{text}` has nothing between two of its dots, or before the first: write `{instead}`"
+            "`{text}` has an empty label (two dots in a row, or a dot at the start): write `{instead}`"
         )
     };
     let url = |instead: &str| format!("a URL is not a host: write `{instead}`");

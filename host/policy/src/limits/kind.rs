@@ -315,7 +315,7 @@ impl fmt::Display for Limit {
 
 /// There is no limit of this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}` is no limit: there are {}", Keys)]
+#[error("`{key}` is not a limit: there are {}", Keys)]
 pub struct UnknownLimit {
     key: String,
 }

@@ -73,7 +73,7 @@ fn a_name_has_something_between_its_dots() {
         ("a\u{3002}\u{3002}example", "a.example"),
     ] {
         let expected = format!(
-            "`{text}` has nothing between two of its dots, or before the first: write `{instead}`"
+            "`{text}` has an empty label (two dots in a row, or a dot at the start): write `{instead}`"
         );
         let host = text.parse::<Host>().map_err(|it| it.to_string());
         assert_eq!(host, Err(expected.clone()), "{text:?}");

@@ -72,22 +72,22 @@ impl fmt::Display for EnvVar {
 pub enum EnvError {
     /// A text names none.
     #[error(
-        "`{text}` names no variable: expected NAME=VALUE, or NAME for the one that is set here"
+        "`{text}` names no variable: expected NAME=VALUE, or NAME to pass the variable's current value"
     )]
     NoName {
         /// What was given.
         text: String,
     },
     /// It isn't set.
-    #[error(
-        "the environment variable `{name}` is not set here: give it a value, as in {name}=VALUE"
-    )]
+    #[error("the environment variable `{name}` is not set: give it a value, as in {name}=VALUE")]
     NotSet {
         /// Its name.
         name: String,
     },
     /// A component's variables have to be Unicode.
-    #[error("the environment variable `{name}` is not Unicode, as a component's have to be")]
+    #[error(
+        "the environment variable `{name}` is not Unicode, which a component's variables must be"
+    )]
     NotUnicode {
         /// Its name.
         name: String,

@@ -93,7 +93,7 @@ impl PolicyFile {
         for (name, table) in std::mem::take(&mut table.profile) {
             if !table.profile.is_empty() {
                 return Err(invalid(format!(
-                    "the profile `{name}` has profiles of its own, which there can't be"
+                    "the profile `{name}` contains profiles: profiles can't be nested"
                 )));
             }
             profiles.insert(name, table.into_profile());
@@ -408,13 +408,13 @@ mod tests {
             ),
             (
                 "\nallow-connect = [\"10.0.0.1/8\"]",
-                &["line 2", "the range is `10.0.0.0/8`"],
+                &["line 2", "write `10.0.0.0/8`"],
             ),
             ("allow-connect = \"example.com\"", &["line 1", "string"]),
             ("allow-connect = [80]", &["line 1", "expected a string"]),
             ("deny-connect = [\"example.com\"]", &["line 1", "is a name"]),
             ("allow-net = \"yes\"", &["line 1", "expected a boolean"]),
-            ("[limits]\nmax-socket = 1", &["`max-socket` is no limit"]),
+            ("[limits]\nmax-socket = 1", &["`max-socket` is not a limit"]),
             (
                 "[limits]\nmax-sockets = -1",
                 &["`max-sockets` can't be `-1`"],
@@ -424,7 +424,7 @@ mod tests {
                 &["`max-memory` can't be `x`"],
             ),
             ("[limits]\nmax-memory = true", &["line 2"]),
-            ("[profile.a.profile.b]", &["`a` has profiles of its own"]),
+            ("[profile.a.profile.b]", &["`a` contains profiles"]),
             (
                 "[profile.a]\nallow-nett = true",
                 &["line 2", "unknown field"],

@@ -56,7 +56,7 @@ impl fmt::Display for ListenAs {
 /// A text maps no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` maps no address: expected ASKED=REAL, two addresses of one family with their ports, such as \
+    "`{text}` is not a mapping: expected ASKED=REAL, two addresses of one family with their ports, such as \
      0.0.0.0:80=127.0.0.1:8080"
 )]
 pub struct ListenAsError {

@@ -65,9 +65,7 @@ impl fmt::Display for StaticHost {
 #[non_exhaustive]
 pub enum StaticHostError {
     /// It isn't a name and its addresses.
-    #[error(
-        "`{text}` gives a name no address: expected HOST:ADDRESS, such as example.com:192.0.2.1"
-    )]
+    #[error("`{text}` has no address: expected HOST:ADDRESS, such as example.com:192.0.2.1")]
     Form {
         /// What was given.
         text: String,

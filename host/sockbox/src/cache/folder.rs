@@ -56,12 +56,12 @@ impl Folder {
         };
         let stat = fs::fstat(&file).map_err(|error| failed(error.into()))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(format!("{name} is no regular file"));
+            return Err(format!("{name} is not a regular file"));
         }
         ours_alone(&stat).map_err(|why| format!("{name} {why}"))?;
         if stat.st_nlink > 1 {
             return Err(format!(
-                "{name} has another name, by which it could be changed"
+                "{name} has a second name (a hard link) through which it could be changed"
             ));
         }
         let mut bytes = Vec::new();
@@ -162,18 +162,19 @@ fn read_secret(path: &Path) -> Result<Option<[u8; HASH]>, String> {
     };
     let stat = fs::fstat(&file).map_err(|error| failed(&format!("can't be read: {error}")))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(failed("is no regular file"));
+        return Err(failed("is not a regular file"));
     }
     ours_alone(&stat).map_err(failed)?;
     if Mode::from_raw_mode(stat.st_mode).intersects(Mode::RGRP | Mode::ROTH) {
-        return Err(failed("can be read by others (chmod go-r would mend it)"));
+        return Err(failed("can be read by other users (fix: chmod go-r)"));
     }
     let mut bytes = Vec::new();
     let read = file.take(HASH as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|error| failed(&format!("can't be read: {error}")))?;
     let secret = bytes.try_into();
-    let secret =
-        secret.map_err(|_| failed("is no secret of sockbox's (remove it, and it is made anew)"))?;
+    let secret = secret.map_err(|_| {
+        failed("is not a secret that sockbox made (remove it; sockbox makes a new one)")
+    })?;
     Ok(Some(secret))
 }
 
@@ -211,7 +212,7 @@ fn ours_alone(stat: &Stat) -> Result<(), &'static str> {
     if stat.st_uid != geteuid().as_raw() {
         Err("belongs to another user")
     } else if Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH) {
-        Err("can be written to by others (chmod go-w would mend it)")
+        Err("can be written to by other users (fix: chmod go-w)")
     } else {
         Ok(())
     }

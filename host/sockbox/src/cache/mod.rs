@@ -86,8 +86,8 @@ impl fmt::Display for CacheUse {
             CacheUse::Kept { rejected: None } => f.write_str("cache: compiled, and kept"),
             CacheUse::Kept {
                 rejected: Some(reason),
-            } => write!(f, "cache: compiled anew, and kept: {reason}"),
-            CacheUse::Unusable { reason } => write!(f, "cache: compiled, and not kept: {reason}"),
+            } => write!(f, "cache: compiled again and stored: {reason}"),
+            CacheUse::Unusable { reason } => write!(f, "cache: compiled but not stored: {reason}"),
         }
     }
 }
@@ -201,9 +201,9 @@ impl Key {
     fn keep(&self, folder: &Folder, component: &Component) -> Result<(), String> {
         let code = component
             .serialize()
-            .map_err(|error| format!("what was compiled can't be written out: {error}"))?;
+            .map_err(|error| format!("cannot serialize the compiled component: {error}"))?;
         if (code.len() + HASH) as u64 > MAX_BYTES {
-            return Err("it is larger than all that may be kept".to_owned());
+            return Err("it is larger than the whole cache may be".to_owned());
         }
         folder.write(&self.name(), &[&self.seal(&code), &code])?;
         folder.shrink(MAX_BYTES);

@@ -7,7 +7,7 @@ pub(super) enum Folder {}
 
 impl Folder {
     pub(super) fn open(_: &Path) -> Result<Folder, String> {
-        Err("files can't be kept from other users on this system".to_owned())
+        Err("this system can't protect files from other users".to_owned())
     }
 
     pub(super) fn read(&self, _: &str, _: u64) -> Result<Option<Vec<u8>>, String> {
@@ -24,5 +24,5 @@ impl Folder {
 }
 
 pub(super) fn secret(_: &Path) -> Result<[u8; super::HASH], String> {
-    Err("files can't be kept from other users on this system".to_owned())
+    Err("this system can't protect files from other users".to_owned())
 }

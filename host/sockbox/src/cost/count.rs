@@ -143,7 +143,7 @@ impl<'a> Counting<'_, 'a> {
     fn copied(&mut self, value: Value<'a>) -> Result<Value<'a>, Problem> {
         let size = value.size();
         if size.depth > MAX_VALUE_DEPTH {
-            return Err(invalid("its instances are too deep in each other"));
+            return Err(invalid("its instances are nested too deep"));
         }
         self.items(size.items)?;
         Ok(value)
@@ -228,7 +228,7 @@ impl<'a> Counting<'_, 'a> {
                 Step::InstantiateModule(index) => {
                     let Value::Module(module) = frame.get(ComponentExternalKind::Module, *index)?
                     else {
-                        return Err(invalid("it instantiates what is no module"));
+                        return Err(invalid("it instantiates an item that is not a module"));
                     };
                     self.items(1)?;
                     // Of a module of the host's nothing is known but that it has an instance.
@@ -241,7 +241,7 @@ impl<'a> Counting<'_, 'a> {
                     let Value::Component(component) =
                         frame.get(ComponentExternalKind::Component, *index)?
                     else {
-                        return Err(invalid("it instantiates what is no component"));
+                        return Err(invalid("it instantiates an item that is not a component"));
                     };
                     let args = self.named(&frame, args)?;
                     let instance = match component {
@@ -267,7 +267,9 @@ impl<'a> Counting<'_, 'a> {
                     let Value::Instance(instance) =
                         frame.get(ComponentExternalKind::Instance, *instance)?
                     else {
-                        return Err(invalid("it takes an export of what is no instance"));
+                        return Err(invalid(
+                            "it takes an export of an item that is not an instance",
+                        ));
                     };
                     let value = match instance {
                         None => Value::from_host(*kind),
@@ -290,7 +292,11 @@ impl<'a> Counting<'_, 'a> {
                             Some(value) if value.is(*kind) => value.clone(),
                             // Types may be left out: they are no more than a description.
                             None if *kind == ComponentExternalKind::Type => Value::Other,
-                            _ => return Err(invalid(format!("it lacks an import `{name}`"))),
+                            _ => {
+                                return Err(invalid(format!(
+                                    "an instantiation does not give the import `{name}`"
+                                )));
+                            }
                         },
                     };
                     let value = self.copied(value)?;

@@ -21,7 +21,7 @@ pub(super) fn read<'a>(binary: &'a [u8], limits: &Limits) -> Result<ComponentFil
             });
         }
     }
-    Err(invalid("it has no end"))
+    Err(invalid("it is truncated"))
 }
 
 pub(super) struct Reader<'a> {
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
             payload => match self.open.last_mut() {
                 Some(Open::Module(module)) => module_section(module, payload)?,
                 Some(Open::Component(_)) => self.component_section(payload)?,
-                None => return Err(invalid("a section is outside of everything")),
+                None => return Err(invalid("a section is outside of any component or module")),
             },
         }
         Ok(None)
@@ -91,7 +91,9 @@ impl<'a> Reader<'a> {
                 self.around(0)?.components += 1;
                 Ok(None)
             }
-            None => Err(invalid("something ends that did not begin")),
+            None => Err(invalid(
+                "the end of a component or module that did not begin",
+            )),
         }
     }
 
@@ -101,7 +103,9 @@ impl<'a> Reader<'a> {
         let open = self.open.iter_mut().rev().nth(levels);
         match open {
             Some(Open::Component(definition)) => Ok(definition),
-            _ => Err(invalid("it refers to a component around it that is none")),
+            _ => Err(invalid(
+                "it refers to an enclosing component that does not exist",
+            )),
         }
     }
 

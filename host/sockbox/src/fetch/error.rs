@@ -174,7 +174,7 @@ fn translated(incidents: &Incidents, host: &str, url: &str, code: wit::ErrorCode
         wit::ErrorCode::WriteFailed => Error::internal("the output was closed by the component"),
         wit::ErrorCode::Internal(text) => {
             let text = bounded(text);
-            Error::internal(format_args!("a mistake in the component: {text}"))
+            Error::internal(format_args!("a bug in the component: {text}"))
         }
     }
 }
@@ -287,7 +287,7 @@ mod tests {
             ),
             (
                 wit::ErrorCode::Internal(text("why")),
-                "Internal { message: \"a mistake in the component: why\" }",
+                "Internal { message: \"a bug in the component: why\" }",
             ),
         ];
         for (code, expected) in table {

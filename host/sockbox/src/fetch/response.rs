@@ -341,9 +341,8 @@ impl<'a> Response<'a> {
         sink: io::Result<(DynOutputStream, End<W>)>,
         mut progress: Option<&mut (dyn FnMut(u64) + Send)>,
     ) -> Result<u64> {
-        let (sink, end) = sink.map_err(|error| {
-            Error::internal(format_args!("the system has no thread to give: {error}"))
-        })?;
+        let (sink, end) =
+            sink.map_err(|error| Error::internal(format_args!("cannot start a thread: {error}")))?;
         let (store, _) = self.instance.parts();
         let output = store.data_mut().table.push(sink).map_err(Error::internal)?;
         let moved = self.pump(&output, &end, &mut progress).await;

@@ -102,7 +102,7 @@ impl fmt::Display for Ability {
     /// In people's words, behind "it can".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Ability::ResolveNames => "look up names",
+            Ability::ResolveNames => "resolve names",
             Ability::ConnectTcp => "open TCP connections",
             Ability::ListenTcp => "listen for TCP connections",
             Ability::SendUdp => "send UDP datagrams",

@@ -46,7 +46,7 @@ impl Reading {
                 return Ok(Reading { types, parts });
             }
         }
-        Err("it has no end".to_owned())
+        Err("it is truncated".to_owned())
     }
 
     /// What the component imports, by name; functions and types included.
@@ -271,7 +271,7 @@ impl Parts {
 
     fn begin(&mut self, encoding: Encoding, from: usize) -> Result<(), String> {
         if self.open.len() == MAX_DEPTH {
-            return Err(format!("components are in each other {MAX_DEPTH} times"));
+            return Err(format!("components are nested more than {MAX_DEPTH} deep"));
         }
         let outermost = self.open.is_empty();
         self.open.push(match encoding {

@@ -110,7 +110,7 @@ impl Instance {
         }
         if exports.wasi() == Wasi::V0_3 && !options.listeners().is_empty() {
             return Err(Error::InvalidOptions {
-                reason: "a socket that listens already can be had on WASI 0.2 alone".to_owned(),
+                reason: "adopting a listening socket needs WASI 0.2".to_owned(),
             });
         }
         let sockbox = &mut store.data_mut().sockbox;
@@ -118,7 +118,7 @@ impl Instance {
         for listener in options.listeners() {
             let address = sockbox.offer_listener(listener);
             let address = address.map_err(|error| Error::InvalidOptions {
-                reason: format!("not a TCP socket that listens: {error}"),
+                reason: format!("not a listening TCP socket: {error}"),
             })?;
             wit_options.listen.push(address.into());
         }
@@ -224,7 +224,7 @@ fn error(incidents: &Incidents, code: wit::ErrorCode) -> Error {
         },
         wit::ErrorCode::Internal(text) => {
             let text = bounded(text);
-            Error::internal(format_args!("a mistake in the component: {text}"))
+            Error::internal(format_args!("a bug in the component: {text}"))
         }
     }
 }
@@ -265,7 +265,7 @@ mod tests {
             ),
             (
                 wit::ErrorCode::Internal("why".to_owned()),
-                "Internal { message: \"a mistake in the component: why\" }",
+                "Internal { message: \"a bug in the component: why\" }",
             ),
         ] {
             assert_eq!(

@@ -314,7 +314,7 @@ mod tests {
             }
             assert_eq!(last.len(), 1);
             let start =
-                format!("{omitted} more were not told one by one, of which the first was: ");
+                format!("{omitted} more events were not recorded one by one; the first of them: ");
             assert!(last[0].starts_with(&start), "{last:?}");
         }
     }

@@ -268,7 +268,7 @@ fn neither_a_redirect_nor_a_name_leads_into_a_network_of_ones_own() {
     assert_eq!(
         text(refusal.unwrap()),
         "not allowed to look up named.example: a granted name reaches public addresses only, and \
-         named.example is at 2a00:1::7, which is in a network of this machine's own (2a00:1::/64) \
+         named.example is at 2a00:1::7, which is in a network that this machine is connected to (2a00:1::/64) \
          (allow-private would allow it)"
     );
 }

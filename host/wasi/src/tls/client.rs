@@ -95,7 +95,7 @@ impl Shared {
             .with_protocol_versions(&self.config.versions())
             .map_err(|_| {
                 Failure::Tls(TlsFailure::Other {
-                    reason: "no version of TLS is permitted here".to_owned(),
+                    reason: "no TLS version is permitted".to_owned(),
                 })
             })?
             .dangerous()

@@ -283,7 +283,7 @@ impl TlsConfig {
         let builder = WebPkiServerVerifier::builder_with_provider(trusted.roots, provider.clone());
         let authorities = builder.build().map_err(|error| {
             Failure::Tls(TlsFailure::Other {
-                reason: format!("nobody is trusted: {error}"),
+                reason: format!("no authority is trusted: {error}"),
             })
         })?;
         Ok(Arc::new(Named {
@@ -345,7 +345,7 @@ impl TlsConfig {
 impl fmt::Debug for TlsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let trust = match &self.trust {
-            Trust::Late(_) => "the system's authorities, or those in a file",
+            Trust::Late(_) => "the system's authorities, or the authorities in a file",
             Trust::Given(_) => "the authorities given",
             Trust::Verifier(_) => "a verifier",
             Trust::Anybody => "anybody",

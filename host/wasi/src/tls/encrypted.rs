@@ -33,15 +33,14 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Problem::Unknown => f.write_str(
-                "the key is encrypted in a way that isn't known here: `openssl pkcs8 -topk8 -in FILE -out NEW` \
-                 encrypts it in one that is",
+                "the key's encryption is not supported: `openssl pkcs8 -topk8 -in FILE -out NEW` encrypts it in a supported way",
             ),
             Problem::TooManyRounds => write!(
                 f,
-                "the key's file wants more than {MAX_ROUNDS} rounds of PBKDF2: `openssl pkcs8 -topk8 -in FILE \
+                "the key's encryption needs more than {MAX_ROUNDS} rounds of PBKDF2: `openssl pkcs8 -topk8 -in FILE \
                  -out NEW` encrypts the key with fewer"
             ),
-            Problem::WrongPassword => f.write_str("the password isn't the key's"),
+            Problem::WrongPassword => f.write_str("the password does not decrypt the key"),
         }
     }
 }

@@ -41,7 +41,11 @@ pub enum TlsError {
         problem: CertificateProblem,
     },
     /// The handshake with the server failed. Nothing was asked of it.
-    #[error("no TLS with {}: {reason}{}", Line(host), Showing(reason))]
+    #[error(
+        "TLS handshake with {} failed: {reason}{}",
+        Line(host),
+        Showing(reason)
+    )]
     Handshake {
         /// The host, as the URL names it.
         host: String,
@@ -49,7 +53,7 @@ pub enum TlsError {
         reason: TlsFailure,
     },
     /// The connection broke after the handshake.
-    #[error("the connection was given up: {reason}{}", Showing(reason))]
+    #[error("the TLS connection failed: {reason}{}", Showing(reason))]
     Broken {
         /// How it broke.
         reason: TlsFailure,
@@ -82,8 +86,8 @@ pub enum TlsHint {
 impl fmt::Display for TlsHint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            TlsHint::TrustCertificate => "a file of authorities with that certificate",
-            TlsHint::TrustIssuer => "a file of authorities with the issuer's certificate",
+            TlsHint::TrustCertificate => "a CA file with that certificate",
+            TlsHint::TrustIssuer => "a CA file with the issuer's certificate",
             TlsHint::ShowCertificate => "a client certificate",
         })
     }
@@ -106,25 +110,25 @@ fn of_failure(failure: &TlsFailure) -> Option<TlsHint> {
     }
 }
 
-/// ` (HINT would trust it)`, where there is one.
+/// ` (HINT would make it trusted)`, where there is one.
 struct Trusting<'a>(&'a CertificateProblem);
 
 impl fmt::Display for Trusting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match of_problem(self.0) {
-            Some(hint) => write!(f, " ({hint} would trust it)"),
+            Some(hint) => write!(f, " ({hint} would make it trusted)"),
             None => Ok(()),
         }
     }
 }
 
-/// ` (HINT would show one)`, where there is one.
+/// ` (HINT is needed)`, where there is one.
 struct Showing<'a>(&'a TlsFailure);
 
 impl fmt::Display for Showing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match of_failure(self.0) {
-            Some(hint) => write!(f, " ({hint} would show one)"),
+            Some(hint) => write!(f, " ({hint} is needed)"),
             None => Ok(()),
         }
     }

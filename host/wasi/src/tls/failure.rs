@@ -30,10 +30,12 @@ impl Failure {
         match self {
             // What a verifier of the embedder's says is for the embedder.
             Failure::Certificate(CertificateProblem::Other { .. }) => {
-                "invalid peer certificate: it is not accepted".to_owned()
+                "invalid peer certificate: rejected by the verifier".to_owned()
             }
             Failure::Certificate(problem) => format!("invalid peer certificate: {problem}"),
-            Failure::Trust { .. } => "this runtime has no authorities to trust".to_owned(),
+            Failure::Trust { .. } => {
+                "this runtime has no trusted certificate authorities".to_owned()
+            }
             Failure::Tls(failure) => failure.to_string(),
         }
     }
@@ -145,19 +147,18 @@ fn is_authority(error: &CertificateError) -> bool {
 fn explain(error: &CertificateError) -> String {
     use CertificateError as E;
     let text = match error {
-        E::BadEncoding => "it can't be read",
+        E::BadEncoding => "it can't be parsed",
         E::Revoked => "it was revoked",
         E::UnknownRevocationStatus
         | E::ExpiredRevocationList
         | E::ExpiredRevocationListContext { .. }
-        | E::InvalidOcspResponse => "whether it was revoked can't be found out",
+        | E::InvalidOcspResponse => "its revocation status is unknown",
         E::BadSignature => "its signature is wrong",
-        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "it isn't made for servers",
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "it is not a server certificate",
         E::UnhandledCriticalExtension => UNKNOWN_EXTENSION,
         E::UnsupportedSignatureAlgorithmContext { .. }
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "it is signed in a way that isn't accepted: RSA with 2048 to 8192 bits, ECDSA on P-256 and P-384, \
-             and Ed25519 are, with SHA-256 or better; P-521 and SHA-1 aren't"
+            "its signature algorithm is not supported: use RSA with 2048 to 8192 bits, ECDSA on P-256 or P-384, or Ed25519, with SHA-256 or better (P-521 and SHA-1 are not supported)"
         }
         E::ApplicationVerificationFailure => "it was refused",
         E::Other(other) => return explain_name(&other.to_string()),
@@ -166,29 +167,31 @@ fn explain(error: &CertificateError) -> String {
     text.to_owned()
 }
 
-const UNKNOWN_EXTENSION: &str = "it has an extension that must not be passed over, and isn't known";
+const UNKNOWN_EXTENSION: &str = "it has a critical extension that is not supported";
 
 /// What rustls has no case of its own for comes with the name of a case of the crate below it, or with the
 /// words of a verifier that isn't rustls's.
 fn explain_name(name: &str) -> String {
     let text = match name {
-        "CaUsedAsEndEntity" => "it is that of an authority, and not of a server",
-        "EndEntityUsedAsCa" => "it is signed with a certificate that isn't an authority's",
+        "CaUsedAsEndEntity" => "it is a certificate of an authority, not of a server",
+        "EndEntityUsedAsCa" => {
+            "it is signed with a certificate that is not a certificate of an authority"
+        }
         "UnsupportedCertVersion" => {
-            "it, or one that it was made with, isn't of version 3, which has the names of servers"
+            "it, or a certificate in its chain, is not of version 3: only version 3 has server names"
         }
         "UnsupportedCriticalExtension" => UNKNOWN_EXTENSION,
-        "NameConstraintViolation" => "an authority on the way to it may not vouch for this name",
-        "PathLenConstraintViolated" => {
-            "there are more authorities on the way to it than one of them permits"
+        "NameConstraintViolation" => {
+            "an authority in its chain is not permitted to certify this name"
         }
+        "PathLenConstraintViolated" => "its chain is longer than an authority in it permits",
         "MaximumNameConstraintComparisonsExceeded"
         | "MaximumPathBuildCallsExceeded"
         | "MaximumPathDepthExceeded"
-        | "MaximumSignatureChecksExceeded" => "the way to its authority is too long to be checked",
-        "InvalidSerialNumber" => "its serial number is none",
-        "SignatureAlgorithmMismatch" => "it says two different things of how it is signed",
-        "UnsupportedSignatureAlgorithm" => "it is signed in a way that isn't accepted",
+        | "MaximumSignatureChecksExceeded" => "its chain is too long to be verified",
+        "InvalidSerialNumber" => "its serial number is invalid",
+        "SignatureAlgorithmMismatch" => "it names two different signature algorithms",
+        "UnsupportedSignatureAlgorithm" => "its signature algorithm is not supported",
         _ => return words(name),
     };
     text.to_owned()
@@ -223,22 +226,20 @@ impl fmt::Display for CertificateProblem {
             P::WrongName {
                 certificate: Some(it),
             } => match it.names.as_slice() {
-                [] => write!(f, "it has no names of servers in it ({it})"),
+                [] => write!(f, "it contains no server names ({it})"),
                 names => write!(f, "it is for {} ({it})", Names(names)),
             },
-            P::UnknownIssuer { certificate: None } => {
-                f.write_str("nobody who is trusted has signed it")
-            }
+            P::UnknownIssuer { certificate: None } => f.write_str("its issuer is not trusted"),
             P::UnknownIssuer {
                 certificate: Some(it),
             } if it.is_self_signed() => {
-                write!(f, "{} is self-signed, and not trusted", it.subject)
+                write!(f, "{} is self-signed and not trusted", it.subject)
             }
             P::UnknownIssuer {
                 certificate: Some(it),
             } => write!(
                 f,
-                "the issuer of {} is not known: {}",
+                "the issuer of {} is not trusted: {}",
                 it.subject, it.issuer
             ),
             P::Other {
@@ -346,18 +347,24 @@ fn told(error: &rustls::Error) -> String {
     let name = |case: &dyn fmt::Debug| words(&format!("{case:?}"));
     match error {
         E::InvalidCertificate(error) => {
-            format!("the server's certificate isn't accepted: {}", explain(error))
+            format!(
+                "the server's certificate is not accepted: {}",
+                explain(error)
+            )
         }
         E::InvalidMessage(case) => {
-            format!("what the server sent can't be read ({})", name(case))
+            format!("the server sent an invalid message ({})", name(case))
         }
         E::PeerIncompatible(case) => {
-            format!("the server has nothing in common with what is known here ({})", name(case))
+            format!(
+                "the server and this client support no common parameters ({})",
+                name(case)
+            )
         }
-        E::PeerMisbehaved(case) => format!("the server breaks TLS's rules ({})", name(case)),
-        E::NoCertificatesPresented => "the server showed no certificate".to_owned(),
+        E::PeerMisbehaved(case) => format!("the server violates the TLS protocol ({})", name(case)),
+        E::NoCertificatesPresented => "the server sent no certificate".to_owned(),
         E::DecryptError => {
-            "what the server sent can't be decrypted: somebody has changed it on the way, or it is broken"
+            "the server's message can't be decrypted: it is corrupt, or was changed on the way"
                 .to_owned()
         }
         E::General(text) => text.clone(),
@@ -379,34 +386,38 @@ fn word(name: &str) -> String {
 }
 
 /// What ring lacks.
-const NO_P521: &str = "keys of the curve P-521 and of Ed448 aren't known";
+const NO_P521: &str = "keys of P-521 and Ed448 are not supported";
 
 impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TlsFailure::NotTls => {
-                f.write_str("what the server sent isn't TLS (does the URL begin with http://?)")
+            TlsFailure::NotTls => f.write_str(
+                "the server did not answer with TLS (if it serves http, use an http:// URL)",
+            ),
+            TlsFailure::Closed => {
+                f.write_str("the server closed the connection during the handshake")
             }
-            TlsFailure::Closed => f.write_str("the server closed the connection instead"),
             TlsFailure::NoCommonVersion => {
-                f.write_str("the server has no version of TLS that is permitted here")
+                f.write_str("the server supports no TLS version that is permitted")
             }
             TlsFailure::NothingInCommon => write!(
                 f,
-                "the server has no cipher, key exchange or kind of key that is known here ({NO_P521})"
+                "the server supports no cipher suite, key exchange or key type of this client ({NO_P521})"
             ),
-            TlsFailure::CertificateRequired => f.write_str("the server wants a client certificate"),
+            TlsFailure::CertificateRequired => {
+                f.write_str("the server requires a client certificate")
+            }
             // Servers say this, too, where they have no certificate that the client could check.
             TlsFailure::Alert { name } if name == "handshake_failure" => write!(
                 f,
-                "the server refused it: {name}: it has no cipher, key exchange or kind of key that is known here \
+                "the server sent the alert {name}: perhaps it supports no cipher suite, key exchange or key type of this client \
                  ({NO_P521})"
             ),
-            TlsFailure::Alert { name } => write!(f, "the server refused it: {}", Line(name)),
+            TlsFailure::Alert { name } => write!(f, "the server sent the alert {}", Line(name)),
             TlsFailure::InvalidName { name } => {
-                write!(f, "{name:?} is no name that a certificate could be for")
+                write!(f, "{name:?} is not a name that a certificate can contain")
             }
-            TlsFailure::Broken { reason } => write!(f, "the connection broke: {}", Line(reason)),
+            TlsFailure::Broken { reason } => write!(f, "the connection failed: {}", Line(reason)),
             TlsFailure::Other { reason } => write!(f, "{}", Line(reason)),
         }
     }
@@ -429,8 +440,8 @@ mod tests {
         impl std::error::Error for Named {}
         let other = |name| CertificateError::Other(OtherError(std::sync::Arc::new(Named(name))));
         for (error, expected) in [
-            (other("UnsupportedCertVersion"), "isn't of version 3"),
-            (other("CaUsedAsEndEntity"), "that of an authority"),
+            (other("UnsupportedCertVersion"), "is not of version 3"),
+            (other("CaUsedAsEndEntity"), "of an authority"),
             (other("MaximumPathDepthExceeded"), "too long"),
             (other("MalformedExtensions"), "malformed extensions"),
             (other("a verifier's own words"), "a verifier's own words"),
@@ -453,12 +464,11 @@ mod tests {
             ),
             (
                 PeerMisbehaved::SelectedUnofferedCipherSuite.into(),
-                "the server breaks TLS's rules (selected unoffered cipher suite)",
+                "the server violates the TLS protocol (selected unoffered cipher suite)",
             ),
             (
                 rustls::Error::AlertReceived(AlertDescription::HandshakeFailure),
-                "the server refused it: handshake_failure: it has no cipher, key exchange or kind of key that \
-                 is known here (keys of the curve P-521 and of Ed448 aren't known)",
+                "the server sent the alert handshake_failure: perhaps it supports no cipher suite, key exchange or key type of this client (keys of P-521 and Ed448 are not supported)",
             ),
         ] {
             assert_eq!(TlsFailure::new(&error, true).to_string(), expected);

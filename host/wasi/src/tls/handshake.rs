@@ -259,7 +259,7 @@ impl tls::HostClientHandshake for TlsView<'_> {
         if self.connections.have(self.table, &input) || self.connections.have(self.table, &output) {
             // Each level would be one more on the stack of whoever polls, or drops, the outermost.
             server = Err(TlsFailure::Other {
-                reason: "TLS on a connection that has TLS already is not offered".to_owned(),
+                reason: "the connection already uses TLS".to_owned(),
             });
         }
         let sockets = [
@@ -283,7 +283,7 @@ impl tls::HostClientHandshake for TlsView<'_> {
             (Err(failure), _) => FutureStreams::failed("", self.client, failure),
             (Ok(server), None) => {
                 self.authority.reached(Limit::Memory, None);
-                let reason = "there is no memory left for TLS (max-memory bounds it)".to_owned();
+                let reason = "no memory left for TLS (max-memory sets the limit)".to_owned();
                 FutureStreams::failed(&server, self.client, TlsFailure::Other { reason })
             }
             (Ok(server), Some(charge)) => FutureStreams::begin(Preparing {

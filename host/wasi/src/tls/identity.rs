@@ -71,16 +71,16 @@ impl Identity {
             .map(|found| found.map(|found| found.certificate))
             .collect::<Result<Vec<CertificateDer<'static>>, _>>()
             .map_err(|error| {
-                failed(chain.file, &format!("a certificate can't be read: {error}"))
+                failed(
+                    chain.file,
+                    &format!("a certificate can't be parsed: {error}"),
+                )
             })?;
         let Some(own) = certificates.first() else {
-            return Err(failed(chain.file, "it has no certificate in PEM in it"));
+            return Err(failed(chain.file, "it contains no PEM certificate"));
         };
         let Some(public) = der::key_of_certificate(own).map(<[u8]>::to_vec) else {
-            return Err(failed(
-                chain.file,
-                "what is in it as a certificate can't be read as one",
-            ));
+            return Err(failed(chain.file, "a certificate in it can't be parsed"));
         };
         let private = private_key(key, password)?;
         let what = describe(private.secret_der());
@@ -90,7 +90,10 @@ impl Identity {
         if let Some(info) = signing.public_key()
             && der::key_of_info(&info) != Some(public.as_slice())
         {
-            return Err(failed(key.file, "the key isn't the certificate's"));
+            return Err(failed(
+                key.file,
+                "the key does not belong to the certificate",
+            ));
         }
         Ok(Identity {
             resolver: Arc::new(CertifiedKey::new(certificates, signing).into()),
@@ -101,7 +104,7 @@ impl Identity {
 /// The first private key of a file.
 fn private_key(key: Source<'_>, password: Option<&[u8]>) -> Result<PrivateKeyDer<'static>> {
     let Some(block) = pem::blocks(key.text).find(|it| it.label.ends_with("PRIVATE KEY")) else {
-        return Err(failed(key.file, "it has no private key in PEM in it"));
+        return Err(failed(key.file, "it contains no PEM private key"));
     };
     let Block {
         label,
@@ -111,11 +114,11 @@ fn private_key(key: Source<'_>, password: Option<&[u8]>) -> Result<PrivateKeyDer
     if is_encrypted {
         return Err(failed(
             key.file,
-            "the key is encrypted in a way that OpenSSL has given up: `openssl pkcs8 -topk8 -in FILE -out NEW` \
-             encrypts it in the way of today, `openssl pkey -in FILE -out NEW` not at all",
+            "the key is encrypted in an obsolete format: `openssl pkcs8 -topk8 -in FILE -out NEW` encrypts it in the current format, `openssl pkey -in FILE -out NEW` decrypts it",
         ));
     }
-    let der = der.map_err(|error| failed(key.file, &format!("the key can't be read: {error}")))?;
+    let der =
+        der.map_err(|error| failed(key.file, &format!("the key can't be parsed: {error}")))?;
     match label {
         "PRIVATE KEY" => Ok(PrivatePkcs8KeyDer::from(der).into()),
         "RSA PRIVATE KEY" => Ok(PrivatePkcs1KeyDer::from(der).into()),
@@ -123,7 +126,7 @@ fn private_key(key: Source<'_>, password: Option<&[u8]>) -> Result<PrivateKeyDer
         "ENCRYPTED PRIVATE KEY" => decrypt(&der, password).map_err(|why| failed(key.file, &why)),
         other => Err(failed(
             key.file,
-            &format!("it has a key of a kind that can't be used, `{other}`: {KNOWN}"),
+            &format!("the key type `{other}` is not supported: {KNOWN}"),
         )),
     }
 }
@@ -131,8 +134,7 @@ fn private_key(key: Source<'_>, password: Option<&[u8]>) -> Result<PrivateKeyDer
 /// The key in a block that takes a password. The error is for people.
 fn decrypt(der: &[u8], password: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, String> {
     let Some(password) = password else {
-        return Err("the key takes a password: give it, or decrypt the key, as \
-             `openssl pkey -in FILE -out NEW` does"
+        return Err("the key is encrypted: give its password, or decrypt it with `openssl pkey -in FILE -out NEW`"
             .to_owned());
     };
     match encrypted::decrypt(der, password) {
@@ -145,8 +147,8 @@ fn decrypt(der: &[u8], password: Option<&[u8]>) -> Result<PrivateKeyDer<'static>
 fn describe(der: &[u8]) -> String {
     let has = |part: &[u8]| der.windows(part.len()).any(|window| window == part);
     match UNKNOWN.into_iter().find(|(part, _)| has(part)) {
-        Some((_, name)) => format!("the key is one for {name}, which isn't known here: {KNOWN}"),
-        None => format!("the key is broken, or of a kind that isn't known here: {KNOWN}"),
+        Some((_, name)) => format!("the key is for {name}, which is not supported: {KNOWN}"),
+        None => format!("the key is invalid, or its type is not supported: {KNOWN}"),
     }
 }
 
@@ -200,23 +202,28 @@ mod tests {
                 &chain,
                 &other,
                 None,
-                Some("the key isn't the certificate's"),
+                Some("the key does not belong to the certificate"),
             ),
-            (&chain, &encrypted, None, Some("takes a password: give it")),
+            (
+                &chain,
+                &encrypted,
+                None,
+                Some("is encrypted: give its password"),
+            ),
             (
                 &chain,
                 &encrypted,
                 Some("a"),
-                Some("in a way that isn't known"),
+                Some("the key's encryption is not supported"),
             ),
             (&chain, old, None, Some("openssl pkcs8 -topk8")),
             (&chain, old, Some("a"), Some("openssl pkey")),
             (&chain, &foreign, None, Some("`OPENSSH PRIVATE KEY`")),
             (&chain, broken, None, Some("broken")),
-            (&chain, &chain, None, Some("it has no private key in PEM")),
-            (&key, &key, None, Some("it has no certificate in PEM")),
-            ("", "", None, Some("it has no certificate in PEM")),
-            (no_certificate, &key, None, Some("can't be read as one")),
+            (&chain, &chain, None, Some("it contains no PEM private key")),
+            (&key, &key, None, Some("it contains no PEM certificate")),
+            ("", "", None, Some("it contains no PEM certificate")),
+            (no_certificate, &key, None, Some("can't be parsed")),
             (
                 "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
                 &key,

@@ -109,7 +109,7 @@ fn read<'a>(label: &'a str, body: &[u8]) -> Block<'a> {
         true => Err("it is encrypted".to_owned()),
         false => BASE64_STANDARD
             .decode(&encoded)
-            .map_err(|_| format!("what is between the lines with {label} is not base64")),
+            .map_err(|_| format!("the content of the block {label} is not base64")),
     };
     Block {
         label,
@@ -182,7 +182,7 @@ pub(super) fn read_file(file: &Path) -> io::Result<Vec<u8>> {
         0..=MAX_FILE => Ok(text),
         _ => Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
-            "it has more than the 16 MiB that are read of a file in PEM",
+            "the file is larger than 16 MiB, the limit for PEM files",
         )),
     }
 }

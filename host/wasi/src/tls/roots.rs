@@ -155,12 +155,11 @@ impl Given {
         for found in pem::certificates(text) {
             match found {
                 Ok(found) if found.is_distrusted => self.failed(
-                    "it says of a certificate that it isn't trusted to vouch for servers \
-                     (`openssl x509` without -addtrust and -addreject says nothing)"
+                    "it contains a certificate marked as not trusted for servers (`openssl x509` without -addtrust and -addreject writes it without the mark)"
                         .to_owned(),
                 ),
                 Ok(found) => self.certificates.push(found.certificate),
-                Err(error) => self.failed(format!("it isn't PEM: {error}")),
+                Err(error) => self.failed(format!("it is not valid PEM: {error}")),
             }
         }
     }
@@ -210,8 +209,8 @@ impl Given {
         }
         let reason = match self.wrong {
             Some(why) => why,
-            None if self.certificates.is_empty() => "it has no certificate in PEM in it".to_owned(),
-            None => "what is in it as a certificate can't be read as one".to_owned(),
+            None if self.certificates.is_empty() => "it contains no PEM certificate".to_owned(),
+            None => "a certificate in it can't be parsed".to_owned(),
         };
         Err(Failure::Trust {
             file: file.to_owned(),
@@ -299,15 +298,15 @@ mod tests {
             assert_eq!(of_folder(folder.path()).unwrap().len(), expected, "{text}");
         }
         for (text, expected) in [
-            (String::new(), "no certificate in PEM"),
-            (unknown, "no certificate in PEM"),
+            (String::new(), "no PEM certificate"),
+            (unknown, "no PEM certificate"),
             (
                 "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----".to_owned(),
                 "base64",
             ),
             (
                 "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----".to_owned(),
-                "can't be read as one",
+                "can't be parsed",
             ),
         ] {
             std::fs::write(&file, &text).unwrap();

@@ -47,7 +47,7 @@ fn what_needs_a_bound_has_one() {
 fn what_is_no_limit_is_told_what_there_is() {
     let error = "max-socket".parse::<Limit>().unwrap_err().to_string();
     assert!(
-        error.starts_with("`max-socket` is no limit: there are max-memory, "),
+        error.starts_with("`max-socket` is not a limit: there are max-memory, "),
         "{error}"
     );
 }

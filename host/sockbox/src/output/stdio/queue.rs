@@ -13,7 +13,7 @@ impl State {
             untold: 0,
             lost: 0,
             lost_line: Box::new(|lines| {
-                format!("{lines} lines are lost here: they came faster than they were read")
+                format!("{lines} lines are lost here: they were written faster than they were read")
             }),
             failed: None,
             idle: false,

@@ -165,7 +165,7 @@ async fn sessions_take_of_the_runs_memory() {
         };
         assert_eq!(
             refusal,
-            "there is no memory left for TLS (max-memory bounds it)"
+            "no memory left for TLS (max-memory sets the limit)"
         );
         assert_eq!(under_way.len(), expected, "{limit}");
         assert!(store.data().sockbox.authority().has_reached(Limit::Memory));
@@ -196,7 +196,7 @@ async fn tls_on_top_of_tls_is_refused() {
         let output = if of_output { output } else { plain_output };
         let future = begin_on(&mut store, "a.example", input, output);
         let told = told(&mut store, &future);
-        let expected = "TLS on a connection that has TLS already is not offered";
+        let expected = "the connection already uses TLS";
         assert_eq!(told.as_deref(), Some(expected));
     }
     // A stream that has got the number of one that has gone is not taken for it.
@@ -250,7 +250,7 @@ async fn what_is_on_this_machine_is_told_to_the_embedder_and_not_to_the_componen
     let told = told(&mut store, &future);
     assert_eq!(
         told.as_deref(),
-        Some("this runtime has no authorities to trust")
+        Some("this runtime has no trusted certificate authorities")
     );
     let errors = errors.lock().unwrap();
     assert!(
