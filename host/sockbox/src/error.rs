@@ -359,8 +359,8 @@ impl From<Refusal> for Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// Looking up the host's name.
-    Lookup,
+    /// Resolving the host's name.
+    Resolve,
     /// Connecting to one of its addresses.
     Connect,
     /// Agreeing upon TLS.
@@ -378,7 +378,7 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Stage::Lookup => "looking up the host's name",
+            Stage::Resolve => "resolving the host's name",
             Stage::Connect => "connecting",
             Stage::Handshake => "agreeing upon TLS",
             Stage::Send => "sending the request",
