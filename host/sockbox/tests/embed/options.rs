@@ -107,14 +107,14 @@ async fn connections_are_used_again_unless_told_otherwise() {
         assert_eq!(asked.header("connection"), close.then_some("close"));
         assert_eq!(size, asked.head.len() as u64);
         let Timings {
-            lookup,
+            resolve,
             connect,
             sent,
             first_byte,
             head,
             ..
         } = timings;
-        let stages = [lookup, connect, sent, first_byte, head];
+        let stages = [resolve, connect, sent, first_byte, head];
         assert!(stages.is_sorted(), "{stages:?}");
         assert!(
             head > Duration::ZERO && head < crate::DEADLINE,
@@ -204,7 +204,7 @@ async fn a_pinned_name_is_not_looked_up() {
     let host = format!("pinned.example:{port}");
     assert_eq!(asked.header("host"), Some(host.as_str()));
 
-    // Another port is not pinned, and its lookup not granted.
+    // Another port has no static address, and resolving is not granted.
     let request =
         Request::get("http://pinned.example:1/").static_host("pinned.example", port, addresses);
     let error = granted.fetch(request).await.map(|_| ()).unwrap_err();
