@@ -70,6 +70,8 @@ const SOURCES: &[&str] = &[
     "guest/Cargo.toml",
     "guest/src",
     "guest/toolchain",
+    "host/grammar/Cargo.toml",
+    "host/grammar/src",
     "host/printable/Cargo.toml",
     "host/printable/src",
     "wit",

@@ -2,12 +2,13 @@
 
 use super::command::Fetch;
 use super::output::{Failed, complain};
-use super::{data, request};
+use super::request;
 use crate::bindings::wasi::cli::stdout::get_stdout;
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::fetch::{Client, FetchError, RequestBody, Response, trace_to_stderr};
 use crate::net::wasi::{InputSource, OutputSink, WasiNet};
 use crate::net::{MAX_READ, NetError, Sink, SinkClosed};
+use sockbox_grammar::data;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
@@ -136,10 +137,12 @@ async fn ask(
 ) -> Result<(Response<WasiNet>, Vec<u8>), Error> {
     let data = match &arguments.data[..] {
         [] => None,
-        pieces => Some(
-            data::join(pieces, read)
-                .map_err(|(name, error)| Error::File(PathBuf::from(name), error))?,
-        ),
+        pieces => Some(data::join(
+            pieces
+                .iter()
+                .map(|text| piece(text))
+                .collect::<Result<Vec<_>, _>>()?,
+        )),
     };
     let body = || match &data {
         Some(data) => RequestBody::Bytes(data.clone()),
@@ -154,6 +157,16 @@ async fn ask(
         heads.extend_from_slice(&response.info().head.raw);
     }
     Ok((response, heads))
+}
+
+/// What one `-d` sends: its text, or, after an `@`, what a file contains.
+fn piece(text: &str) -> Result<Vec<u8>, Error> {
+    match text.strip_prefix('@') {
+        None => Ok(text.as_bytes().to_vec()),
+        Some(name) => read(name)
+            .map(data::of_file)
+            .map_err(|error| Error::File(PathBuf::from(name), error)),
+    }
 }
 
 /// Reads a file, or standard input.

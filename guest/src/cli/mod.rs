@@ -2,10 +2,8 @@
 
 pub mod args;
 pub mod command;
-pub mod data;
 #[cfg(all(target_family = "wasm", not(feature = "wasi-0-3")))]
 mod fetch;
-pub mod headers;
 #[cfg(target_family = "wasm")]
 mod output;
 pub mod request;

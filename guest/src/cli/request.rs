@@ -1,12 +1,12 @@
 //! From the arguments of `fetch` to a request.
 
 use super::command::Fetch;
-use super::data::FORM;
-use super::headers::{self, Line};
 use crate::fetch::{Options, Request, RequestBody, Timeouts};
 use crate::http1::Header;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use sockbox_grammar::data::FORM;
+use sockbox_grammar::header::{self, Line};
 use std::time::Duration;
 
 /// The request that the arguments describe. `data` is its body, if there is any.
@@ -27,7 +27,8 @@ pub fn request<B>(
         options: options(arguments, trace),
     };
     for line in &arguments.headers {
-        add(&mut request, headers::parse(line)?);
+        let line = header::parse(line.as_bytes()).map_err(|error| error.to_string())?;
+        add(&mut request, line);
     }
     if let Some(data) = data {
         request.body = RequestBody::Bytes(data);
@@ -87,15 +88,20 @@ fn add<B>(request: &mut Request<B>, line: Line) {
     // Fields about the connection are set by the client. The values that users commonly give for
     // them correspond to options.
     match line {
-        Line::Send(header) if header.is("Connection") && is_word(&header, "close") => {
-            request.options.close = true;
+        Line::Send { name, value } => {
+            let header = Header { name, value };
+            if !header.is("Connection") {
+                request.headers.push(header);
+            } else if is_word(&header, "close") {
+                request.options.close = true;
+            } else if !is_word(&header, "keep-alive") {
+                request.headers.push(header);
+            }
         }
-        Line::Send(header) if header.is("Connection") && is_word(&header, "keep-alive") => {}
-        Line::Omit(name) if name.eq_ignore_ascii_case("Expect") => {
+        Line::Omit { name } if name.eq_ignore_ascii_case("Expect") => {
             request.options.expect_timeout = Duration::ZERO;
         }
-        Line::Send(header) => request.headers.push(header),
-        Line::Omit(name) => request.omit.push(name),
+        Line::Omit { name } => request.omit.push(name),
     }
 }
 

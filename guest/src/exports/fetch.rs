@@ -78,7 +78,7 @@ impl wit::GuestResponse for FetchResponse {
             local_address: to_wasi(info.local),
             content_length: info.content_length,
             reused: info.reused,
-            failures: info.failures.iter().copied().map(Into::into).collect(),
+            connect_failures: info.failures.iter().copied().map(Into::into).collect(),
             request_head_size: info.request_head_size,
             uploaded: info.uploaded,
             timings: info.timings.into(),
@@ -133,7 +133,7 @@ impl wit::GuestResponse for FetchResponse {
 impl From<Timings> for wit::Timings {
     fn from(timings: Timings) -> Self {
         Self {
-            lookup: nanos(timings.resolve),
+            resolve: nanos(timings.resolve),
             connect: nanos(timings.connect),
             handshake: nanos(timings.handshake),
             sent: nanos(timings.sent),
@@ -167,7 +167,7 @@ impl From<wit::Options> for Options {
         let or = |given: Option<u64>, default| given.map_or(default, Duration::from_nanos);
         Self {
             timeouts: Timeouts {
-                resolve: or(options.lookup_timeout, defaults.timeouts.resolve),
+                resolve: or(options.resolve_timeout, defaults.timeouts.resolve),
                 connect: or(options.connect_timeout, defaults.timeouts.connect),
                 handshake: or(options.handshake_timeout, defaults.timeouts.handshake),
                 first_byte: or(options.first_byte_timeout, defaults.timeouts.first_byte),
@@ -196,7 +196,7 @@ impl From<wit::Options> for Options {
                 IpAddressFamily::Ipv4 => Family::Ipv4,
                 IpAddressFamily::Ipv6 => Family::Ipv6,
             }),
-            static_hosts: options.pins.into_iter().map(Into::into).collect(),
+            static_hosts: options.static_hosts.into_iter().map(Into::into).collect(),
             decode: options.decode,
             close: options.close,
             trace: options.trace.then_some(trace_to_stderr as fn(&str)),
@@ -204,12 +204,12 @@ impl From<wit::Options> for Options {
     }
 }
 
-impl From<wit::Pin> for StaticHost {
-    fn from(pin: wit::Pin) -> Self {
+impl From<wit::StaticHost> for StaticHost {
+    fn from(host: wit::StaticHost) -> Self {
         Self {
-            host: pin.host,
-            port: pin.port,
-            addresses: pin.addresses.into_iter().map(ip_from_wasi).collect(),
+            host: host.host,
+            port: host.port,
+            addresses: host.addresses.into_iter().map(ip_from_wasi).collect(),
         }
     }
 }
@@ -220,7 +220,7 @@ impl From<FetchError> for wit::ErrorCode {
             FetchError::InvalidUrl(why) => Self::InvalidUrl(why),
             FetchError::UnsupportedScheme(scheme) => Self::UnsupportedScheme(scheme),
             FetchError::InvalidRequest(why) => Self::InvalidRequest(why),
-            FetchError::Denied(Denied::Resolve(name)) => Self::Denied(wit::Target::Lookup(name)),
+            FetchError::Denied(Denied::Resolve(name)) => Self::Denied(wit::Target::Resolve(name)),
             FetchError::Denied(Denied::Connect(address)) => {
                 Self::Denied(wit::Target::Connect(to_wasi(address)))
             }
@@ -264,7 +264,7 @@ impl From<ConnectFailure> for wit::ConnectFailure {
 impl From<Stage> for wit::Stage {
     fn from(stage: Stage) -> Self {
         match stage {
-            Stage::Resolve => Self::Lookup,
+            Stage::Resolve => Self::Resolve,
             Stage::Connect => Self::Connect,
             Stage::Handshake => Self::Handshake,
             Stage::Send => Self::Send,
@@ -275,7 +275,7 @@ impl From<Stage> for wit::Stage {
     }
 }
 
-impl From<TimeBound> for wit::Bound {
+impl From<TimeBound> for wit::TimeBound {
     fn from(bound: TimeBound) -> Self {
         match bound {
             TimeBound::Stage => Self::Stage,
@@ -285,7 +285,7 @@ impl From<TimeBound> for wit::Bound {
     }
 }
 
-impl From<ResponseLimit> for wit::Limit {
+impl From<ResponseLimit> for wit::ResponseLimit {
     fn from(limit: ResponseLimit) -> Self {
         match limit {
             ResponseLimit::HeadSize => Self::HeadSize,

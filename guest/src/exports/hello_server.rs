@@ -66,7 +66,7 @@ impl wit::GuestServer for HelloServer {
             .stop(Duration::from_nanos(drain_timeout));
     }
 
-    fn statistics(&self) -> wit::Statistics {
+    fn stats(&self) -> wit::ServerStats {
         self.server.borrow().stats().into()
     }
 }
@@ -169,7 +169,7 @@ impl From<CloseReason> for wit::CloseReason {
     }
 }
 
-impl From<ServerStats> for wit::Statistics {
+impl From<ServerStats> for wit::ServerStats {
     fn from(stats: ServerStats) -> Self {
         Self {
             accepted: stats.accepted,

@@ -3,7 +3,7 @@
 use crate::audit::AuditSink;
 use crate::cache::Cache;
 use crate::error::{Error, NetworkError, Result};
-use crate::exposed::must_not_expose;
+use crate::exposed::{must_hold_files, must_not_expose};
 use crate::failure::failure;
 use crate::instance::{Clock, check, static_name};
 use crate::limits::{Limit, Limits};
@@ -112,10 +112,13 @@ impl Command {
 
     /// Let it see a directory.
     ///
-    /// It can't be one in which it could write to the folder that the sandbox keeps compiled code in
-    /// ([`SandboxBuilder::cache_dir`](crate::SandboxBuilder::cache_dir)), which would be run outside of any
-    /// sandbox: running it is [`Error::InvalidOptions`] then. For other things that it must not change there is
-    /// [`must_not_expose`](crate::must_not_expose).
+    /// Two kinds of directories make [`Command::run`] fail with [`Error::InvalidOptions`]:
+    /// - one through which it could write to the folder that the sandbox keeps compiled code in
+    ///   ([`SandboxBuilder::cache_dir`](crate::SandboxBuilder::cache_dir)), which is run outside of any sandbox;
+    /// - one that contains, or is in, a file system in which the kernel shows memory, processes and devices, as
+    ///   `/proc`, `/sys`, `/dev` and `/` do, read-only or not. `/dev/shm` is none.
+    ///
+    /// For other things that it must not change there is [`must_not_expose`](crate::must_not_expose).
     pub fn dir(mut self, dir: Dir) -> Command {
         self.dirs.push(dir);
         self
@@ -285,6 +288,7 @@ impl Command {
             wasi.stderr(writer.clone());
         }
         for dir in &self.dirs {
+            must_hold_files(dir)?;
             for place in self
                 .program
                 .sandbox

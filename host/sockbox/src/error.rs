@@ -365,8 +365,8 @@ impl From<Refusal> for Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// Resolving the host name.
-    Lookup,
+    /// Resolving the host's name.
+    Resolve,
     /// Connecting to one of its addresses.
     Connect,
     /// The TLS handshake.
@@ -384,7 +384,7 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Stage::Lookup => "resolving the host name",
+            Stage::Resolve => "resolving the host name",
             Stage::Connect => "connecting",
             Stage::Handshake => "the TLS handshake",
             Stage::Send => "sending the request",

@@ -148,17 +148,17 @@ impl Exports {
         }
     }
 
-    pub(crate) async fn statistics(
+    pub(crate) async fn stats(
         &self,
         store: &mut Store<State>,
         server: ResourceAny,
-    ) -> wasmtime::Result<wit::Statistics> {
+    ) -> wasmtime::Result<wit::ServerStats> {
         match self {
             Exports::V0_2(programs) => {
                 let guest = programs.sockbox_net_hello_server().server();
-                guest.call_statistics(store, server).await
+                guest.call_stats(store, server).await
             }
-            Exports::V0_3(exports) => call(&exports.statistics, store, (server,)).await,
+            Exports::V0_3(exports) => call(&exports.stats, store, (server,)).await,
         }
     }
 }
@@ -183,7 +183,7 @@ pub(crate) struct Indices {
     addresses: ComponentExportIndex,
     run: ComponentExportIndex,
     stop: ComponentExportIndex,
-    statistics: ComponentExportIndex,
+    stats: ComponentExportIndex,
 }
 
 impl Indices {
@@ -204,7 +204,7 @@ impl Indices {
             addresses: function("[method]server.addresses")?,
             run: function("[method]server.run")?,
             stop: function("[method]server.stop")?,
-            statistics: function("[method]server.statistics")?,
+            stats: function("[method]server.stats")?,
         })
     }
 }
@@ -215,7 +215,7 @@ pub(crate) struct Server {
     addresses: TypedFunc<(ResourceAny,), (Vec<wit::IpSocketAddress>,)>,
     run: TypedFunc<(ResourceAny, FutureReader<()>), (wit::Progress,)>,
     stop: TypedFunc<(ResourceAny, u64), ()>,
-    statistics: TypedFunc<(ResourceAny,), (wit::Statistics,)>,
+    stats: TypedFunc<(ResourceAny,), (wit::ServerStats,)>,
 }
 
 impl Server {
@@ -229,7 +229,7 @@ impl Server {
             addresses: instance.get_typed_func(&mut *store, indices.addresses)?,
             run: instance.get_typed_func(&mut *store, indices.run)?,
             stop: instance.get_typed_func(&mut *store, indices.stop)?,
-            statistics: instance.get_typed_func(&mut *store, indices.statistics)?,
+            stats: instance.get_typed_func(&mut *store, indices.stats)?,
         })
     }
 }

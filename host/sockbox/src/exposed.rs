@@ -1,6 +1,7 @@
-//! Whether a directory that a component may write to gives it something that it must not have.
+//! Whether a directory that is given to a component gives it something that it must not have.
 
 use crate::error::{Error, Result};
+use crate::mounts::mounts;
 use crate::profile::Dir;
 use std::collections::VecDeque;
 use std::fs;
@@ -21,6 +22,12 @@ pub fn must_not_expose(dir: &Dir, place: &Path, what: &str) -> Result<()> {
         return Ok(());
     }
     let reason = match exposes(&dir.host, place) {
+        Ok(false) if has_other_names(place) => {
+            format!(
+                "{what} has other names, and one may be there: {}",
+                place.display()
+            )
+        }
         Ok(false) => return Ok(()),
         Ok(true) => format!("a component could change {what} there, {}", place.display()),
         Err(error) => format!(
@@ -37,7 +44,72 @@ pub fn must_not_expose(dir: &Dir, place: &Path, what: &str) -> Result<()> {
     })
 }
 
-/// Whether who may write to everything below `dir` could change what is at `place`, or what is found under that
+/// Make sure that a directory holds files, and not what the kernel shows as files: through `/proc` a component could
+/// read and change the memory of this process, through `/dev` and `/sys` the machine. Read-only makes no difference:
+/// memory can be read.
+///
+/// # Errors
+/// [`Error::InvalidOptions`]: it doesn't.
+pub(crate) fn must_hold_files(dir: &Dir) -> Result<()> {
+    let problem = match fs::canonicalize(&dir.host) {
+        // There is nothing to be given, and opening it says so.
+        Err(_) => return Ok(()),
+        Ok(path) => kernel_files(&path),
+    };
+    match problem {
+        None => Ok(()),
+        Some(place) => Err(Error::InvalidOptions {
+            reason: format!(
+                "cannot give the directory {}: {} is not made of files, but of the kernel's memory, processes \
+                 and devices (give a directory that does not contain it)",
+                dir.host.display(),
+                place.display()
+            ),
+        }),
+    }
+}
+
+/// Where the kernel shows something as files: in a directory, or around it.
+fn kernel_files(dir: &Path) -> Option<PathBuf> {
+    let mounts = mounts();
+    let below = mounts.iter().filter(|mount| mount.path.starts_with(dir));
+    // The last of those mounted at one place hides the others.
+    let around = mounts
+        .iter()
+        .filter(|mount| dir.starts_with(&mount.path))
+        .max_by_key(|mount| mount.path.components().count());
+    let shown = below.chain(around).find(|mount| mount.is_kernels());
+    if let Some(mount) = shown {
+        return Some(mount.path.clone());
+    }
+    // In a container, devices are in a file system of another kind.
+    let devices = Path::new("/dev");
+    let has_devices = exposes(dir, &devices.join("null")).unwrap_or(true);
+    has_devices.then(|| devices.to_owned())
+}
+
+/// Whether a file has other names, which may be anywhere. The program that runs needs no such care: the system
+/// refuses to open it for writing.
+#[cfg(unix)]
+fn has_other_names(file: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let Ok(metadata) = fs::metadata(file) else {
+        return false;
+    };
+    let is_running = || {
+        let program = std::env::current_exe().and_then(fs::metadata);
+        program.is_ok_and(|it| (it.dev(), it.ino()) == (metadata.dev(), metadata.ino()))
+    };
+    metadata.is_file() && metadata.nlink() > 1 && !is_running()
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &Path) -> bool {
+    false
+}
+
+/// Whether a component that may write to everything below `dir` could change what is at `place`, or what is found under that
 /// path, which needn't exist: whether the one is in the other, seen through links and through mounts.
 ///
 /// Files are compared by what they are, not by their names: a bind mount or a link gives a directory a second
@@ -63,8 +135,8 @@ fn exposes(dir: &Path, place: &Path) -> io::Result<bool> {
     // What is mounted below the directory may be what the place is in.
     let dir = fs::canonicalize(dir)?;
     for mount in mounts() {
-        if mount.starts_with(&dir)
-            && let Ok(Some(id)) = id(&mount)
+        if mount.path.starts_with(&dir)
+            && let Ok(Some(id)) = id(&mount.path)
             && way.contains(&id)
         {
             return Ok(true);
@@ -156,48 +228,6 @@ fn identify(path: &Path) -> io::Result<Id> {
     fs::canonicalize(path)
 }
 
-/// Where file systems, and parts of them, are mounted.
-#[cfg(target_os = "linux")]
-fn mounts() -> Vec<PathBuf> {
-    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    table
-        .split(|byte| *byte == b'\n')
-        .filter_map(mount_point)
-        .collect()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn mounts() -> Vec<PathBuf> {
-    Vec::new()
-}
-
-/// The mount point in a line of mountinfo, as proc(5) has it: the fifth field, with some characters
-/// written as three octal digits behind a backslash.
-#[cfg(target_os = "linux")]
-fn mount_point(line: &[u8]) -> Option<PathBuf> {
-    use std::ffi::OsString;
-    use std::os::unix::ffi::OsStringExt;
-
-    let mut rest = line.split(|byte| *byte == b' ').nth(4)?;
-    let mut path = Vec::new();
-    while let Some((first, others)) = rest.split_first() {
-        rest = others;
-        let octal = others.first_chunk::<3>().filter(|_| *first == b'\\');
-        let number = octal.and_then(|digits| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            u8::from_str_radix(digits, 8).ok()
-        });
-        match number {
-            Some(byte) => {
-                path.push(byte);
-                rest = others.get(3..).unwrap_or_default();
-            }
-            None => path.push(*first),
-        }
-    }
-    Some(OsString::from_vec(path).into())
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -209,7 +239,7 @@ mod tests {
         let root = root.path();
         for folder in [
             "home/.cache/sockbox",
-            "home/work",
+            "home/project",
             "data/real/deep",
             "other",
         ] {
@@ -223,11 +253,11 @@ mod tests {
             ("home", "home/.cache/sockbox", true),
             ("home/.cache", "home/.cache/sockbox", true),
             ("home/.cache/sockbox", "home/.cache/sockbox", true),
-            ("home/work", "home/.cache/sockbox", false),
+            ("home/project", "home/.cache/sockbox", false),
             ("other", "home/.cache/sockbox", false),
             // Under another name.
             ("other/house", "home/.cache/sockbox", true),
-            ("home/work/../.cache", "home/.cache/sockbox", true),
+            ("home/project/../.cache", "home/.cache/sockbox", true),
             ("home", "other/house/.cache/sockbox", true),
             // Where links are, and where they lead.
             ("home", "home/linked", true),
@@ -237,7 +267,7 @@ mod tests {
             ("other", "home/linked", false),
             // What doesn't exist yet could be made.
             ("home", "home/new/sockbox", true),
-            ("home/work", "home/new/sockbox", false),
+            ("home/project", "home/new/sockbox", false),
             // Within it.
             ("data/real/deep", "data/real", true),
             // What isn't there can't be given.
@@ -259,22 +289,56 @@ mod tests {
         exposes(root.path(), &link).unwrap_err();
     }
 
+    /// As a machine and a container have them, whatever is mounted where the tests run.
     #[cfg(target_os = "linux")]
     #[test]
-    fn mount_points_are_read_as_they_are_written() {
-        for (line, expected) in [
-            (
-                "36 35 98:0 /root /mnt rw,noatime - ext3 /dev/root rw",
-                Some("/mnt"),
-            ),
-            (r"36 35 98:0 / /a\040b\134c rw - ext3 x rw", Some(r"/a b\c")),
-            (r"36 35 98:0 / /a\04 rw - ext3 x rw", Some(r"/a\04")),
-            ("36 35", None),
-            ("", None),
+    fn what_the_kernel_shows_is_not_given_as_files() {
+        let dir = |path: &str| path.parse::<Dir>().unwrap();
+        for path in [
+            "/proc",
+            "/proc/self",
+            "/proc/self/fd",
+            "/dev",
+            "/",
+            "/proc:ro",
+            "/:ro",
         ] {
-            let found = mount_point(line.as_bytes());
-            assert_eq!(found.as_deref(), expected.map(Path::new), "{line}");
+            let refused = must_hold_files(&dir(path)).unwrap_err();
+            assert!(matches!(refused, Error::InvalidOptions { .. }), "{refused}");
+            let place = if path.starts_with("/dev") {
+                "/dev"
+            } else {
+                "/proc"
+            };
+            let text = refused.to_string();
+            let named = text.contains(&format!("{place} is not made of files"));
+            assert!(named || path.starts_with("/:") || path == "/", "{text}");
         }
-        assert!(mounts().contains(&PathBuf::from("/")));
+        let root = tempfile::tempdir().unwrap();
+        let link = root.path().join("link");
+        symlink("/proc/self", &link).unwrap();
+        must_hold_files(&dir(link.to_str().unwrap())).unwrap_err();
+        for path in [root.path().to_str().unwrap(), "/usr", "/nowhere/at/all"] {
+            must_hold_files(&dir(path)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_with_other_names_may_be_anywhere() {
+        let root = tempfile::tempdir().unwrap();
+        let (place, given) = (root.path().join("policy"), root.path().join("given"));
+        fs::write(&place, "").unwrap();
+        fs::create_dir(&given).unwrap();
+        let mut dir: Dir = given.to_str().unwrap().parse().unwrap();
+        must_not_expose(&dir, &place, "the policy file").unwrap();
+        fs::hard_link(&place, given.join("other")).unwrap();
+        let refused = must_not_expose(&dir, &place, "the policy file").unwrap_err();
+        let text = refused.to_string();
+        assert!(text.contains("the policy file has other names"), "{text}");
+        dir.read_only = true;
+        must_not_expose(&dir, &place, "the policy file").unwrap();
+        // The system refuses to open what runs for writing.
+        dir.read_only = false;
+        must_not_expose(&dir, &std::env::current_exe().unwrap(), "this program").unwrap();
     }
 }

@@ -75,6 +75,7 @@ mod fetch;
 pub mod inspect;
 mod instance;
 mod load;
+mod mounts;
 mod network_error;
 mod output;
 mod program;
@@ -113,7 +114,7 @@ pub use program::Program;
 pub use sandbox::{Sandbox, SandboxBuilder};
 pub use serve::{
     AcceptFailed, CloseReason, Closed, Event, Framing, Opened, RefuseReason, Refused, ServeOptions,
-    Server, ServerHandle, Summary,
+    Server, ServerHandle, ServerStats,
 };
 pub use sockbox_wasi::tls::{
     Certificate, CertificateProblem, TlsConfig, TlsError, TlsFailure, TlsHandshake, TlsHint,

@@ -47,7 +47,7 @@ pub(crate) fn bounded(mut text: String) -> String {
 /// `host` is how a failure to connect would name what was connected to.
 pub(crate) fn denied(incidents: &Incidents, target: &types::Target, host: Option<&str>) -> Error {
     let asked = match target {
-        types::Target::Lookup(name) => name.parse().ok().map(Target::Resolve),
+        types::Target::Resolve(name) => name.parse().ok().map(Target::Resolve),
         types::Target::Connect(address) => Some(Target::Connect((*address).into())),
         types::Target::Listen(address) => Some(Target::Listen((*address).into())),
     };
@@ -57,7 +57,7 @@ pub(crate) fn denied(incidents: &Incidents, target: &types::Target, host: Option
     // Not our policy, so it was the operating system (a privileged port, a firewall).
     let reason = NetworkError::NotPermitted;
     match target {
-        types::Target::Lookup(name) => Error::ResolveFailed {
+        types::Target::Resolve(name) => Error::ResolveFailed {
             host: bounded(name.clone()),
             reason,
         },

@@ -30,7 +30,7 @@ fn with_grants(language: Foreign) {
         ["--allow-listen", "127.0.0.1:0"],
         ["--allow-udp-bind", "127.0.0.1:0"],
     ];
-    let mut process = language.run(flags.as_flattened(), &attempts).start();
+    let process = language.run(flags.as_flattened(), &attempts).start();
 
     let next = |served: usize| -> SocketAddr {
         process.wait_for_stdout("where it listens", |stdout| {
@@ -52,7 +52,6 @@ fn with_grants(language: Foreign) {
     for _ in 0..2 {
         assert_eq!(ask_by_udp(server, b"hello"), b"hello");
     }
-    assert!(!process.has_ended() || process.stdout().ends_with("ok 2\n"));
 
     let finished = process.wait();
     finished.assert_quiet_success();

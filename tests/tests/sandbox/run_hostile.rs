@@ -221,7 +221,7 @@ fn what_the_compiler_says_of_a_component_is_told_as_ever() {
 #[test]
 fn a_writable_directory_holds_nothing_that_sockbox_believes() {
     let folder = Folder::new();
-    for name in ["home/.cache", "home/work", "elsewhere"] {
+    for name in ["home/.cache", "home/project", "elsewhere"] {
         fs::create_dir_all(folder.path(name)).unwrap();
     }
     std::os::unix::fs::symlink(folder.path("home"), folder.path("link")).unwrap();
@@ -240,7 +240,7 @@ fn a_writable_directory_holds_nothing_that_sockbox_believes() {
         for (dir, place) in [
             ("home", "home/.cache/sockbox"),
             ("link::/data", "home/.cache/sockbox"),
-            ("home/work/..", "home/.cache/sockbox"),
+            ("home/project/..", "home/.cache/sockbox"),
             ("home/.cache", "home/.cache/sockbox"),
             (".", "home/.cache/sockbox"),
         ] {
@@ -249,14 +249,14 @@ fn a_writable_directory_holds_nothing_that_sockbox_believes() {
                 run(flags, &file).assert_failure(2, &[name, place, ":ro"]);
             }
         }
-        run(&["--dir", "home:ro", "--dir", "home/work"], &file).assert_quiet_success();
+        run(&["--dir", "home:ro", "--dir", "home/project"], &file).assert_quiet_success();
     }
     assert!(folder.path(secret).exists());
     run(&["--dir", "home/.local"], &file).assert_failure(2, &["home/.local", secret]);
     run(&["--dir", "home/.cache/sockbox"], &file).assert_failure(2, &["home/.cache/sockbox"]);
 
     // A policy file's directories, and the policy file.
-    let policy = folder.file("home/work/policy.toml", "dir = [\"../.cache\"]");
+    let policy = folder.file("home/project/policy.toml", "dir = [\"../.cache\"]");
     let policy = policy.to_str().unwrap();
     run(&["--policy", policy], &file).assert_failure(2, &[".cache", "home/.cache/sockbox"]);
     fs::write(policy, "dir = [\".\"]").unwrap();

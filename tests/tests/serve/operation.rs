@@ -207,7 +207,8 @@ fn the_real_systemd_socket_activate_starts_it_for_the_first_client() {
     first.ask("first\n", "Hello, first!\n");
     HelloClient::connect(address).ask("second\n", "Hello, second!\n");
     let line = format!("listening on {address}\n");
-    assert!(process.stdout().contains(&line), "{}", process.stdout());
+    // The log is written beside the answers, and may come after them.
+    process.wait_for_stdout("its address", |stdout| stdout.contains(&line).then_some(()));
     process.signal(Signal::TERM);
     first.expect_end();
     process.wait().assert_code(0);

@@ -1,7 +1,6 @@
 //! The grammar that the arguments of both programs share.
 
 use crate::cli::command::Command;
-use std::time::Duration;
 
 /// The options that both programs have.
 pub fn common(argument: lexopt::Arg<'_>) -> Result<Command, lexopt::Error> {
@@ -12,9 +11,9 @@ pub fn common(argument: lexopt::Arg<'_>) -> Result<Command, lexopt::Error> {
     }
 }
 
-/// Parses a number of seconds, which may have a fraction.
-pub fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || "expected a number of seconds, such as 30 or 2.5".to_owned();
-    let seconds: f64 = text.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+/// A parser of a value whose error is a whole sentence.
+pub fn expecting<T>(
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> impl Fn(&str) -> Result<T, String> {
+    move |text| parse(text).map_err(|what| format!("expected {what}"))
 }

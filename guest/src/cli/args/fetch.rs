@@ -1,8 +1,9 @@
 //! The arguments of `fetch`.
 
-use super::common::{common, seconds};
+use super::common::{common, expecting};
 use crate::cli::command::{Command, Fetch};
 use crate::fetch::Family;
+use sockbox_grammar::values::{self, credentials, redirects, seconds};
 use std::time::Duration;
 
 /// The options' long names.
@@ -59,22 +60,22 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
             }
             Short('e') | Long("referer") => fetch.referer = Some(parser.value()?.string()?),
             Short('u') | Long("user") => {
-                fetch.user = Some(parser.value()?.parse_with(credentials)?);
+                fetch.user = Some(parser.value()?.parse_with(expecting(credentials))?);
             }
             Long("compressed") => fetch.compressed = true,
             Short('L') | Long("location") => fetch.location = true,
             Long("max-redirs") => {
-                fetch.max_redirs = Some(parser.value()?.parse_with(redirects)?);
+                fetch.max_redirs = Some(parser.value()?.parse_with(expecting(redirects))?);
             }
             Long("allow-downgrade") => fetch.allow_downgrade = true,
             Short('4') | Long("ipv4") => fetch.family = Some(Family::Ipv4),
             Short('6') | Long("ipv6") => fetch.family = Some(Family::Ipv6),
             Short('m') | Long("max-time") => {
-                let time = parser.value()?.parse_with(seconds)?;
+                let time = parser.value()?.parse_with(expecting(seconds))?;
                 fetch.max_time = Some(time).filter(|time| !time.is_zero());
             }
             Long("connect-timeout") => {
-                let time = parser.value()?.parse_with(seconds)?;
+                let time = parser.value()?.parse_with(expecting(seconds))?;
                 fetch.connect_timeout = Some(if time.is_zero() { FOR_EVER } else { time });
             }
             Long("url") if url.is_none() => url = Some(parser.value()?.string()?),
@@ -83,37 +84,11 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
             other => return common(other),
         }
     }
-    fetch.url = with_scheme(url.ok_or("a URL is missing")?);
+    fetch.url = values::url(&url.ok_or("a URL is missing")?);
     if fetch.head && !fetch.data.is_empty() {
         return Err("-I and -d can't be combined: -I sends HEAD, -d sends POST".into());
     }
     Ok(Command::Fetch(Box::new(fetch)))
-}
-
-/// A URL without a scheme is one with `http`.
-fn with_scheme(url: String) -> String {
-    match url.contains("://") {
-        true => url,
-        false => format!("http://{url}"),
-    }
-}
-
-/// Parses a number of redirects; -1 means any number.
-fn redirects(text: &str) -> Result<u32, String> {
-    match text {
-        "-1" => Ok(u32::MAX),
-        text => text
-            .parse()
-            .map_err(|_| "expected a number of redirects, or -1 for no limit".into()),
-    }
-}
-
-/// Parses `USER:PASSWORD`. There is no prompt for a password here, so it is required.
-fn credentials(text: &str) -> Result<String, String> {
-    match text.contains(':') {
-        true => Ok(text.to_owned()),
-        false => Err("expected USER:PASSWORD (the password may be empty)".into()),
-    }
 }
 
 #[cfg(test)]

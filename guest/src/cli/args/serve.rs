@@ -1,9 +1,10 @@
 //! The arguments of `serve`.
 
-use super::common::{common, seconds};
+use super::common::{common, expecting};
 use crate::cli::command::{Command, Serve};
 use crate::hello::Framing;
 use lexopt::prelude::*;
+use sockbox_grammar::values::seconds;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -23,12 +24,18 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("greeting") => options.greeting = parser.value()?.string()?,
             Long("welcome") => options.welcome = Some(parser.value()?.string()?),
             Long("max-message") => options.max_message_size = parser.value()?.parse()?,
-            Long("write-timeout") => options.write_timeout = parser.value()?.parse_with(bound)?,
-            Long("idle-timeout") => options.idle_timeout = parser.value()?.parse_with(bound)?,
+            Long("write-timeout") => {
+                options.write_timeout = parser.value()?.parse_with(expecting(bound))?
+            }
+            Long("idle-timeout") => {
+                options.idle_timeout = parser.value()?.parse_with(expecting(bound))?
+            }
             Long("max-connections") => options.max_connections = Some(parser.value()?.parse()?),
             Long("refuse-when-full") => options.refuse_when_full = true,
             Long("max-per-peer") => options.max_per_peer = Some(parser.value()?.parse()?),
-            Long("drain-timeout") => serve.drain_timeout = parser.value()?.parse_with(seconds)?,
+            Long("drain-timeout") => {
+                serve.drain_timeout = parser.value()?.parse_with(expecting(seconds))?
+            }
             Long("stop-on-eof") => serve.stop_on_eof = true,
             Long("log") => serve.json = parser.value()?.parse_with(is_json)?,
             Short('q') | Long("quiet") => serve.quiet = true,

@@ -105,7 +105,7 @@ impl Facts {
         self.request_size += response.request_head_size() + response.uploaded();
         self.uploaded += response.uploaded();
         let timings = response.timings();
-        self.times.lookup += timings.lookup;
+        self.times.lookup += timings.resolve;
         self.times.connect += timings.connect;
         if response.url().starts_with("https:") {
             self.times.handshake += timings.handshake;

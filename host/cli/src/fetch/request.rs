@@ -143,7 +143,7 @@ impl Template {
             request = request.without_header(name);
         }
         for pin in args.pins() {
-            request = request.pin(&pin.host, pin.port, pin.addresses.iter().copied());
+            request = request.static_host(&pin.host, pin.port, pin.addresses.iter().copied());
         }
         if args.ipv4 {
             request = request.family(Family::Ipv4);
@@ -160,7 +160,7 @@ impl Template {
         if let Some(time) = args.connect_timeout {
             let time = if time.is_zero() { FOR_EVER } else { time };
             request = request
-                .lookup_timeout(time)
+                .resolve_timeout(time)
                 .connect_timeout(time)
                 .handshake_timeout(time);
         }

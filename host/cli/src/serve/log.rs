@@ -4,7 +4,7 @@ use super::args::LogFormat;
 use super::totals::Counts;
 use crate::stderr;
 use serde_json::Value;
-use sockbox::{Event, Summary};
+use sockbox::{Event, ServerStats};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -43,7 +43,7 @@ impl Log {
     }
 
     /// What somebody asked for with a signal.
-    pub fn statistics(&self, counts: &Counts, now: &Summary) {
+    pub fn statistics(&self, counts: &Counts, now: &ServerStats) {
         match self.format {
             LogFormat::Text => {
                 stderr::line(format_args!(

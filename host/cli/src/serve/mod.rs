@@ -21,7 +21,7 @@ use crate::{cache, output, room, sandbox, stderr};
 use log::Log;
 use notify::Notify;
 use restarts::Restarts;
-use sockbox::{Error, Event, Profile, Sandbox, ServeOptions, Server, StdioWriter, Summary};
+use sockbox::{Error, Event, Profile, Sandbox, ServeOptions, Server, ServerStats, StdioWriter};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -182,7 +182,7 @@ impl Service {
     }
 
     /// Serve until the component has ended, in whatever way.
-    async fn attend(&mut self, mut server: Server) -> Result<Summary, Failure> {
+    async fn attend(&mut self, mut server: Server) -> Result<ServerStats, Failure> {
         loop {
             tokio::select! {
                 biased;
@@ -220,7 +220,7 @@ impl Service {
     /// Ask the component for its counts, and tell them.
     async fn tell_statistics(&mut self, server: &mut Server) -> Result<(), Failure> {
         let handle = server.handle();
-        let mut summary = std::pin::pin!(handle.summary());
+        let mut summary = std::pin::pin!(handle.stats());
         loop {
             tokio::select! {
                 biased;

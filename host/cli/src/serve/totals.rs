@@ -1,7 +1,7 @@
 //! Counts over all starts of the component.
 
 use super::log::{Json, milliseconds};
-use sockbox::{Event, Summary};
+use sockbox::{Event, ServerStats};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ impl Totals {
     }
 
     /// All counts, this life's being those given.
-    pub fn with(&self, summary: &Summary) -> Counts {
+    pub fn with(&self, summary: &ServerStats) -> Counts {
         let now = Counts {
             accepted: summary.accepted,
             refused: summary.refused,

@@ -12,7 +12,7 @@ use std::time::Duration;
 impl From<wit::Stage> for Stage {
     fn from(stage: wit::Stage) -> Stage {
         match stage {
-            wit::Stage::Lookup => Stage::Lookup,
+            wit::Stage::Resolve => Stage::Resolve,
             wit::Stage::Connect => Stage::Connect,
             wit::Stage::Handshake => Stage::Handshake,
             wit::Stage::Send => Stage::Send,
@@ -23,12 +23,12 @@ impl From<wit::Stage> for Stage {
     }
 }
 
-impl From<wit::Bound> for TimeBound {
-    fn from(bound: wit::Bound) -> TimeBound {
+impl From<wit::TimeBound> for TimeBound {
+    fn from(bound: wit::TimeBound) -> TimeBound {
         match bound {
-            wit::Bound::Stage => TimeBound::Stage,
-            wit::Bound::Total => TimeBound::Total,
-            wit::Bound::Speed => TimeBound::Speed,
+            wit::TimeBound::Stage => TimeBound::Stage,
+            wit::TimeBound::Total => TimeBound::Total,
+            wit::TimeBound::Speed => TimeBound::Speed,
         }
     }
 }
@@ -39,14 +39,14 @@ impl From<wit::ConnectFailure> for ConnectFailure {
     }
 }
 
-impl From<wit::Limit> for ResponseLimit {
-    fn from(limit: wit::Limit) -> ResponseLimit {
+impl From<wit::ResponseLimit> for ResponseLimit {
+    fn from(limit: wit::ResponseLimit) -> ResponseLimit {
         match limit {
-            wit::Limit::HeadSize => ResponseLimit::HeadSize,
-            wit::Limit::BodySize => ResponseLimit::BodySize,
-            wit::Limit::HeaderCount => ResponseLimit::HeaderCount,
-            wit::Limit::InterimResponses => ResponseLimit::InterimResponses,
-            wit::Limit::TrailerSize => ResponseLimit::TrailerSize,
+            wit::ResponseLimit::HeadSize => ResponseLimit::HeadSize,
+            wit::ResponseLimit::BodySize => ResponseLimit::BodySize,
+            wit::ResponseLimit::HeaderCount => ResponseLimit::HeaderCount,
+            wit::ResponseLimit::InterimResponses => ResponseLimit::InterimResponses,
+            wit::ResponseLimit::TrailerSize => ResponseLimit::TrailerSize,
         }
     }
 }
@@ -221,7 +221,7 @@ mod tests {
                 "Denied { target: Connect(192.0.2.1:80), name: None, reason: NoRule }",
             ),
             (
-                wit::ErrorCode::Denied(types::Target::Lookup(text("other.example"))),
+                wit::ErrorCode::Denied(types::Target::Resolve(text("other.example"))),
                 "ResolveFailed { host: \"other.example\", reason: NotPermitted }",
             ),
             (
@@ -267,7 +267,7 @@ mod tests {
             (
                 wit::ErrorCode::Timeout(wit::Timeout {
                     stage: wit::Stage::FirstByte,
-                    bound: wit::Bound::Total,
+                    bound: wit::TimeBound::Total,
                     limit: 1_500_000_000,
                     received: 0,
                 }),
@@ -282,7 +282,7 @@ mod tests {
                 "ContentEncoding { reason: \"why\" }",
             ),
             (
-                wit::ErrorCode::LimitExceeded(wit::Limit::BodySize),
+                wit::ErrorCode::LimitExceeded(wit::ResponseLimit::BodySize),
                 "LimitExceeded { limit: BodySize }",
             ),
             (

@@ -61,7 +61,7 @@ pub enum Family {
 
 #[derive(Clone, Debug, Default)]
 struct Options {
-    lookup_timeout: Option<Duration>,
+    resolve_timeout: Option<Duration>,
     connect_timeout: Option<Duration>,
     handshake_timeout: Option<Duration>,
     attempt_delay: Option<Duration>,
@@ -76,7 +76,7 @@ struct Options {
     max_redirects: Option<u32>,
     downgrade: bool,
     family: Option<Family>,
-    pins: Vec<Pin>,
+    static_hosts: Vec<StaticHost>,
     decode: bool,
     close: bool,
     trace: bool,
@@ -89,7 +89,7 @@ struct MinSpeed {
 }
 
 #[derive(Clone, Debug)]
-struct Pin {
+struct StaticHost {
     host: String,
     port: u16,
     addresses: Vec<IpAddr>,
@@ -155,8 +155,8 @@ impl Request {
     }
 
     /// Set the longest that the lookup of the host's name may take.
-    pub fn lookup_timeout(mut self, timeout: Duration) -> Request {
-        self.options.lookup_timeout = Some(timeout);
+    pub fn resolve_timeout(mut self, timeout: Duration) -> Request {
+        self.options.resolve_timeout = Some(timeout);
         self
     }
 
@@ -259,13 +259,13 @@ impl Request {
     /// Use these addresses, at least one, in place of a lookup of `host`, where it is asked for at
     /// this port. `*` is every host that has no such addresses of its own. Connecting to them takes a grant of its own:
     /// [`Policy::allow_connect`](crate::Policy::allow_connect).
-    pub fn pin(
+    pub fn static_host(
         mut self,
         host: impl Into<String>,
         port: u16,
         addresses: impl IntoIterator<Item = IpAddr>,
     ) -> Request {
-        self.options.pins.push(Pin {
+        self.options.static_hosts.push(StaticHost {
             host: host.into(),
             port,
             addresses: addresses.into_iter().collect(),
@@ -322,7 +322,7 @@ impl Request {
 impl From<Options> for wit::Options {
     fn from(options: Options) -> wit::Options {
         let Options {
-            lookup_timeout,
+            resolve_timeout,
             connect_timeout,
             handshake_timeout,
             attempt_delay,
@@ -337,13 +337,13 @@ impl From<Options> for wit::Options {
             max_redirects,
             downgrade,
             family,
-            pins,
+            static_hosts,
             decode,
             close,
             trace,
         } = options;
         wit::Options {
-            lookup_timeout: lookup_timeout.map(nanoseconds),
+            resolve_timeout: resolve_timeout.map(nanoseconds),
             connect_timeout: connect_timeout.map(nanoseconds),
             handshake_timeout: handshake_timeout.map(nanoseconds),
             attempt_delay: attempt_delay.map(nanoseconds),
@@ -361,7 +361,10 @@ impl From<Options> for wit::Options {
             max_redirects,
             downgrade,
             family: family.map(IpAddressFamily::from),
-            pins: pins.into_iter().map(wit::Pin::from).collect(),
+            static_hosts: static_hosts
+                .into_iter()
+                .map(wit::StaticHost::from)
+                .collect(),
             decode,
             close,
             trace,
@@ -378,12 +381,12 @@ impl From<Family> for IpAddressFamily {
     }
 }
 
-impl From<Pin> for wit::Pin {
-    fn from(pin: Pin) -> wit::Pin {
-        wit::Pin {
-            host: pin.host,
-            port: pin.port,
-            addresses: pin.addresses.into_iter().map(IpAddress::from).collect(),
+impl From<StaticHost> for wit::StaticHost {
+    fn from(host: StaticHost) -> wit::StaticHost {
+        wit::StaticHost {
+            host: host.host,
+            port: host.port,
+            addresses: host.addresses.into_iter().map(IpAddress::from).collect(),
         }
     }
 }

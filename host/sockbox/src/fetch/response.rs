@@ -43,7 +43,7 @@ pub(super) struct Head {
     local: SocketAddr,
     content_length: Option<u64>,
     reused: bool,
-    failures: Vec<ConnectFailure>,
+    connect_failures: Vec<ConnectFailure>,
     request_head_size: u64,
     uploaded: u64,
     timings: Timings,
@@ -179,7 +179,7 @@ impl<'a> Response<'a> {
 
     /// The addresses that could not be connected to before one could, in the order tried.
     pub fn connect_failures(&self) -> &[ConnectFailure] {
-        &self.head.failures
+        &self.head.connect_failures
     }
 
     /// The size of the request's head in bytes.
@@ -457,8 +457,8 @@ impl From<wit::ResponseHead> for Head {
             local: head.local_address.into(),
             content_length: head.content_length,
             reused: head.reused,
-            failures: head
-                .failures
+            connect_failures: head
+                .connect_failures
                 .into_iter()
                 .map(ConnectFailure::from)
                 .collect(),

@@ -6,13 +6,13 @@ use std::time::Duration;
 /// When each stage of a request was over, counted from the call of
 /// [`Instance::fetch`](crate::Instance::fetch) or [`Response::follow`](crate::Response::follow).
 ///
-/// A stage that did not take place (the lookup of an address, connecting where a connection was used
+/// A stage that did not take place (the resolve of an address, connecting where a connection was used
 /// again, TLS for an `http` URL) was over when the one before it was. So none is before the one above it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timings {
     /// The host's addresses were known.
-    pub lookup: Duration,
+    pub resolve: Duration,
     /// The connection was there.
     pub connect: Duration,
     /// TLS was agreed upon.
@@ -28,7 +28,7 @@ pub struct Timings {
 impl From<wit::Timings> for Timings {
     fn from(timings: wit::Timings) -> Timings {
         Timings {
-            lookup: Duration::from_nanos(timings.lookup),
+            resolve: Duration::from_nanos(timings.resolve),
             connect: Duration::from_nanos(timings.connect),
             handshake: Duration::from_nanos(timings.handshake),
             sent: Duration::from_nanos(timings.sent),

@@ -1,6 +1,6 @@
 //! How handles talk to a server's task.
 
-use super::Summary;
+use super::ServerStats;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
@@ -28,15 +28,15 @@ impl ServerHandle {
     ///
     /// # Cancel safety
     /// The future can be dropped at any time.
-    pub async fn summary(&self) -> Option<Summary> {
+    pub async fn stats(&self) -> Option<ServerStats> {
         let (answer, answered) = oneshot::channel();
         let ended = self.control.ask(move |requests| {
             if !requests.over {
-                requests.summaries.push(answer);
+                requests.stats.push(answer);
             }
         });
         match ended {
-            Some(summary) => Some(summary),
+            Some(stats) => Some(stats),
             None => answered.await.ok(),
         }
     }
@@ -53,11 +53,11 @@ pub(crate) struct Control {
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     pub(super) stop: Option<Duration>,
-    pub(super) summaries: Vec<oneshot::Sender<Summary>>,
+    pub(super) stats: Vec<oneshot::Sender<ServerStats>>,
     /// The task has ended.
     over: bool,
     /// Its counts, if it ended well.
-    last: Option<Summary>,
+    last: Option<ServerStats>,
 }
 
 impl Control {
@@ -67,7 +67,7 @@ impl Control {
     }
 
     /// Ask for something; gives the last counts if the server has ended.
-    fn ask(&self, request: impl FnOnce(&mut Requests)) -> Option<Summary> {
+    fn ask(&self, request: impl FnOnce(&mut Requests)) -> Option<ServerStats> {
         let mut requests = self.requests();
         request(&mut requests);
         let last = requests.last;
@@ -95,15 +95,15 @@ impl Control {
 
     fn has_requests(&self) -> bool {
         let requests = self.requests();
-        requests.stop.is_some() || !requests.summaries.is_empty()
+        requests.stop.is_some() || !requests.stats.is_empty()
     }
 
-    pub(super) fn end(&self, last: Option<Summary>) {
+    pub(super) fn end(&self, last: Option<ServerStats>) {
         let mut requests = self.requests();
         requests.over = true;
         requests.last = last;
         // Whoever waits for these sees that no answer comes.
-        for waiting in requests.summaries.drain(..) {
+        for waiting in requests.stats.drain(..) {
             if let Some(last) = last {
                 let _ = waiting.send(last);
             }
@@ -188,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn counts_can_be_had_after_the_end_and_not_after_a_failure() {
-        let summary = Summary {
+        let stats = ServerStats {
             accepted: 1,
             refused: 0,
             open: 0,
@@ -198,19 +198,19 @@ mod tests {
             uptime: Duration::from_secs(5),
             sockets: 0,
         };
-        for last in [Some(summary), None] {
+        for last in [Some(stats), None] {
             let control = Arc::new(Control::default());
             let handle = ServerHandle {
                 control: control.clone(),
             };
             let early = tokio::spawn({
                 let handle = handle.clone();
-                async move { handle.summary().await }
+                async move { handle.stats().await }
             });
             tokio::task::yield_now().await;
             control.end(last);
             assert_eq!(early.await.unwrap(), last);
-            assert_eq!(handle.summary().await, last);
+            assert_eq!(handle.stats().await, last);
         }
     }
 }

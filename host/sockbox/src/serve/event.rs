@@ -138,7 +138,7 @@ impl fmt::Display for CloseReason {
 /// Counts since a server started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Summary {
+pub struct ServerStats {
     /// Connections accepted.
     pub accepted: u64,
     /// Clients turned away.
@@ -207,16 +207,16 @@ impl From<wit::CloseReason> for CloseReason {
     }
 }
 
-impl Summary {
-    pub(super) fn new(statistics: wit::Statistics, sockets: usize) -> Summary {
-        Summary {
-            accepted: statistics.accepted,
-            refused: statistics.refused,
-            open: statistics.open,
-            messages: statistics.messages,
-            bytes_received: statistics.bytes_received,
-            bytes_sent: statistics.bytes_sent,
-            uptime: Duration::from_nanos(statistics.uptime),
+impl ServerStats {
+    pub(super) fn new(stats: wit::ServerStats, sockets: usize) -> ServerStats {
+        ServerStats {
+            accepted: stats.accepted,
+            refused: stats.refused,
+            open: stats.open,
+            messages: stats.messages,
+            bytes_received: stats.bytes_received,
+            bytes_sent: stats.bytes_sent,
+            uptime: Duration::from_nanos(stats.uptime),
             sockets,
         }
     }

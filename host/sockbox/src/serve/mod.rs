@@ -7,7 +7,9 @@ mod worker;
 
 pub(crate) use control::Interruption;
 pub use control::ServerHandle;
-pub use event::{AcceptFailed, CloseReason, Closed, Event, Opened, RefuseReason, Refused, Summary};
+pub use event::{
+    AcceptFailed, CloseReason, Closed, Event, Opened, RefuseReason, Refused, ServerStats,
+};
 pub use options::{Framing, ServeOptions};
 
 use crate::bindings::hello_server as wit;
@@ -77,7 +79,7 @@ pub struct Server {
     events: mpsc::Receiver<Told>,
     handle: ServerHandle,
     task: JoinHandle<()>,
-    outcome: Option<Summary>,
+    outcome: Option<ServerStats>,
 }
 
 impl Instance {
@@ -181,8 +183,8 @@ impl Server {
         }
         match self.events.recv().await {
             Some(Told::Event(event)) => Ok(Some(event)),
-            Some(Told::Ended(Ok(summary))) => {
-                self.outcome = Some(summary);
+            Some(Told::Ended(Ok(stats))) => {
+                self.outcome = Some(stats);
                 Ok(None)
             }
             Some(Told::Ended(Err(error))) => Err(error),
@@ -195,10 +197,10 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::next`].
-    pub async fn finish(mut self) -> Result<Summary> {
+    pub async fn finish(mut self) -> Result<ServerStats> {
         loop {
-            if let Some(summary) = self.outcome {
-                return Ok(summary);
+            if let Some(stats) = self.outcome {
+                return Ok(stats);
             }
             self.next().await?;
         }

@@ -1,7 +1,7 @@
 //! The task that runs the component's server.
 
 use super::control::{Control, EndOnDrop, Interruption};
-use super::{Event, Summary};
+use super::{Event, ServerStats};
 use crate::bindings::hello_server as wit;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
@@ -16,7 +16,7 @@ use wasmtime::component::ResourceAny;
 pub(super) enum Told {
     Event(Event),
     /// The last thing that is told.
-    Ended(Result<Summary>),
+    Ended(Result<ServerStats>),
 }
 
 /// Runs the component's server.
@@ -50,7 +50,7 @@ impl Worker {
         let _ = tell.send(Told::Ended(outcome)).await;
     }
 
-    async fn serve(&mut self, tell: &mpsc::Sender<Told>) -> Result<Summary> {
+    async fn serve(&mut self, tell: &mpsc::Sender<Told>) -> Result<ServerStats> {
         loop {
             self.answer_requests().await?;
             let call = self.instance.begin().await?;
@@ -66,27 +66,24 @@ impl Worker {
                     }
                 }
                 wit::Progress::Interrupted => {}
-                wit::Progress::Stopped(statistics) => return Ok(self.summary(statistics)),
+                wit::Progress::Stopped(stats) => return Ok(self.stats(stats)),
             }
         }
     }
 
-    fn summary(&mut self, statistics: wit::Statistics) -> Summary {
+    fn stats(&mut self, stats: wit::ServerStats) -> ServerStats {
         let (store, exports) = self.instance.parts();
         let sockets = match exports.wasi() {
             Wasi::V0_2 => store.data().sockbox.open_sockets(),
             Wasi::V0_3 => open_sockets_0_3(&mut store.data_mut().table),
         };
-        Summary::new(statistics, sockets)
+        ServerStats::new(stats, sockets)
     }
 
     async fn answer_requests(&mut self) -> Result<()> {
         let (stop, waiting) = {
             let mut requests = self.control.0.requests();
-            (
-                requests.stop.take(),
-                std::mem::take(&mut requests.summaries),
-            )
+            (requests.stop.take(), std::mem::take(&mut requests.stats))
         };
         if let Some(drain) = stop {
             let call = self.instance.begin().await?;
@@ -98,12 +95,12 @@ impl Worker {
         if !waiting.is_empty() {
             let call = self.instance.begin().await?;
             let (store, exports) = self.instance.parts();
-            let result = call.run(exports.statistics(store, self.server)).await?;
-            let statistics = self.instance.end(result)?;
-            let summary = self.summary(statistics);
+            let result = call.run(exports.stats(store, self.server)).await?;
+            let stats = self.instance.end(result)?;
+            let stats = self.stats(stats);
             for answer in waiting {
                 // Whoever asked may not care any more.
-                let _ = answer.send(summary);
+                let _ = answer.send(stats);
             }
         }
         Ok(())

@@ -107,14 +107,14 @@ async fn connections_are_used_again_unless_told_otherwise() {
         assert_eq!(asked.header("connection"), close.then_some("close"));
         assert_eq!(size, asked.head.len() as u64);
         let Timings {
-            lookup,
+            resolve,
             connect,
             sent,
             first_byte,
             head,
             ..
         } = timings;
-        let stages = [lookup, connect, sent, first_byte, head];
+        let stages = [resolve, connect, sent, first_byte, head];
         assert!(stages.is_sorted(), "{stages:?}");
         assert!(
             head > Duration::ZERO && head < crate::DEADLINE,
@@ -191,7 +191,7 @@ async fn a_pinned_name_is_not_looked_up() {
         policy.allow_connect((*address, port).into())
     });
     let mut granted = instance(policy).await;
-    let request = Request::get(&url).pin("Pinned.EXAMPLE", port, addresses);
+    let request = Request::get(&url).static_host("Pinned.EXAMPLE", port, addresses);
     let response = granted.fetch(request).await.unwrap();
     assert_eq!(response.remote_address(), site.address);
     assert_eq!(response.url(), url);
@@ -204,12 +204,13 @@ async fn a_pinned_name_is_not_looked_up() {
     let host = format!("pinned.example:{port}");
     assert_eq!(asked.header("host"), Some(host.as_str()));
 
-    // Another port is not pinned, and its lookup not granted.
-    let request = Request::get("http://pinned.example:1/").pin("pinned.example", port, addresses);
+    // Another port has no static address, and resolving is not granted.
+    let request =
+        Request::get("http://pinned.example:1/").static_host("pinned.example", port, addresses);
     let error = granted.fetch(request).await.map(|_| ()).unwrap_err();
     assert!(matches!(error, Error::Denied { .. }), "{error:?}");
     // A pin grants nothing.
-    let request = Request::get(&url).pin("pinned.example", port, addresses);
+    let request = Request::get(&url).static_host("pinned.example", port, addresses);
     let error = instance(Policy::new())
         .await
         .fetch(request)
@@ -225,7 +226,7 @@ async fn a_family_is_kept_to() {
     let url = site.url_at("pinned.example", "/");
     let both = ["::1".parse().unwrap(), site.address.ip()];
     let mut instance = instance(Policy::new().allow_connect(site.address)).await;
-    let request = || Request::get(&url).pin("pinned.example", port, both);
+    let request = || Request::get(&url).static_host("pinned.example", port, both);
     let response = instance
         .fetch(request().family(Family::Ipv4))
         .await

@@ -351,7 +351,7 @@ async fn a_server_leads_where_a_flag_says() {
         let url = here.url(&format!("/302/{}", there.url_at(host, "/")));
         let mut request = Request::get(url);
         if pinned {
-            request = request.pin("NAMED.example", port, [there.address.ip()]);
+            request = request.static_host("NAMED.example", port, [there.address.ip()]);
         }
         let response = instance.fetch(request).await.unwrap();
         let mut response = response.follow(Body::empty()).await.unwrap();

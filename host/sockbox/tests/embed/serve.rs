@@ -63,12 +63,12 @@ async fn a_server_answers_and_tells_of_it() {
     assert_eq!(closed.bytes_sent, answer.len() as u64);
 
     let handle = server.handle();
-    let now = handle.summary().await.unwrap();
+    let now = handle.stats().await.unwrap();
     assert_eq!((now.accepted, now.open, now.messages), (1, 0, 2));
     handle.stop(DEADLINE);
     let last = server.finish().await.unwrap();
     assert_eq!((last.accepted, last.messages), (1, 2));
-    assert_eq!(handle.summary().await, Some(last));
+    assert_eq!(handle.stats().await, Some(last));
     TcpStream::connect(address).unwrap_err();
 }
 
@@ -126,7 +126,7 @@ async fn dropping_a_server_closes_everything() {
     let closed = tokio::task::spawn_blocking(move || client.read(&mut [0]).unwrap_or(0));
     assert_eq!(closed.await.unwrap(), 0);
     TcpStream::connect(address).unwrap_err();
-    assert_eq!(handle.summary().await, None);
+    assert_eq!(handle.stats().await, None);
     handle.stop(Duration::ZERO);
 }
 
@@ -197,7 +197,7 @@ async fn a_trap_is_an_error_and_the_end_of_every_connection() {
         }
     };
     assert!(matches!(error, Error::MemoryLimit { .. }), "{error:?}");
-    assert_eq!(handle.summary().await, None);
+    assert_eq!(handle.stats().await, None);
     drop(server);
     assert_eq!(client.join().unwrap(), 0);
     TcpStream::connect(address).unwrap_err();
@@ -213,21 +213,21 @@ async fn sockets_are_counted_and_bounded() {
     let mut server = serve_within(limits.clone(), options).await.unwrap();
     assert_eq!(server.max_connections(), 3);
     let handle = server.handle();
-    assert_eq!(handle.summary().await.unwrap().sockets, 1);
+    assert_eq!(handle.stats().await.unwrap().sockets, 1);
     let address = server.addresses()[0];
     let client = TcpStream::connect(address).unwrap();
     assert!(matches!(
         server.next().await.unwrap(),
         Some(Event::Opened(_))
     ));
-    let now = handle.summary().await.unwrap();
+    let now = handle.stats().await.unwrap();
     assert_eq!((now.open, now.sockets), (1, 2));
     drop(client);
     assert!(matches!(
         server.next().await.unwrap(),
         Some(Event::Closed(_))
     ));
-    assert_eq!(handle.summary().await.unwrap().sockets, 1);
+    assert_eq!(handle.stats().await.unwrap().sockets, 1);
     handle.stop(Duration::ZERO);
     assert_eq!(server.finish().await.unwrap().sockets, 0);
 
@@ -314,7 +314,7 @@ async fn clients_are_turned_away_and_told_of() {
     assert_eq!(refused.reason, RefuseReason::Full);
     assert_eq!(two.join().unwrap().unwrap(), "too many connections\n");
     let handle = server.handle();
-    let now = handle.summary().await.unwrap();
+    let now = handle.stats().await.unwrap();
     assert_eq!((now.accepted, now.refused, now.open), (1, 1, 1));
     one.write_all(b"Michael\n").unwrap();
     one.shutdown(Shutdown::Write).unwrap();
@@ -355,7 +355,7 @@ async fn a_client_that_takes_no_answers_is_closed_in_time() {
     // The client notices, and so does the host: the socket is gone, not only the connection.
     client.join().unwrap();
     let handle = server.handle();
-    assert_eq!(handle.summary().await.unwrap().sockets, 1);
+    assert_eq!(handle.stats().await.unwrap().sockets, 1);
 }
 
 #[tokio::test]

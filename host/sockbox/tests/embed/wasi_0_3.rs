@@ -46,7 +46,7 @@ async fn a_server_answers_and_tells_of_it() {
         };
         assert_eq!((opened.id, opened.local), (round, address));
         // A question in the middle of a conversation.
-        assert_eq!(handle.summary().await.unwrap().accepted, round);
+        assert_eq!(handle.stats().await.unwrap().accepted, round);
         let Some(Event::Closed(closed)) = server.next().await.unwrap() else {
             panic!("not closed");
         };
@@ -175,13 +175,13 @@ async fn sockets_are_counted_and_one_too_many_is_refused() {
     };
     let mut server = serve(2).await.unwrap();
     let handle = server.handle();
-    assert_eq!(handle.summary().await.unwrap().sockets, 2);
+    assert_eq!(handle.stats().await.unwrap().sockets, 2);
     let client = TcpStream::connect(server.addresses()[1]).unwrap();
     assert!(matches!(
         server.next().await.unwrap(),
         Some(Event::Opened(_))
     ));
-    let now = handle.summary().await.unwrap();
+    let now = handle.stats().await.unwrap();
     assert_eq!((now.open, now.sockets), (1, 3));
     drop(client);
     assert!(matches!(
