@@ -124,7 +124,7 @@ fn a_name_has_at_most_253_bytes_and_63_between_two_dots() {
     let error = label(MAX_LABEL_BYTES + 1).parse::<Host>().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...` is too long for a host's name: it has 64 \
-         bytes, and a name has at most 253, and at most 63 between two dots"
+        "`aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...` is too long for a host name: it has 64 \
+         bytes; a name has at most 253 bytes, and each label at most 63"
     );
 }
