@@ -54,9 +54,9 @@ pub struct Range(IpNet);
 
 /// Addresses of this machine's own, and ports there.
 ///
-/// A wildcard address (`0.0.0.0`, `[::]`) covers each address of its family, since whoever listens on it
-/// listens on them all. Port 0 covers whatever port the system chooses when it is asked to choose one,
-/// and no port that the component chooses.
+/// A wildcard address (`0.0.0.0`, `[::]`) covers each address of its family, because a socket that
+/// listens on it listens on all of them. Port 0 covers a port that the system chooses, and no port that
+/// the component chooses.
 ///
 /// # Examples
 /// ```
@@ -121,7 +121,7 @@ impl Range {
         Range(address.to_canonical().into())
     }
 
-    /// The range that `network` is, whatever bits it has behind its prefix.
+    /// The range of `network`. Bits after its prefix are ignored.
     pub fn of(network: IpNet) -> Range {
         let network = network.trunc();
         Range(of_mapped(network).unwrap_or(network))
@@ -159,8 +159,8 @@ impl Endpoint {
 
     /// Whether using `address`, to which a socket is bound already, is covered.
     ///
-    /// With port 0 any port is covered here: the bind was asked for with port 0, or it would have
-    /// been refused, so it is the system that chose the port.
+    /// With port 0 any port is covered here. The component bound with port 0 (another port would
+    /// have been denied), so the system chose the port.
     pub(crate) fn covers_bound(&self, address: SocketAddr) -> bool {
         self.covers_ip(address.ip())
             && (self.ports.contains(address.port()) || self.ports.contains(0))
@@ -302,8 +302,8 @@ impl FromStr for Hosts {
         if text.contains('/') {
             return text.parse().map(Hosts::Range);
         }
-        // Half of `example.com:80,443`, which was split at its comma. (Such numbers are addresses too, of
-        // the block `0.0.0.0/16`, where nobody is.)
+        // The second half of `example.com:80,443`, which was split at its comma. (Such a number is also
+        // an address of the block `0.0.0.0/16`, which no host uses.)
         if Ports::is_one_or_a_range(text) {
             return Err(RuleError::BarePorts {
                 text: text.to_owned(),

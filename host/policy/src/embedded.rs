@@ -1,13 +1,13 @@
 //! The IPv4 addresses that IPv6 addresses stand for.
 //!
-//! Between two networks there may be a translator or a tunnel that takes a packet for one of these IPv6
-//! addresses to the IPv4 address in it. Who denies the IPv4 address means that way to it too.
+//! A translator or a tunnel between two networks may deliver a packet for one of these IPv6 addresses
+//! to the IPv4 address in it. A denial of the IPv4 address therefore also covers these IPv6 addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The IPv4 addresses that `address` stands for, or may stand for, beside itself.
+/// The IPv4 addresses that `address` contains, or may contain.
 ///
-/// An IPv4-mapped address is not among them: it is taken for the IPv4 address everywhere.
+/// IPv4-mapped addresses are not included: they are treated as the IPv4 address everywhere.
 pub(crate) fn embedded(address: IpAddr) -> impl Iterator<Item = IpAddr> {
     let found = match address.to_canonical() {
         IpAddr::V4(_) => [None; 2],
@@ -24,8 +24,8 @@ fn of_ipv6(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
         (0, 0) if [c, d, e, f] == [0; 4] && (g, h) > (0, 1) => [pair(g, h), None],
         // RFC 6052 section 2.1: the well-known prefix of NAT64.
         (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => [pair(g, h), None],
-        // RFC 8215: a network's own prefixes of NAT64, of which it alone knows how long they are. The
-        // address is at the end, or behind the first 48 bits with a gap (RFC 6052 section 2.2).
+        // RFC 8215: NAT64 prefixes that a network defines itself. Their length is not known here. The
+        // address is at the end, or after the first 48 bits with a gap (RFC 6052 section 2.2).
         (0x64, 0xff9b) if c == 1 => [pair(g, h), pair(d, e << 8 | f >> 8)],
         // RFC 4380 section 4: Teredo, with the server's address and the client's, inverted.
         (0x2001, 0) => [pair(c, d), pair(!g, !h)],

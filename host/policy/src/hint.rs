@@ -23,8 +23,7 @@ pub enum Hint {
 }
 
 impl Hint {
-    /// The rule that grants `target`, and as little else as can be. `name` is the one that its address was
-    /// resolved from.
+    /// The narrowest rule that grants `target`. `name` is the name that its address was resolved from.
     pub(crate) fn grant(target: &Target, name: Option<&Name>) -> Hint {
         let host = |ip, name: Option<&Name>| match name {
             Some(name) => Host::Name(name.clone()),
@@ -39,8 +38,8 @@ impl Hint {
             Target::Connect(address) => Rule::Connect {
                 to: to(address, name),
             },
-            // Binding to no address and no port in particular isn't asked about: the port is the system's
-            // choice, and another one the next time.
+            // Binding to an unspecified address and port is not judged: the system chooses the port, and
+            // chooses another one the next time.
             Target::Listen(address) if address.ip().to_canonical().is_unspecified() => {
                 Rule::Listen {
                     on: Endpoint::one(SocketAddr::new(address.ip(), 0)),

@@ -1,4 +1,4 @@
-//! What a policy makes of a target.
+//! How a policy judges a target.
 
 use crate::{
     DenialReason, Deny, GrantedBy, Host, Name, Policy, ResolvedNames, Rule, SpecialPurpose, Target,
@@ -7,11 +7,11 @@ use crate::{
 use std::net::{IpAddr, SocketAddr};
 
 impl Policy {
-    /// Say whether `target` may be done, in a run in which names resolved to `answers`.
+    /// Judge `target`, in a run in which names resolved to `answers`.
     ///
-    /// IPv4-mapped IPv6 addresses are judged as the IPv4 addresses in them. An address that stands for an
-    /// IPv4 address otherwise (IPv4-compatible, NAT64, 6to4, Teredo) is denied too where that one is; it
-    /// is granted by a rule about itself alone.
+    /// IPv4-mapped IPv6 addresses are judged as the IPv4 addresses in them. An IPv6 address that contains
+    /// an IPv4 address in another way (IPv4-compatible, NAT64, 6to4, Teredo) is denied if that IPv4
+    /// address is denied. Only a rule for the IPv6 address itself grants it.
     pub fn judge(&self, target: &Target, answers: &ResolvedNames) -> Verdict {
         if let Some(rule) = self.denied_by(target) {
             return Verdict::Denied {
@@ -46,7 +46,7 @@ impl Policy {
         };
         match (found, target) {
             (None, _) => self.refusal(target, answers),
-            // Granted by its number, it may have a name all the same.
+            // An address that is granted by its number may also have a name.
             (
                 Some(Verdict::Allowed { by, name: None }),
                 Target::Connect(address) | Target::UdpSend(address),
@@ -58,8 +58,8 @@ impl Policy {
         }
     }
 
-    /// The rule by which a name may be reached at a port, over TCP or `udp`, whatever it resolves to: of
-    /// that those addresses which a granted name [reaches](Policy::allow_private), and which aren't denied.
+    /// The rule that grants `name` at a port, over TCP or `udp`. Of the addresses that the name resolves
+    /// to, it covers those that a granted name [reaches](Policy::allow_private) and that are not denied.
     pub fn rule_for_name(&self, name: &Name, port: u16, udp: bool) -> Option<&Rule> {
         self.rules.iter().find(|rule| match udp {
             true => rule.covers_udp_port_of(name, port),
@@ -67,7 +67,7 @@ impl Policy {
         })
     }
 
-    /// What denies `target` in so many words.
+    /// The rule that denies `target` explicitly.
     fn denied_by(&self, target: &Target) -> Option<&Deny> {
         self.denials.iter().find(|rule| match target {
             Target::Connect(address) | Target::UdpSend(address) => rule.covers_connect(*address),
@@ -87,7 +87,8 @@ impl Policy {
             .or_else(|| self.by_name(address, answers, Rule::covers_udp_port_of))
     }
 
-    /// Whether somebody may be heard, where `grants` tells which rules have the run listen to anybody.
+    /// Whether a client or a datagram from `address` is accepted. `grants` says which rules let the
+    /// run accept from every peer.
     fn accepts(&self, address: SocketAddr, grants: impl Fn(&Rule) -> bool) -> Option<Verdict> {
         let listens = self.first(grants)?;
         if self.rules.contains(&Rule::Everything) {
@@ -100,7 +101,7 @@ impl Policy {
         }
     }
 
-    /// Why `target` is denied, which nothing grants.
+    /// Why `target`, which no rule grants, is denied.
     fn refusal(&self, target: &Target, answers: &ResolvedNames) -> Verdict {
         let (names, latest): (Vec<&Name>, _) = match target {
             Target::Connect(address) | Target::UdpSend(address) | Target::UdpReceive(address) => (
@@ -127,7 +128,7 @@ impl Policy {
         Verdict::Denied { reason, name }
     }
 
-    /// Why `address` may not be reached, which has these names.
+    /// Why `address`, which has these names, may not be reached.
     fn why_not(
         &self,
         address: SocketAddr,
@@ -169,7 +170,7 @@ impl Policy {
         }
     }
 
-    /// Why `name`, which is granted, reaches nothing at `address`, which isn't public.
+    /// Why the granted `name` does not reach `address`, which is not public.
     fn not_there(&self, name: &Name, address: IpAddr, special: SpecialPurpose) -> DenialReason {
         let name = name.clone();
         match self.has_named_name(&name) {
@@ -203,15 +204,16 @@ impl Policy {
         self.rules.iter().any(|rule| rule.covers_lookup(name))
     }
 
-    /// Tell which of the addresses of `name`, whose lookup was asked for, may be told: those that
-    /// something granted reaches, unless it is the lookup itself that is granted.
+    /// The resolved addresses of `name` that the component may see: those that a grant reaches. If
+    /// the lookup itself is granted, all of them.
     ///
-    /// While a redirect to that name is followed it is looked up for that redirect, so what it can't
-    /// reach is left out, whatever else grants the lookup: a server that names an address of its
-    /// choice gets no closer to a neighbour that the address is granted for.
+    /// While a redirect to that name is followed, the lookup is for that redirect. Addresses that
+    /// the redirect can't reach are left out, whatever else grants the lookup. Otherwise a server
+    /// could use a name that it controls to reach a private address that is granted for another
+    /// purpose.
     ///
     /// # Errors
-    /// Why none of them is.
+    /// No address may be seen. The error says why.
     pub fn usable(
         &self,
         name: &Name,
@@ -268,7 +270,7 @@ impl Policy {
             || (self.has_named_name(name) && answers.may_be_at(name, address))
     }
 
-    /// Whether what it grants at an address depends on whether that is a public one.
+    /// Whether a decision of this policy can depend on whether an address is public.
     pub fn asks_what_is_public(&self) -> bool {
         self.rules.iter().any(|rule| match rule {
             Rule::Connect { to } | Rule::UdpSend { to } => to.is_of_names(),

@@ -1,4 +1,4 @@
-//! The least that would have to be granted for what a run did.
+//! The smallest set of rules that grants what a run did.
 
 use crate::{
     Destination, Endpoint, Host, Hosts, LocalNetworks, Name, Names, Ports, Rule, SpecialPurpose,
@@ -9,21 +9,21 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// How many of each are remembered: hosts, ports of one host, addresses that were bound or listened on,
-/// names that were looked up, peers that datagrams came from. 1,024.
+/// How many of each kind are remembered: hosts, ports of one host, addresses that were bound or
+/// listened on, names that were resolved, peers that sent datagrams. 1,024.
 ///
-/// A component decides how many there are, and each costs the host some hundred bytes. A policy with a
-/// thousand rules for one component is none that people read.
+/// The component controls how many there are, and each costs the host some hundred bytes. Nobody reads
+/// a policy with a thousand rules for one component.
 pub const MAX_LEAST_GRANTS: usize = 1024;
 
-/// Collects what a run does, and tells which rules would grant just that.
+/// Collects what a run does, and gives the rules that grant exactly that.
 ///
-/// Fed from an audit record of a run that everything was granted, it says what to grant next time. A
-/// name stands for the addresses that it resolved to where a granted name would reach them; where they
-/// aren't public, the address is granted by its number.
+/// Its input is the audit record of a run that was granted everything. A connection to a resolved
+/// address becomes a rule for the name if a granted name would reach that address. If the address is
+/// not public, it becomes a rule for the address.
 ///
-/// It remembers [`MAX_LEAST_GRANTS`] of each and no more. A host with more ports than that is granted with all of
-/// them; what else is too much is counted ([`LeastGrants::omitted`]), and isn't in the rules.
+/// It remembers [`MAX_LEAST_GRANTS`] of each kind. A host with more ports than that is granted with all ports.
+/// Everything else above that number is counted ([`LeastGrants::omitted`]) and is not in the rules.
 ///
 /// # Examples
 /// ```
@@ -49,7 +49,7 @@ pub struct LeastGrants {
     udp_bound: BTreeSet<SocketAddr>,
     sent_to: BTreeSet<SocketAddr>,
     received_from: Latest,
-    /// Whether a datagram came from where none had been sent to.
+    /// Whether a datagram came from a peer to which none had been sent.
     heard_others: bool,
     answered: BTreeSet<IpAddr>,
     local: Arc<LocalNetworks>,
@@ -67,8 +67,8 @@ enum PortsReached {
     Any,
 }
 
-/// The latest addresses that datagrams came from. Those that came long before are forgotten: what is sent
-/// there then is no answer.
+/// The latest addresses that datagrams came from. Older ones are forgotten; a datagram sent to a
+/// forgotten address does not count as an answer.
 #[derive(Clone, Debug, Default)]
 struct Latest {
     all: BTreeSet<SocketAddr>,
@@ -113,17 +113,17 @@ impl LeastGrants {
             Target::Connect(address) => reach(&mut self.connects, *address, name, &self.local),
             Target::Bind(address) => insert(&mut self.bound, *address),
             Target::Listen(address) => insert(&mut self.listens, *address),
-            // Who may listen may accept.
+            // A grant to listen includes accepting.
             Target::Accept(_) => true,
             Target::UdpBind(address) => insert(&mut self.udp_bound, *address),
-            // A client that is answered has another port each time.
+            // An answered client uses another port each time.
             Target::UdpSend(address)
                 if self.received_from.all.contains(address) && !self.sent_to.contains(address) =>
             {
                 insert(&mut self.answered, address.ip().to_canonical())
             }
             Target::UdpSend(address) => {
-                // What is forgotten of these makes more needed, not less.
+                // Forgetting one of these can only add rules, not remove them.
                 insert(&mut self.sent_to, *address);
                 reach(&mut self.sends, *address, name, &self.local)
             }
@@ -136,12 +136,12 @@ impl LeastGrants {
         self.omitted = self.omitted.saturating_add(u64::from(!remembered));
     }
 
-    /// Note that a run did something so many times that can't be told.
+    /// Note that a run did `count` operations that the record does not list.
     pub fn note_omitted(&mut self, count: u64) {
         self.omitted = self.omitted.saturating_add(count);
     }
 
-    /// How often it did what was too much to be remembered: what that takes isn't in the rules.
+    /// How many operations were not remembered. The rules do not grant them.
     pub fn omitted(&self) -> u64 {
         self.omitted
     }
@@ -164,7 +164,7 @@ impl LeastGrants {
             },
         }));
         let listens = self.listens.iter().map(|address| {
-            // What it didn't ask for it was given by the system.
+            // The system chose an address that the component did not ask for.
             let asked = self.bound.contains(address);
             let port = if asked { address.port() } else { 0 };
             SocketAddr::new(address.ip(), port)
@@ -173,7 +173,7 @@ impl LeastGrants {
         rules.extend(listens.into_iter().map(|address| Rule::Listen {
             on: Endpoint::one(address),
         }));
-        // Who binds and doesn't listen: a client that says where it connects from.
+        // A component that binds and does not listen is a client that chooses its source address.
         let others = self
             .bound
             .iter()
@@ -184,7 +184,7 @@ impl LeastGrants {
             })
             .collect();
         rules.extend(others);
-        // Who sends may have a socket to send from, and receive what is answered.
+        // A grant to send includes a socket to send from, and receiving answers.
         let binds = self
             .udp_bound
             .iter()
@@ -209,7 +209,7 @@ impl LeastGrants {
         for rule in self.rules() {
             let text = rule.to_string();
             if let Some((key, value)) = text.split_once(' ') {
-                // Hosts, addresses and ports: nothing that TOML would want escaped.
+                // Hosts, addresses and ports contain no character that TOML escapes.
                 keys.entry(key.to_owned())
                     .or_default()
                     .push(format!("\"{value}\""));
@@ -223,7 +223,7 @@ impl LeastGrants {
     }
 }
 
-/// Remember an item, if it is or there is room for it. Tells whether it is remembered.
+/// Remember an item if there is room. Returns whether it is remembered.
 fn insert<T: Ord>(items: &mut BTreeSet<T>, item: T) -> bool {
     items.contains(&item) || (items.len() < MAX_LEAST_GRANTS && items.insert(item))
 }

@@ -1,12 +1,12 @@
 //! What a sandboxed program may do with the network, as plain data.
 //!
-//! A [`Policy`] is a list of [`Rule`]s that grant and of [`Deny`]s; [`Policy::judge`] gives the [`Verdict`] on
-//! a [`Target`]. Nothing here opens a socket, starts a thread or knows of WebAssembly.
+//! A [`Policy`] is a list of [`Rule`]s that grant, and of [`Deny`]s. [`Policy::judge`] gives the [`Verdict`]
+//! on a [`Target`]. This crate opens no socket, starts no thread and does not use WebAssembly.
 //!
-//! - With no rule nothing is granted, and what is denied is denied whatever is granted.
-//! - A granted *name* covers the addresses that it resolves to in this run ([`ResolvedNames`]), and of these
-//!   the public ones: [`Policy::allow_private`].
-//! - What a *server* names, by redirecting to it, is granted less than what the user names:
+//! - Without rules nothing is granted. A denial wins over every grant.
+//! - A granted *name* covers the public addresses that it resolves to in this run ([`ResolvedNames`]), see
+//!   [`Policy::allow_private`].
+//! - A host that a *server* names in a redirect is granted less than a host that the user names:
 //!   [`Policy::allow_redirects`].
 //!
 //! # Map

@@ -1,16 +1,15 @@
-//! Which of the public addresses are this machine's own, or its networks'.
+//! The addresses of this machine, and the networks that it is connected to.
 
 use crate::embedded::embedded;
 use crate::{Range, SpecialPurpose};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-/// The addresses of this machine, and the networks that it is on.
+/// The addresses of this machine, and the networks that it is connected to.
 ///
-/// A machine may have public addresses, and so may its neighbours: on most networks with IPv6 they all
-/// have. Whoever reaches them from this machine is behind the firewalls that keep others away, so a name
-/// or a redirect reaches them no more than it reaches `10.0.0.0/8`: [`ResolvedNames::special`] counts them as
-/// special.
+/// This machine and its neighbours may have public addresses; with IPv6 they usually do. A connection from
+/// this machine to them does not pass the firewall that protects them. Therefore [`ResolvedNames::special`]
+/// treats these addresses like `10.0.0.0/8`: a granted name or a redirect does not reach them.
 ///
 /// [`ResolvedNames::special`]: crate::ResolvedNames::special
 ///
@@ -53,8 +52,8 @@ impl LocalNetworks {
         self
     }
 
-    /// The machine reaches the addresses of this range without a router. A range that has every address
-    /// of its family is no network, but a default route, and is left out.
+    /// The machine reaches the addresses of this range without a router. A range of all addresses of a
+    /// family is a default route, not a network, and is ignored.
     #[must_use]
     pub fn network(mut self, range: Range) -> LocalNetworks {
         let network = range.net();
@@ -69,7 +68,8 @@ impl LocalNetworks {
         self.addresses.contains(&address.to_canonical())
     }
 
-    /// What `address` is to this machine; none: nothing. So is one that stands for such an IPv4 address.
+    /// Why `address` belongs to this machine or its networks, or none. An IPv6 address is judged also by
+    /// the IPv4 address that it contains.
     pub(crate) fn special(&self, address: IpAddr) -> Option<SpecialPurpose> {
         let mut forms = std::iter::once(address.to_canonical()).chain(embedded(address));
         forms.find_map(|address| {

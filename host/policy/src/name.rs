@@ -12,8 +12,8 @@ pub const MAX_NAME_BYTES: usize = 253;
 /// The most bytes between two dots of a name (RFC 1035 section 2.3.4).
 pub const MAX_LABEL_BYTES: usize = 63;
 
-/// The most bytes of a text that is read as a host at all. A name has at most [`MAX_NAME_BYTES`], and as
-/// it is typed each of them takes at most a few: `%C3%BC` and the like.
+/// The most bytes of a text that is parsed as a host. A name has at most [`MAX_NAME_BYTES`], and each
+/// byte takes at most a few characters in the text, such as `%C3%BC`.
 const MAX_HOST_TEXT_BYTES: usize = 4096;
 
 /// How much of a text that is too long for a host an error repeats, in characters.
@@ -72,7 +72,7 @@ impl fmt::Display for Name {
 pub enum Host {
     /// This address. An IPv4-mapped IPv6 address is kept, and judged, as the IPv4 address in it.
     Address(IpAddr),
-    /// This name, and whatever addresses it resolves to during the run.
+    /// This name, for the addresses that it resolves to during the run.
     Name(Name),
 }
 
@@ -114,7 +114,8 @@ impl FromStr for Host {
             url::Host::Ipv6(address) => Ok(Host::Address(IpAddr::V6(address).to_canonical())),
             url::Host::Domain(name) => {
                 let name = name.strip_suffix('.').unwrap_or(&name);
-                // A URL may have stranger ones, patterns among them, which no resolver knows.
+                // A URL permits other characters too, such as those of patterns, which no resolver
+                // accepts.
                 let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
                 if name.is_empty() || !name.bytes().all(usual) {
                     return Err(error());
@@ -133,7 +134,7 @@ impl FromStr for Host {
     }
 }
 
-/// Why `text`, which is longer than a name can be, is no host. The text isn't kept.
+/// The error for a `text` that is longer than a name can be. It does not contain the whole text.
 fn too_long(text: &str) -> RuleError {
     RuleError::TooLong {
         start: text.chars().take(SHOWN_OF_TOO_LONG).collect(),
@@ -141,7 +142,7 @@ fn too_long(text: &str) -> RuleError {
     }
 }
 
-/// Why `text` is no host, which is read as `name`, with dots that have nothing between them.
+/// The error for a `text`, parsed as `name`, that has an empty label.
 fn empty_label(text: &str, name: &str) -> RuleError {
     let labels: Vec<&str> = name.split('.').filter(|label| !label.is_empty()).collect();
     match labels.join(".").parse::<Host>() {
@@ -149,7 +150,7 @@ fn empty_label(text: &str, name: &str) -> RuleError {
             text: text.to_owned(),
             instead: host.to_string(),
         },
-        // Nothing but dots, or longer than a name is even without them.
+        // Only dots, or too long even without the empty labels.
         Err(_) => RuleError::Host {
             text: text.chars().take(MAX_NAME_BYTES).collect(),
         },

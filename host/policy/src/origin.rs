@@ -1,10 +1,10 @@
-//! Where requests are sent.
+//! Origins: where requests are sent.
 
 use crate::{Host, Policy, Rule};
 use std::fmt;
 use std::net::SocketAddr;
 
-/// A host, and a port there: what a URL names, whatever its scheme and its path are.
+/// A host and a port: the part of a URL that a grant is made for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Origin {
@@ -32,8 +32,8 @@ impl fmt::Display for Origin {
 }
 
 impl Policy {
-    /// The rule that following a redirect to `origin` takes. None where there is nothing to add: it is granted
-    /// already, or redirects aren't ([`Policy::allow_redirects`]).
+    /// The rule that following a redirect to `origin` needs. None if there is nothing to add, because it is
+    /// granted already, or because redirects are not granted ([`Policy::allow_redirects`]).
     pub fn redirect_rule(&self, origin: &Origin) -> Option<Rule> {
         if !self.allows_redirects() {
             return None;
@@ -50,7 +50,7 @@ impl Policy {
         })
     }
 
-    /// This policy, and what following a redirect to `origin` takes.
+    /// This policy, with the rule that following a redirect to `origin` needs.
     #[must_use]
     pub fn for_redirect(&self, origin: &Origin) -> Policy {
         match self.redirect_rule(origin) {

@@ -1,4 +1,4 @@
-//! What a run may do with the network, as it is put together.
+//! Building a policy: what a run may do with the network.
 
 use crate::{Deny, Destination, Endpoint, Host, Name, Origin, Rule, RuleError};
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ pub struct Policy {
     pub(crate) denials: Vec<Deny>,
     redirects: bool,
     pub(crate) private: bool,
-    /// The hosts of the origins that a person named.
+    /// The hosts of the origins that the user named.
     named: Vec<Host>,
 }
 
@@ -52,7 +52,7 @@ impl Policy {
         self
     }
 
-    /// Deny what `rule` says, whatever is granted.
+    /// Deny what `rule` says. A denial wins over every grant.
     #[must_use]
     pub fn deny(mut self, rule: Deny) -> Policy {
         if !self.denials.contains(&rule) {
@@ -61,13 +61,14 @@ impl Policy {
         self
     }
 
-    /// Grant what it takes to send requests to `origin`: resolving its host's name, and connecting at its port
-    /// to the addresses found, be they public or not, or to its host's address.
+    /// Grant sending requests to `origin`: resolving its name, and connecting at its port to the resolved
+    /// addresses, public or not. If the host is an address, grant connecting to it.
     ///
-    /// It is for origins that a person named. That a name may be at addresses which aren't public ends with the
-    /// first response from its server ([`ResolvedNames::settle`](crate::ResolvedNames::settle)): from then on it may be at public addresses,
-    /// and where the response didn't come from one of these, at the others that it had up to then. Else a server
-    /// could redirect to its own name, and have that name mean a neighbour of this machine's (DNS rebinding).
+    /// Use it for origins that the user named. The name may have addresses that are not public only until the
+    /// first response from its server ([`ResolvedNames::settle`](crate::ResolvedNames::settle)). From then on it
+    /// may have public addresses. If the response did not come from a public address, it also keeps the other
+    /// addresses that it had until then. Otherwise a server could redirect to its own name and let that name
+    /// resolve to a neighbour of this machine (DNS rebinding).
     #[must_use]
     pub fn allow_origin(self, origin: Origin) -> Policy {
         let Origin { host, port } = origin;
@@ -80,15 +81,15 @@ impl Policy {
         policy
     }
 
-    /// Grant what it takes to follow redirects, one at a time.
+    /// Grant following redirects, one at a time.
     ///
-    /// Where a redirect leads to another port of a host that [`Policy::allow_origin`] was given, it is
-    /// granted wherever that host was found to be before; a name that wasn't resolved before is granted
-    /// at public addresses. Any other host is one that the *server* named, and is granted at public
-    /// addresses only: a name is told those of its addresses that aren't [`ResolvedNames::special`](crate::ResolvedNames::special).
-    /// Either grant ends with the next redirect, and when the response is dropped.
+    /// If a redirect leads to another port of a host given to [`Policy::allow_origin`], that port is granted at
+    /// the addresses that the host had before. If its name was not resolved before, it is granted at public
+    /// addresses. Any other host was named by the *server*, and is granted at public addresses only: of its
+    /// addresses, the component sees those that are not [`ResolvedNames::special`](crate::ResolvedNames::special).
+    /// Both grants end with the next redirect, and when the response is dropped.
     ///
-    /// What is granted anyway is not narrowed by it.
+    /// This does not narrow other grants.
     ///
     /// # Examples
     /// ```
@@ -97,7 +98,7 @@ impl Policy {
     /// let policy = Policy::new()
     ///     .allow_origin(Origin::new("example.com".parse()?, 80))
     ///     .allow_redirects()
-    ///     // A server may send us to this one too, which is not at a public address.
+    ///     // A server may also redirect to this address, which is not public.
     ///     .allow_connect_to("10.0.0.1:80")?;
     /// # Ok::<(), sockbox_policy::RuleError>(())
     /// ```
@@ -107,13 +108,14 @@ impl Policy {
         self
     }
 
-    /// Let granted names reach addresses that are not public, too.
+    /// Let granted names also reach addresses that are not public.
     ///
-    /// Without it a rule with a name covers those of its addresses that aren't [`ResolvedNames::special`](crate::ResolvedNames::special): who
-    /// controls a name's answers, and that need not be who was meant, could make it any neighbour of this
-    /// machine's, or a cloud's metadata service. An address that is granted by its number is granted
-    /// whatever it is, and so is one that the user said a name resolves to
-    /// ([`ResolvedNames::set_static`](crate::ResolvedNames::set_static)). `localhost` means loopback addresses, and nothing else, in any case.
+    /// Without it, a rule with a name covers only those of its addresses that are not
+    /// [`ResolvedNames::special`](crate::ResolvedNames::special). The owner of a domain, or an attacker who
+    /// controls its DNS answers, could otherwise let the name resolve to a neighbour of this machine or to a
+    /// cloud's metadata service. An address that is granted by its number is granted even if it is not public, and
+    /// so is a static address of a name ([`ResolvedNames::set_static`](crate::ResolvedNames::set_static)).
+    /// `localhost` always means loopback addresses only.
     #[must_use]
     pub fn allow_private(mut self) -> Policy {
         self.private = true;
@@ -161,8 +163,8 @@ impl Policy {
         Ok(self.deny(Deny::Connect { to }))
     }
 
-    /// Grant listening on `address`, and accepting whoever connects. [`Endpoint`] says what
-    /// wildcard addresses and port 0 cover.
+    /// Grant listening on `address`, and accepting every client. [`Endpoint`] says what wildcard
+    /// addresses and port 0 cover.
     #[must_use]
     pub fn allow_listen(self, address: SocketAddr) -> Policy {
         self.grant(Rule::Listen {
@@ -189,7 +191,7 @@ impl Policy {
         Ok(self.grant(Rule::Accept { from }))
     }
 
-    /// Accept nobody from this range of addresses.
+    /// Deny accepting clients from this range of addresses.
     ///
     /// # Errors
     /// [`RuleError`], with the right form in its message where one can be told.
@@ -198,7 +200,8 @@ impl Policy {
         Ok(self.deny(Deny::Accept { from }))
     }
 
-    /// Grant looking names up: `NAME` or `*.NAME`. A name that is granted otherwise needs it not.
+    /// Grant looking names up: `NAME` or `*.NAME`. A name that another rule grants does not need
+    /// it.
     ///
     /// # Errors
     /// [`RuleError`], with the right form in its message where one can be told.
@@ -207,7 +210,7 @@ impl Policy {
         Ok(self.grant(Rule::Resolve { names }))
     }
 
-    /// Grant sending datagrams to what `destination` says, and receiving what comes from there.
+    /// Grant sending datagrams to `destination`, and receiving datagrams from it.
     ///
     /// # Errors
     /// [`RuleError`], with the right form in its message where one can be told.
@@ -216,7 +219,7 @@ impl Policy {
         Ok(self.grant(Rule::UdpSend { to }))
     }
 
-    /// Grant binding UDP sockets to what `endpoint` says, and receiving from whoever sends.
+    /// Grant binding UDP sockets to `endpoint`, and receiving from every peer.
     ///
     /// # Errors
     /// [`RuleError`], with the right form in its message where one can be told.
@@ -225,7 +228,7 @@ impl Policy {
         Ok(self.grant(Rule::UdpBind { on }))
     }
 
-    /// Grant and deny what another policy does, as well.
+    /// Add the grants and denials of another policy.
     #[must_use]
     pub fn and(mut self, other: Policy) -> Policy {
         for rule in other.rules {

@@ -61,7 +61,7 @@ impl Ports {
         first.parse::<u16>().is_ok() && last.parse::<u16>().is_ok()
     }
 
-    /// Read ports of this machine's own: 0 is one, which the system is to choose.
+    /// Parse ports of this machine. Port 0 is valid, and means a port that the system chooses.
     pub(crate) fn with_zero(text: &str) -> Result<Ports, RuleError> {
         parse(text, 0)
     }

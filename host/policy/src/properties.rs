@@ -1,4 +1,4 @@
-//! What must be so of every policy, whatever its rules are.
+//! Properties that hold for every policy.
 
 use crate::embedded::embedded;
 use crate::{Deny, Destination, Host, Name, Policy, Range, ResolvedNames, Rule, Target};
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
-/// Addresses of few enough kinds that rules and targets meet.
+/// Addresses of few kinds, so that rules and targets often match.
 fn ip() -> impl Strategy<Value = IpAddr> {
     let v4 = (
         prop_oneof![Just(10), Just(127), Just(1), Just(169)],
@@ -158,7 +158,7 @@ proptest! {
     fn no_rules_allow_what_a_denial_matches(
         policy in policy(), answers in answers(), address in address(),
     ) {
-        // Said again in the plainest way there is.
+        // The same decision, written as plainly as possible.
         let forms: Vec<IpAddr> = std::iter::once(address.ip())
             .chain(embedded(address.ip()))
             .collect();

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 /// The most addresses that are remembered of one answer, and the most of earlier ones; with more, the
 /// oldest are forgotten.
 ///
-/// A name of a large content network changes its few addresses every minute or so, and answers of
-/// hundreds are unheard of. The bound keeps a component that asks for ever from growing the host.
+/// A name of a large content network changes its few addresses about every minute; answers with
+/// hundreds of addresses do not occur. The limit keeps a component that resolves names in a loop
+/// from using the host's memory without bound.
 pub const MAX_ADDRESSES_PER_NAME: usize = 256;
 
 /// The most names that are remembered; with more, the one that was looked up longest ago is forgotten.
@@ -20,21 +21,21 @@ pub const MAX_NAMES: usize = 4096;
 
 /// How long an address counts after another answer for its name has taken its place: 60 seconds.
 ///
-/// A component tries the addresses of an answer one by one, and may wait half a minute for each. One
-/// that looks the name up again meanwhile must not lose those that it still holds.
+/// A component tries the addresses of an answer one by one, and may wait half a minute for each. If
+/// it resolves the name again meanwhile, the addresses that it still uses must stay valid.
 pub const GRACE: Duration = Duration::from_secs(60);
 
 /// The addresses that names resolved to.
 ///
-/// A connection shows an address and no name, so a policy that grants a name has to be told what
-/// that name stands for. That is what its latest lookup in this run answered, or an earlier one at most
-/// [`GRACE`] before. So an answer that changes opens no door for good.
+/// A connection has an address and no name, so a policy that grants a name needs the addresses of that
+/// name. These are the addresses of the latest answer in this run, and of an answer that was replaced
+/// at most [`GRACE`] ago. An answer that changes therefore grants no address permanently.
 #[derive(Clone, Debug, Default)]
 pub struct ResolvedNames {
     by_name: HashMap<Name, Answer>,
     lookups: u64,
     answered: AnsweredNames,
-    /// A name of which nothing is to be believed but what is known, and what that is.
+    /// A name for which only the addresses known so far count, and these addresses.
     held: Option<(Name, Vec<IpAddr>)>,
     local: Arc<LocalNetworks>,
 }
@@ -42,8 +43,8 @@ pub struct ResolvedNames {
 /// The names of granted origins ([`Policy::allow_origin`](crate::Policy::allow_origin)) from whose servers a
 /// response has come, and which of their addresses that aren't public they keep.
 ///
-/// Runs that belong together share one, as clones do: what a server does to one run makes a name mean
-/// nothing else to the next.
+/// Runs that belong together share one, as clones do, so that a server's response in one run also
+/// counts in the next one.
 #[derive(Clone, Debug, Default)]
 pub struct AnsweredNames(Arc<Mutex<HashMap<Name, Vec<IpAddr>>>>);
 
@@ -54,7 +55,7 @@ impl AnsweredNames {
     }
 
     fn of<T>(&self, use_: impl FnOnce(&mut HashMap<Name, Vec<IpAddr>>) -> T) -> T {
-        // It is whole at every moment, so a panic elsewhere spoils nothing.
+        // The value is consistent at every moment, so a panic while the lock was held did no harm.
         use_(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -62,9 +63,9 @@ impl AnsweredNames {
 #[derive(Clone, Debug, Default)]
 struct Answer {
     current: VecDeque<IpAddr>,
-    /// What earlier answers had, and how long it still counts; what counts longest comes last.
+    /// Addresses of earlier answers, and until when each counts, in the order of that time.
     earlier: VecDeque<(IpAddr, Instant)>,
-    /// The user said so, and nobody was asked.
+    /// The user gave these addresses; no resolver was asked.
     is_static: bool,
     /// Which lookup it was.
     number: u64,
@@ -107,8 +108,7 @@ impl ResolvedNames {
         answer.current = current;
     }
 
-    /// Remember that the user said what `name` resolves to: it counts even where a name's addresses have
-    /// to be public.
+    /// Remember static addresses of `name`, given by the user. They count even if they are not public.
     pub fn set_static(&mut self, name: &Name, addresses: impl IntoIterator<Item = IpAddr>) {
         let answer = self.answer(name);
         answer.current = addresses.into_iter().map(|it| it.to_canonical()).collect();
@@ -129,22 +129,22 @@ impl ResolvedNames {
         answer
     }
 
-    /// Say which addresses and networks are this machine's own, in place of what was said before.
+    /// Replace the addresses and networks of this machine.
     pub fn set_local_networks(&mut self, local: impl Into<Arc<LocalNetworks>>) {
         self.local = local.into();
     }
 
-    /// What `address` is, if it isn't one of a public server that is elsewhere: it has a
-    /// [`SpecialPurpose`], or it is in this machine's own [`LocalNetworks`].
+    /// Why `address` is not a public address of another network, if so: it has a
+    /// [`SpecialPurpose`], or it is in this machine's [`LocalNetworks`].
     pub fn special(&self, address: IpAddr) -> Option<SpecialPurpose> {
         SpecialPurpose::of(address).or_else(|| self.local.special(address))
     }
 
-    /// A response has come from `from`, an address of `name`: from now on an answer for the name may have
-    /// public addresses, and those that the name had up to now.
+    /// A response has come from `from`, an address of `name`. From now on the name may have public
+    /// addresses, and the addresses that it had until now.
     ///
-    /// A server that is at a public address has no business at one of the others, even where the name
-    /// had both: then it keeps none of them. Only the first response counts.
+    /// If `from` is a public address, the name keeps no address that is not public, even if it had
+    /// both kinds. Only the first response counts.
     pub fn settle(&mut self, name: &Name, from: IpAddr) {
         let kept = match self.special(from) {
             Some(_) => self.not_public(name, Some(from)),
@@ -155,8 +155,8 @@ impl ResolvedNames {
         });
     }
 
-    /// A server says that `name` is to be looked up now: until that is over, it may have public addresses
-    /// and those that it had before.
+    /// A server's redirect causes a lookup of `name`. Until [`ResolvedNames::release`], the name may have
+    /// public addresses, and the addresses that it had before.
     pub fn hold(&mut self, name: Name) {
         let kept = self.not_public(&name, None);
         self.held = Some((name, kept));
@@ -198,7 +198,7 @@ impl ResolvedNames {
         found
     }
 
-    /// Forget the names that `keep` says no to.
+    /// Forget the names for which `keep` returns false.
     pub fn retain(&mut self, mut keep: impl FnMut(&Name) -> bool) {
         self.by_name.retain(|name, _| keep(name));
     }
@@ -223,7 +223,7 @@ impl ResolvedNames {
             .map(|(name, _)| name)
     }
 
-    /// Of the [names](Self::names_of) that resolved to `address` the one that did so last.
+    /// The [name](Self::names_of) that resolved to `address` last.
     pub fn latest_name_of(&self, address: IpAddr) -> Option<&Name> {
         let number = |name: &&Name| self.by_name.get(*name).map(|answer| answer.number);
         self.names_of(address).max_by_key(number)
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(known(&answers), [1, 2, 3]);
         answers.expire(start + GRACE);
         assert_eq!(known(&answers), [2, 3], "the latest answer counts on");
-        // Back again: it is current, and not on its way out.
+        // The address is in the answer again, so it counts without a time limit.
         answers.insert(&one, [address(1)], start + GRACE);
         answers.expire(start + 3 * GRACE);
         assert_eq!(known(&answers), [1]);
@@ -315,11 +315,11 @@ mod tests {
         let other = "10.0.0.2".parse().unwrap();
         let public = "1.2.3.4".parse().unwrap();
         for (before, from, expected) in [
-            // Whoever answers from the inside may go on to be there.
+            // A server that responds from a private address keeps it.
             (vec![inside], inside, [true, false]),
             (vec![inside, other], inside, [true, true]),
             (vec![inside, public], inside, [true, false]),
-            // Whoever answers from the outside has no business inside.
+            // A server that responds from a public address keeps no private one.
             (vec![public], public, [false, false]),
             (vec![inside, public], public, [false, false]),
             // Forgotten meanwhile.
@@ -352,12 +352,12 @@ mod tests {
         assert!(answers.may_be_at(&name("two.example"), inside));
         answers.release();
         assert!(answers.may_be_at(&one, inside));
-        // What it was found at before is no server's choice.
+        // A server can't choose the addresses from before its first response.
         answers.insert(&one, [inside], Instant::now());
         answers.hold(one.clone());
         assert!(answers.may_be_at(&one, inside));
         assert!(!answers.may_be_at(&one, address(2)));
-        // A response is the last word.
+        // The response ends the grace period too.
         answers.settle(&one, "1.2.3.4".parse().unwrap());
         answers.release();
         assert!(!answers.may_be_at(&one, inside));

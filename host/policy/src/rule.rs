@@ -37,13 +37,13 @@ pub enum Rule {
         /// The names.
         names: Names,
     },
-    /// Listening over TCP; and accepting whoever connects, unless an `Accept` says whom.
+    /// Listening over TCP, and accepting every client, unless an `Accept` restricts which.
     Listen {
         /// Where.
         on: Endpoint,
     },
-    /// Accepting clients from these addresses, where listening is granted. As soon as there is one such
-    /// rule, nobody else is accepted.
+    /// Accepting clients from these addresses, where listening is granted. If there is such a rule, no
+    /// other client is accepted.
     Accept {
         /// The addresses.
         from: Range,
@@ -54,8 +54,8 @@ pub enum Rule {
         /// Where to.
         to: Destination,
     },
-    /// Binding UDP sockets, and receiving from whoever sends, unless an `Accept` says who may. To answer
-    /// them is for `UdpSend` to grant: anybody can put another's address on a datagram.
+    /// Binding UDP sockets, and receiving from every peer, unless an `Accept` restricts which. Answering
+    /// needs `UdpSend`, because the source address of a datagram can be forged.
     UdpBind {
         /// Where.
         on: Endpoint,
@@ -64,9 +64,9 @@ pub enum Rule {
 
 /// One thing that is denied, whatever is granted.
 ///
-/// There are no names among them: nobody can tell beforehand which addresses a name will have, and a
-/// denial that misses is worse than none. An address is denied too when the IPv4 address that it stands
-/// for is ([`Policy::judge`](crate::Policy::judge)).
+/// Names can't be denied: their addresses are not known in advance, and a denial that misses an address
+/// gives false safety. An IPv6 address is also denied if the IPv4 address that it contains is denied
+/// ([`Policy::judge`](crate::Policy::judge)).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Deny {
@@ -75,9 +75,9 @@ pub enum Deny {
         /// Where to.
         to: Denied,
     },
-    /// Accepting clients, and receiving datagrams from who wasn't sent any.
+    /// Accepting clients, and receiving datagrams from peers to which none was sent.
     Accept {
-        /// From whom.
+        /// The addresses of the clients.
         from: Range,
     },
 }
@@ -129,7 +129,7 @@ impl Deny {
         matches!(self, Deny::Connect { to } if to.covers(address))
     }
 
-    /// Whether accepting somebody from `address` is denied.
+    /// Whether accepting a client from `address` is denied.
     pub(crate) fn covers_accept(&self, address: IpAddr) -> bool {
         let Deny::Accept { from } = self else {
             return false;
@@ -201,7 +201,8 @@ impl Rule {
         }
     }
 
-    /// Whether it grants looking `name` up for the sake of the answer, whatever it is.
+    /// Whether it grants the lookup of `name` itself, so the component sees every address of the
+    /// answer.
     pub(crate) fn tells_any_answer(&self, name: &Name) -> bool {
         match self {
             Rule::Everything => true,
@@ -250,7 +251,7 @@ impl Rule {
         }
     }
 
-    /// Whether accepting somebody from `address` is granted in so many words.
+    /// Whether accepting a client from `address` is granted explicitly.
     pub(crate) fn covers_accept(&self, address: IpAddr) -> bool {
         match self {
             Rule::Everything => true,
@@ -259,12 +260,14 @@ impl Rule {
         }
     }
 
-    /// Whether binding a UDP socket to `address` is granted. `is_any`: the system is to choose all of it.
+    /// Whether binding a UDP socket to `address` is granted. `is_any`: the system chooses address and
+    /// port.
     pub(crate) fn covers_udp_bind(&self, address: SocketAddr, is_any: bool) -> bool {
         match self {
             Rule::Everything => true,
             Rule::UdpBind { on } => on.covers_bind(address),
-            // Who may send needs a socket to send from. What it receives is asked about one by one.
+            // Sending needs a bound socket. Each datagram that the socket receives is judged
+            // separately.
             Rule::UdpSend { .. } => is_any,
             _ => false,
         }
@@ -298,7 +301,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Why a rule can't be made of a text.
+/// Why a text is not a valid rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {
@@ -328,7 +331,8 @@ pub enum RuleError {
         /// How many bytes it has.
         bytes: usize,
     },
-    /// It is an IPv6 address, whose colons can't be told from the one before a port.
+    /// It is an IPv6 address without brackets: its colons are ambiguous with the colon before a
+    /// port.
     #[error("an IPv6 address is written in brackets: `{instead}`")]
     NoBrackets {
         /// The right form.
@@ -348,7 +352,7 @@ pub enum RuleError {
         /// The right form.
         instead: String,
     },
-    /// It is a range of IPv4-mapped IPv6 addresses, which are taken for the IPv4 addresses in them.
+    /// It is a range of IPv4-mapped IPv6 addresses, which are judged as the IPv4 addresses in them.
     #[error(
         "`{text}` is a range of IPv4-mapped addresses, which are judged as IPv4 addresses: write \
          `{instead}` if all of these are meant"
@@ -396,7 +400,7 @@ pub enum RuleError {
         /// What was given.
         text: String,
     },
-    /// It is a name on the side of what is denied.
+    /// It is a name in a denial.
     #[error(
         "`{text}` is a name, and its addresses are not known in advance: deny the addresses instead, such as `192.0.2.1` or `10.0.0.0/8`"
     )]
@@ -421,7 +425,7 @@ pub enum RuleError {
 }
 
 impl RuleError {
-    /// What is wrong with `*.NAME`, where this is what is wrong with the name.
+    /// The error for `*.NAME`, from the error for NAME.
     pub(crate) fn below(self) -> RuleError {
         match self {
             RuleError::EmptyLabel { text, instead } => match instead.parse() {

@@ -1,16 +1,17 @@
-//! Which addresses are not those of public servers.
+//! Blocks of addresses that are not public.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A block of addresses that no public server has: one of a machine's own, of a private network, of
-/// documents, of nothing.
+/// A block of addresses that no public server has: of a machine itself, of private networks, for
+/// documentation, or unassigned.
 ///
 /// These are the blocks of IANA's special-purpose address registries of both families (RFC 6890 and
-/// RFC 8190, as of October 2025), globally reachable or not; multicast; what IPv6 has outside of
-/// `2000::/3`; and the addresses at which clouds tell a machine its secrets. `64:ff9b::/96`, by which
-/// networks with IPv6 alone reach the IPv4 internet, is special where the IPv4 address in it is.
+/// RFC 8190, as of October 2025), globally reachable or not; multicast; all of IPv6 outside of
+/// `2000::/3`; and the metadata addresses of clouds, from which a machine gets its secrets.
+/// `64:ff9b::/96`, through which networks with only IPv6 reach the IPv4 internet, is special if the
+/// IPv4 address in it is.
 ///
 /// A network may have a translation prefix of its own among the public addresses (RFC 6052 section
 /// 2.2). It looks like any other public block, so it is the translator that has to refuse the private
@@ -116,7 +117,7 @@ const IPV4: &[(Ipv4Net, &str)] = &[
     (v4([192, 0, 0, 0], 29), "IPv4 service continuity"),
     // RFC 7600.
     (v4([192, 0, 0, 8], 32), "IPv4 dummy address"),
-    // RFC 7723 and RFC 8155: the nearest server of a network's own, whoever runs it.
+    // RFC 7723 and RFC 8155: the nearest server of the local network.
     (v4([192, 0, 0, 9], 32), "port control protocol anycast"),
     (v4([192, 0, 0, 10], 32), "TURN anycast"),
     // RFC 8880.
@@ -156,7 +157,7 @@ const IPV6: &[(Ipv6Net, &str)] = &[
     // RFC 4291 section 2.5.
     (v6_one([0, 0, 0, 0, 0, 0, 0, 0]), "unspecified"),
     (v6_one([0, 0, 0, 0, 0, 0, 0, 1]), "loopback"),
-    // RFC 4291 section 2.5.5.1, deprecated there: nobody can be reached so.
+    // RFC 4291 section 2.5.5.1, which deprecates it: no host is reached by it.
     (v6([0, 0, 0, 0], 96), "IPv4-compatible"),
     // RFC 8215: within one network, which knows how much of it is an IPv4 address.
     (v6([0x64, 0xff9b, 1, 0], 48), "local NAT64"),

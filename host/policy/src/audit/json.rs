@@ -23,9 +23,9 @@ impl AuditEvent {
     /// | `ended` | |
     ///
     /// An operation is `resolve`, `connect`, `bind`, `listen`, `accept`, `udp-bind`, `udp-send` or
-    /// `udp-receive`. What isn't known is left out.
+    /// `udp-receive`. Unknown fields are absent.
     pub fn to_json(&self) -> String {
-        // In an order of its own: what is asked of a line first comes first.
+        // The fields are in this order so that a person sees the most important ones first.
         let mut object = String::new();
         let mut put = |key: &str, value: Value| {
             if !value.is_null() {
@@ -97,7 +97,7 @@ fn put_what(put: &mut impl FnMut(&str, Value), key: &str, what: &EventKind) {
         }
         EventKind::NotCounted => put(key, "not-counted".into()),
         EventKind::Ended => put(key, "ended".into()),
-        // They are not of each other.
+        // A `Repeated` or `Omitted` event never contains another one.
         EventKind::Repeated { .. } | EventKind::Omitted { .. } => put(key, "counts".into()),
     }
 }
@@ -131,7 +131,7 @@ fn seconds(time: SystemTime) -> Value {
     rounded(since.as_secs_f64())
 }
 
-/// To a millionth: what is behind it is noise of the conversion.
+/// Rounds to a millionth: further digits are noise of the conversion.
 fn rounded(seconds: f64) -> Value {
     json!((seconds * 1e6).round() / 1e6)
 }

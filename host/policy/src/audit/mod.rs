@@ -1,4 +1,4 @@
-//! The events of a run: what it asked for, what was decided and why, and what came of it.
+//! The events of a run: its requests, the decisions with their reasons, and the traffic.
 //!
 //! An event can be read by people ([`Display`](std::fmt::Display)) and by programs
 //! ([`AuditEvent::to_json`]).
@@ -10,7 +10,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-/// The number of a run, by which the events of one run are told from those of another.
+/// The number of a run. It identifies the events of that run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(u64);
 
@@ -48,7 +48,7 @@ pub struct AuditEvent {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A run asked something of the network, and it was decided whether it may.
+    /// The policy decided on a request of the run.
     Decision {
         /// What it asked for.
         target: Target,
@@ -61,36 +61,37 @@ pub enum EventKind {
         name: Name,
         /// The addresses that the component was told.
         addresses: Vec<IpAddr>,
-        /// Those that it was not told, since nothing that is granted reaches them.
+        /// The addresses that were withheld from it, because no grant reaches them.
         withheld: Vec<IpAddr>,
     },
     /// A limit was reached.
     Limit {
         /// Which one.
         limit: Limit,
-        /// What was being done, where it was something with the network.
+        /// The network operation that reached the limit, if it was one.
         target: Option<Target>,
     },
-    /// The same has happened again since it was recorded. A peer that is refused is the same with any port.
+    /// The same event has happened again since it was recorded. Denials of one peer with different ports
+    /// count as the same event.
     Repeated {
         /// What it was, as it was recorded: a decision, a lookup, or a limit.
         what: Box<EventKind>,
         /// How often it has happened again.
         count: u64,
     },
-    /// So many different things happened that these were not recorded one by one.
+    /// Too many different events happened, so these were not recorded one by one.
     Omitted {
-        /// The first of them: the others are the same operation, or limit, with the same outcome.
+        /// The first of them. The others have the same operation, or limit, and the same outcome.
         like: Box<EventKind>,
         /// How many there were.
         count: u64,
     },
-    /// The run is over: what went to and came from one target, all its connections together.
+    /// The run has ended: the traffic with one target, over all connections.
     Traffic(Traffic),
-    /// The run is over, and what went through its connections was not counted, as it can't be on
-    /// [`Wasi::V0_3`](crate::Wasi::V0_3). It takes the place of [`EventKind::Traffic`].
+    /// The run has ended, and its traffic was not counted, because that is not possible on
+    /// [`Wasi::V0_3`](crate::Wasi::V0_3). This event replaces [`EventKind::Traffic`].
     NotCounted,
-    /// The run is over, and nothing more of it follows.
+    /// The run has ended. This is its last event.
     Ended,
 }
 
@@ -101,9 +102,9 @@ pub struct Traffic {
     /// The target. Of connections that were accepted: the address that was listened on, as
     /// [`Target::Listen`]. Of a name with several addresses: the one that was used first.
     ///
-    /// None: all those that were one too many to be told one by one, of which there are 10,000.
+    /// None: the sum over all targets after the first 10,000.
     pub target: Option<Target>,
-    /// The name that the address was resolved from, where it was.
+    /// The name that the address was resolved from, if any.
     pub name: Option<Name>,
     /// Connections; of UDP: datagrams, in both directions.
     pub connections: u64,
@@ -139,12 +140,12 @@ impl AuditEvent {
         }
     }
 
-    /// How many bytes of memory it takes, roughly.
+    /// Roughly how many bytes of memory the event takes.
     pub fn held_bytes(&self) -> usize {
         size_of::<AuditEvent>() + self.what.held_bytes()
     }
 
-    /// What was asked and what was decided, of an event that tells of a decision.
+    /// The target and the verdict, if the event is a decision.
     pub fn decision(&self) -> Option<(&Target, &Verdict)> {
         match &self.what {
             EventKind::Decision { target, verdict } => Some((target, verdict)),
@@ -152,12 +153,13 @@ impl AuditEvent {
         }
     }
 
-    /// What would allow what was refused, or raise the limit that was reached. Its text is in the event's.
+    /// The rule that would allow what was denied, or the limit that was reached. The text of the event
+    /// contains it.
     pub fn hint(&self) -> Option<Hint> {
         self.what.hint()
     }
 
-    /// Whether it tells of something that was denied.
+    /// Whether the event is a denial.
     pub fn is_denial(&self) -> bool {
         self.decision()
             .is_some_and(|(_, verdict)| !verdict.is_allowed())
@@ -205,7 +207,7 @@ impl EventKind {
     }
 }
 
-/// What the reason of a verdict takes. A rule has some names at most; what a decider says may be long.
+/// The memory of a verdict's reason. A rule has few names, but the text of a decider may be long.
 fn of_reason(verdict: &Verdict) -> usize {
     match verdict {
         Verdict::Allowed {
@@ -318,8 +320,8 @@ impl fmt::Display for Addresses<'_> {
 
 /// Where events are recorded. A closure that takes an [`AuditEvent`] is one.
 ///
-/// It is called before what was decided happens, on the thread that runs the component, so it must
-/// not wait for anything.
+/// It is called before the decided operation happens, on the thread that runs the component. It
+/// must not block.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! The limits one by one: their names, their units, and what is told when one is reached.
+//! The limits one by one: their names, their units, and the texts about them.
 
 use super::{Limits, text};
 use crate::Wasi;
@@ -73,9 +73,9 @@ struct Fact {
     limit: Limit,
     key: &'static str,
     unit: Unit,
-    /// What there is no more of when it is reached.
+    /// The noun for what runs out when the limit is reached.
     what: &'static str,
-    /// What it bounds, for people who read `--help`.
+    /// What the limit bounds, for `--help`.
     help: &'static str,
 }
 
@@ -245,7 +245,7 @@ impl Limit {
     }
 
     fn fact(self) -> &'static Fact {
-        // There is one of each, as a test makes sure.
+        // A test checks that each limit has a fact.
         FACTS
             .iter()
             .find(|fact| fact.limit == self)
@@ -262,9 +262,9 @@ impl Limit {
         self.fact().unit
     }
 
-    /// Whether it holds on this version of WASI. On [`Wasi::V0_3`] five don't, since its sockets and
-    /// streams can't be wrapped: a run with one of them is refused
-    /// (`Error::InvalidOptions`).
+    /// Whether it can be enforced on this version of WASI. On [`Wasi::V0_3`] five limits can't be
+    /// enforced, because its sockets and streams can't be wrapped. A run with one of them is
+    /// refused (`Error::InvalidOptions`).
     pub fn holds_on(self, wasi: Wasi) -> bool {
         match self {
             Limit::ConnectsPerSecond
@@ -276,8 +276,8 @@ impl Limit {
         }
     }
 
-    /// Whether it bounds how a component is loaded, rather than what it does when it runs. The component
-    /// that comes with sockbox was compiled with it, so that these have no part in it.
+    /// Whether it bounds how a component is loaded, rather than what it does when it runs. These do not
+    /// apply to the component that comes with sockbox, because it was compiled together with sockbox.
     pub fn is_for_loading(self) -> bool {
         matches!(
             self,
@@ -352,7 +352,7 @@ enum Field<'a> {
 }
 
 impl Limits {
-    /// The first limit that is set and doesn't hold on this version of WASI.
+    /// The first limit that is set and can't be enforced on this version of WASI.
     pub fn not_held_on(&self, wasi: Wasi) -> Option<Limit> {
         let default = Limits::default();
         Limit::all()

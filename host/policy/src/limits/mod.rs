@@ -10,8 +10,9 @@ use std::time::Duration;
 
 /// Linear memory: 256 MiB.
 ///
-/// A fetch streams its page and stays below 4 MiB. A server needs some KiB per connection: this
-/// holds 15,000 of them at 17 KiB each. It is a ceiling; memory that isn't touched isn't used.
+/// A fetch streams the body and stays below 4 MiB. A server needs some KiB per connection: this is
+/// enough for 15,000 connections at 17 KiB each. It is an upper limit; memory that the component
+/// does not touch is not used.
 pub const DEFAULT_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Elements of all tables together: 1,000,000, at 8 bytes each.
@@ -22,7 +23,7 @@ pub const DEFAULT_TABLE_ELEMENTS: u64 = 1_000_000;
 
 /// Core instances, memories and tables, each: 1,000.
 ///
-/// A component is made of a few instances; one that was composed of others, of some dozens.
+/// A component has a few instances. A component that is composed of others has some dozens.
 pub const DEFAULT_INSTANCES: usize = 1_000;
 
 /// Entries of the host's resource table (sockets, streams, pollables): 400,000.
@@ -34,27 +35,28 @@ pub const DEFAULT_RESOURCES: usize = 400_000;
 /// Handles to resources that a component may hold: 400,000, as many as there can be resources.
 pub const DEFAULT_HANDLES: usize = DEFAULT_RESOURCES;
 
-/// Files that the process keeps for itself, when it is asked how many sockets a run may have: 32.
+/// Files that are reserved for the process itself when the default number of sockets is computed:
+/// 32.
 ///
-/// Standard input and output, what it waits with, files it loads: a dozen or so.
+/// It needs about a dozen: standard input and output, an epoll instance, and files that it loads.
 pub const RESERVED_FILES: usize = 32;
 
 /// Files and directories that a component has open: 256, or a quarter of what the process may have open
 /// where that is less.
 ///
-/// An interpreter opens its files one behind the other; a program that works on many at once, a hundred
-/// or so. What is left of the process's own limit is for sockets.
+/// An interpreter opens its files one after the other. A program that works on many files at once opens
+/// about a hundred. The rest of the process's limit is for sockets.
 pub const DEFAULT_FILES: usize = 256;
 
-/// Sockets of a server that aren't there for connections: 32, or a quarter of them if that is less.
+/// Sockets of a server that are not used for connections: 32, or a quarter of all if that is less.
 ///
-/// Those that listen, and those of clients that are being turned away.
+/// These are listening sockets, and the sockets of clients that are being refused.
 pub const RESERVED_SOCKETS: usize = 32;
 
-/// Bytes that a component may hand over in one call of the host: 128 MiB.
+/// Bytes that a component may pass in one call of the host: 128 MiB.
 ///
-/// The host allocates what it is handed. Reads and writes move 64 KiB at most, but a component in
-/// another language may write a file in one piece.
+/// The host allocates a copy of the argument. Reads and writes move 64 KiB at most, but a component
+/// in another language may write a file in one piece.
 pub const DEFAULT_HOSTCALL_BYTES: usize = 128 * 1024 * 1024;
 
 /// The longest that one lookup of a name may take: 10 seconds.
@@ -62,21 +64,22 @@ pub const DEFAULT_HOSTCALL_BYTES: usize = 128 * 1024 * 1024;
 /// The system's resolver asks its servers several times, 5 seconds each, and has no bound itself.
 pub const DEFAULT_LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Lookups under way at once: 16. More of them wait for their turn.
+/// Lookups that run at once: 16. Further lookups wait.
 ///
-/// Each keeps a thread of the host busy, even when nobody waits for its answer any more.
+/// Each lookup occupies a thread of the host, even if no task waits for its answer any more.
 pub const DEFAULT_LOOKUPS_AT_ONCE: usize = 16;
 
 /// Bytes of the host's own memory for a component's instances: 64 MiB.
 ///
-/// A global takes 16 bytes and a function 40, in each instance of the module that has it. A language that is put
-/// into a component has some ten thousand functions, once.
+/// A global takes 16 bytes and a function 40, in each instance of the module that has it. An interpreter in a
+/// component has some ten thousand functions, once.
 pub const DEFAULT_INSTANCE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Items that the instantiation of a component goes through: 1,000,000.
 ///
-/// Each is some hundred bytes and a microsecond of wasmtime's compiler. A component of a language's own
-/// tools has some thousand; a hundred of them composed into one, some hundred thousand.
+/// Each is some hundred bytes and a microsecond of wasmtime's compiler. A component made by the usual
+/// tools has some thousand items; a hundred of them composed into one component have some hundred
+/// thousand.
 pub const DEFAULT_COMPONENT_ITEMS: u64 = 1_000_000;
 
 /// The longest that compiling a component may take: 60 seconds.
@@ -109,9 +112,8 @@ pub struct Limits {
     /// directories that are being read. Default: [`DEFAULT_MEMORY_BYTES`]. What a socket's stream has not
     /// sent yet, 64 KiB at most, is bounded by [`Limits::sockets`] instead.
     ///
-    /// Growing past it fails inside the component; what comes of it, if the component can't go on,
-    /// is `Error::MemoryLimit`. With 0 no component starts that has a
-    /// memory.
+    /// Growing past it fails inside the component. If the component then traps, the error is
+    /// `Error::MemoryLimit`. With 0 no component starts that has a memory.
     pub memory_bytes: u64,
     /// The most elements of all tables together. Default: [`DEFAULT_TABLE_ELEMENTS`].
     pub table_elements: u64,
@@ -121,7 +123,7 @@ pub struct Limits {
     /// The most bytes of the host's own memory for core instances, besides linear memory and tables:
     /// globals, functions, segments that are kept. Default: [`DEFAULT_INSTANCE_BYTES`].
     ///
-    /// It is counted before the component is compiled: a component that takes more is
+    /// It is counted before the component is compiled. A component that needs more is refused with
     /// `Error::NeedsTooMuch`.
     pub instance_bytes: u64,
     /// The most items that the component's instantiation goes through: definitions, aliases, imports,
@@ -132,9 +134,8 @@ pub struct Limits {
     /// The longest that compiling the component may take. Default: [`DEFAULT_COMPILE_TIME`]. Going past
     /// it is `Error::CompileTime`. [`Limits::wall_time`] bounds it as well.
     ///
-    /// It holds where the sandbox compiles in a process of its own
-    /// (`SandboxBuilder::compiler`), as `sockbox run` does: compiling
-    /// on a thread of this process can't be broken off.
+    /// It applies only if the sandbox compiles in a separate process (`SandboxBuilder::compiler`),
+    /// as `sockbox run` does, because compiling on a thread of this process can't be aborted.
     pub compile_time: Duration,
     /// The most bytes of memory for compiling the component. Default: [`DEFAULT_COMPILE_MEMORY`]. Needing
     /// more is `Error::CompileMemory`. It holds where
@@ -148,22 +149,21 @@ pub struct Limits {
     pub handles: usize,
     /// The most sockets open at once, those of TCP and UDP together. Default: as many as the process
     /// may have files open, by its own limit at the time (`ulimit -n`), less [`RESERVED_FILES`]. Asking
-    /// for one more is an error that the component is told, and so is asking for one when the process
-    /// has no files left.
+    /// for one more is an error of that call, and so is asking for one when the process can open no
+    /// more files.
     ///
     /// On [`Wasi::V0_3`](crate::Wasi::V0_3) it bounds those that the component makes, and a server has at most
     /// as many connections as are left besides those that listen.
     pub sockets: usize,
-    /// The most bytes that the component may hand over in one call of the host. Default:
-    /// [`DEFAULT_HOSTCALL_BYTES`]. Handing over more ends the run:
-    /// `Error::Exhausted`.
+    /// The most bytes that the component may pass in one call of the host. Default:
+    /// [`DEFAULT_HOSTCALL_BYTES`]. Passing more ends the run: `Error::Exhausted`.
     pub hostcall_bytes: usize,
     /// The longest that the run may take, from the instance's start on, whether it computes or
-    /// waits. Default: none, no bound. With 0 it ends before it begins.
+    /// waits. Default: none, no limit. With 0 the run ends before it begins.
     pub wall_time: Option<Duration>,
     /// The longest that the lookup of one name may take, waiting for its turn included. Default:
-    /// [`DEFAULT_LOOKUP_TIMEOUT`]. The component is told of a temporary failure then. With 0 no
-    /// name is found that isn't an address.
+    /// [`DEFAULT_LOOKUP_TIMEOUT`]. The component then gets `temporary-resolver-failure`. With 0
+    /// every lookup of a name fails.
     pub lookup_timeout: Duration,
     /// The most lookups under way at once. Default: [`DEFAULT_LOOKUPS_AT_ONCE`]. With 0 every
     /// lookup ends in its timeout.
@@ -180,8 +180,8 @@ pub struct Limits {
     /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its sockets can't be wrapped.
     pub connects_per_second: Option<u32>,
     /// The most connections accepted per second; as many may be accepted at once after a second
-    /// without any. Default: none, no bound. Accepting one more is refused as `new-socket-limit`; who
-    /// is not accepted waits in the system's queue.
+    /// without any. Default: none, no bound. Accepting one more is refused as `new-socket-limit`;
+    /// that client waits in the system's queue.
     ///
     /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its sockets can't be wrapped.
     pub accepts_per_second: Option<u32>,
@@ -201,21 +201,22 @@ pub struct Limits {
     /// The most bytes per second, in each direction, over TCP and UDP, all sockets together. Default: none,
     /// no bound.
     ///
-    /// In any time `t` no more than `rate * t` bytes go one way, and a burst: a tenth of a second's, and
-    /// one datagram, which is let go where any bytes may and may have up to 64 KiB. Of TCP these are the
-    /// bytes of the streams, of UDP those of the datagrams, without what the protocols add. It only slows
-    /// things down: what may not go yet isn't ready, and what the system has no room for meanwhile it drops
-    /// of UDP, as ever. A component that writes more than its permit traps. With 0 everything stands still.
+    /// In any time `t` at most `rate * t` bytes go in one direction, plus a burst. The burst is the bytes
+    /// of a tenth of a second plus one datagram: a datagram of up to 64 KiB is sent or received as soon as
+    /// any byte is permitted. For TCP the bytes of the streams are counted, for UDP those of the datagrams,
+    /// without protocol headers. The limit only delays transfers: a socket is not ready until bytes are
+    /// permitted. Meanwhile the system drops UDP datagrams for which it has no room. A component that
+    /// writes more than its permit traps. With 0 nothing is transferred.
     ///
     /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its streams can't be wrapped.
     pub bandwidth: Option<u64>,
     /// The most lookups of names, all together. Default: none, no bound. One more is refused as
-    /// `temporary-resolver-failure`. What is an address already, or pinned, needs no lookup.
+    /// `temporary-resolver-failure`. An address, and a name with static addresses, needs no lookup.
     pub lookups: Option<u64>,
-    /// The most files and directories open at once. Default: [`DEFAULT_FILES`]. Opening one more is an
-    /// error that the component is told (`quota`; WASI 0.2 has no word for too many open files). A file
-    /// counts until the last stream of it has been dropped as well; the directories that the run is
-    /// given at its start don't count.
+    /// The most files and directories open at once. Default: [`DEFAULT_FILES`]. Opening one more fails
+    /// with `quota` (WASI 0.2 has no error code for too many open files). A file counts until the last
+    /// stream of it has been dropped as well; the directories that the run is given at its start don't
+    /// count.
     pub files: usize,
 }
 
@@ -248,7 +249,7 @@ impl Default for Limits {
     }
 }
 
-/// For each field a method that sets it, to be called one behind the other.
+/// For each field, a builder method that sets it.
 macro_rules! setters {
     ($($field:ident: $type:ty,)*) => {
         impl Limits {
@@ -294,8 +295,9 @@ setters! {
 impl Limits {
     /// How many connections a server may have under these limits.
     ///
-    /// A connection takes a socket (of which [`RESERVED_SOCKETS`] are kept for other purposes), up to
-    /// six handles and resources, and 1 to 2 KiB of memory while it is idle. A half of the memory is left for what clients send and don't take.
+    /// A connection takes a socket (of which [`RESERVED_SOCKETS`] are kept for other purposes), up to six handles
+    /// and resources, and 1 to 2 KiB of memory while it is idle. Half of the memory is left for incomplete
+    /// messages and for answers that clients have not accepted.
     ///
     /// # Examples
     /// ```
@@ -327,7 +329,7 @@ fn file_limit() -> usize {
     usize::try_from(files).unwrap_or(usize::MAX)
 }
 
-/// Other systems bound handles by memory alone.
+/// Other systems limit handles only by memory.
 #[cfg(not(unix))]
 fn file_limit() -> usize {
     usize::MAX

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// A directory of this machine's that a component sees.
+/// A directory of this machine that a component sees.
 ///
 /// # Examples
 /// ```
@@ -70,7 +70,7 @@ impl fmt::Display for Dir {
     }
 }
 
-/// A text names no directory.
+/// A text is not a directory argument.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` names no directory: expected HOST, HOST::GUEST or HOST::GUEST:ro, such as ./pages::/data"

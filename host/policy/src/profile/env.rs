@@ -9,12 +9,12 @@ use std::str::FromStr;
 pub struct EnvVar {
     /// Its name.
     pub name: String,
-    /// What it is set to; none: to what this process has.
+    /// Its value. None: the value that it has in this process.
     pub value: Option<String>,
 }
 
 impl EnvVar {
-    /// Its value, which may be this process's.
+    /// Its value, or else the value that it has in this process.
     ///
     /// # Errors
     /// This process has none of that name, or one that isn't Unicode.
@@ -66,11 +66,11 @@ impl fmt::Display for EnvVar {
     }
 }
 
-/// An environment variable can't be had.
+/// Why an environment variable has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvError {
-    /// A text names none.
+    /// The text is not a variable.
     #[error(
         "`{text}` names no variable: expected NAME=VALUE, or NAME to pass the variable's current value"
     )]

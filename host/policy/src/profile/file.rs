@@ -17,7 +17,7 @@ use std::str::FromStr;
 /// The most bytes that a policy file may have: 1 MiB.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// A policy file: what every run gets that uses it, and what is in its profiles besides.
+/// A policy file: settings for every run that uses it, and additional settings in profiles.
 ///
 /// It is TOML. Its keys are flags without their dashes, and their values are what the flags take, in lists
 /// where a flag may be repeated. Limits are in a table of their own, and so is each profile:
@@ -38,8 +38,7 @@ pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// allow-accept = ["10.0.0.0/8"]
 /// ```
 ///
-/// A key that isn't known is an error, as is a value that isn't understood: what was meant to deny something
-/// must not be passed over.
+/// An unknown key or an invalid value is an error, because ignoring it could drop a denial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyFile {
     base: Profile,
@@ -112,7 +111,7 @@ impl PolicyFile {
         self
     }
 
-    /// What it gives to a run: what is in no profile, and what is in the one of this name.
+    /// The settings of a run: those outside of profiles, and those of the profile with this name.
     ///
     /// # Errors
     /// [`PolicyFileError::NoProfile`].

@@ -38,8 +38,8 @@ impl FromStr for ListenAs {
         let (asked, real) = text.split_once('=').ok_or_else(error)?;
         let asked: SocketAddr = asked.parse().map_err(|_| error())?;
         let real: SocketAddr = real.parse().map_err(|_| error())?;
-        // A socket knows its family before it knows its address; and a port that the system chooses would
-        // be known to nobody.
+        // The family of a socket is fixed before its address. A port that the system chooses could not be
+        // named in advance.
         if asked.is_ipv4() != real.is_ipv4() || asked.port() == 0 || real.port() == 0 {
             return Err(error());
         }
@@ -53,7 +53,7 @@ impl fmt::Display for ListenAs {
     }
 }
 
-/// A text maps no address.
+/// A text is not a mapping of addresses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is not a mapping: expected ASKED=REAL, two addresses of one family with their ports, such as \

@@ -1,4 +1,4 @@
-//! What a run is given, as one thing: what flags say, or a policy file.
+//! The settings of a run, from options or a policy file.
 
 mod dir;
 mod env;
@@ -15,8 +15,8 @@ pub use static_host::{StaticHost, StaticHostError};
 use crate::Policy;
 use crate::limits::{Limit, LimitError, Limits};
 
-/// What a run is given besides its component: grants and denials, names that are pinned, limits,
-/// directories and environment. The default gives nothing.
+/// The settings of a run besides its component: grants and denials, static host addresses, limits,
+/// directories and environment. The default grants nothing.
 ///
 /// One is read from a [`PolicyFile`]; several are put together with [`Profile::and`].
 ///

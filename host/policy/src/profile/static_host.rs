@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// A name, and what it resolves to without anybody being asked.
+/// A name with static addresses. No resolver is asked about it.
 ///
 /// # Examples
 /// ```
@@ -60,7 +60,7 @@ impl fmt::Display for StaticHost {
     }
 }
 
-/// A text static_hosts no name.
+/// A text is not a static host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StaticHostError {
@@ -70,7 +70,7 @@ pub enum StaticHostError {
         /// What was given.
         text: String,
     },
-    /// What stands in front isn't a name.
+    /// The part before the colon is not a name.
     #[error(transparent)]
     Name(#[from] RuleError),
 }
