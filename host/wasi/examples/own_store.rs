@@ -1,8 +1,8 @@
-//! A program with a wasmtime store, a linker and a world of its own, whose plugins have exactly the network that
-//! is granted.
+//! A program with its own wasmtime store, linker and world. Its plugins reach exactly the network that is
+//! granted.
 //!
-//! Three things make it so: `SockboxView` for the store's data, `add_to_linker_async` in place of
-//! wasmtime-wasi's, and a `SockboxCtx` made from a `Grant`.
+//! This takes three steps: implement `SockboxView` for the store's data, call `add_to_linker_async`
+//! in place of wasmtime-wasi's function, and make a `SockboxCtx` from a `Grant`.
 
 use sockbox_wasi::policy::audit::{AuditEvent, RunId};
 use sockbox_wasi::policy::{Policy, RuleError};
@@ -63,11 +63,11 @@ impl example::plugin::host::Host for State {
     }
 }
 
-/// What a run of the plugin came to.
+/// The result of a run of the plugin.
 pub struct Outcome {
     /// Whether it could connect.
     pub connected: bool,
-    /// What it said to the host's own `log`.
+    /// The lines that it passed to the host's `log`.
     pub log: Vec<String>,
     /// The audit record, an event a line.
     pub audit: Vec<String>,

@@ -1,7 +1,7 @@
 //! What `bindgen!` makes of the interfaces that are implemented here.
 
-/// `wasi:sockets/ip-name-lookup`: wasmtime-wasi's is all or nothing, has no timeout, and tells nobody what it
-/// answered.
+/// `wasi:sockets/ip-name-lookup`: wasmtime-wasi's implementation permits all names or none, has no timeout,
+/// and does not report its answers.
 mod lookup {
     wasmtime::component::bindgen!({
         path: "../../wit",

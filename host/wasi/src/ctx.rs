@@ -59,8 +59,8 @@ pub struct SockboxCtxView<'a> {
 
 /// One run's data in its store: its [`Authority`], and what it has opened.
 ///
-/// It is made from a [`Grant`]. When it is dropped the run is over, and that is recorded; a store's data has
-/// it as its last field, behind the resource table, so that the record of connections is complete by then.
+/// It is made from a [`Grant`]. Dropping it ends the run and records that. Make it the last field of the
+/// store's data, after the resource table, so that all connections are recorded before.
 pub struct SockboxCtx {
     pub(crate) authority: Arc<Authority>,
     pub(crate) limiter: Limiter,
@@ -72,9 +72,10 @@ pub struct SockboxCtx {
     pub(crate) tls_connections: tls::Connections,
     pub(crate) dropping_breaks_off: bool,
     limits: Limits,
-    /// Of the sockets alone: they ask the authority, whatever the store's own WASI would say.
+    /// Used only for sockets. They ask the authority, independent of the settings of the store's
+    /// own WASI.
     wasi: WasiCtx,
-    /// The last field: when it is dropped, everything else has been.
+    /// The last field, so it is dropped after all others.
     _ending: Ending,
 }
 
@@ -93,8 +94,8 @@ impl SockboxCtx {
         let limits = grant.limits.clone();
         let authority = Arc::new(Authority::new(run, grant));
         let asked = authority.clone();
-        // A socket by itself reaches nothing. What it is used for is asked about with its address, so that
-        // a refusal can say what was refused.
+        // A socket without an address reaches nothing. Each use is judged with its address, so that a
+        // denial can name it.
         let wasi = WasiCtxBuilder::new()
             .allow_tcp(true)
             .allow_udp(true)
@@ -141,19 +142,20 @@ impl SockboxCtx {
         self.sockets.open()
     }
 
-    /// Give the component a socket that listens already when it binds to the socket's address, which is
-    /// returned. Binding there has to be granted as well.
+    /// Give the component a listening socket when it binds to the socket's address, which is returned.
+    /// Binding to that address must be granted as well.
     ///
     /// # Errors
-    /// It isn't a TCP socket that listens.
+    /// It is not a listening TCP socket.
     pub fn offer_listener(&mut self, listener: &std::net::TcpListener) -> io::Result<SocketAddr> {
         self.inherited.offer(listener)
     }
 
-    /// Give the component a socket that listens already when it binds to `address`, wherever the socket listens.
+    /// Give the component a listening socket when it binds to `address`, which may differ from the socket's
+    /// address.
     ///
     /// # Errors
-    /// It isn't a TCP socket that listens.
+    /// It is not a listening TCP socket.
     pub fn offer_listener_as(
         &mut self,
         address: SocketAddr,
@@ -162,8 +164,8 @@ impl SockboxCtx {
         self.inherited.offer_as(address, listener)
     }
 
-    /// Let the drop of an output stream break off the write that is under way on it. By default it waits for
-    /// the write's end, as programs in general count on.
+    /// Let dropping an output stream abort its pending write. By default the drop waits for the end of the
+    /// write, as most programs expect.
     pub fn break_off_writes_on_drop(&mut self) {
         self.dropping_breaks_off = true;
     }

@@ -1,8 +1,8 @@
-//! `wasi:io/error` in words that tell a component nothing of the host.
+//! Texts of `wasi:io/error` that reveal nothing about the host.
 //!
 //! wasmtime-wasi gives a component the `Debug` text of the host's own error: paths of files that the
 //! component was never shown are in it, and with `RUST_BACKTRACE` set the host's backtrace. Here the
-//! text is that of an error that was made to be told ([`ToComponent`]), or the name of the error's kind.
+//! text is that of an error made for the component ([`ToComponent`]), or the name of the error's kind.
 
 use crate::ctx::SockboxView;
 use crate::replaced::ERROR;
@@ -14,7 +14,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types as filesystem;
 use wasmtime_wasi::p2::bindings::sockets::network;
 use wasmtime_wasi::{p2, sockets};
 
-/// What is told of an error of which nothing more is known.
+/// The text of an error whose kind is unknown.
 const UNKNOWN: &str = "the operation failed";
 
 /// The most bytes of a text that a component is told: 1 KiB. A component may keep as many errors as it
@@ -38,7 +38,7 @@ impl ToComponent {
     }
 }
 
-/// Put it in the place of wasmtime-wasi's.
+/// Replace wasmtime-wasi's function.
 pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance(ERROR.name())?.func_wrap(
         ERROR.item("[method]error.to-debug-string"),

@@ -4,8 +4,8 @@
 //! it, or a read or write that is under way. wasmtime-wasi shares it between these by an `Arc`, so what
 //! is counted are those that are still alive.
 //!
-//! wasmtime-wasi reads a piece of a file ahead, writes one behind, and reads a directory whole. What that
-//! takes is of the run's memory.
+//! wasmtime-wasi reads ahead, buffers writes, and reads a whole directory at once. These buffers count as
+//! the run's memory.
 
 use crate::budget::Charge;
 use crate::ctx::{SockboxCtxView, SockboxView};
@@ -160,7 +160,7 @@ async fn open<T: SockboxView>(
     let state = data.sockbox();
     if !state.ctx.files.have_room() {
         state.ctx.authority.reached(Limit::Files, None);
-        // WASI 0.2 has no word for too many open files.
+        // WASI 0.2 has no error code for too many open files.
         return Err(ErrorCode::Quota.into());
     }
     let mut theirs = data.filesystem();

@@ -1,4 +1,4 @@
-//! What a run is given, whichever component it is and whoever runs it.
+//! The grants and limits of a run, for any component and embedder.
 
 use crate::authority::Decider;
 use crate::tls::TlsConfig;
@@ -61,8 +61,8 @@ impl Grant {
     /// Grant and limit what `profile` says, in place of what was granted before, and take its static host
     /// addresses as well.
     ///
-    /// Directories, environment variables and [`listen_as`](Profile::listen_as) are not this type's: who runs
-    /// the component gives them.
+    /// Directories, environment variables and [`listen_as`](Profile::listen_as) are not part of this type:
+    /// the embedder gives them to the component.
     ///
     /// # Errors
     /// A limit is set to a value that it can't have.
@@ -86,15 +86,15 @@ impl Grant {
         self
     }
 
-    /// Share with other runs from which names' servers a response has come: those that fetch for the same
-    /// user, one after the other or at the same time ([`Policy::allow_origin`]). By default each grant has a
-    /// memory of its own.
+    /// Share with other runs the names whose servers have responded ([`Policy::allow_origin`]). Use it for
+    /// runs that fetch for the same user. By default each grant remembers its own names.
     pub fn answered_names(mut self, names: AnsweredNames) -> Grant {
         self.answered = names;
         self
     }
 
-    /// Ask `decider` what no rule of the policy decides. By default that is denied.
+    /// Ask `decider` about operations that no rule of the policy decides. By default these are
+    /// denied.
     pub fn decider(mut self, decider: impl Decider) -> Grant {
         self.decider = Some(Arc::new(decider));
         self

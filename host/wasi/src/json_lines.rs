@@ -11,8 +11,8 @@ use std::time::Duration;
 /// How many bytes of memory events may take that wait to be written: 8 MiB, which is some ten thousand
 /// events. One more is lost, and counted.
 ///
-/// A disk that pauses for a tenth of a second is made up for; a reader that has stopped reading a pipe
-/// isn't, and must not take the host's memory.
+/// This bridges a disk that pauses for a tenth of a second. If the reader of a pipe stops reading,
+/// events are lost instead of using the host's memory.
 pub const MAX_WAITING_BYTES: usize = 8 * 1024 * 1024;
 
 /// How many bytes a record may have unless [`JsonLines::with_max_bytes`] says otherwise: 1 GiB. Behind
@@ -30,9 +30,8 @@ pub const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Writes each event as [a JSON object](AuditEvent::to_json) on a line of its own.
 ///
-/// A thread does the writing. Neither a slow writer nor a failing one keeps a run from anything: what
-/// can't be written is counted, and a line `{"event":"lost","lines":…}` says how many are missing, as soon as
-/// there can be a line.
+/// A thread writes. A slow or failing writer does not delay a run: events that can't be written are counted,
+/// and a line `{"event":"lost","lines":…}` says how many are missing as soon as a line can be written again.
 ///
 /// Cloning it is cheap, and gives the same record.
 ///
@@ -73,7 +72,7 @@ struct Counts {
     full: AtomicBool,
 }
 
-/// What came of a [`JsonLines`].
+/// The result of a [`JsonLines`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Written {
@@ -91,7 +90,7 @@ impl JsonLines {
     /// Write to `writer`, from a thread of its own.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The system can't start a thread.
     pub fn new(writer: impl Write + Send + 'static) -> io::Result<JsonLines> {
         JsonLines::with_max_bytes(writer, MAX_RECORD_BYTES)
     }
@@ -100,7 +99,7 @@ impl JsonLines {
     /// comes behind them.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The system can't start a thread.
     pub fn with_max_bytes(
         writer: impl Write + Send + 'static,
         max_bytes: u64,
@@ -115,7 +114,7 @@ impl JsonLines {
             .name("sockbox-audit".to_owned())
             .spawn(move || {
                 let result = Lines::new(writer, max_bytes, &counting).write(&events);
-                // Whoever waited has given up.
+                // The receiver may have stopped waiting.
                 let _ = tell.send(result);
             })?;
         Ok(JsonLines {
@@ -223,7 +222,7 @@ impl<W: Write> Lines<'_, W> {
             self.line(r#"{"event":"full"}"#)?;
             self.flush()?;
         }
-        // It was accepted, and isn't written: it counts as lost in the end.
+        // The event was accepted but is not written, so it counts as lost at the end.
         Ok(())
     }
 

@@ -11,7 +11,7 @@ pub struct Limiter {
     memory: Quota,
     table: Quota,
     instances: usize,
-    /// Who records that there was no more.
+    /// The authority that records refusals.
     authority: Option<Arc<Authority>>,
 }
 
@@ -33,7 +33,7 @@ impl Limiter {
         }
     }
 
-    /// What linear memory, and what the host keeps for the component, draw from.
+    /// The budget of linear memory and of the host's buffers for the component.
     pub(crate) fn memory(&self) -> &Arc<Budget> {
         &self.memory.budget
     }
@@ -74,7 +74,7 @@ impl Limiter {
 /// An amount shared by all memories, or all tables, of a store.
 struct Quota {
     budget: Arc<Budget>,
-    /// What the growth took that was granted last, to be given back should it fail.
+    /// The size of the last granted growth. It is given back if the growth fails.
     latest: u64,
     refused: bool,
     /// Whether a growth that was granted failed all the same.
@@ -91,9 +91,10 @@ impl Quota {
         }
     }
 
-    /// ResolvedNames a memory or table with this maximum of its own, which wants to grow.
+    /// Decides whether a memory or table with this maximum may grow.
     fn growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
-        // Past its own maximum it is itself that can't grow, not the quota that is too small.
+        // Growing past its own maximum fails because of the memory or table itself, not because of
+        // the quota.
         if maximum.is_some_and(|maximum| desired > maximum) {
             self.latest = 0;
             return true;

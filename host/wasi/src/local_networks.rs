@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long what was read counts: 1 second. Addresses change while a program runs (a laptop that moves
-/// from one network to the next), and reading them takes some 0.1 ms.
+/// How long the networks that were read are used: 1 second. Addresses change while a program runs (a
+/// laptop that moves from one network to the next), and reading them takes some 0.1 ms.
 pub(crate) const FRESH_FOR: Duration = Duration::from_secs(1);
 
 /// The shortest prefix of a route without a router that is taken for a network of this machine's own: 64
@@ -23,8 +23,8 @@ const MAX_ROUTES_BYTES: u64 = 1024 * 1024;
 
 /// The networks that this machine has now, or had a second ago.
 ///
-/// Where they can't be read, there are none: then it is the special-purpose blocks alone by which
-/// addresses are told apart, and the log has a warning.
+/// If they can't be read, the result is empty, and the log has a warning. Addresses are then judged
+/// only by the special-purpose blocks.
 pub fn local_networks() -> Arc<LocalNetworks> {
     static LAST: Mutex<Option<(Instant, Arc<LocalNetworks>)>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);

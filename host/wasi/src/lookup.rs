@@ -1,4 +1,4 @@
-//! `wasi:sockets/ip-name-lookup` with a policy, a timeout and a memory.
+//! `wasi:sockets/ip-name-lookup` with a policy and a timeout. It remembers the answers.
 
 use crate::authority::Authority;
 use crate::bindings::ip_name_lookup;
@@ -36,8 +36,8 @@ impl HasData for HasLookup {
 /// queue until the runtime has a turn, and a component that never waits leaves it none: it could fill the memory
 /// with lookups that it drops.
 ///
-/// Dropped while it is under way, nothing is left but a thread that waits for the system's resolver, which can't
-/// be interrupted; how many of these there are is bounded.
+/// If it is dropped early, only a thread remains, which waits for the system's resolver. The resolver can't be
+/// interrupted; the number of these threads is bounded.
 pub struct Lookup(State);
 
 enum State {
@@ -89,16 +89,17 @@ impl ip_name_lookup::Host for LookupView<'_> {
         network: Resource<NetworkHandle>,
         name: String,
     ) -> wasmtime::Result<Result<Resource<Lookup>, ErrorCode>> {
-        // The handle stands for the permission to ask at all.
+        // Owning the handle is the permission to resolve names.
         self.table.get(&network)?;
         let lookup = match name.parse() {
             Err(_) => return Ok(Err(ErrorCode::InvalidArgument)),
-            // To repeat an address reveals nothing and asks nobody; using it is asked about later.
+            // Returning an address literal reveals nothing and needs no resolver. Using the address
+            // is judged later.
             Ok(Host::Address(address)) => Lookup::done(Ok(vec![address])),
             Ok(Host::Name(name)) => {
                 let authority = self.authority.clone();
                 let target = Target::Resolve(name.clone());
-                // Refused right here where that can be, which is what a component expects.
+                // A denial by rules is returned at once, as components expect.
                 let by_rules = !authority.has_decider();
                 if by_rules && !authority.allows(target.clone()) {
                     return Ok(Err(ErrorCode::AccessDenied));
@@ -138,7 +139,7 @@ impl ip_name_lookup::HostResolveAddressStream for LookupView<'_> {
     }
 }
 
-/// What a component is told of `name`, whose lookup was allowed.
+/// The answer to the component for `name`, whose lookup was allowed.
 async fn answer(authority: &Authority, name: &Name) -> Answer {
     if let Some(addresses) = authority.static_addresses(name) {
         return Ok(addresses.to_vec());
@@ -149,9 +150,9 @@ async fn answer(authority: &Authority, name: &Name) -> Answer {
         .ok_or(ErrorCode::AccessDenied)
 }
 
-/// What `localhost` and every name below it means, which is for no resolver to say (RFC 6761 section 6.3):
-/// this machine's loopback addresses. The one of IPv4 comes first, since that is where most servers listen
-/// and some programs try the first address only; the one of IPv6 follows, where there is one.
+/// The addresses of `localhost` and every name below it: this machine's loopback addresses, without asking
+/// a resolver (RFC 6761 section 6.3). The IPv4 address comes first, because most servers listen there and
+/// some programs try only the first address. The IPv6 address follows, if the machine has one.
 fn loopback() -> Vec<IpAddr> {
     let mut addresses = vec![IpAddr::from(Ipv4Addr::LOCALHOST)];
     let v6 = IpAddr::from(Ipv6Addr::LOCALHOST);
@@ -183,7 +184,7 @@ async fn look_up(authority: &Authority, name: &Name) -> Answer {
             }
         };
         tokio::task::spawn_blocking(move || {
-            // Kept by the thread, not by whoever waits for it: it is the threads that are counted.
+            // The thread holds the permit, not the waiting task, because the threads are counted.
             let _turn = turn;
             if is_localhost {
                 return Ok(loopback());
@@ -220,7 +221,7 @@ fn classify(error: &io::Error) -> ErrorCode {
     } else if says(&["Non-recoverable", "Unrecoverable", "non-recoverable"]) {
         ErrorCode::PermanentResolverFailure
     } else if error.raw_os_error().is_some() {
-        // The machine's trouble (no memory, no descriptors) rather than the name's.
+        // A failure of the machine (no memory, no descriptors), not of the name.
         ErrorCode::from(error)
     } else {
         ErrorCode::NameUnresolvable

@@ -1,19 +1,18 @@
-//! `wasi:io/poll` with a memory.
+//! `wasi:io/poll` that caches readiness.
 //!
-//! wasmtime-wasi asks every pollable of a list anew at each call, which costs about a microsecond
-//! each: a server with ten thousand idle connections would do little else. Where a connection's input
-//! has said that it isn't ready, the system has been left word with a waker that stays there until
-//! it is. So it needs no asking before that has been woken, and a call costs what is ready, and a
-//! look at a flag for each of the rest.
+//! wasmtime-wasi polls every pollable of a list at each call, which costs about a microsecond per
+//! pollable. A server with ten thousand idle connections would spend most of its time there. When the
+//! input of a connection is not ready, a waker stays registered with the system until it is. Until
+//! that waker is woken, this module does not poll the input again: it only reads a flag.
 //!
-//! Only the inputs of accepted TCP connections, wasmtime-wasi's and [our own](crate::sockets), are
-//! known to keep their waker when the future that left it is dropped. Everything else is asked as
-//! before. The functions replaced here hand over to wasmtime-wasi's own.
+//! Only the inputs of accepted TCP connections, wasmtime-wasi's and [adopted ones](crate::sockets),
+//! are known to keep their waker when the future that registered it is dropped. All other pollables
+//! are polled at each call. The functions replaced here call wasmtime-wasi's own.
 //!
-//! A server whose clients are quick always finds one that is ready, and would never wait. But tokio
-//! learns of news from the system only when its thread has nothing else to do, or after as many turns
-//! of its tasks as it is set to, which may be a second: until then those who are ready would keep all
-//! others out. So a call that comes long after the last wait lets tokio look first ([`UNTIL_A_LOOK`]).
+//! A server with busy clients always finds a ready connection, and would never wait. But tokio polls
+//! the system for events only when its thread is idle, or after a configured number of task polls,
+//! which may take a second. Until then the ready connections would starve all others. So a call that
+//! comes long after the last wait first lets tokio poll the system ([`UNTIL_A_LOOK`]).
 
 use crate::ctx::SockboxView;
 use crate::replaced::{POLL, STREAMS};
@@ -35,12 +34,13 @@ use wasmtime_wasi::p2::{
     DynInputStream, DynPollable, InputStream, Pollable, StreamResult, subscribe,
 };
 
-/// How long a component may go on finding something ready until the system is asked for news: 1 ms.
+/// How long a component may keep finding ready inputs until tokio polls the system for events: 1
+/// ms.
 ///
-/// To ask costs some microseconds.
+/// Polling the system costs some microseconds.
 const UNTIL_A_LOOK: Duration = Duration::from_millis(1);
 
-/// Put these in the place of wasmtime-wasi's.
+/// Replace wasmtime-wasi's functions.
 pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance(STREAMS.name())?.func_wrap(
         STREAMS.item("[method]input-stream.subscribe"),
@@ -82,7 +82,7 @@ pub(crate) struct Readiness {
     accepted: HashMap<u32, Arc<Watch>>,
     /// By pollable.
     pollables: HashMap<u32, Subscription>,
-    /// When the system was last asked for news, or waited for.
+    /// When the system was last polled for events, or waited for.
     looked: Option<Instant>,
 }
 
@@ -139,7 +139,7 @@ impl Readiness {
             .looked
             .is_none_or(|last| last.elapsed() >= UNTIL_A_LOOK)
         {
-            // tokio comes back to who yields in this way when it has asked the system.
+            // tokio resumes a task that yields in this way after it has polled the system.
             tokio::task::yield_now().await;
             self.looked = Some(Instant::now());
         }
@@ -172,7 +172,7 @@ impl Readiness {
                     ready.push(*index);
                 }
             }
-            // Without anything to ask, it is asked only where that is an error.
+            // With nothing to poll, wasmtime-wasi's function is called only where that is an error.
             let mut rest = pin!(async {
                 if others.is_empty() && !watched.is_empty() {
                     return std::future::pending().await;
@@ -206,7 +206,7 @@ impl Readiness {
 }
 
 impl Subscription {
-    /// Whether the input is ready. Leaves word to be woken if it isn't, where that hasn't been done.
+    /// Whether the input is ready. If not, registers a waker, unless one is registered.
     fn is_ready(&self, table: &mut ResourceTable) -> wasmtime::Result<bool> {
         let Watch {
             waker_registered,
@@ -232,8 +232,8 @@ impl Subscription {
 
 /// What is known of an input.
 struct Watch {
-    /// It wasn't ready, and was left word whom to wake. Whatever else asks it leaves word of its own
-    /// in that place.
+    /// The input was not ready, and our waker is registered. Any other poll of the input replaces
+    /// that waker.
     waker_registered: AtomicBool,
     /// It has woken since.
     woken: AtomicBool,
@@ -273,7 +273,8 @@ impl Alarm {
         self.rang.load(Ordering::SeqCst)
     }
 
-    /// From here on it wakes this; to be asked afterwards whether it has rung before.
+    /// Sets the waker of the current call. Afterwards the caller has to check whether an input has
+    /// woken before.
     fn wakes(&self, call: &Waker) {
         let mut place = self.locked();
         match &mut *place {
@@ -294,14 +295,14 @@ struct Watched {
 }
 
 impl Watched {
-    /// To be asked by somebody else: word that was left before is lost then.
+    /// For another poll of the input, which replaces the registered waker.
     fn input(&mut self) -> &mut DynInputStream {
         self.watch.waker_registered.store(false, Ordering::SeqCst);
         &mut self.input
     }
 }
 
-// As `async_trait` would write it, without a box around the input's own: it is asked at every message.
+// Written without `async_trait`, to avoid boxing the input's future at every message.
 impl Pollable for Watched {
     fn ready<'input, 'future>(
         &'input mut self,

@@ -1,8 +1,8 @@
 //! The functions of WASI that are replaced, by interface.
 //!
-//! A function is replaced by defining it once more, which wasmtime's linker allows for any name. After an update of
-//! wasmtime a replacement could lie unused beside the real function, whose interface has another version by then:
-//! so a test collects every name that is replaced, and looks for it in what wasmtime-wasi links.
+//! A function is replaced by defining it again, which wasmtime's linker allows for any name. After an update of
+//! wasmtime the interface may have another version; the replacement would then be unused. A test therefore checks
+//! that every replaced name exists in what wasmtime-wasi links.
 
 /// An interface of WASI, with its version.
 #[derive(Clone, Copy)]

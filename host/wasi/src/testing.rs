@@ -1,4 +1,4 @@
-//! A store for tests, as an embedder would have one.
+//! A store for tests, like an embedder's.
 
 use crate::{
     Authority, Grant, Mark, Refusal, SockboxCtx, SockboxCtxView, SockboxView, add_to_linker_async,

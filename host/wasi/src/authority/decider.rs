@@ -1,4 +1,4 @@
-//! Asking the embedder what no rule decides.
+//! Asking the embedder about operations that no rule decides.
 
 use sockbox_policy::audit::RunId;
 use sockbox_policy::{Name, SpecialPurpose, Target};
@@ -13,42 +13,41 @@ pub struct Question {
     pub run: RunId,
     /// What it asks for.
     pub target: Target,
-    /// The name that the target's address was resolved from in this run, where it was, and where a rule
-    /// with that name would reach the address: a public one, or of `localhost` a loopback address
+    /// The name that the target's address was resolved from in this run, if a rule with that name would
+    /// reach the address: a public address, or for `localhost` a loopback address
     /// ([`Policy::allow_private`](sockbox_policy::Policy::allow_private)).
     pub name: Option<Name>,
-    /// What the target's address is, where it isn't a public one.
+    /// The kind of the target's address, if it is not public.
     pub special: Option<SpecialPurpose>,
-    /// The name that the target's address was resolved from, where a rule with it wouldn't reach the
-    /// address. It is for showing to people: whoever answers for the name can make it mean any machine,
-    /// so a decider that knows names and not addresses has to refuse this.
+    /// The name that the target's address was resolved from, if a rule with that name would not reach
+    /// the address. Use it only to show it to a person. Its DNS server can let it resolve to any
+    /// machine, so a decider that decides by name must deny this question.
     pub led_by: Option<Name>,
 }
 
-/// What a [`Decider`] says. The reason is for the record, and for people.
+/// The answer of a [`Decider`]. The reason goes into the audit record and into messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It may be done, this time.
+    /// The operation is allowed, this time.
     Allow {
         /// Why.
         reason: String,
     },
-    /// It may not be done, this time.
+    /// The operation is denied, this time.
     Deny {
         /// Why not.
         reason: String,
     },
 }
 
-/// Decides what no rule of a run's [`Policy`](sockbox_policy::Policy) decides. A closure that takes a [`Question`]
-/// and gives a future is one.
+/// Decides operations that no rule of a run's [`Policy`](sockbox_policy::Policy) decides. A closure from
+/// [`Question`] to a future implements it.
 ///
-/// It is asked each time, so it is for the decider to remember what it said. It is not asked about what
-/// a rule grants or denies, and not about an address that a granted name doesn't reach
-/// ([`Policy::allow_private`](sockbox_policy::Policy::allow_private)). While it takes its time the operation
-/// waits, and the component too if it waits for that operation; the run's limits on time go on counting.
-/// A connection on a [listener](crate::SockboxCtx::offer_listener) that was handed in is decided by rules
-/// alone.
+/// It is asked for each operation, so the decider itself remembers its answers. It is not asked about
+/// operations that a rule grants or denies, nor about an address that a granted name does not reach
+/// ([`Policy::allow_private`](sockbox_policy::Policy::allow_private)). Until it answers, the operation
+/// waits, and the run's time limits continue to count. Connections on an [offered
+/// listener](crate::SockboxCtx::offer_listener) are decided only by rules.
 ///
 /// # Examples
 /// ```

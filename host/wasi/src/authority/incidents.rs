@@ -1,4 +1,4 @@
-//! What went wrong in a run: one log, from which errors, hints and messages are made, so that they name the same
+//! The log of a run's failures. Errors, hints and messages are made from this one log, so they name the same
 //! rule, name and address.
 
 use super::{Authority, locked};
@@ -6,7 +6,7 @@ use crate::tls::Failure;
 use sockbox_policy::{DenialReason, Limit, Name, Target};
 use std::collections::VecDeque;
 
-/// How many incidents are remembered: the latest 64. A component reports a failure right after it met it.
+/// How many incidents are remembered: the latest 64. A component reports a failure soon after it happens.
 pub(super) const MAX_INCIDENTS: usize = 64;
 
 /// Something that went wrong.
@@ -19,7 +19,7 @@ pub enum Incident {
     Limit {
         /// Which one.
         limit: Limit,
-        /// What was being done, where it was something with the network.
+        /// The network operation that reached the limit, if it was one.
         target: Option<Target>,
     },
     /// A TLS handshake has failed, or a TLS connection broke.
@@ -32,13 +32,13 @@ pub enum Incident {
 pub struct Refusal {
     /// What was asked for.
     pub target: Target,
-    /// The name that its address was resolved from, where it was.
+    /// The name that its address was resolved from, if any.
     pub name: Option<Name>,
     /// Why it was refused.
     pub reason: DenialReason,
 }
 
-/// A place in the log: what comes behind it happened later.
+/// A position in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(u64);
 
@@ -53,8 +53,8 @@ impl Incidents {
     fn note(&mut self, incident: Incident) {
         self.noted += 1;
         if let Incident::Limit { limit, .. } = incident {
-            // A component may run into a limit as often as it can: the last time alone is kept, so that it
-            // pushes no refusal out.
+            // A component may reach a limit any number of times. Only the last time is kept, so that it
+            // displaces no denial.
             self.latest.retain(
                 |(_, other)| !matches!(other, Incident::Limit { limit: other, .. } if *other == limit),
             );
@@ -70,8 +70,8 @@ impl Incidents {
         self.latest.iter().rev().map(|(_, incident)| incident)
     }
 
-    /// The refusal of this, in the words of the question: listening covers binding, and port 0 is what was asked
-    /// for. None: it was not this policy that refused, so it was the operating system.
+    /// The refusal of `asked`. A refused bind counts as a refusal to listen, and port 0 matches the port that
+    /// the system chose. None: the operating system refused, not this policy.
     pub fn refusal_of(&self, asked: &Target) -> Option<Refusal> {
         let mut refusals = self.latest().filter_map(|incident| match incident {
             Incident::Denied(refusal) => Some(refusal),
@@ -102,7 +102,8 @@ impl Incidents {
 fn is_of(refusal: &Refusal, asked: &Target) -> bool {
     match (asked, &refusal.target) {
         (Target::Listen(asked), Target::Bind(refused)) => refused == asked,
-        // With port 0 a component reports what it asked for, and the refusal is of what the system chose.
+        // With port 0 the component reports the address that it asked for; the refusal has the port that
+        // the system chose.
         (Target::Listen(asked), Target::Listen(refused)) => {
             refused.ip() == asked.ip() && (refused.port() == asked.port() || asked.port() == 0)
         }
@@ -111,12 +112,12 @@ fn is_of(refusal: &Refusal, asked: &Target) -> bool {
 }
 
 impl Authority {
-    /// The place in the log where what happens from now on will be.
+    /// The current position in the log.
     pub fn mark(&self) -> Mark {
         Mark(locked(&self.incidents).noted)
     }
 
-    /// What went wrong since `mark`.
+    /// The incidents since `mark`.
     pub fn incidents_since(&self, mark: Mark) -> Incidents {
         let mut incidents = locked(&self.incidents).clone();
         incidents.latest.retain(|(number, _)| *number > mark.0);

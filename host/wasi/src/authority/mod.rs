@@ -1,4 +1,4 @@
-//! One run's authority: what decides whether the run may do something, and nothing else does.
+//! One run's authority: the only place that decides what the run may do.
 //!
 //! | file | what it has |
 //! |---|---|
@@ -75,7 +75,7 @@ impl Authority {
         }
     }
 
-    /// Whose access it is.
+    /// The run that this authority belongs to.
     pub fn run(&self) -> RunId {
         self.run
     }
@@ -86,9 +86,10 @@ impl Authority {
         self.decided(target, verdict)
     }
 
-    /// Ask the policy; and the decider, if there is one and no rule decides. What is said is recorded.
+    /// Ask the policy, and then the decider, if there is one and no rule decides. The verdict is
+    /// recorded.
     ///
-    /// What can be told at once is told without a task of its own.
+    /// A verdict that is known at once needs no task.
     pub fn ask(
         self: &Arc<Self>,
         target: Target,
@@ -123,7 +124,7 @@ impl Authority {
         })
     }
 
-    /// Whether a decider has a word beside the rules.
+    /// Whether there is a decider.
     pub fn has_decider(&self) -> bool {
         self.decider.is_some()
     }
@@ -133,7 +134,7 @@ impl Authority {
         let granted = locked(&self.granted);
         let address = target.address().map(|address| address.ip());
         let special = address.and_then(|ip| granted.names.special(ip));
-        // A name stands for the addresses that a rule with it would reach, and for no others.
+        // A name counts only for the addresses that a rule with it would reach.
         let stands = |name: &Name| {
             granted.names.is_static(name)
                 || address.is_none_or(|ip| granted.policy.reaches(name, ip, &granted.names))
@@ -180,7 +181,7 @@ impl Authority {
         target(address, use_).is_none_or(|target| self.allows(target))
     }
 
-    /// The same, with the decider asked where there is one.
+    /// As [`Authority::allows_address`], but also asks the decider, if there is one.
     pub fn ask_address(
         self: &Arc<Self>,
         address: SocketAddr,
@@ -192,15 +193,15 @@ impl Authority {
         }
     }
 
-    /// Record something, if anybody wants it.
+    /// Record an event, if there is an audit sink.
     pub(crate) fn record(&self, what: impl FnOnce() -> EventKind) {
-        // Held meanwhile, so that nothing comes behind the end.
+        // The lock is held while recording, so that no event follows `Ended`.
         if let Some(audit) = &mut *locked(&self.audit) {
             audit.record(what(), Instant::now());
         }
     }
 
-    /// The account of what is exchanged with a target, where anybody wants to know.
+    /// The traffic account of a target, if there is an audit sink.
     pub(crate) fn account(&self, target: Target) -> Option<Arc<Account>> {
         let accounts = self.accounts.as_ref()?;
         let name = match &target {
@@ -210,12 +211,12 @@ impl Authority {
         Some(locked(accounts).of(target, name))
     }
 
-    /// Whether anybody wants to know what is exchanged with whom.
+    /// Whether traffic accounts are kept.
     pub(crate) fn keeps_accounts(&self) -> bool {
         self.accounts.is_some()
     }
 
-    /// What goes through its connections can't be counted, which is told at the end.
+    /// Record at the end that the traffic of this run could not be counted.
     pub fn counts_no_bytes(&self) {
         self.counts_bytes.store(false, Ordering::Relaxed);
     }
@@ -240,12 +241,12 @@ impl Authority {
     }
 }
 
-/// What a use of an address asks of the policy. None: nothing.
+/// The target that a use of an address is judged as. None: it needs no grant.
 fn target(address: SocketAddr, use_: SocketAddrUse) -> Option<Target> {
     Some(match use_ {
-        // Asked before an unbound socket connects, when the target isn't known yet, and as well
-        // when a component binds to no address in particular. Either opens nothing: connecting
-        // and listening are asked about with the address that counts.
+        // wasmtime-wasi asks this before an unbound socket connects, and when a component binds to
+        // the unspecified address and port 0. Neither opens anything: connecting and listening are
+        // judged separately, with the actual address.
         SocketAddrUse::TcpBind if is_unbound(address) => return None,
         SocketAddrUse::TcpConnect => Target::Connect(address),
         SocketAddrUse::TcpBind => Target::Bind(address),
@@ -258,6 +259,6 @@ fn target(address: SocketAddr, use_: SocketAddrUse) -> Option<Target> {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these hold is valid at every moment, so a panic elsewhere spoils nothing.
+    // The value is consistent at every moment, so a panic while the lock was held did no harm.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

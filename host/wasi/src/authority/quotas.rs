@@ -1,4 +1,4 @@
-//! Limits that are reached and left, and lookups that are left.
+//! Limits that have been reached, and the remaining lookups.
 
 use super::{Authority, Incident};
 use sockbox_policy::audit::EventKind;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// What a run may use up of what the authority counts.
+/// The quotas that the authority counts.
 pub(crate) struct Quotas {
     /// The limits that have been reached, a bit for each.
     reached: AtomicU32,
@@ -33,8 +33,8 @@ impl Quotas {
 }
 
 impl Authority {
-    /// A limit has been reached. That is recorded once, until there was room: a
-    /// component may run into it again as often as it can.
+    /// Note that a limit has been reached. It is recorded once until there is room again, because a
+    /// component may reach it any number of times.
     pub fn reached(&self, limit: Limit, target: Option<Target>) {
         self.note(Incident::Limit {
             limit,
@@ -46,7 +46,7 @@ impl Authority {
         }
     }
 
-    /// A limit that comes and goes left room for one more.
+    /// Note that a limit has room for one more again.
     pub(crate) fn has_room(&self, limit: Limit) {
         if self.has_reached(limit) {
             self.quotas
@@ -55,12 +55,12 @@ impl Authority {
         }
     }
 
-    /// Whether a limit has been reached, and there was no room since.
+    /// Whether a limit has been reached and has had no room since.
     pub(crate) fn has_reached(&self, limit: Limit) -> bool {
         self.quotas.reached.load(Ordering::Relaxed) & bit(limit) != 0
     }
 
-    /// Whether one more name may be looked up, which is counted.
+    /// Count one lookup. False: no lookup is left.
     pub(crate) fn counts_lookup(&self) -> bool {
         let Some(left) = &self.quotas.lookups_left else {
             return true;

@@ -1,9 +1,9 @@
-//! One run's way to its record, which bounds how much of it there is.
+//! Bounds the number of audit events of one run.
 //!
-//! A component may ask for the same a million times in a second, and a peer that is refused may send as many
-//! datagrams. So what happens again is counted, and so is what happens too often in too many ways. What a
-//! component does and what its peers do have bounds of their own: no peer can flood what a component does
-//! out of the record.
+//! A component may repeat a request a million times per second, and a refused peer may send as many
+//! datagrams. Repeated events are therefore counted, and so are events above a maximum of different ones.
+//! Events of the component and events of its peers have separate maximums, so a peer can't displace the
+//! component's events.
 
 use sockbox_policy::Target;
 use sockbox_policy::audit::{AuditEvent, AuditSink, EventKind, RunId};
@@ -13,11 +13,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long what happens again is counted, before it is recorded anew: 60 seconds.
+/// How long repetitions of an event are counted before it is recorded again: 60 seconds.
 pub const REPEAT_WINDOW: Duration = Duration::from_secs(60);
 
-/// How many different events of what a component does are recorded in a [`REPEAT_WINDOW`], and how many of
-/// what its peers do: 5,000 each.
+/// How many different events of a component, and how many of its peers, are recorded in a
+/// [`REPEAT_WINDOW`]: 5,000 each.
 ///
 /// With the counts that follow that is 5 MB a minute at most. A server that accepts up to 80 clients a
 /// second has each of them recorded.
@@ -63,7 +63,7 @@ impl Recorder {
         }
     }
 
-    /// Tell what was counted so far, and begin anew.
+    /// Record the counts so far, and start a new window.
     pub(crate) fn tell_counts(&mut self) {
         let counts = [&mut self.component, &mut self.peers].map(Side::close);
         for what in counts.into_iter().flatten() {
@@ -76,22 +76,22 @@ impl Recorder {
     }
 }
 
-/// Whether it is a peer's doing, and not the component's.
+/// Whether a peer causes the event, and not the component.
 fn is_peers(target: &Target) -> bool {
     matches!(target, Target::Accept(_) | Target::UdpReceive(_))
 }
 
-/// What one side did in a window.
+/// The events of one side in a window.
 #[derive(Default)]
 struct Side {
-    /// What was recorded: how many came before it, and how often it has happened again.
+    /// Recorded events: the position of each, and how often it has happened again.
     seen: HashMap<Kind, (usize, u64)>,
-    /// What was not: the first of each operation and outcome, and how many there are.
+    /// Events that were not recorded: the first of each operation and outcome, and their number.
     omitted: Vec<(EventKind, u64)>,
 }
 
 impl Side {
-    /// Give back what is to be recorded now.
+    /// Count an event. Returns it if it is to be recorded now.
     fn note(&mut self, what: EventKind) -> Option<EventKind> {
         let kind = Kind(what);
         if let Some((_, again)) = self.seen.get_mut(&kind) {
@@ -116,7 +116,7 @@ impl Side {
         None
     }
 
-    /// What was counted, in the order in which it happened first.
+    /// The counts, in the order of the first occurrences.
     fn close(&mut self) -> Vec<EventKind> {
         let Side { seen, omitted } = std::mem::take(self);
         let mut again: Vec<_> = seen
@@ -154,8 +154,8 @@ fn are_alike(one: &EventKind, other: &EventKind) -> bool {
     }
 }
 
-/// An event, equal to what is the same again. A peer that is refused has another port each time it tries,
-/// and may choose it: what counts is its address.
+/// An event, compared for repetition. A refused peer may use another port for each attempt, so only its
+/// address is compared.
 struct Kind(EventKind);
 
 impl Kind {
@@ -249,7 +249,7 @@ mod tests {
         let counted = format!("repeated 999999 times: {first}");
         let expected = [first.to_owned(), counted, first.to_owned()];
         assert_eq!(*told.lock().unwrap(), expected);
-        // It was there once: there is nothing to be told.
+        // It happened once: there is no repetition to record.
         recorder.tell_counts();
         assert_eq!(told.lock().unwrap().len(), 3);
     }

@@ -1,4 +1,5 @@
-//! What following a redirect is granted, and what a server can't make a name mean.
+//! The grants for following a redirect, and the protection against names that a server moves (DNS
+//! rebinding).
 
 use super::{Authority, Refusal, locked};
 use sockbox_policy::{DenialReason, Host, Name, Origin, Policy, Target, Verdict};
@@ -6,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 impl Authority {
-    /// Grant what following a redirect to `origin` takes, as far as the policy says, in place of what
-    /// the redirect before it took. None: the redirect leads to no host, and takes nothing.
+    /// Grant following a redirect to `origin`, as far as the policy permits, in place of the grant
+    /// for the previous redirect. None: the redirect leads to no host and needs no grant.
     ///
     /// # Errors
     /// It leads to an address that a redirect may not lead to.
@@ -24,7 +25,8 @@ impl Authority {
             }
             Host::Address(address) => SocketAddr::new(*address, origin.port),
         };
-        // Refused here, since not every way to write such an address gets as far as a socket.
+        // The address is refused here, because the component rejects some spellings of an address
+        // before it opens a socket.
         let target = Target::Connect(address);
         let verdict = self.judge(&target);
         match &verdict {
@@ -44,8 +46,8 @@ impl Authority {
         }
     }
 
-    /// A server says that `name` is to be looked up now: one that the user typed reaches no address that
-    /// isn't public, and that it didn't have before.
+    /// A server's redirect causes a lookup of `name`. If the user named it, it reaches only public
+    /// addresses and addresses that it had before.
     fn hold(&self, name: &Name) {
         if self.policy.has_named_name(name) {
             let mut granted = locked(&self.granted);
@@ -64,7 +66,7 @@ impl Authority {
         }
     }
 
-    /// Take back what a redirect was granted: nobody follows it any more.
+    /// Revoke the grant of a redirect, because it is not being followed any more.
     pub fn not_redirected(&self) {
         self.replace(self.policy.clone());
     }

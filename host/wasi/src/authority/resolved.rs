@@ -1,4 +1,4 @@
-//! What the names of a run resolved to, and which of it the component may be told.
+//! The addresses that the names of a run resolved to, and which of them the component may see.
 
 use super::{Authority, locked};
 use crate::grant::Grant;
@@ -8,18 +8,18 @@ use sockbox_policy::{Name, Policy, ResolvedNames, Target, Verdict};
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// What is granted now.
+/// The current grants.
 pub(super) struct Granted {
-    /// What was granted at the start, and what the redirect takes that is being followed.
+    /// The policy of the run, plus the rule for the redirect that is being followed.
     pub(super) policy: Policy,
-    /// What the names resolved to that were looked up.
+    /// The addresses of the resolved names.
     pub(super) names: ResolvedNames,
-    /// When it was read which networks are this machine's own, which `names` has; none: never.
+    /// When the local networks in `names` were read. None: never.
     pub(super) local_read: Option<Instant>,
 }
 
 impl Granted {
-    /// See to it that `names` know which networks are this machine's own, where that decides anything.
+    /// Give `names` the local networks, if a decision can depend on them.
     pub(super) fn new(grant: &Grant) -> Granted {
         let mut names = ResolvedNames::new();
         names.share(grant.answered.clone());
@@ -53,17 +53,18 @@ impl Authority {
         self.static_hosts.get(name).map(Vec::as_slice)
     }
 
-    /// Remember what `name`, whose lookup was allowed, resolved to, and say which of it may be told.
+    /// Remember the addresses of `name`, whose lookup was allowed. Returns those that the component
+    /// may see.
     ///
-    /// None: nothing of it, which is recorded as a refusal.
+    /// None: the component may see no address. This is recorded as a denial.
     pub(crate) fn resolved(&self, name: &Name, addresses: Vec<IpAddr>) -> Option<Vec<IpAddr>> {
         let all = addresses.clone();
         let usable = {
             let mut granted = locked(&self.granted);
             let now = Instant::now();
             granted.refresh(now, self.has_decider());
-            // What no rule grants the decider has allowed: the lookup alone, as `allow-resolve` does.
-            // Connecting to what it answers is asked about once more, with the address.
+            // If no rule grants the name, the decider has allowed the lookup itself, as
+            // `allow-resolve` does. It is asked again, with the address, when the component connects.
             let usable = match self.has_decider() && !granted.policy.grants_lookup(name) {
                 true => Ok(addresses),
                 false => granted.policy.usable(name, addresses, &granted.names),

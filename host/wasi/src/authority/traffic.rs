@@ -1,4 +1,4 @@
-//! What a run exchanged with whom.
+//! The traffic of a run with each target.
 
 use sockbox_policy::audit::Traffic;
 use sockbox_policy::{Name, Target};
@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The most targets of a run that are told one by one; all others are added up: 10,000.
+/// The most targets of a run that have their own account: 10,000. All others share one.
 ///
-/// A component decides how many there are, and each costs the host some hundred bytes.
+/// The component controls how many there are, and each costs the host some hundred bytes.
 pub(crate) const MAX_TARGETS: usize = 10_000;
 
-/// What went to and came from one target, all its connections together.
+/// The traffic with one target, over all connections.
 #[derive(Default)]
 pub(crate) struct Account {
-    /// None: everybody who is not told one by one.
+    /// None: the account of all targets above [`MAX_TARGETS`].
     target: Option<Target>,
     name: Option<Name>,
     connections: AtomicU64,
@@ -35,7 +35,7 @@ impl Account {
         total
     }
 
-    /// What it is an account of, if that is one target.
+    /// The target of the account, if it is one target.
     pub(crate) fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }
@@ -94,7 +94,7 @@ impl Drop for Open {
 pub(crate) struct Accounts {
     all: Vec<Arc<Account>>,
     places: HashMap<Key, usize>,
-    /// The one of everybody who is not told one by one.
+    /// The account of all targets above [`MAX_TARGETS`].
     others: Option<Arc<Account>>,
 }
 
@@ -143,7 +143,7 @@ impl Accounts {
         account
     }
 
-    /// Close them all: what each has come to.
+    /// Close all accounts, and return their sums.
     pub(crate) fn close(&mut self) -> Vec<Traffic> {
         let Accounts { all, others, .. } = std::mem::take(self);
         let all = all.iter().chain(&others);

@@ -111,7 +111,7 @@ async fn every_name_below_localhost_is_this_machine() {
         );
         assert!(found.iter().all(IpAddr::is_loopback), "{name}: {found:?}");
     }
-    // It is granted as any other name is, and the user's word on it counts.
+    // It is granted like any other name, and static addresses of it count.
     let other = Policy::new().allow_origin(origin("http://app.localhost/"));
     let answer = ask(other, &Limits::default(), "b.localhost").await;
     assert_eq!(answer, Err(ErrorCode::AccessDenied));
@@ -308,7 +308,7 @@ fn failures_are_told_apart() {
     }
 }
 
-/// A component that never waits gives the runtime no turn, in which it would take apart what was dropped.
+/// A component that never waits does not let the runtime run, so aborted tasks would not be freed.
 #[tokio::test]
 async fn nothing_is_left_of_lookups_that_are_dropped() {
     let policy = Policy::new().allow_origin(origin("http://one.localhost/"));

@@ -47,7 +47,7 @@ impl InputStream for Fake {
         let mut state = self.0.lock().unwrap();
         let arrived = state.arrived.pop_front();
         if arrived.is_none() {
-            // Somebody who reads in vain leaves word that nobody heeds.
+            // A read that finds nothing registers a waker that does nothing.
             state.waker = Some(Waker::noop().clone());
         }
         Ok(arrived.unwrap_or_default())

@@ -2,11 +2,11 @@
 //!
 //! The system forgets the address of a peer that has reset the connection (`getpeername` fails with
 //! ENOTCONN). A program that asks for it then takes the failure for one of its own: wasi-libc, and so any
-//! server in C, Python or Rust, aborts. So what accept and connect saw is remembered for as long as
-//! there is the socket.
+//! server in C, Python or Rust, aborts. So the addresses from accept and connect are remembered as long
+//! as the socket exists.
 //!
-//! wasmtime-wasi tells the addresses in one place only: it asks whether each may be used. So each socket is
-//! made with a question of its own, which [notes](Seen) what was asked.
+//! wasmtime-wasi exposes the addresses only where it asks whether an address may be used. So each socket
+//! gets its own address check, which [notes](Seen) the address.
 
 use crate::authority::Authority;
 use crate::ctx::SockboxCtxView;
@@ -37,7 +37,7 @@ type Listeners = Arc<Mutex<Vec<Weak<Seen>>>>;
 /// A connection's two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ends {
-    /// AdoptedSocket; none if the system didn't know it any more.
+    /// The local address; none if the system did not know it any more.
     pub(super) local: Option<SocketAddr>,
     /// The peer's.
     pub(super) remote: SocketAddr,
@@ -49,10 +49,11 @@ struct Seen(Mutex<Notes>);
 
 #[derive(Default)]
 struct Notes {
-    /// Where it listens; port 0 if it was never bound, so that the system chooses.
+    /// The listening address; port 0 if the socket was never bound, because the system then chooses
+    /// the port.
     listening: Option<SocketAddr>,
-    /// The peers that were let in, in this order, and whose sockets the component hasn't got. There is no
-    /// more than one where the component takes them from the host itself, as with WASI 0.2.
+    /// The accepted peers, in order, whose sockets the component does not have yet. On WASI 0.2 there is
+    /// at most one, because there the component's call accepts it.
     let_in: VecDeque<SocketAddr>,
     /// Where it connects to.
     connecting: Option<SocketAddr>,
@@ -75,8 +76,8 @@ impl Addresses {
         self.made.get(&rep)?.notes().let_in.pop_front()
     }
 
-    /// The peer whose connection has this local address: it was accepted by the listener there. `known` is
-    /// what the system says, if it still knows.
+    /// The peer of a connection that has this local address and was accepted by the listener there.
+    /// `known` is the peer's address from the system, if the system still knows it.
     pub(super) fn let_in_at(
         &self,
         local: SocketAddr,
@@ -104,8 +105,8 @@ impl Addresses {
                     }
                 }
             }
-            // Two that the system chose ports for can't be told apart, and no answer is better than a
-            // wrong one, now or for the connections behind this one.
+            // Two listeners with ports that the system chose can't be distinguished. No address is
+            // better than a wrong one, for this connection and later ones.
             _ => there.iter_mut().for_each(|notes| notes.let_in.clear()),
         }
         known
@@ -127,7 +128,7 @@ impl Addresses {
         self.accepted.len() + self.made.len()
     }
 
-    /// The socket with this number is gone.
+    /// The socket with this number was closed.
     pub(super) fn closed(&mut self, rep: u32) {
         self.accepted.remove(&rep);
         self.made.remove(&rep);
@@ -204,8 +205,8 @@ impl Seen {
 }
 
 impl Notes {
-    /// How well a connection's local address fits a listener that has let somebody in; none if it can't be
-    /// that listener's.
+    /// How well a connection's local address matches a listener that has accepted a peer; none if the
+    /// connection can't be that listener's.
     fn closeness_to(&self, local: SocketAddr) -> Option<u8> {
         let listening = self.listening.filter(|_| !self.let_in.is_empty())?;
         let (at, everywhere) = (listening.ip(), listening.ip().is_unspecified());

@@ -1,4 +1,4 @@
-//! A socket of our own, as the component sees it: what it answers is what wasmtime-wasi's would in the
+//! An adopted socket, as the component sees it. It answers as a socket of wasmtime-wasi would in the
 //! same state.
 
 use super::connection::Connection;
@@ -10,14 +10,14 @@ use wasmtime::component::Resource;
 use wasmtime_wasi::p2::TcpSocket;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily};
 
-/// What is in the place of a socket of wasmtime-wasi's.
+/// The socket that takes the place of one of wasmtime-wasi's.
 pub(super) enum AdoptedSocket<'a> {
     Listening(&'a Listening),
     Connection(&'a Connection),
 }
 
 impl SockboxCtxView<'_> {
-    /// What of ours a socket is, if it is.
+    /// The adopted socket with this number, if it is one.
     pub(super) fn adopted(&self, socket: &Resource<TcpSocket>) -> Option<AdoptedSocket<'_>> {
         if let Some(listening) = self.ctx.inherited.get(socket.rep()) {
             return Some(AdoptedSocket::Listening(listening));
@@ -56,7 +56,7 @@ impl AdoptedSocket<'_> {
         self.stage() >= Some(Stage::Starting)
     }
 
-    /// Why it can't be bound, connected or made to listen once more.
+    /// Why it can't be bound, connected or made to listen again.
     pub(super) fn refusal(&self) -> ErrorCode {
         match self.stage() {
             Some(Stage::Binding | Stage::Starting) => ErrorCode::ConcurrencyConflict,
@@ -64,8 +64,7 @@ impl AdoptedSocket<'_> {
         }
     }
 
-    /// Begin to listen, or end what was begun: what is under way goes on from the one stage to the
-    /// other.
+    /// Start or finish listening: move the socket from one stage to the next.
     pub(super) fn go_on(&self, from: Stage, to: Stage) -> Result<(), ErrorCode> {
         match self {
             AdoptedSocket::Listening(listening) if listening.go_on(from, to) => Ok(()),

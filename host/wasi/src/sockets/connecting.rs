@@ -1,4 +1,4 @@
-//! Connecting over TCP: how often, and what comes of it.
+//! Connecting over TCP: the limit on attempts, and the result.
 
 use super::plain;
 use crate::ctx::{SockboxCtxView, SockboxView};
@@ -60,7 +60,7 @@ pub(super) fn add_to_linker<T: SockboxView>(
 }
 
 impl SockboxCtxView<'_> {
-    /// Whether one more attempt to connect may be made, which is counted.
+    /// Count an attempt to connect. False: no attempt is left.
     fn may_connect(&mut self, to: SocketAddr) -> bool {
         let Some(connects) = &mut self.ctx.sockets.connects else {
             return true;

@@ -1,5 +1,5 @@
 //! A connection that was accepted on an inherited listener: the same streams as wasmtime-wasi's, over
-//! a socket of our own.
+//! an adopted socket.
 
 use crate::failed::ToComponent;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
-/// The most that is read or written at once: 64 KiB, as wasmtime-wasi has it.
+/// The most bytes in one read or write: 64 KiB, as in wasmtime-wasi.
 const MOST: usize = 64 * 1024;
 
 /// A connection: the host's side of `tcp-socket`.
@@ -26,9 +26,10 @@ pub(super) struct Connection {
 
 #[derive(Default)]
 struct Sending {
-    /// What the system hasn't taken yet.
+    /// Bytes that the system has not accepted yet.
     left: Bytes,
-    /// Whether the component has shut the sending side down: it is, when nothing is left.
+    /// Whether the component has shut down the sending side. The socket is shut down when no bytes
+    /// are left.
     ended: bool,
     shut_down: bool,
 }
@@ -57,13 +58,13 @@ impl Connection {
 
     pub(super) fn shutdown(&self, how: Shutdown) {
         if how != Shutdown::Write {
-            // A peer that has gone is shut down already.
+            // This fails if the peer has already disconnected.
             let _ = SockRef::from(&*self.stream).shutdown(Shutdown::Read);
         }
         if how != Shutdown::Read {
             let mut sending = locked(&self.sending);
             sending.ended = true;
-            // What goes wrong is told by the next write, or there is none.
+            // The next write reports an error, if there is one.
             let _ = sending.go_on(&self.stream);
         }
     }
@@ -72,12 +73,12 @@ impl Connection {
 #[async_trait]
 impl Pollable for Connection {
     async fn ready(&mut self) {
-        // There is nothing to wait for, but on its streams.
+        // The socket itself is always ready; its streams are waited for.
     }
 }
 
 impl Sending {
-    /// Send what is left, as far as the system takes it. Tells whether it has taken all.
+    /// Send the remaining bytes, as far as the system accepts them. Returns whether none are left.
     fn go_on(&mut self, stream: &TcpStream) -> io::Result<bool> {
         while !self.left.is_empty() {
             match stream.try_write(&self.left) {
@@ -102,8 +103,8 @@ struct Input(Arc<TcpStream>);
 #[async_trait]
 impl Pollable for Input {
     async fn ready(&mut self) {
-        // Not `readable`, which takes its waker back when it is dropped. A failure is told by the read
-        // that follows.
+        // Not `readable`, which deregisters its waker when it is dropped. The next read reports a
+        // failure.
         let _ = poll_fn(|cx| self.0.poll_read_ready(cx)).await;
     }
 }
@@ -134,7 +135,7 @@ struct Output {
 #[async_trait]
 impl Pollable for Output {
     async fn ready(&mut self) {
-        // Whether there is room, or a failure, is told by the check that follows.
+        // The next check reports room, or a failure.
         while let Ok(false) = { locked(&self.sending).go_on(&self.stream) } {
             if self.stream.writable().await.is_err() {
                 return;
@@ -158,7 +159,7 @@ impl OutputStream for Output {
     }
 
     fn flush(&mut self) -> StreamResult<()> {
-        // What was written is on its way.
+        // Written bytes are already being sent.
         Ok(())
     }
 
@@ -180,7 +181,7 @@ impl OutputStream for Output {
 fn failed(error: io::Error) -> StreamError {
     match error.kind() {
         ErrorKind::BrokenPipe => StreamError::Closed,
-        // By its name, as wasmtime-wasi tells it: the text is all that a component has to go by.
+        // The name of the kind, as in wasmtime-wasi: a component sees only this text.
         kind => StreamError::LastOperationFailed(ToComponent::error(format!("{kind:?}"))),
     }
 }

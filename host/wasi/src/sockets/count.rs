@@ -51,7 +51,7 @@ impl Count {
         self.with_streams.insert(socket);
     }
 
-    /// A socket that can't have lent anything was closed.
+    /// A socket without lent streams was closed.
     pub(super) fn closed(&self) {
         drop(Open(self.open.clone()));
     }
@@ -65,8 +65,8 @@ impl Count {
         }
     }
 
-    /// `stream` is about to be taken out of the table, to be part of something else. What is returned is
-    /// to be kept as long as the stream is. None: the stream isn't one of a socket.
+    /// `stream` is about to leave the table, to become part of another resource. Keep the returned value
+    /// as long as the stream. None: the stream does not belong to a socket.
     pub(crate) fn lend<T: 'static>(
         &mut self,
         table: &ResourceTable,
@@ -79,8 +79,8 @@ impl Count {
     }
 }
 
-/// Which of these has `child` as a child. The table doesn't tell; so it takes time in proportion to how
-/// many they are, which is nothing beside the handshake that follows.
+/// The parent of `child` among these. The table has no index for that, so this takes time in proportion
+/// to their number, which is small compared with the TLS handshake that follows.
 pub(crate) fn parent<T: 'static>(
     table: &ResourceTable,
     mut parents: impl Iterator<Item = u32>,
@@ -88,7 +88,7 @@ pub(crate) fn parent<T: 'static>(
 ) -> Option<u32> {
     let child: *const T = table.get(child).ok()?;
     parents.find(|parent| {
-        // Of whatever type: its number is all that is asked for.
+        // Only the number is used, so the type does not matter.
         let children = table.iter_children(&Resource::<()>::new_borrow(*parent));
         children.is_ok_and(|mut all| all.any(|it| ptr::addr_eq(it, child)))
     })

@@ -1,9 +1,8 @@
-//! The streams of UDP sockets where there is a bandwidth: they are ready when wasmtime-wasi's own are and
-//! there is bandwidth.
+//! The streams of UDP sockets with a bandwidth limit. They are ready when wasmtime-wasi's own streams are
+//! ready and bandwidth is left.
 //!
-//! wasmtime-wasi keeps what is in its streams to itself. So where there is a bandwidth a stream of its is
-//! kept in one of adopted, which the component knows by the number in the table, and is lent back to the table
-//! for each call.
+//! The fields of wasmtime-wasi's streams are private. So with a bandwidth limit its stream is wrapped in one
+//! of this module, whose number the component uses. The inner stream is put back into the table for each call.
 
 use super::meter::Meter;
 use super::plain;
@@ -58,7 +57,7 @@ type Streams = (
     Resource<OutgoingDatagramStream>,
 );
 
-/// Put streams that were just made for `socket` in adopted, where there is a bandwidth.
+/// Wrap the new streams of `socket`, if there is a bandwidth limit.
 pub(super) fn keep(
     state: &mut SockboxCtxView<'_>,
     socket: u32,
@@ -87,7 +86,7 @@ pub(super) fn keep(
     ))
 }
 
-/// What the component knows by this number, if it is one of adopted.
+/// The wrapped stream with this number.
 fn incoming(table: &mut ResourceTable, rep: u32) -> wasmtime::Result<&mut Incoming> {
     Ok(table.get_mut(&Resource::<Incoming>::new_borrow(rep))?)
 }
@@ -156,10 +155,10 @@ pub(super) fn check_send(
     Ok(checked.map(|_| permit))
 }
 
-/// Make use of the permit to send so many datagrams.
+/// Use the permit to send so many datagrams.
 ///
 /// # Errors
-/// There is none, which is a trap: as wasmtime-wasi's own have it.
+/// There is no permit. This is a trap, as in wasmtime-wasi.
 pub(super) fn use_permit(
     state: &mut SockboxCtxView<'_>,
     this: &Resource<OutgoingDatagramStream>,
@@ -227,7 +226,7 @@ pub(super) async fn drop_outgoing(
     }
     let outgoing = state.table.delete(Resource::<Outgoing>::new_own(rep))?;
     if let Some(mut stream) = outgoing.stream {
-        // What was sent is on its way, as wasmtime-wasi's own have it.
+        // Sent datagrams need no flush, as in wasmtime-wasi.
         stream.ready().await;
     }
     Ok(())

@@ -1,8 +1,9 @@
-//! Sockets that listened before the component was started: systemd's, or an embedder's.
+//! Sockets that listened before the component started, from systemd or an embedder.
 //!
-//! wasmtime-wasi can't be handed one. So such a listener waits here under its address; when the
-//! component binds a socket to just that address, this socket takes the listener's place, and what it
-//! accepts are connections of our own ([`Connection`]). The component sees no difference.
+//! wasmtime-wasi has no way to adopt such a listener. So the listener waits here under its address.
+//! When the component binds a socket to exactly that address, the listener takes the place of that
+//! socket. Accepted connections are then [`Connection`]s of this crate. The component sees no
+//! difference.
 
 use super::connection::Connection;
 use crate::authority::Authority;
@@ -23,27 +24,29 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 /// A run's inherited listeners.
 #[derive(Default)]
 pub(crate) struct Inherited {
-    /// Those that nobody has bound to yet, by address. There may be several on one (SO_REUSEPORT).
+    /// Listeners to which no socket has been bound yet, by address. An address may have several
+    /// (SO_REUSEPORT).
     offered: HashMap<SocketAddr, VecDeque<TcpListener>>,
     /// Those that have taken the place of a socket, by its number in the resource table.
     taken: HashMap<u32, Listening>,
 }
 
 impl Inherited {
-    /// Let the component have a listener; gives the address to bind to.
+    /// Offer a listener to the component. Returns the address to bind to.
     ///
     /// # Errors
-    /// It isn't a TCP socket that listens.
+    /// It is not a listening TCP socket.
     pub(crate) fn offer(&mut self, listener: &std::net::TcpListener) -> io::Result<SocketAddr> {
         let address = listener.local_addr()?;
         self.offer_as(address, listener)?;
         Ok(address)
     }
 
-    /// Let the component have a listener when it binds to this address, wherever the listener is.
+    /// Offer a listener to the component for this address, which may differ from the listener's
+    /// own.
     ///
     /// # Errors
-    /// It isn't a TCP socket that listens.
+    /// It is not a listening TCP socket.
     pub(crate) fn offer_as(
         &mut self,
         address: SocketAddr,
@@ -56,7 +59,7 @@ impl Inherited {
         Ok(())
     }
 
-    /// Bind the socket with this number; tells whether a listener was waiting at the address.
+    /// Bind the socket with this number. Returns whether a listener was offered at the address.
     pub(super) fn take(&mut self, rep: u32, address: SocketAddr) -> bool {
         let Some(listener) = self.offered.get_mut(&address).and_then(VecDeque::pop_front) else {
             return false;
@@ -85,18 +88,18 @@ pub(super) struct Listening {
 
 struct Queue {
     stage: Stage,
-    /// What was accepted to see whether anybody is there.
+    /// A connection that was accepted early, to find out whether a client waits.
     first: Option<io::Result<(TcpStream, SocketAddr)>>,
 }
 
-/// How far the component has got, which knows nothing of the socket's listening already. Each stage
-/// leads to the next.
+/// The state of the socket as the component sees it: it does not know that the socket already
+/// listens. Each stage leads to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
-    /// Bound, without having asked whether that is done.
+    /// `start-bind` was called, and `finish-bind` was not.
     Binding,
     Bound,
-    /// It listens, without having asked whether that is done.
+    /// `start-listen` was called, and `finish-listen` was not.
     Starting,
     Listening,
 }
@@ -121,7 +124,7 @@ impl Listening {
         self.queue().stage
     }
 
-    /// Go on from one stage to another; false if it isn't at the one.
+    /// Move from one stage to another. False: it is not at the first one.
     pub(super) fn go_on(&self, from: Stage, to: Stage) -> bool {
         let mut queue = self.queue();
         let goes_on = queue.stage == from;
@@ -149,7 +152,7 @@ impl Listening {
             .is_ready()
     }
 
-    /// Accept whoever is there and may be accepted; none if nobody is.
+    /// Accept the next client that the policy permits; none if no client waits.
     pub(super) fn accept(&self, network: &Authority) -> Option<io::Result<Connection>> {
         while self.is_ready() {
             let (stream, remote) = match self.queue().first.take()? {
@@ -157,11 +160,12 @@ impl Listening {
                 Err(error) => return Some(Err(error)),
             };
             if network.allows_address(remote, SocketAddrUse::TcpAccept) {
-                // Whatever fails now is about this connection, and not about the listener.
+                // A failure from here on concerns this connection, not the listener.
                 let connection = Connection::new(stream, remote);
                 return Some(connection.map_err(|_| ErrorKind::ConnectionAborted.into()));
             }
-            // Reset, as wasmtime-wasi does: the peer is to know that nobody has heard it.
+            // Reset the connection, as wasmtime-wasi does, so that the peer learns that it was not
+            // accepted.
             let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
         None
@@ -171,7 +175,7 @@ impl Listening {
 #[async_trait]
 impl Pollable for Listening {
     async fn ready(&mut self) {
-        // As with wasmtime-wasi's, there is nothing to wait for before it listens.
+        // As in wasmtime-wasi, a socket that does not listen is always ready.
         if self.stage() == Stage::Listening {
             poll_fn(|cx| self.poll_ready(cx)).await;
         }

@@ -1,13 +1,12 @@
-//! Streams that count what goes through them, and let through no more than may.
+//! Streams that count bytes, and enforce the limits on bytes and bandwidth.
 //!
-//! They are put around wasmtime-wasi's streams of TCP connections and around [our
-//! own](super::connection), where anybody wants to know or there is a bound. Whatever a component does
-//! with a stream (`splice`, `write-zeroes`, what blocks) comes down to their `read` and `write`.
+//! They wrap wasmtime-wasi's streams of TCP connections, and [those of adopted
+//! sockets](super::connection), if traffic is recorded or limited. All stream functions (`splice`,
+//! `write-zeroes`, the blocking ones) use their `read` and `write`.
 //!
-//! Where there is a bandwidth, a permit to write is a promise that several streams may have been given at
-//! the same time, and the bandwidth is the same for all of them. So a stream takes what it has permitted,
-//! and no more, as wasmtime-wasi's own do; what the bandwidth has no room for by then is kept, and sent by
-//! a task as soon as there is room.
+//! With a bandwidth limit, several streams may have a permit to write at the same time, and all share one
+//! bandwidth. A stream accepts the bytes that it has permitted, and no more, as wasmtime-wasi's own do. If
+//! the bandwidth does not suffice by then, the bytes are kept, and a task sends them as soon as it does.
 
 mod output;
 
@@ -32,7 +31,7 @@ use wasmtime_wasi::p2::{
 };
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 
-/// What a run may receive and send.
+/// The limits on the bytes of a run, and their use.
 pub(crate) struct Meter {
     pub(super) received: Direction,
     pub(super) sent: Direction,
@@ -57,7 +56,7 @@ impl Meter {
         self.received.throttle.is_some()
     }
 
-    /// Put a meter around a connection's streams, and tell when what was kept of them has been sent.
+    /// Wrap a connection's streams. Also returns a value to wait until all kept bytes are sent.
     pub(super) fn around(
         self: &Arc<Self>,
         account: Option<Arc<Account>>,
@@ -86,21 +85,21 @@ impl Meter {
     }
 }
 
-/// Whether a connection has bytes that were written and wait for bandwidth: locked as long as it has.
+/// Locked as long as a connection has written bytes that wait for bandwidth.
 #[derive(Clone, Default)]
 pub(super) struct Unsent(Arc<tokio::sync::Mutex<()>>);
 
 impl Unsent {
-    /// Wait until there are none.
+    /// Wait until no such bytes are left.
     pub(super) async fn gone(&self) {
         drop(self.0.lock().await);
     }
 }
 
-/// One of the two ways that bytes go.
+/// One of the two directions of traffic.
 pub(super) struct Direction {
     limit: Limit,
-    /// How many more bytes may go it; none: any number.
+    /// How many more bytes are permitted in this direction. None: any number.
     left: Option<AtomicU64>,
     throttle: Option<Mutex<Bucket>>,
     authority: Arc<Authority>,
@@ -122,12 +121,12 @@ impl Direction {
         }
     }
 
-    /// Whether there is a bound on how many bytes go it.
+    /// Whether the number of bytes is limited.
     pub(super) fn is_bound(&self) -> bool {
         self.left.is_some()
     }
 
-    /// How many more bytes may go it.
+    /// How many more bytes are permitted.
     pub(super) fn left(&self) -> u64 {
         match &self.left {
             Some(left) => left.load(Ordering::Relaxed),
@@ -135,15 +134,15 @@ impl Direction {
         }
     }
 
-    /// So many have gone it.
+    /// Count so many bytes.
     pub(super) fn gone(&self, bytes: u64) {
         if let Some(left) = &self.left {
-            // A component's calls come one behind the other.
+            // A component makes one call at a time.
             left.store(self.left().saturating_sub(bytes), Ordering::Relaxed);
         }
     }
 
-    /// So many have gone it, which counts as bandwidth too.
+    /// Count so many bytes, also against the bandwidth.
     pub(super) fn went(&self, bytes: u64) {
         self.gone(bytes);
         if let Some(mut bucket) = self.bucket() {
@@ -151,7 +150,7 @@ impl Direction {
         }
     }
 
-    /// Whether any bytes may go it at this moment.
+    /// Whether the bandwidth permits any bytes now.
     pub(super) fn has_bandwidth(&self, target: Option<&Target>) -> bool {
         let there = self
             .bucket()
@@ -162,12 +161,12 @@ impl Direction {
         there
     }
 
-    /// More should have gone it than may.
+    /// Note that an operation exceeded the limit.
     pub(super) fn refused(&self, target: Option<&Target>) {
         self.authority.reached(self.limit, target.cloned());
     }
 
-    /// How many of `bytes` may go it at this moment.
+    /// How many of `bytes` are permitted now.
     fn at_once(&self, bytes: usize, connection: &Connection) -> usize {
         let Some(mut bucket) = self.bucket() else {
             return bytes;
@@ -179,9 +178,8 @@ impl Direction {
         bytes.min(usize::try_from(available).unwrap_or(usize::MAX))
     }
 
-    /// How many datagrams of these sizes may go it at this moment. As long as any bytes may go it, one
-    /// datagram may, whose size may be more: it has no parts that could go by themselves, and what it took
-    /// too much is waited for before the next.
+    /// How many datagrams of these sizes are permitted now. If any bytes are permitted, one datagram is
+    /// permitted even if it is larger, because a datagram can't be split. The excess delays the next one.
     pub(super) fn datagrams_at_once(&self, sizes: impl Iterator<Item = u64>) -> usize {
         let Some(mut bucket) = self.bucket() else {
             return sizes.count();
@@ -196,7 +194,7 @@ impl Direction {
             .count()
     }
 
-    /// Take the bandwidth for `bytes`, if there is all of it at this moment.
+    /// Use bandwidth for `bytes`, if all of it is available now.
     fn takes_all(&self, bytes: u64) -> bool {
         let Some(mut bucket) = self.bucket() else {
             return true;
@@ -208,7 +206,7 @@ impl Direction {
         all
     }
 
-    /// Wait until there is bandwidth, and take it, for `most` bytes at most. Tells for how many.
+    /// Wait for bandwidth, and use it for at most `most` bytes. Returns for how many.
     async fn take_some(&self, most: usize) -> usize {
         loop {
             let wait = {
@@ -236,7 +234,7 @@ impl Direction {
         self.authority.reached(Limit::Bandwidth, target.cloned());
     }
 
-    /// Wait until any bytes may go it.
+    /// Wait until the bandwidth permits any bytes.
     pub(super) async fn flows(&self, target: Option<&Target>) {
         loop {
             let Some(wait) = self.bucket().map(|mut bucket| bucket.wait(Instant::now())) else {
@@ -252,7 +250,7 @@ impl Direction {
 
     fn error(&self, connection: &Connection) -> StreamError {
         self.refused(connection.target());
-        // The text is all that a component has to go by.
+        // A component sees only the text.
         let text = format!("LimitReached: no more {}", self.limit);
         StreamError::LastOperationFailed(ToComponent::error(text))
     }
@@ -266,10 +264,10 @@ async fn pause(wait: Option<Duration>) {
     }
 }
 
-/// What the two streams of a connection have in common.
+/// The state shared by the two streams of a connection.
 struct Connection {
     meter: Arc<Meter>,
-    /// None where nobody wants to know.
+    /// None if traffic is not recorded.
     open: Option<Open>,
     unsent: Unsent,
 }
@@ -281,7 +279,7 @@ impl Connection {
 }
 
 struct MeteredInput {
-    /// None once it was refused more: a stream whose operation failed is closed.
+    /// None after a refusal: a stream whose operation failed is closed.
     input: Option<DynInputStream>,
     connection: Arc<Connection>,
     received: u64,
@@ -290,7 +288,8 @@ struct MeteredInput {
 type Readiness<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 impl Pollable for MeteredInput {
-    // As `async_trait` has it, so that what isn't slowed down costs no future of its own.
+    // Written without `async_trait`, so that streams without a bandwidth limit need no additional
+    // future.
     fn ready<'a, 'b>(&'a mut self) -> Readiness<'b>
     where
         'a: 'b,
@@ -317,7 +316,7 @@ impl InputStream for MeteredInput {
         let direction = &self.connection.meter.received;
         let input = self.input.as_mut().ok_or(StreamError::Closed)?;
         if direction.left() == 0 && size > 0 {
-            // Whether that is the end, as it may be, or there is more.
+            // This tells the end of the stream, which is permitted, from further bytes.
             if input.read(1)?.is_empty() {
                 return Ok(Bytes::new());
             }

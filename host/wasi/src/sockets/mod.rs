@@ -1,9 +1,9 @@
-//! What sockbox adds to wasmtime-wasi's sockets and streams: a count of the sockets that a run
-//! holds and of the bytes that go through them, bounds on both and on how fast they may be used up, a
-//! plain word when there are none left, streams that can be dropped without waiting, and listeners that
-//! were there before the run.
+//! What sockbox adds to wasmtime-wasi's sockets and streams: a count of the sockets that a run holds
+//! and of the bytes that go through them, bounds on both and on how fast they may be used up, an exact
+//! error code when none are left, streams that can be dropped without waiting, and listeners from
+//! before the run.
 //!
-//! Only these few functions are replaced; each hands over to wasmtime-wasi's own.
+//! Only these few functions are replaced. Each calls wasmtime-wasi's own.
 
 mod addresses;
 mod adopted;
@@ -69,13 +69,13 @@ pub(crate) struct Sockets {
     connects: Option<Bucket>,
     accepts: Option<Bucket>,
     meter: Arc<Meter>,
-    /// Where sockets are connecting to, by their number, where anybody wants to know.
+    /// The addresses that sockets are connecting to, by socket number, if traffic is recorded.
     connecting: HashMap<u32, SocketAddr>,
     /// The accounts of what sockets that listen accept, by their number.
     accepting: HashMap<u32, Arc<Account>>,
     addresses: Addresses,
     peers: udp::Peers,
-    /// What was written to sockets and waits for bandwidth, by their number, where there is a bandwidth.
+    /// Written bytes that wait for bandwidth, by socket number, if there is a bandwidth limit.
     unsent: HashMap<u32, Unsent>,
 }
 
@@ -100,7 +100,7 @@ impl Sockets {
         self.open() >= self.limit
     }
 
-    /// What keeps another connection from being accepted.
+    /// The limit that prevents accepting another connection, if any.
     fn keeps_from_accepting(&mut self) -> Option<Limit> {
         if self.are_used_up() {
             return Some(Limit::Sockets);
@@ -191,7 +191,8 @@ impl SockboxCtxView<'_> {
         Ok(())
     }
 
-    /// The account of what the socket with this number accepts, where anybody wants to know.
+    /// The traffic account of connections that the socket with this number accepts, if traffic is
+    /// recorded.
     fn account_of_listener(&mut self, rep: u32) -> wasmtime::Result<Option<Arc<Account>>> {
         if !self.ctx.authority.keeps_accounts() {
             return Ok(None);
@@ -213,8 +214,8 @@ impl SockboxCtxView<'_> {
         Ok(account)
     }
 
-    /// Put a meter around the streams of a new connection, whose socket has this number, if there is
-    /// anything to be counted.
+    /// Wrap the streams of a new connection, whose socket has this number, if there is anything to
+    /// count.
     fn meter(
         &mut self,
         socket: u32,
@@ -239,7 +240,7 @@ impl SockboxCtxView<'_> {
         Ok(())
     }
 
-    /// Whether one more socket may be had.
+    /// Whether one more socket is permitted.
     fn has_socket_left(&self) -> bool {
         let left = !self.ctx.sockets.are_used_up();
         if !left {
@@ -248,8 +249,8 @@ impl SockboxCtxView<'_> {
         left
     }
 
-    /// Let an inherited listener take the place of a socket that is to be bound, if there is one at
-    /// the address. None leaves the answer to wasmtime-wasi.
+    /// Let an inherited listener at the address take the place of a socket that the component
+    /// binds. None: wasmtime-wasi answers.
     fn inherit(
         &mut self,
         socket: &Resource<TcpSocket>,
@@ -301,13 +302,14 @@ fn accept(state: &mut SockboxCtxView<'_>, listening: &Listening) -> SocketResult
     let socket = state.table.push(connection)?;
     let input: Resource<DynInputStream> = state.table.push_child(input, &socket)?;
     let output: Resource<DynOutputStream> = state.table.push_child(output, &socket)?;
-    // The component knows of one kind of socket. Whatever it may do with this one looks for ours
+    // The component has only one type of socket. Each replaced function looks for an adopted socket
     // first.
     Ok((Resource::new_own(socket.rep()), input, output))
 }
 
-/// What accepting failed of. Linux tells what is wrong with the connection there as well (accept(2)); to a
-/// component that is one that was aborted, as with wasmtime-wasi, and no failure of the listener.
+/// The error code of a failed accept. Linux also reports errors of the pending connection here
+/// (accept(2)). For the component that is an aborted connection, as in wasmtime-wasi, and not a failure of
+/// the listener.
 fn accept_error(error: &io::Error) -> ErrorCode {
     match error.kind() {
         ErrorKind::ConnectionAborted
@@ -326,7 +328,7 @@ fn accept_error(error: &io::Error) -> ErrorCode {
     }
 }
 
-/// The connection of our own that a socket is, if it is one.
+/// The adopted connection of this number, if it is one.
 fn connection<'a>(
     state: &'a SockboxCtxView<'_>,
     socket: &Resource<TcpSocket>,
@@ -342,13 +344,13 @@ fn plain<T>(result: SocketResult<T>) -> wasmtime::Result<Result<T, ErrorCode>> {
     }
 }
 
-/// Whether somebody waits to be accepted.
+/// Whether a client waits to be accepted.
 fn is_ready(socket: &mut TcpSocket) -> bool {
     let mut cx = Context::from_waker(Waker::noop());
     pin!(socket.ready()).poll(&mut cx).is_ready()
 }
 
-/// Make a socket, if one more may be had.
+/// Make a socket, if one more is permitted.
 fn counted<T>(
     state: &mut SockboxCtxView<'_>,
     make: impl FnOnce(&mut SockboxCtxView<'_>) -> SocketResult<T>,
@@ -371,7 +373,7 @@ fn settled<T>(
             state.ctx.authority.has_room(Limit::Sockets);
             Ok(Ok(made))
         }
-        // wasmtime-wasi has no word of its own for it, though WASI has.
+        // wasmtime-wasi returns `unknown`, although WASI has an error code for this.
         Err(ErrorCode::Unknown) if no_files_left() => Ok(Err(ErrorCode::NewSocketLimit)),
         Err(code) => Ok(Err(code)),
     }

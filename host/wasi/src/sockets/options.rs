@@ -1,5 +1,5 @@
-//! Options of sockets: wasmtime-wasi's own answer for themselves, for [ours](AdoptedSocket) the system is asked
-//! here. Values are rounded and refused as wasmtime-wasi does it.
+//! Socket options. wasmtime-wasi handles its own sockets; for [adopted ones](AdoptedSocket) this module calls
+//! the system. Values are rounded and refused as in wasmtime-wasi.
 
 use super::adopted::AdoptedSocket;
 use super::plain;
@@ -38,7 +38,7 @@ pub(super) fn add_to_linker<T: SockboxView>(
         |adopted| adopted.family(),
         |theirs, this| theirs.address_family(this),
     )?;
-    // A hint, and who made the listener has made up their mind.
+    // The backlog is a hint. An inherited listener keeps the one that its creator set.
     set(
         tcp,
         "set-listen-backlog-size",
@@ -246,7 +246,7 @@ fn set_hop_limit(adopted: &AdoptedSocket<'_>, limit: u8) -> Answer<()> {
     Ok(())
 }
 
-/// The size of a buffer, as the system has it: Linux doubles what it is asked for, and tells that.
+/// The size of a buffer. Linux doubles the requested value, and returns the doubled one.
 fn told(size: usize) -> u64 {
     let size = if cfg!(target_os = "linux") {
         size / 2
@@ -261,7 +261,7 @@ fn size(value: u64) -> Answer<usize> {
     Ok(usize::try_from(nonzero(value)?).unwrap_or(most).min(most))
 }
 
-/// A size is a hint: a system that can't go so far goes as far as it can, or stays where it is.
+/// A size is a hint. A system that does not support it uses the nearest size, or keeps the old one.
 fn hint(result: Result<(), Errno>) -> Answer<()> {
     match result {
         Err(error) if error != Errno::NOBUFS => Err(error.into()),

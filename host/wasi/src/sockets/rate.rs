@@ -7,7 +7,7 @@ const ONE: i128 = 1_000_000_000;
 
 /// A token bucket: so many in a second, and never more than a burst at once.
 ///
-/// It knows no clock: whoever asks says what time it is.
+/// It has no clock: the caller passes the time.
 pub(super) struct Bucket {
     per_second: u64,
     burst: i128,
@@ -24,8 +24,8 @@ impl Bucket {
         Bucket::new(u64::from(per_second), burst, ONE, now)
     }
 
-    /// A bound on bytes: those of a tenth of a second may come at once, and none are given before
-    /// half as many are there. So whoever waits for them is woken twenty times a second at most.
+    /// A limit on bytes. The bytes of a tenth of a second may come at once. None are given before
+    /// half of that is available, so a waiting task is woken at most twenty times a second.
     pub(super) fn of_bytes(per_second: u64, now: Instant) -> Bucket {
         let burst = (i128::from(per_second) * ONE / 10).max(ONE);
         Bucket::new(per_second, burst, (burst / 2).max(ONE), now)
@@ -59,13 +59,14 @@ impl Bucket {
         }
     }
 
-    /// Take so many; what isn't there is owed, and has to come in before any are given again.
+    /// Take so many tokens. If there are fewer, the rest is a debt that is paid before any are
+    /// given again.
     pub(super) fn take(&mut self, count: u64) {
         self.level = self.level.saturating_sub(i128::from(count) * ONE);
     }
 
-    /// Take as many as there are, and `most` at most. Tells how many: none before there are enough to be
-    /// worth it.
+    /// Take the available tokens, at most `most`. Returns how many: none before the minimum is
+    /// available.
     pub(super) fn take_up_to(&mut self, most: u64, now: Instant) -> u64 {
         let taken = self.available(now).min(most);
         self.take(taken);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Replace what is ours in a linker that has all of WASI already.
+/// Replace the functions of this module in a linker that already has all of WASI.
 pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut create = linker.instance(TCP_CREATE.name())?;
     create.func_wrap(
@@ -49,7 +49,7 @@ pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime:
          -> Box<dyn Future<Output = _> + Send + '_> {
             Box::new(async move {
                 let mut state = store.data_mut().sockbox();
-                // The end comes behind all that was written.
+                // The shutdown follows all written bytes.
                 if let Some(unsent) = state.ctx.sockets.unsent.get(&this.rep())
                     && how != ShutdownType::Receive
                 {

@@ -1,4 +1,4 @@
-//! Sockets of our own beside wasmtime-wasi's: asked the same, they answer the same.
+//! Adopted sockets answer every call as wasmtime-wasi's do.
 
 use super::calls::Calls;
 use crate::Grant;
@@ -331,7 +331,7 @@ async fn a_connection_to_an_inherited_listener_is_like_any_other() {
     }
 }
 
-/// Breaks a connection off: its peer is told at once, both being on this machine.
+/// Resets a connection. Its peer sees that at once, because both are on this machine.
 fn reset(stream: TcpStream) {
     let linger = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
     linger.unwrap();

@@ -19,12 +19,12 @@ use wasmtime_wasi::p2::bindings::sockets::udp::{
 };
 use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host as _;
 
-/// Whom datagrams are exchanged with.
+/// The peers that datagrams are exchanged with.
 #[derive(Default)]
 pub(super) struct Peers {
-    /// Whom a stream sends to that names nobody in its datagrams, by its number.
+    /// The peers of connected streams, whose datagrams have no address, by stream number.
     connected: HashMap<u32, SocketAddr>,
-    /// The account that was needed last: mostly it is needed again.
+    /// The account that was used last. Usually it is used again.
     latest: Option<(SocketAddr, Arc<Account>)>,
 }
 
@@ -160,7 +160,8 @@ fn receive(
     most: u64,
 ) -> wasmtime::Result<Result<Vec<IncomingDatagram>, ErrorCode>> {
     let meter = state.ctx.sockets.meter.clone();
-    // Where there is a bound, each by itself: what is refused takes none with it that isn't.
+    // With a limit, datagrams are received one by one, so that a refused datagram does not take
+    // others with it.
     let bound = meter.received.is_bound() || meter.is_slow();
     let most = if bound { most.min(1) } else { most };
     if most > 0 && !meter.received.has_bandwidth(None) {
@@ -235,7 +236,7 @@ fn send(
 }
 
 impl SockboxCtxView<'_> {
-    /// The account of the datagrams that are exchanged with `peer`, where anybody wants to know.
+    /// The traffic account of the datagrams exchanged with `peer`, if traffic is recorded.
     fn account_with(&mut self, peer: SocketAddr) -> Option<&Account> {
         let latest = &mut self.ctx.sockets.peers.latest;
         if latest.as_ref().is_none_or(|(address, _)| *address != peer) {

@@ -1,10 +1,10 @@
-//! The same for WASI 0.3, as far as it goes: a count of the sockets that a component holds, a plain
-//! word when there are none left, and a memory of their addresses.
+//! The parts of this that are possible for WASI 0.3: a count of the sockets that a component holds,
+//! an exact error when none are left, and remembered addresses.
 //!
 //! What is counted are a component's sockets, not the process's files: a stream that was taken from a
 //! socket keeps the connection, or the listener, when the socket is dropped. wasmtime-wasi makes these
-//! streams, and puts what it accepts into the table, out of our sight; so what is accepted can't be
-//! refused here either.
+//! streams, and puts accepted sockets into the table, without calling this crate. So accepted
+//! connections can't be refused here.
 
 use super::addresses::Ends;
 use crate::ctx::{SockboxCtxView, SockboxView};
@@ -19,10 +19,11 @@ use wasmtime_wasi::p3::bindings::sockets::types::{
 use wasmtime_wasi::p3::sockets::SocketResult;
 use wasmtime_wasi::sockets::{TcpSocket, WasiSockets, WasiSocketsCtxView};
 
-/// WASI 0.3 has no code for it, but a text of the host's choice. The component knows this one.
+/// WASI 0.3 has no error code for it, but a text that the host chooses. sockbox's component
+/// recognizes this one.
 const NONE_LEFT: &str = "no sockets left";
 
-/// Replace what is ours in a linker that has wasmtime-wasi's sockets already.
+/// Replace the functions of this module in a linker that already has wasmtime-wasi's sockets.
 pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     types::add_to_linker::<T, WasiSockets>(linker, watched::<T>)?;
     let mut types = linker.instance(TYPES_0_3.name())?;
@@ -38,8 +39,8 @@ pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime:
             Ok((plain(made)?,))
         },
     )?;
-    // What a component asks for first. A connection that can't be accepted for lack of files comes all
-    // the same, as a socket that is closed.
+    // A component calls this first on a connection. If accepting failed because no files were left,
+    // the component still gets a socket, which is closed.
     types.func_wrap(
         TYPES_0_3.item("[method]tcp-socket.get-local-address"),
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<TcpSocket>,)| {

@@ -1,7 +1,7 @@
-//! What a certificate says, for people.
+//! The fields of a certificate, for messages.
 //!
-//! Nothing is decided by what is read here: a certificate that can't be read is one without names in a
-//! message, and accepted or not all the same.
+//! No decision depends on these fields. If a certificate can't be parsed, messages lack its names;
+//! whether it is accepted is decided elsewhere.
 
 use rustls::pki_types::CertificateDer;
 use std::fmt;
@@ -12,13 +12,13 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
 
-/// What a certificate says, for people.
+/// The fields of a certificate, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Certificate {
-    /// Whom it is about, as RFC 4514 writes it.
+    /// The subject, in the form of RFC 4514.
     pub subject: String,
-    /// Who made it, as RFC 4514 writes it.
+    /// The issuer, in the form of RFC 4514.
     pub issuer: String,
     /// When it begins to be valid.
     pub not_before: SystemTime,
@@ -50,7 +50,7 @@ impl Certificate {
         })
     }
 
-    /// Whether it says of itself that it made itself.
+    /// Whether its subject and its issuer are the same.
     pub fn is_self_signed(&self) -> bool {
         self.subject == self.issuer
     }
@@ -83,8 +83,8 @@ fn name(name: &GeneralName) -> Option<String> {
     }
 }
 
-/// Without what could steer a terminal: anybody can write a certificate, and names in it are compared by
-/// what checks it, not by these.
+/// Escaped for a terminal, because an attacker can write any text into a certificate. The verifier does
+/// not use these texts.
 fn printable(text: &str) -> String {
     match sockbox_printable::line(text) {
         text if text.is_empty() => "(nobody)".to_owned(),

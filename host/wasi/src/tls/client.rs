@@ -9,13 +9,13 @@ use rustls::client::Resumption;
 use rustls::crypto::ring;
 use std::sync::{Arc, OnceLock};
 
-/// How many sessions of a run are remembered, to be gone on with: as many as hosts whose connections
-/// are kept, and as many again.
+/// How many TLS sessions of a run are kept for resumption: twice the number of connections that the
+/// client keeps.
 const SESSIONS: usize = 16;
 
 /// How a run speaks TLS, and what has failed in it.
 ///
-/// Sessions to go on with belong to the run: none of another's can be recognised by them.
+/// Each run has its own sessions for resumption, so a server can't link two runs by them.
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);
 
@@ -26,8 +26,8 @@ struct Shared {
     authority: Arc<Authority>,
 }
 
-/// What rustls needs to know. One for the whole run, since it goes on with a session only where the
-/// verifier and the client certificate are the very same.
+/// The configurations for rustls. There is one set per run, because rustls resumes a session only
+/// with the same verifier and client certificate objects.
 #[derive(Clone)]
 struct Ready {
     verifier: Arc<Remembering>,
@@ -37,7 +37,7 @@ struct Ready {
 }
 
 impl Client {
-    /// One that offers servers these protocols to speak above TLS (RFC 7301), or none in particular.
+    /// A client that offers servers these application protocols (RFC 7301), or none.
     pub(crate) fn new(
         config: TlsConfig,
         protocols: &'static [&'static [u8]],
@@ -60,7 +60,8 @@ impl Client {
         self.0.ready.get().is_none() && self.0.config.has_to_read()
     }
 
-    /// What rustls needs to know for a handshake with this server, and who checks its certificate.
+    /// The rustls configuration for a handshake with this server, and the verifier of its
+    /// certificate.
     pub(super) fn for_server(
         &self,
         server: &str,

@@ -1,4 +1,4 @@
-//! How a run speaks TLS.
+//! The TLS settings of a run.
 
 use super::certificate::Certificate;
 use super::error::{Result, TlsError};
@@ -15,14 +15,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How a run speaks TLS: whom it trusts, and whom it is to servers that ask.
+/// The TLS settings of a run: the trusted authorities, the client certificate, and the versions.
 ///
-/// By default it trusts the system's authorities, those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name if
-/// they are set, and Mozilla's where the system has none; it speaks TLS 1.2 and 1.3; and it is nobody.
-/// A certificate has to be valid now, be for the name or the address that the URL has, and lead to an
-/// authority that is trusted. Whether it was revoked isn't asked.
+/// By default a run trusts the system's authorities: those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name
+/// if they are set, and Mozilla's if the system has none. It uses TLS 1.2 and 1.3, and has no client
+/// certificate. A server's certificate must be valid now, be issued for the name or address in the URL,
+/// and have a chain to a trusted authority. Revocation is not checked.
 ///
-/// Clones share what was read of the system's authorities.
+/// Clones share the system's authorities once they have been read.
 ///
 /// # Examples
 /// ```
@@ -58,7 +58,7 @@ enum Trust {
     Anybody,
 }
 
-/// A version of TLS. Those before 1.2 are not safe, and not to be had.
+/// A version of TLS. Versions before 1.2 are not secure, and not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum TlsVersion {
@@ -77,24 +77,25 @@ impl fmt::Display for TlsVersion {
     }
 }
 
-/// What was agreed upon with a server.
+/// The parameters of a completed handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsHandshake {
-    /// The name, or the address, that the server was asked to prove.
+    /// The name or address that the server's certificate was verified for.
     pub server: String,
     /// The version.
     pub version: TlsVersion,
     /// The cipher suite's standard name.
     pub cipher_suite: String,
-    /// The group of the key exchange, where there was one.
+    /// The group of the key exchange, if there was one.
     pub key_exchange: Option<String>,
-    /// Whether an earlier connection of the run was gone on with, without showing certificates again.
+    /// Whether a session of an earlier connection of the run was resumed, without sending
+    /// certificates again.
     pub resumed: bool,
-    /// Whether the certificate was checked: not with
+    /// Whether the certificate was verified. It is not with
     /// [`TlsConfig::dangerously_trust_anybody`].
     pub verified: bool,
-    /// The certificates that the server showed, its own first, as far as they can be read.
+    /// The certificates that the server sent, its own first, as far as they can be parsed.
     pub certificates: Vec<Certificate>,
 }
 
@@ -118,16 +119,17 @@ impl TlsConfig {
         }
     }
 
-    /// Trust the certificates in this PEM file in place of the system's, as if `SSL_CERT_FILE` named it. It
-    /// is read when it is first needed: if it is of no use, the first connection fails
+    /// Trust the certificates in this PEM file in place of the system's, as if `SSL_CERT_FILE` named it.
+    /// The file is read when it is first needed. If it is unusable, the first connection fails
     /// ([`TlsError::Trust`]).
     pub fn system_file(mut self, file: impl Into<PathBuf>) -> TlsConfig {
         self.trust = Trust::Late(LateRoots::of_file(file.into()));
         self
     }
 
-    /// Trust the certificates in this PEM file, and those given so before, in place of the system's: as
-    /// authorities, and as the server's own where it shows the very same.
+    /// Trust the certificates in this PEM file, and those of earlier calls, in place of the system's.
+    /// Each is trusted as an authority, and as the server's own certificate if the server sends exactly
+    /// it.
     ///
     /// # Errors
     /// [`TlsError::Trust`]: it can't be read, or has none in it.
@@ -155,7 +157,7 @@ impl TlsConfig {
         self
     }
 
-    /// Trust these authorities, and nobody else.
+    /// Trust only these authorities.
     pub fn roots(mut self, roots: RootCertStore) -> TlsConfig {
         self.trust = Trust::Given(roots.into());
         self
@@ -167,15 +169,15 @@ impl TlsConfig {
         self
     }
 
-    /// Check no certificate. Whoever is on the way to the server can take its place, read all that is
-    /// sent, and answer as they like.
+    /// Verify no certificate. An attacker on the network path can then impersonate the server, and
+    /// read and change all data.
     pub fn dangerously_trust_anybody(mut self) -> TlsConfig {
         self.trust = Trust::Anybody;
         self
     }
 
-    /// Show this certificate to servers that ask for one: PEM files of the certificate with those that
-    /// lead to its authority, and of its private key, which may be in the same file.
+    /// Send this certificate to servers that ask for one. The arguments are PEM files: the certificate
+    /// with its chain, and its private key, which may be in the same file.
     ///
     /// # Errors
     /// [`TlsError::ClientCertificate`]: they can't be read, don't belong
@@ -207,8 +209,8 @@ impl TlsConfig {
         Ok(self)
     }
 
-    /// Show it to these hosts alone, names or addresses as URLs have them. Unless set, every server that
-    /// the run may connect to is shown it if it asks.
+    /// Send the client certificate only to these hosts, given as names or addresses as in URLs. By
+    /// default every server that the run may connect to gets it on request.
     pub fn client_certificate_for(
         mut self,
         hosts: impl IntoIterator<Item = impl Into<String>>,
@@ -217,19 +219,19 @@ impl TlsConfig {
         self
     }
 
-    /// Speak no version before this.
+    /// Use no version before this.
     pub fn min_version(mut self, version: TlsVersion) -> TlsConfig {
         self.min = version;
         self
     }
 
-    /// Speak no version after this.
+    /// Use no version after this.
     pub fn max_version(mut self, version: TlsVersion) -> TlsConfig {
         self.max = version;
         self
     }
 
-    /// Be told of every handshake, when it has succeeded.
+    /// Call `observer` after every successful handshake.
     pub fn observe(
         mut self,
         observer: impl Fn(&TlsHandshake) + Send + Sync + 'static,
@@ -239,8 +241,8 @@ impl TlsConfig {
     }
 
     /// Be told of every handshake that has failed, and why: [`TlsError::CertificateRejected`],
-    /// [`TlsError::Trust`] or [`TlsError::Handshake`]. The component is told less, since what it is told must not
-    /// show what is on this machine.
+    /// [`TlsError::Trust`] or [`TlsError::Handshake`]. The component gets less detail, because its errors must
+    /// not reveal anything about this machine.
     pub fn observe_failures(
         mut self,
         observer: impl Fn(&TlsError) + Send + Sync + 'static,
@@ -250,14 +252,13 @@ impl TlsConfig {
     }
 
     /// Begin to read the system's authorities, or those of [`TlsConfig::system_file`], in a thread of its
-    /// own, if they are what is trusted. They are read when they are needed in any case; this is for those
-    /// who know before.
+    /// own, if they are what is trusted. Without this call they are read when they are first needed.
     pub fn prepare(&self) {
         if let Trust::Late(roots) = &self.trust
             && !roots.are_known()
         {
             let roots = roots.clone();
-            // Without a thread they are read later.
+            // If no thread can be started, they are read later.
             let _ = std::thread::Builder::new()
                 .name("sockbox-roots".to_owned())
                 .spawn(move || roots.read().is_ok());
@@ -269,7 +270,7 @@ impl TlsConfig {
         matches!(&self.trust, Trust::Late(roots) if !roots.are_known())
     }
 
-    /// What checks certificates.
+    /// The verifier of certificates.
     pub(super) fn check(
         &self,
         provider: &Arc<CryptoProvider>,

@@ -1,7 +1,7 @@
-//! The little of DER (X.690) that is looked at without a verifier.
+//! The small part of DER (X.690) that is parsed outside of the verifier.
 //!
-//! A certificate of our own is shown to a server, which judges it; here only the key in it is found. All of
-//! this is lenient: what can't be read is none.
+//! The server verifies the client certificate; this module only finds the key in it. Parsing is lenient:
+//! what can't be parsed counts as absent.
 
 /// One element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

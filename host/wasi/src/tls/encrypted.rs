@@ -2,7 +2,7 @@
 //! has written it since version 1.1, in 2016.
 //!
 //! That is PBES2 (RFC 8018 section 6.2): PBKDF2 makes a key of the password, and AES in CBC mode encrypts. Older
-//! ways, with DES or MD5, protect nothing any more, and others are rare; `openssl` turns all of them into
+//! formats, with DES or MD5, are not secure any more, and others are rare. `openssl` converts all of them to
 //! this one.
 
 use super::der::{self, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE};

@@ -1,18 +1,18 @@
-//! What can go wrong with TLS, for people and embedders.
+//! Errors of TLS.
 
 use super::failure::{CertificateProblem, TlsFailure};
 use sockbox_printable::Line;
 use std::fmt;
 use std::path::PathBuf;
 
-/// What failed, or what was asked for.
+/// A result whose error is [`TlsError`].
 pub(super) type Result<T, E = TlsError> = std::result::Result<T, E>;
 
-/// What went wrong with TLS.
+/// An error of TLS.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// What is to be trusted can't be read.
+    /// The trusted certificates can't be read.
     #[error("could not read the certificates to trust in {}: {}", Line(file.display()), Line(reason))]
     Trust {
         /// The file, or the folder.
@@ -28,7 +28,7 @@ pub enum TlsError {
         /// What is wrong.
         reason: String,
     },
-    /// The server's certificate doesn't prove that it is the server that was meant. Nothing was asked of it.
+    /// The server's certificate is not accepted. No request was sent.
     #[error(
         "the certificate of {} is not accepted: {problem}{}",
         Line(host),
@@ -40,7 +40,7 @@ pub enum TlsError {
         /// What is wrong with the certificate.
         problem: CertificateProblem,
     },
-    /// The handshake with the server failed. Nothing was asked of it.
+    /// The handshake with the server failed. No request was sent.
     #[error(
         "TLS handshake with {} failed: {reason}{}",
         Line(host),
@@ -52,7 +52,7 @@ pub enum TlsError {
         /// Why it failed.
         reason: TlsFailure,
     },
-    /// The connection broke after the handshake.
+    /// The connection failed after the handshake.
     #[error("the TLS connection failed: {reason}{}", Showing(reason))]
     Broken {
         /// How it broke.
@@ -61,7 +61,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// What would help, where something can be told. Its text is in the error's.
+    /// The setting that would help, if one is known. The text of the error contains it.
     pub fn hint(&self) -> Option<TlsHint> {
         match self {
             TlsError::CertificateRejected { problem, .. } => of_problem(problem),
@@ -71,15 +71,15 @@ impl TlsError {
     }
 }
 
-/// What would help where TLS has failed.
+/// A setting that would help after a TLS failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsHint {
-    /// Trusting the server's own certificate, which it has signed itself.
+    /// Trust the server's own self-signed certificate.
     TrustCertificate,
-    /// Trusting the certificate of the server's issuer.
+    /// Trust the issuer of the server's certificate.
     TrustIssuer,
-    /// Showing a client certificate.
+    /// Send a client certificate.
     ShowCertificate,
 }
 

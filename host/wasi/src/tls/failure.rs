@@ -1,4 +1,4 @@
-//! Why there is no TLS with a server, or no more of it.
+//! Why a TLS handshake or connection failed.
 
 use super::certificate::Certificate;
 use super::error::TlsError;
@@ -7,12 +7,12 @@ use sockbox_printable::Line;
 use std::fmt;
 use std::path::PathBuf;
 
-/// What has failed in a run. The component is told of it in words, and the caller in types.
+/// A failure in a run. The component gets a text, the caller a typed error.
 #[derive(Clone, Debug)]
 pub enum Failure {
     /// The server's certificate isn't accepted.
     Certificate(CertificateProblem),
-    /// What is to be trusted can't be read.
+    /// The trusted certificates can't be read.
     Trust {
         /// The file, or the folder.
         file: PathBuf,
@@ -24,11 +24,11 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// What the component is told: nothing of this machine. That it is about the certificate is said in
-    /// rustls's own words, which are what a component looks for on any runtime.
+    /// The text for the component. It reveals nothing about this machine. A certificate problem starts
+    /// with rustls's words, which components look for on any runtime.
     pub(super) fn to_component(&self) -> String {
         match self {
-            // What a verifier of the embedder's says is for the embedder.
+            // The text of an embedder's verifier is only for the embedder.
             Failure::Certificate(CertificateProblem::Other { .. }) => {
                 "invalid peer certificate: rejected by the verifier".to_owned()
             }
@@ -40,7 +40,7 @@ impl Failure {
         }
     }
 
-    /// What a person, or the embedder, is told.
+    /// The error for the embedder and the user.
     pub fn into_error(self, host: &str) -> TlsError {
         let host = host.to_owned();
         match self {
@@ -55,12 +55,12 @@ impl Failure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CertificateProblem {
-    /// The server's, or one that it was made with, is valid no more.
+    /// The server's certificate, or one in its chain, has expired.
     Expired {
         /// The one that is meant.
         certificate: Option<Certificate>,
     },
-    /// The server's, or one that it was made with, isn't valid yet.
+    /// The server's certificate, or one in its chain, is not valid yet.
     NotYetValid {
         /// The one that is meant.
         certificate: Option<Certificate>,
@@ -70,9 +70,9 @@ pub enum CertificateProblem {
         /// The server's.
         certificate: Option<Certificate>,
     },
-    /// Nobody who is trusted has signed it.
+    /// Its issuer is not trusted.
     UnknownIssuer {
-        /// The last one of those that the server showed, on the way to who should be trusted.
+        /// The last certificate of the chain that the server sent.
         certificate: Option<Certificate>,
     },
     /// Anything else; the text is for people.
@@ -85,7 +85,7 @@ pub enum CertificateProblem {
 }
 
 impl CertificateProblem {
-    /// What rustls means, of these certificates, the server's first.
+    /// The problem that rustls reports for these certificates, the server's first.
     pub(super) fn new(error: &CertificateError, chain: &[Certificate]) -> CertificateProblem {
         use CertificateError as E;
         let first = || chain.first().cloned();
@@ -110,7 +110,7 @@ impl CertificateProblem {
             E::UnknownIssuer => CertificateProblem::UnknownIssuer {
                 certificate: last_of(chain).cloned(),
             },
-            // Whatever else it is, it is nobody's whom anybody knows.
+            // A self-signed certificate of an unknown authority, whatever else is wrong with it.
             E::Other(_) if is_authority(error) && chain.len() == 1 && chain[0].is_self_signed() => {
                 CertificateProblem::UnknownIssuer {
                     certificate: first(),
@@ -124,7 +124,7 @@ impl CertificateProblem {
     }
 }
 
-/// The last certificate on the way from the server's to whoever made it.
+/// The last certificate of the chain that starts with the server's.
 fn last_of(chain: &[Certificate]) -> Option<&Certificate> {
     let mut last = chain.first()?;
     // As many steps as there are certificates: they may lead in a circle.
@@ -138,8 +138,8 @@ fn last_of(chain: &[Certificate]) -> Option<&Certificate> {
     Some(last)
 }
 
-/// Whether it is an authority's certificate where a server's should be. rustls has no word of its own for
-/// it; that of what is below is the name of the case.
+/// Whether the server sent an authority's certificate as its own. rustls has no case for it; the text
+/// contains the name of webpki's case.
 fn is_authority(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity"))
 }
@@ -169,8 +169,8 @@ fn explain(error: &CertificateError) -> String {
 
 const UNKNOWN_EXTENSION: &str = "it has a critical extension that is not supported";
 
-/// What rustls has no case of its own for comes with the name of a case of the crate below it, or with the
-/// words of a verifier that isn't rustls's.
+/// If rustls has no case for an error, its text is the name of webpki's case, or the text of an embedder's
+/// verifier.
 fn explain_name(name: &str) -> String {
     let text = match name {
         "CaUsedAsEndEntity" => "it is a certificate of an authority, not of a server",
@@ -269,33 +269,33 @@ impl fmt::Display for Names<'_> {
     }
 }
 
-/// Why there is no TLS with a server, other than for its certificate.
+/// Why TLS with a server failed, other than because of its certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsFailure {
-    /// What it sent isn't TLS.
+    /// The server's bytes are not TLS.
     NotTls,
-    /// It closed the connection before there was TLS on it.
+    /// The server closed the connection during the handshake.
     Closed,
-    /// It has no version of TLS that is permitted here.
+    /// The server supports no permitted TLS version.
     NoCommonVersion,
-    /// It has no cipher, or no group for the exchange of keys, that is known here.
+    /// The server supports no cipher suite, or no key exchange group, of this client.
     NothingInCommon,
-    /// It wants a client certificate, and got none.
+    /// The server requires a client certificate, and got none.
     CertificateRequired,
-    /// It said what it disliked, in one of TLS's own words.
+    /// The server sent a TLS alert.
     Alert {
-        /// The word, as RFC 8446 section 6 has it.
+        /// The name of the alert in RFC 8446 section 6.
         name: String,
     },
-    /// Its name isn't one that a certificate could be for.
+    /// The server's name is not one that a certificate can contain.
     InvalidName {
         /// The name.
         name: String,
     },
-    /// The connection below broke.
+    /// The TCP connection failed.
     Broken {
-        /// How, as the system says it.
+        /// The system's error.
         reason: String,
     },
     /// Anything else; the text is for people.
@@ -306,11 +306,11 @@ pub enum TlsFailure {
 }
 
 impl TlsFailure {
-    /// What rustls means, of a connection on which there was TLS `already` or wasn't.
+    /// The failure that rustls reports. `already`: whether the handshake was complete.
     pub(super) fn new(error: &rustls::Error, already: bool) -> TlsFailure {
         use rustls::Error as E;
         match error {
-            // Where there was TLS already the same message means that somebody has meddled with it.
+            // After the handshake the same error means that the data was changed on the way.
             E::InvalidMessage(
                 InvalidMessage::InvalidContentType
                 | InvalidMessage::UnknownProtocolVersion
@@ -407,7 +407,7 @@ impl fmt::Display for TlsFailure {
             TlsFailure::CertificateRequired => {
                 f.write_str("the server requires a client certificate")
             }
-            // Servers say this, too, where they have no certificate that the client could check.
+            // Servers also send this alert if they have no certificate that the client can verify.
             TlsFailure::Alert { name } if name == "handshake_failure" => write!(
                 f,
                 "the server sent the alert {name}: perhaps it supports no cipher suite, key exchange or key type of this client \

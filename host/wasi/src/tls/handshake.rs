@@ -29,23 +29,23 @@ use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn_blocking};
 
 /// What a TLS session takes of the run's memory: 128 KiB.
 ///
-/// rustls keeps what it has received and not deciphered yet (a handshake's message may have 64 KiB), the
-/// record that it deciphers (16 KiB), and what is enciphered and has not left (as much as may be written
-/// at once, 64 KiB). About 100 KiB were measured.
+/// rustls buffers received bytes that are not decrypted yet (a handshake message may have 64 KiB), the
+/// record that it decrypts (16 KiB), and encrypted bytes that are not sent yet (at most one write, 64
+/// KiB). About 100 KiB were measured.
 const SESSION_BYTES: u64 = 128 * 1024;
 
 /// How much of a server's name that can't be one is repeated: 64 bytes, as many as a label may have and
 /// one more.
 const SHOWN_OF_A_NAME: usize = 64;
 
-/// A handshake that is to be: the host's side of `client-handshake`.
+/// A handshake that has not begun: the host's side of `client-handshake`.
 pub struct Handshake {
     /// The server's name, or why there can be no TLS.
     server: Result<String, TlsFailure>,
     transport: Transport,
 }
 
-/// What TLS is spoken on.
+/// The streams below TLS.
 struct Transport {
     input: DynInputStream,
     output: DynOutputStream,
@@ -53,7 +53,7 @@ struct Transport {
     sockets: [Option<Arc<Open>>; 2],
 }
 
-/// A handshake, and then what came of it: the host's side of `future-client-streams`.
+/// A handshake, and then its result: the host's side of `future-client-streams`.
 pub struct FutureStreams(State);
 
 /// The host's side of `client-connection`.
@@ -148,7 +148,7 @@ impl FutureStreams {
 }
 
 impl State {
-    /// Begin to speak, if everything for it is there.
+    /// Start the handshake, if everything that it needs has been read.
     fn speak(preparing: Preparing, prepared: Prepared) -> State {
         let Preparing {
             server,
@@ -192,7 +192,7 @@ impl State {
     }
 }
 
-/// What a session holds of the run's limits, for as long as it lives.
+/// The parts of the run's limits that a session holds.
 pub(super) struct Held {
     _sockets: [Option<Arc<Open>>; 2],
     _charge: Charge,
@@ -257,7 +257,8 @@ impl tls::HostClientHandshake for TlsView<'_> {
     ) -> wasmtime::Result<Resource<Handshake>> {
         let mut server = named(server);
         if self.connections.have(self.table, &input) || self.connections.have(self.table, &output) {
-            // Each level would be one more on the stack of whoever polls, or drops, the outermost.
+            // Nested TLS is refused: each level would add a stack frame when the outermost stream
+            // is polled or dropped.
             server = Err(TlsFailure::Other {
                 reason: "the connection already uses TLS".to_owned(),
             });
@@ -346,7 +347,7 @@ impl tls::HostFutureClientStreams for TlsView<'_> {
 }
 
 impl TlsView<'_> {
-    /// Give the component a connection with TLS on it.
+    /// Give the component a connection with TLS.
     fn give(&mut self, shared: Shared) -> wasmtime::Result<Streams> {
         let input: DynInputStream = Box::new(Input(shared.clone()));
         let output: DynOutputStream = Box::new(Output::new(shared.clone()));

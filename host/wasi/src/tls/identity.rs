@@ -1,4 +1,4 @@
-//! The certificate that is shown to servers which ask for one.
+//! The client certificate.
 
 use super::error::{Result, TlsError};
 use super::pem::{self, Block};
@@ -64,8 +64,8 @@ impl Identity {
         }
     }
 
-    /// It is the server's to judge the certificate: one of version 1, which `openssl x509 -req` makes, is as good
-    /// as others here, and so is one that has expired. But what isn't the key's is a mistake.
+    /// The server judges the certificate, so a certificate of version 1 (as `openssl x509 -req` makes) or an
+    /// expired one is accepted here. A key that does not belong to the certificate is an error.
     fn from_pem(chain: Source<'_>, key: Source<'_>, password: Option<&[u8]>) -> Result<Identity> {
         let certificates = pem::certificates(chain.text)
             .map(|found| found.map(|found| found.certificate))
@@ -143,7 +143,7 @@ fn decrypt(der: &[u8], password: Option<&[u8]>) -> Result<PrivateKeyDer<'static>
     }
 }
 
-/// What is wrong with a key that ring doesn't take, as far as that can be seen.
+/// Why ring does not accept a key, as far as its DER shows.
 fn describe(der: &[u8]) -> String {
     let has = |part: &[u8]| der.windows(part.len()).any(|window| window == part);
     match UNKNOWN.into_iter().find(|(part, _)| has(part)) {

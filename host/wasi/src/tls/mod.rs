@@ -1,28 +1,27 @@
 //! TLS for components: `wasi:tls`, a draft, over rustls.
 //!
-//! The component hands in the two streams of a connection and the server's name, and gets two streams
-//! of plain bytes. Everything else is here, outside of the sandbox: the handshake, the certificate's
-//! check, and the keys.
+//! The component passes the two streams of a connection and the server's name, and gets two streams
+//! of plain bytes. The handshake, the verification of the certificate, and the keys are here, outside
+//! of the sandbox.
 //!
-//! # Why on this side
+//! # Why TLS is in the host
 //! TLS inside the sandbox was the alternative: rustls in the component, over stable WASI alone. It needs
-//! a provider of cryptography that builds for `wasm32-wasip2`. ring and aws-lc-rs, which are derived
-//! from BoringSSL and AWS-LC and are what others have looked at closely, are C and assembly, and the
-//! component is built without a C compiler; what is left in pure Rust says of itself that nobody has
-//! audited it as a whole, and runs in WebAssembly without the processor's instructions for AES and
-//! without any promise about time. And whoever gets hold of a component must not get hold of the
-//! user's private key. So it is rustls and ring on this side. The price is an import that is no part of
-//! WASI 0.2: the component is built twice, and the build without TLS runs anywhere.
+//! a provider of cryptography that builds for `wasm32-wasip2`. ring and aws-lc-rs derive from BoringSSL
+//! and AWS-LC, which are widely reviewed, but they are C and assembly, and the component is built
+//! without a C compiler. The providers in pure Rust state that they have not been audited as a whole. In
+//! WebAssembly they run without the processor's AES instructions and without constant-time guarantees.
+//! Moreover, an attacker who controls a component must not get the user's private key. So rustls and
+//! ring run in the host. The price is an import that is not part of WASI 0.2: the component is built
+//! twice, and the build without TLS runs anywhere.
 //!
-//! ring rather than aws-lc-rs: it is what the `wasmtime` command has for this same interface, builds in
-//! a fifth of the time, and is as fast for what is done here. What ring lacks, sockbox lacks: keys of the curve
-//! P-521 and of Ed448, a server's, an authority's or our own. A message that may be about this says so.
+//! ring is used rather than aws-lc-rs: the `wasmtime` command uses it for the same interface, it builds in a
+//! fifth of the time, and it is as fast for this purpose. ring does not support keys of P-521 and Ed448, so
+//! sockbox does not either. Error texts that may have this cause say so.
 //!
 //! # Why not `wasmtime-wasi-tls`
-//! That crate implements the interface too, and its WIT is what is implemented here. But it gives a
-//! program's failures no types and no names of certificates, it has no place for a run's own roots and
-//! client certificate, and it pushes every byte through tasks and halves of a split stream. What is
-//! behind one file more here is that the plain bytes go from the record layer to the file.
+//! That crate implements the same interface. But its errors have no types and no certificate names, it
+//! has no setting for a run's own roots and client certificate, and it moves every byte through tasks
+//! and halves of a split stream. Here the plain bytes go directly from the record layer to the file.
 
 mod certificate;
 mod client;
@@ -47,7 +46,7 @@ pub use failure::{CertificateProblem, TlsFailure};
 pub use client::Client;
 pub use error::{TlsError, TlsHint};
 pub use failure::Failure;
-// What `bindgen!` is told of has to be as public as what it makes.
+// Types given to `bindgen!` must be as public as the code that it generates.
 pub use handshake::{Connection, FutureStreams, Handshake};
 
 use crate::authority::Authority;
@@ -72,12 +71,12 @@ pub(crate) struct TlsView<'a> {
     pub(crate) table: &'a mut ResourceTable,
 }
 
-/// The connections of a run that have TLS on them, by their numbers.
+/// The TLS connections of a run, by their numbers.
 #[derive(Default)]
 pub(crate) struct Connections(HashSet<u32>);
 
 impl Connections {
-    /// Whether `stream` is a plain side of one of them.
+    /// Whether `stream` is a plain stream of one of them.
     fn have<T: 'static>(&self, table: &ResourceTable, stream: &Resource<T>) -> bool {
         parent(table, self.0.iter().copied(), stream).is_some()
     }

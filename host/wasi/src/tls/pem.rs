@@ -1,8 +1,8 @@
-//! PEM (RFC 7468), as programs write it and as people copy it.
+//! PEM (RFC 7468), with the deviations that occur in real files.
 //!
 //! OpenSSL's forms are read as well: certificates with notes on what they are trusted for, and keys with
-//! headers. A block begins and ends wherever its marks are, so that neither a byte-order mark before
-//! it nor a line end that is missing behind it hides it.
+//! headers. A block is found by its marks, so a byte-order mark before it, or a missing line end after
+//! it, does not matter.
 
 use super::der;
 use base64::Engine;
@@ -21,7 +21,7 @@ const DASHES: &[u8] = b"-----";
 
 /// What OpenSSL calls certificates, beside RFC 7468's word.
 const CERTIFICATES: [&str; 3] = ["CERTIFICATE", "X509 CERTIFICATE", TRUSTED];
-/// A certificate, and notes behind it on what it is trusted for.
+/// A certificate with trust settings after it.
 const TRUSTED: &str = "TRUSTED CERTIFICATE";
 
 /// What stands between two marks.

@@ -4,9 +4,9 @@ use super::*;
 
 pub(super) struct MeteredOutput {
     pub(super) sending: Sending,
-    /// What came of the bytes that were kept, until it is told.
+    /// The error of sending kept bytes, until it is reported.
     pub(super) failed: Option<StreamError>,
-    /// How many bytes the next write may have, where there is a bandwidth.
+    /// How many bytes the next write may have, if there is a bandwidth limit.
     pub(super) permit: usize,
     pub(super) connection: Arc<Connection>,
     pub(super) sent: u64,
@@ -15,14 +15,14 @@ pub(super) struct MeteredOutput {
 /// States of an output: `Idle` <-> `Waiting`, and from either to `Closed`.
 pub(super) enum Sending {
     Idle(DynOutputStream),
-    /// A task waits for the bandwidth that was missing when it was written.
+    /// A task waits for bandwidth and sends the kept bytes.
     Waiting(AbortOnDropJoinHandle<(DynOutputStream, StreamResult<()>)>),
-    /// It was refused more: a stream whose operation failed is closed.
+    /// A write was refused: a stream whose operation failed is closed.
     Closed,
 }
 
 impl MeteredOutput {
-    /// The stream below, when all that was kept has been sent. None: it is closed.
+    /// The inner stream, when all kept bytes are sent. None: it is closed.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut DynOutputStream>> {
         if let Sending::Waiting(task) = &mut self.sending {
             let (output, result) = ready_or_pending!(Pin::new(task).poll(cx));
@@ -39,7 +39,7 @@ impl MeteredOutput {
         std::future::poll_fn(|cx| self.poll_idle(cx).map(drop)).await;
     }
 
-    /// The stream below, as far as it can be had at once. None: not yet.
+    /// The inner stream, if no bytes are kept. None: not yet.
     fn now(&mut self) -> StreamResult<Option<&mut DynOutputStream>> {
         let pending = self
             .poll_idle(&mut Context::from_waker(Waker::noop()))
@@ -54,7 +54,7 @@ impl MeteredOutput {
         }
     }
 
-    /// Write what there is bandwidth for, or keep all of it until there is.
+    /// Write the bytes if there is bandwidth for them, or keep them until there is.
     fn write_or_keep(&mut self, bytes: Bytes) -> StreamResult<()> {
         let direction = &self.connection.meter.sent;
         let unsent = self.connection.unsent.0.clone();
@@ -71,7 +71,7 @@ impl MeteredOutput {
             }
         };
         direction.slowed_down(self.connection.target());
-        // Nothing else of this connection waits, so nothing holds it.
+        // No other task of this connection waits, so the lock is free.
         let unsent = unsent.try_lock_owned().ok();
         let send = send(self.connection.clone(), output, bytes, unsent);
         self.sending = Sending::Waiting(spawn(send));
@@ -114,7 +114,7 @@ impl Pollable for MeteredOutput {
         Box::pin(async move {
             self.idle().await;
             let connection = &self.connection;
-            // Whether it failed is told by the check that follows.
+            // The next check reports a failure.
             if let Sending::Idle(output) = &mut self.sending
                 && self.failed.is_none()
             {
@@ -141,7 +141,7 @@ impl OutputStream for MeteredOutput {
             Sending::Idle(output) if direction.throttle.is_none() => output.write(bytes)?,
             _ if bytes.is_empty() => return Ok(()),
             _ => {
-                // As wasmtime-wasi's own have it: the permit is that of the latest check, for one write.
+                // As in wasmtime-wasi, the permit of the latest check is valid for one write.
                 if bytes.len() > std::mem::take(&mut self.permit) {
                     return Err(StreamError::trap("a write that was not permitted"));
                 }
@@ -156,7 +156,7 @@ impl OutputStream for MeteredOutput {
     fn flush(&mut self) -> StreamResult<()> {
         match self.now()? {
             Some(output) => output.flush(),
-            // What is kept is on its way, and nothing more may be written before it has gone.
+            // Kept bytes are already being sent, and nothing can be written before that is done.
             None => Ok(()),
         }
     }
@@ -169,7 +169,8 @@ impl OutputStream for MeteredOutput {
         let permit = output.check_write()?;
         let direction = &self.connection.meter.sent;
         let permit = match usize::try_from(direction.left()) {
-            // Without a permit a component would wait for ever. Writing is what it is refused.
+            // With a permit of 0 the component would wait for ever. So it gets a permit, and its
+            // write fails.
             Ok(0) => permit,
             Ok(left) => permit.min(left),
             Err(_) => permit,

@@ -71,7 +71,8 @@ async fn what_is_sent_is_counted_over_all_connections() {
             refused
         );
         if size == 40 {
-            // There is a permit for what will be refused: nobody waits for ever.
+            // There is a permit although the write will be refused, so that the component does not
+            // wait for ever.
             assert!(first.check_write().unwrap() > 0);
             first.write(Bytes::new()).unwrap();
             assert!(is_refused(first.write(Bytes::from_static(b"a"))));

@@ -95,7 +95,7 @@ fn told(store: &mut Run, future: &Resource<FutureStreams>) -> Option<String> {
             tls.table.delete(error).unwrap();
             Some(text)
         }
-        Ok(Ok(_)) => panic!("there is TLS with nobody"),
+        Ok(Ok(_)) => panic!("the handshake succeeded without a server"),
         Err(()) => panic!("asked twice"),
     }
 }
