@@ -1,11 +1,12 @@
 //! Builds the component, compiles it for the machine that sockbox is built for, and tells the
 //! library where both files are.
 //!
-//! The component is a program for another target, with a profile of its own, so cargo is called a
-//! second time to build it, a third time with TLS, and a fourth time for WASI 0.3. Each build of it
-//! ends up in three places: `target/sockbox.wasm` for everybody, and `sockbox.wasm` and `sockbox.cwasm`
-//! in this script's own folder, for `src/lib.rs`; that with TLS is called `sockbox-tls`, and that
-//! for WASI 0.3 `sockbox-wasi-0.3`. The one without TLS isn't run by sockbox, and so not compiled.
+//! The component is a program for another target with its own profile, so this script calls cargo once
+//! for each of its three builds: without TLS, with TLS, and for WASI 0.3. Each build is written to
+//! `target/sockbox.wasm` for users, and to `sockbox.wasm` and `sockbox.cwasm` in this script's output
+//! folder for `src/lib.rs`. The build with TLS is named `sockbox-tls`, and the one for WASI 0.3
+//! `sockbox-wasi-0.3`. sockbox does not run the build without TLS, so that one is not compiled to
+//! native code.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -144,16 +145,15 @@ fn run(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// What cargo and the person who builds are to know.
+/// Messages for cargo, and for the person who builds.
 ///
-/// Cargo keeps to itself what a build script prints, so what takes long is told to the terminal
-/// directly, while it happens. Where there is no terminal (CI, an editor) it comes out as cargo's
-/// warnings when the script has ended. Cargo would repeat these at every build from then on; a file
-/// that is younger than the script's start makes it run the script once more, and the second time
-/// there is nothing to tell.
+/// Cargo hides the output of a build script, so progress messages are written directly to the
+/// terminal. Without a terminal (CI, an editor) they become cargo warnings when the script has
+/// ended. Cargo would repeat these warnings at every later build. To prevent that, a file newer
+/// than the script's start makes cargo run the script again, and the second run has no messages.
 #[derive(Default)]
 struct Report {
-    /// What goes behind `cargo::` on stdout in the end.
+    /// The instructions that are printed after `cargo::` at the end.
     instructions: Vec<String>,
     /// Whether there are warnings among the instructions that must not be repeated.
     passing: bool,
@@ -171,7 +171,7 @@ impl Report {
     /// Tells what `guest/toolchain` is doing.
     fn progress(&mut self, line: &str) {
         if !to_terminal(line)
-            // Not the words of apt and rustup: they would be a heap of warnings.
+            // The output of apt and rustup is left out: each line would be a warning.
             && let Some(line) = line.strip_prefix("sockbox: ")
         {
             self.warn(line);
@@ -195,7 +195,7 @@ fn workspace() -> Result<PathBuf> {
         .to_owned())
 }
 
-/// The folder of everything that is built, `target` unless somebody chose another.
+/// The target folder of the build, by default `target`.
 ///
 /// Cargo doesn't tell a build script, but `out` is `TARGET/PROFILE/build/…` in it, or with
 /// `--target` given `TARGET/TRIPLE/PROFILE/build/…`.
@@ -212,9 +212,9 @@ fn target_folder(out: &Path) -> Result<PathBuf> {
         .with_context(|| format!("{} is not in a folder that cargo builds in", out.display()))
 }
 
-/// What compiles for [`GUEST_TARGET`], as `guest/toolchain` found it.
+/// The compiler for [`GUEST_TARGET`] that `guest/toolchain` found.
 enum Toolchain {
-    /// The compiler that is in use anyway.
+    /// The installed compiler that also builds sockbox.
     Installed,
     /// A compiler without a standard library for the target, and its linkers' folder.
     Debian { rustc: PathBuf, linkers: PathBuf },
@@ -330,9 +330,9 @@ fn build_component(
     fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-/// Keeps what was said about the build of sockbox from the build of the component: flags for
-/// another machine's compiler and linker, clippy in rustc's place, profiles, and the variables that
-/// cargo sets for this script.
+/// Removes settings for the build of sockbox, which must not apply to the build of the component:
+/// compiler and linker flags for another target, clippy in place of rustc, profiles, and the
+/// variables that cargo sets for this script.
 fn clean_environment(cargo: &mut Command) -> Result<()> {
     // About where crates come from and how many jobs may run, and the linker for the parts that
     // run on this machine.
@@ -385,7 +385,7 @@ fn precompile(wasi: Wasi, component: &[u8], report: &mut Report) -> Result<Vec<u
         .with_context(|| format!("cannot compile the component for {triple}"))
 }
 
-/// Writes a file so that nobody can see half of it, and leaves it alone if it is right.
+/// Writes a file atomically, unless it already has this content.
 fn write(path: &Path, content: &[u8]) -> Result<()> {
     match fs::read(path) {
         Ok(old) if old == content => return Ok(()),

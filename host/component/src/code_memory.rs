@@ -1,11 +1,11 @@
-//! Native code that is run where it lies: in the program's own file, as the system has mapped it.
+//! Running native code in place: in the program's own file, as the system has mapped it.
 //!
-//! wasmtime copies compiled code before it runs it, and the copy costs what a short run costs: for the
-//! embedded component two megabytes, and a page fault for every four kilobytes of it. In place, only what
-//! is used is looked at, and all processes share it.
+//! wasmtime copies compiled code before it runs it. For the embedded component the copy is two megabytes,
+//! with a page fault for every four kilobytes, and costs as much as a short run. In place, only the used
+//! pages are loaded, and all processes share them.
 //!
-//! wasmtime takes the same memory once at a time, so it is the first engine of the process that has it in
-//! place. Those after it have copies.
+//! wasmtime can use the same memory for one engine at a time. So the first engine of the process uses the
+//! code in place, and later engines use copies.
 //!
 //! Only on Linux and x86-64. Elsewhere programs may be signed or pages larger than the code is aligned
 //! for, and some processors have to be told of new code.
@@ -14,14 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine, Result};
 
-/// Whether it is done here.
+/// Whether this platform supports it.
 const POSSIBLE: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
 
 /// As large as a page, which is what permissions are given by.
 #[repr(C, align(4096))]
 pub struct Aligned<T: ?Sized>(pub(crate) T);
 
-/// Let engines of this configuration [`load`] code in place. Other code is loaded as ever.
+/// Let engines of this configuration [`load`] code in place. Other code is loaded as by default.
 pub fn prepare(config: &mut Config) {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     config.with_custom_code_memory(Some(std::sync::Arc::new(pages::Pages)));
@@ -43,8 +43,8 @@ pub unsafe fn load(
     taken: &AtomicBool,
 ) -> Result<Component> {
     if POSSIBLE && !taken.swap(true, Ordering::Relaxed) {
-        // SAFETY: as the caller says; and nobody can write to what is behind a shared reference for as
-        // long as the process lives.
+        // SAFETY: the caller guarantees that it is wasmtime's code. It is behind a shared static
+        // reference, so nothing can write to it while the process lives.
         unsafe { Component::deserialize_raw(engine, (&code.0).into()) }
     } else {
         // SAFETY: as the caller says.
@@ -74,8 +74,8 @@ mod pages {
             Ok(())
         }
 
-        /// Nothing is to be done: what lies in place may be in use by another engine, and a copy's
-        /// memory is given back as a whole.
+        /// Does nothing: code in place may be in use by another engine, and the memory of a copy is
+        /// freed as a whole.
         fn unpublish_executable(&self, _: *const u8, _: usize) -> Result<()> {
             Ok(())
         }

@@ -27,8 +27,8 @@ pub fn config(concurrency: bool) -> Config {
 }
 
 /// What a component may be made of, under the configuration with `concurrency` or that without: what
-/// wasmtime understands by default, less what is not needed. All of it is said, so that a component
-/// can be checked without an engine.
+/// wasmtime understands by default, less what is not needed. The set is complete, so that a
+/// component can be checked without an engine.
 pub fn features(concurrency: bool) -> WasmFeatures {
     let mut features = WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL;
     features.set(WasmFeatures::CM_ASYNC, concurrency);

@@ -1,4 +1,4 @@
-//! The sockbox component, as it was when sockbox was built: as WebAssembly, and compiled for this machine.
+//! The sockbox component, built together with sockbox: as WebAssembly, and compiled for this machine.
 //!
 //! There is one build of it for each version of WASI, and one with TLS.
 //!

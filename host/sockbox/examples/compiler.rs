@@ -1,7 +1,7 @@
 //! A program that compiles components for the process that started it.
 //!
-//! A program of one's own starts itself again, or this one, with `SandboxBuilder::compiler`: then the time and
-//! the memory that compiling takes are bounded, and it is ended when nothing waits for it any more.
+//! An embedder passes this program, or itself, to `SandboxBuilder::compiler`. Then the time and memory of
+//! compiling are limited, and the process is killed when no task waits for it any more.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What `bindgen!` makes of the WIT: the component's exports.
+//! The bindings that `bindgen!` generates for the component's exports.
 
 /// The world of our own component. Its imports are those of WASI, added to the linker by
 /// `sockbox_wasi`.

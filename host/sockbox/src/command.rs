@@ -26,8 +26,8 @@ use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 /// One run of a [`Program`].
 ///
-/// By default it has no arguments and no environment, an empty standard input, and its output goes
-/// nowhere; it can reach neither network nor files.
+/// By default it has no arguments, no environment and an empty standard input, its output is
+/// discarded, and it can reach neither network nor files.
 #[must_use]
 pub struct Command {
     program: Program,
@@ -50,7 +50,7 @@ enum Stdin {
     Closed,
 }
 
-/// Where what a component writes goes.
+/// Where a component's output goes.
 #[derive(Debug)]
 enum Output {
     Nowhere,
@@ -60,7 +60,7 @@ enum Output {
 }
 
 impl Output {
-    /// What to write to, made if need be.
+    /// The writer, which is made if necessary.
     fn open(self, inherited: fn() -> io::Result<StdioWriter>) -> Result<Option<StdioWriter>> {
         match self {
             Output::Nowhere => Ok(None),
@@ -76,7 +76,7 @@ impl Output {
 }
 
 impl Command {
-    /// A run of `program` that is given nothing.
+    /// A run of `program` without any grant.
     pub(crate) fn new(program: Program) -> Command {
         Command {
             grant: Grant::new().tls(program.sandbox.tls().clone()),
@@ -110,7 +110,7 @@ impl Command {
         self
     }
 
-    /// Let it see a directory.
+    /// Give the component access to a directory.
     ///
     /// Two kinds of directories make [`Command::run`] fail with [`Error::InvalidOptions`]:
     /// - one through which it could write to the folder that the sandbox keeps compiled code in
@@ -124,15 +124,15 @@ impl Command {
         self
     }
 
-    /// Let it listen where `map` says when it asks for that address, which grants just that; whom it may
-    /// accept is for the policy to say.
+    /// Let the component listen on the address of `map` when it asks for the other one. This grants
+    /// exactly that. The policy decides which clients it may accept.
     pub fn listen_as(mut self, map: ListenAs) -> Command {
         self.listen_as.push(map);
         self
     }
 
-    /// Give it all that `profile` says: grants and limits in place of those before, and pins, directories and
-    /// environment variables as well.
+    /// Apply `profile`: its grants and limits replace earlier ones, and its static host addresses,
+    /// directories and environment variables are added.
     ///
     /// # Errors
     /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or a variable isn't set in this
@@ -146,7 +146,7 @@ impl Command {
                 let texts = name
                     .into_string()
                     .and_then(|name| Ok((name, value.into_string()?)));
-                // What it is may be a secret.
+                // The message leaves out the variable, which may be a secret.
                 self.env.push(texts.map_err(|_| {
                     let problem = "a variable of the environment is not Unicode, which a component's variables must be: name those that it is to have";
                     invalid(problem.to_owned())
@@ -180,26 +180,26 @@ impl Command {
         self
     }
 
-    /// Let reading its standard input fail (`EBADF`), as it is for a process that was started without one.
+    /// Let reading its standard input fail (`EBADF`), as for a process that was started without one.
     pub fn closed_stdin(mut self) -> Command {
         self.stdin = Stdin::Closed;
         self
     }
 
-    /// Write its standard output with `writer`. The run isn't over before that is written.
+    /// Write its standard output with `writer`. The run ends only after everything is written.
     pub fn stdout(mut self, writer: StdioWriter) -> Command {
         self.stdout = Output::Writer(writer);
         self
     }
 
-    /// Write its standard error with `writer`. The run isn't over before that is written.
+    /// Write its standard error with `writer`. The run ends only after everything is written.
     pub fn stderr(mut self, writer: StdioWriter) -> Command {
         self.stderr = Output::Writer(writer);
         self
     }
 
-    /// Count [`Limits::wall_time`] from `started` on, which is in the past: what was done for the run
-    /// before it began, such as compiling its program, is then a part of it.
+    /// Count [`Limits::wall_time`] from `started`, a time in the past. Work before the run, such as
+    /// compiling the program, then counts too.
     pub fn started(mut self, started: Instant) -> Command {
         self.started = Some(started);
         self
@@ -223,8 +223,8 @@ impl Command {
         self
     }
 
-    /// Say that `name` resolves to `addresses`: nobody is asked about it, and they count as its addresses
-    /// even where those would have to be public. It grants nothing.
+    /// Set the static addresses of `name`: no resolver is asked about it, and the addresses count even if
+    /// they are not public. It grants nothing.
     ///
     /// # Errors
     /// [`Error::InvalidUrl`], [`Error::InvalidOptions`]: `name` isn't the name of a host.
@@ -237,32 +237,32 @@ impl Command {
         Ok(self)
     }
 
-    /// Record every decision, and what else is worth it, in `sink`.
+    /// Record every decision, and the other audit events, in `sink`.
     pub fn audit(mut self, sink: impl AuditSink) -> Command {
         self.grant = self.grant.audit(sink);
         self
     }
 
-    /// Set how it speaks TLS, if it does so through `wasi:tls`. By default the system's authorities are
-    /// trusted: see [`TlsConfig`].
+    /// Set the TLS settings for `wasi:tls`. By default the system's authorities are trusted: see
+    /// [`TlsConfig`].
     pub fn tls(mut self, config: TlsConfig) -> Command {
         self.grant = self.grant.tls(config);
         self
     }
 
-    /// Run it to its end, and give its exit code: 0 is success.
+    /// Run the component to its end, and return its exit code: 0 is success.
     ///
     /// # Errors
     /// - [`Error::InvalidOptions`]: a directory can't be opened or given, or a limit is set that doesn't hold on
     ///   the sandbox's version of WASI ([`Limit::holds_on`](crate::limits::Limit::holds_on)).
     /// - [`Error::ListenFailed`]: an address of [`Command::listen_as`] can't be listened on.
     /// - [`Error::Trapped`]: it trapped.
-    /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it went
-    ///   past its limits, or they don't let it start.
+    /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it
+    ///   exceeded a limit, or can't start within its limits.
     /// - [`Error::Internal`]: it could not be run, for lack of memory for example.
     ///
     /// # Cancel safety
-    /// The future can be dropped at any time: the run ends then, and nothing of it goes on.
+    /// The future can be dropped at any time. That ends the run completely.
     pub async fn run(mut self) -> Result<i32> {
         // Its sockets may be those of WASI 0.3, where the sandbox has them.
         let wasi_version = self.program.sandbox.exports().wasi();
@@ -316,7 +316,7 @@ impl Command {
                 ))
             })?;
         }
-        // The component's is the only one left.
+        // The component's copy is then the only one.
         drop(listeners);
         let authority = store.data().sockbox.authority().clone();
         if wasi_version == Wasi::V0_3 {
@@ -338,8 +338,8 @@ impl Command {
                 command.wasi_cli_run().call_run(&mut store).await
             };
             let done = run.await;
-            // What it wrote last may still have to be read by somebody, which is a part of its time. That
-            // it can't be written was told to the component, if it wanted to know.
+            // The last output may still wait for a reader. That wait counts as the run's time. The
+            // component has already seen write errors, if it checked for them.
             for writer in [&stdout, &stderr].into_iter().flatten() {
                 let _ = writer.written().await;
             }
@@ -404,7 +404,7 @@ fn bad_descriptor() -> io::Error {
     ErrorKind::Other.into()
 }
 
-/// Let a component see a directory.
+/// Give a component access to a directory.
 fn open(wasi: &mut WasiCtxBuilder, dir: &Dir) -> Result<()> {
     let permissions = match dir.read_only {
         true => FsPerms::ReadOnly,

@@ -1,11 +1,10 @@
-//! Compiling in a process of its own, under bounds on its time and memory.
+//! Compiling in a separate process, with limits on time and memory.
 //!
-//! A compiler that works on a hostile component may take any time and any memory, and a thread can't be
-//! broken off. So a sandbox can be told of a program ([`SandboxBuilder::compiler`]) that compiles one component
-//! and ends. What the two say to each other goes through pipes that no other process has: there is no path
-//! at which somebody else could put native code. The program bounds its own memory before it reads
-//! a byte of the component, and the sandbox kills it at the deadline; where it can, the system kills it when
-//! the process that waits for it is no more.
+//! Compiling a hostile component may take any time and memory, and a thread can't be aborted. So a sandbox can
+//! use a program ([`SandboxBuilder::compiler`]) that compiles one component and exits. Both communicate through
+//! pipes that no other process has, so no other program can inject native code through a file. The program
+//! limits its own memory before it reads the component. The sandbox kills it at the deadline. If the sandbox's
+//! process ends, the system kills it, where the system supports that.
 //!
 //! [`SandboxBuilder::compiler`]: crate::SandboxBuilder::compiler
 
@@ -24,39 +23,39 @@ use std::time::{Duration, Instant};
 use wasmparser::Validator;
 use wasmtime::Engine;
 
-/// The most bytes that compiled code may have. What may be kept in a cache is no more.
+/// The most bytes of compiled code. The cache stores no more either.
 pub(crate) const MAX_COMPILED_BYTES: u64 = 1 << 30;
 /// The most bytes of an explanation.
 const MAX_PROBLEM_BYTES: usize = 64 << 10;
-/// What a request begins with: this version of what the two processes say.
+/// The start of a request: the version of the protocol between the two processes.
 const MAGIC: [u8; 8] = *b"sockbox1";
 /// The bytes of a request before the component.
 const HEAD: usize = MAGIC.len() + 1 + 1 + 1 + 8 + 8 + 4;
-/// What an answer begins with.
+/// The first byte of an answer.
 const COMPILED: u8 = 0;
 const PROBLEM: u8 = 1;
 const NO_MEMORY: u8 = 2;
-/// The bytes of an answer before the code, or the problem: which it is, and how many bytes follow.
+/// The bytes of an answer before its content: the kind of answer, and how many bytes follow.
 const ANSWER_HEAD: usize = 1 + 8;
-/// How often a compilation looks whether it is still wanted.
+/// How often a compilation checks whether it is still wanted.
 const WANTED: Duration = Duration::from_millis(50);
 
-/// A program that compiles: [`compile_for_parent`] is to be its work.
+/// A program that compiles by calling [`compile_for_parent`].
 #[derive(Clone, Debug)]
 pub(crate) struct Compiler {
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<OsString>,
 }
 
-/// What is to be done with a component.
+/// The job for a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Compile,
-    /// Say what is wrong with it: it was found to make no sense.
+    /// Explain why the component is invalid.
     Explain,
 }
 
-/// Something to be compiled, and for what.
+/// A component to compile, and the engine settings.
 #[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
     pub(crate) binary: &'a [u8],
@@ -70,27 +69,27 @@ pub(crate) struct Bounds<'a> {
     /// When it has to be over. None is no bound.
     pub(crate) deadline: Option<Instant>,
     pub(crate) memory: u64,
-    /// Whether anybody still waits for it.
+    /// Whether a task still waits for the result.
     pub(crate) wanted: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// How a compilation can fail.
 #[derive(Debug)]
 pub(crate) enum CompileError {
-    /// The component: what is wrong with it.
+    /// The component is invalid. The text says why.
     Problem(String),
-    /// It was not done at the deadline.
+    /// It was not finished at the deadline.
     Deadline,
-    /// It took more memory than it may.
+    /// It exceeded its memory limit.
     Memory,
-    /// Nobody waits for it any more.
+    /// No task waits for it any more.
     Unwanted,
-    /// The program did not do its job.
+    /// The program failed.
     Failed(String),
 }
 
 impl Compiler {
-    /// Compile a component in a process of its own.
+    /// Compile a component in a separate process.
     pub(crate) fn run(&self, job: Job<'_>, bounds: &Bounds<'_>) -> Result<Vec<u8>, CompileError> {
         let failed = |what: &str, error: io::Error| {
             CompileError::Failed(format!(
@@ -117,7 +116,7 @@ impl Compiler {
         let (sender, answer) = mpsc::channel();
         thread::scope(|scope| {
             let started = thread::Builder::new().spawn_scoped(scope, move || {
-                // Where it reads no more it has ended, and there is more to be told of that.
+                // If writing fails, the process has ended, and its exit status explains more.
                 let _ = stdin
                     .write_all(&head)
                     .and_then(|()| stdin.write_all(job.binary));
@@ -128,7 +127,7 @@ impl Compiler {
                 let read = stdout
                     .take(MAX_COMPILED_BYTES + ANSWER_HEAD as u64)
                     .read_to_end(&mut bytes);
-                // Nobody waits for it if it comes too late.
+                // The receiver may have stopped waiting.
                 let _ = sender.send(read.map(|_| bytes));
             });
             if let Err(error) = started {
@@ -138,11 +137,12 @@ impl Compiler {
             let answer = wait(&answer, bounds);
             let answer = answer.map(|read| read.map(answered));
             let status = match &answer {
-                // It has closed its end without an answer, so that it is about to end, and how is the answer.
+                // It has closed its output without an answer, so it is about to exit. Its exit status is the
+                // answer.
                 Ok(Ok(None)) => process.settle(),
                 _ => None,
             };
-            // Both threads end with it.
+            // Both threads end when the process ends.
             process.end();
             match answer?.map_err(|error| failed("can't be read", error))? {
                 Some(answer) => answer,
@@ -175,7 +175,7 @@ fn wait<T>(answer: &mpsc::Receiver<T>, bounds: &Bounds<'_>) -> Result<T, Compile
     }
 }
 
-/// What an answer means; None if it is none.
+/// Parse an answer. None: it is invalid.
 fn answered(mut bytes: Vec<u8>) -> Option<Result<Vec<u8>, CompileError>> {
     let (head, content) = bytes.split_first_chunk::<ANSWER_HEAD>()?;
     let [kind, length @ ..] = *head;
@@ -200,7 +200,7 @@ fn answered(mut bytes: Vec<u8>) -> Option<Result<Vec<u8>, CompileError>> {
     }
 }
 
-/// What it means that the process ended without an answer.
+/// The error for a process that ended without an answer.
 fn died(status: Option<ExitStatus>) -> CompileError {
     let Some(status) = status else {
         return CompileError::Failed("the compiler process ended without a result".to_owned());
@@ -223,15 +223,15 @@ fn died(status: Option<ExitStatus>) -> CompileError {
     ))
 }
 
-/// The process, which ends when this does.
+/// The process. It is killed when this is dropped.
 struct Running(Child);
 
-/// How long a process may take to end that has closed its output, and how often it is looked at.
+/// How long a process that has closed its output may take to exit, and how often that is checked.
 const ENDING: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(2);
 
 impl Running {
-    /// Learn how it ends by itself.
+    /// Wait for the process to exit by itself.
     fn settle(&mut self) -> Option<ExitStatus> {
         let started = Instant::now();
         while started.elapsed() < ENDING {
@@ -244,7 +244,7 @@ impl Running {
         None
     }
 
-    /// End it, and wait until nothing of it is left.
+    /// Kill it, and wait for its end.
     fn end(&mut self) {
         // It may have ended by itself.
         let _ = self.0.kill();
@@ -260,7 +260,7 @@ impl Drop for Running {
 
 impl Job<'_> {
     fn head(&self, bounds: &Bounds<'_>) -> Vec<u8> {
-        // What it may compute at most, should nothing else end it.
+        // The limit on its CPU time, in case nothing else ends it.
         let seconds = bounds.deadline.map_or(u64::MAX, |deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
             left.as_secs().saturating_add(1)
@@ -294,12 +294,11 @@ impl Job<'_> {
 /// Compile a component in this process; the error is what is wrong with it.
 pub(crate) fn compile(engine: &Engine, binary: &[u8]) -> Result<Vec<u8>, String> {
     let compiled = engine.precompile_component(binary);
-    // What it lacks says more than what its types are made of, which is newer than WASI 0.2.
+    // A missing import is a better explanation than types that are newer than WASI 0.2.
     compiled.map_err(|error| inspect::lacks(binary).unwrap_or_else(|| cant_be_compiled(&error)))
 }
 
-/// What is wrong with a component that makes no sense, in the words that compiling it would fail with;
-/// nothing if it is valid.
+/// Why a component is invalid, in the words of the compile error. Empty if it is valid.
 pub(crate) fn explain(binary: &[u8]) -> String {
     let valid = Validator::new_with_features(engine::features(false)).validate_all(binary);
     match valid {
@@ -314,7 +313,7 @@ fn first_line(error: &wasmparser::Error) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// The numbers of a request, as this process reads them.
+/// The fields of a request.
 struct Request {
     task: Task,
     concurrency: bool,
@@ -349,12 +348,12 @@ impl Request {
     }
 }
 
-/// Do what a [`Sandbox`](crate::Sandbox) of another process wants compiled: it has started this one
-/// because of [`SandboxBuilder::compiler`](crate::SandboxBuilder::compiler). The request is on standard input,
-/// and the answer goes to standard output.
+/// Compile a component for the [`Sandbox`](crate::Sandbox) of the parent process, which started this process
+/// because of [`SandboxBuilder::compiler`](crate::SandboxBuilder::compiler). The request is read from standard
+/// input, and the answer is written to standard output.
 ///
-/// The process bounds itself before it reads the component, on Linux, so it should do nothing else before
-/// or afterwards.
+/// On Linux the process limits its own resources before it reads the component, so it should do nothing
+/// else before or afterwards.
 ///
 /// # Errors
 /// Standard input holds no request, or the answer can't be written.
@@ -363,8 +362,8 @@ pub fn compile_for_parent() -> io::Result<()> {
     let mut head = [0; HEAD];
     stdin.read_exact(&mut head)?;
     let request = Request::read(head)?;
-    // The compiler's threads are there from now on: that one of them can't be started for lack of memory could
-    // keep the others waiting for ever.
+    // This starts the compiler's threads before memory is limited. If one of them could not start later, the
+    // others could wait for ever.
     let _ = catch_unwind(warm_up);
     bound(&request)?;
     let mut binary = Vec::new();
@@ -375,11 +374,11 @@ pub fn compile_for_parent() -> io::Result<()> {
         concurrency: request.concurrency,
         reservation: request.reservation,
     };
-    // The system bounds only what is taken from now on, and a small component may need no more than there is.
+    // The system's limit applies only to new allocations, and a small component may need none.
     if data_bytes().is_some_and(|taken| taken > request.memory) {
         return answer(NO_MEMORY, &[]);
     }
-    // A panic is a mistake of the compiler's, and an answer like another.
+    // A panic is a bug of the compiler. It is reported as an answer.
     let done = catch_unwind(AssertUnwindSafe(|| job.run_here()));
     let done = done.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -399,7 +398,7 @@ pub fn compile_for_parent() -> io::Result<()> {
     }
 }
 
-/// Tell the parent.
+/// Send an answer to the parent.
 fn answer(kind: u8, content: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(&[kind])?;
@@ -408,8 +407,8 @@ fn answer(kind: u8, content: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// How the system says that there is no more memory, or none for a thread: nothing else of these comes from
-/// compiling.
+/// The texts of the system's errors for lack of memory, also for a thread. Compiling has no other error
+/// with these texts.
 const NO_MEMORY_TEXTS: [&str; 3] = ["os error 12", "os error 11", "code: 11"];
 
 /// How much memory for data this process has, in bytes: what `RLIMIT_DATA` counts (proc_pid_status(5),
@@ -428,12 +427,12 @@ fn warm_up() {
     let engine = Engine::new(&engine::config(false));
     let binary = wat::parse_str("(component (core module (func) (func)))");
     if let (Ok(engine), Ok(binary)) = (engine, binary) {
-        // What comes of it is told when it matters.
+        // An error will appear again in the real compilation.
         let _ = engine.precompile_component(&binary);
     }
 }
 
-/// Bound what this process may take of the machine.
+/// Limit the resources of this process.
 #[cfg(target_os = "linux")]
 fn bound(request: &Request) -> io::Result<()> {
     use rustix::process::{
@@ -444,7 +443,7 @@ fn bound(request: &Request) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let parent = i32::try_from(request.parent).ok().and_then(Pid::from_raw);
     if getppid() != parent {
-        // It ended before the system could be told.
+        // The parent ended before the signal was set.
         return Err(io::ErrorKind::BrokenPipe.into());
     }
     for (resource, most) in [
@@ -454,7 +453,7 @@ fn bound(request: &Request) -> io::Result<()> {
             Resource::Cpu,
             request.seconds.saturating_mul(MAX_THREADS_TIME),
         ),
-        // What it knows of the component goes into no file.
+        // No core file, which would contain the component.
         (Resource::Core, 0),
     ] {
         let limit = getrlimit(resource);
@@ -468,11 +467,11 @@ fn bound(request: &Request) -> io::Result<()> {
     Ok(())
 }
 
-/// How many threads a compilation may keep busy for all of its time.
+/// How many threads a compilation may use at the same time.
 #[cfg(target_os = "linux")]
 const MAX_THREADS_TIME: u64 = 256;
 
-/// Elsewhere it is bounded by its time alone.
+/// Other systems limit only its time.
 #[cfg(not(target_os = "linux"))]
 fn bound(_: &Request) -> io::Result<()> {
     Ok(())

@@ -1,4 +1,4 @@
-//! What instantiating a component takes, told from its binary before any of it is compiled.
+//! The cost of instantiating a component, computed from its binary before it is compiled.
 //!
 //! wasmtime's compiler follows every instantiation that a component consists of: a component that
 //! instantiates the one before it twice, and so on 23 times, is 2.6 KB of binary and 8 million instances. The
@@ -41,7 +41,7 @@ const MAX_IMAGE_BYTES: u64 = 256 << 20;
 
 /// Bytes of the host that an instance takes whatever is in it.
 const INSTANCE_BYTES: u64 = 1024;
-/// How many bytes are copied into a memory in the time that an item takes.
+/// How many bytes are copied into a memory in the time of one item.
 const BYTES_PER_ITEM: u64 = 1024;
 /// Bytes of the host for a global of an instance, for one item in a segment that is kept, and for a
 /// function that is imported or defined (wasmtime's `VMOffsets`, rounded up).
@@ -66,9 +66,9 @@ pub(crate) struct Cost {
 /// Why a component is not compiled.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// It makes no sense: it is not valid, or sockbox does not understand it.
+    /// The component is invalid, or has a feature that sockbox does not support.
     Invalid(String),
-    /// It takes more than it may.
+    /// It exceeds a limit.
     TooMuch(TooMuch),
 }
 
@@ -76,7 +76,7 @@ pub(crate) enum Problem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMuch {
     pub(crate) limit: Limit,
-    /// What it takes, at least.
+    /// What the component needs, at least.
     pub(crate) needs: u64,
     pub(crate) allowed: u64,
 }

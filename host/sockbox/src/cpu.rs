@@ -1,4 +1,4 @@
-//! How long a component may compute.
+//! The CPU time limit of a component.
 
 use crate::error::{Error, Result};
 use std::future::{Future, poll_fn};
@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-/// A run's computing, in all its calls together.
+/// The CPU time of a run, over all its calls.
 ///
-/// What is counted is the time of the thread that polls the run's futures, while it does: the
-/// component's code, and what the host does for it meanwhile. A component gives control back at every
-/// [tick](crate::epoch) at the latest, so that it is found out within two of them.
+/// It is the CPU time of the thread that polls the run's futures, during polling: the component's
+/// code, and the host's work for it. A component yields at every [tick](crate::epoch) at the latest,
+/// so the limit is enforced within two ticks.
 #[derive(Clone)]
 pub(crate) struct CpuTime {
     limit: Duration,
@@ -101,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_costs_nothing_and_computing_ends() {
         let cpu = CpuTime::new(Duration::from_millis(20));
-        // It waits for longer than it may compute.
+        // Waiting longer than the limit is permitted.
         let wait = tokio::time::sleep(Duration::from_millis(60));
         cpu.bound(wait).await.unwrap();
         let endless = async {

@@ -49,10 +49,10 @@ impl EpochTicker {
         }
     }
 
-    /// What a run polls its calls with. Starts the thread, if it isn't running.
+    /// A handle that polls a run's calls. Starts the thread, if it is not running.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The system can't start a thread.
     pub(crate) fn handle(&self) -> io::Result<EpochHandle> {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         let thread = match &*thread {

@@ -1,8 +1,8 @@
 //! The component's exports, over either version of WASI.
 //!
-//! The server's interface is the same over both, but for what interrupts it; the types in it are
-//! alike, name by name, and alike is all that wasmtime asks for. So the bindings of WASI 0.2 do for
-//! 0.3 as well, and the functions alone are looked up by hand.
+//! The server's interface is the same on both versions, except for the type of `interrupt`.
+//! wasmtime compares types by structure, and these are equal. So the bindings of WASI 0.2 also work
+//! for 0.3; only the functions are looked up manually.
 
 use crate::bindings::{self, fetch, hello_server as wit};
 use crate::error::{Error, Result};
@@ -195,7 +195,8 @@ impl Indices {
             let index = component.get_export_index(interface, name);
             index.ok_or_else(|| format_err!("it does not export `{name}`"))
         };
-        // What tells it from a build for WASI 0.2, whose functions have the same names.
+        // This export distinguishes it from a build for WASI 0.2, whose functions have the same
+        // names.
         export(None, COMMAND)?;
         let interface = export(None, INTERFACE)?;
         let function = |name| export(Some(&interface), name);

@@ -11,12 +11,12 @@ use std::path::{Component, Path, PathBuf};
 /// How many symbolic links a path may lead over, as Linux has it.
 const MAX_LINKS: usize = 40;
 
-/// Make sure that a component which sees the directory `dir` can't change what is at `place`, nor put
-/// anything there: that it sees it read-only, or that neither is in the other, whatever links and mounts
-/// there are. `what` says what is there, for the message: `the cache of compiled code`.
+/// Check that a component with access to `dir` can neither change nor create `place`: `dir` is
+/// read-only, or neither path is inside the other, taking links and mounts into account. `what`
+/// describes the place in the message: `the cache of compiled code`.
 ///
 /// # Errors
-/// [`Error::InvalidOptions`]: it could, or that can't be told.
+/// [`Error::InvalidOptions`]: it can, or the check failed.
 pub fn must_not_expose(dir: &Dir, place: &Path, what: &str) -> Result<()> {
     if dir.read_only {
         return Ok(());
@@ -112,14 +112,14 @@ fn has_other_names(_: &Path) -> bool {
 /// Whether a component that may write to everything below `dir` could change what is at `place`, or what is found under that
 /// path, which needn't exist: whether the one is in the other, seen through links and through mounts.
 ///
-/// Files are compared by what they are, not by their names: a bind mount or a link gives a directory a second
+/// Files are compared by identity, not by name, because a bind mount or a link gives a directory a second
 /// name.
 ///
 /// # Errors
-/// What is on the way to one of them can't be looked at.
+/// A component of one of the paths can't be inspected.
 fn exposes(dir: &Path, place: &Path) -> io::Result<bool> {
     let Some(dir_id) = id(dir)? else {
-        // There is nothing to be given.
+        // The directory does not exist, so it can't be given.
         return Ok(false);
     };
     let way = way_to(place)?;
@@ -132,7 +132,7 @@ fn exposes(dir: &Path, place: &Path) -> io::Result<bool> {
     {
         return Ok(true);
     }
-    // What is mounted below the directory may be what the place is in.
+    // A file system mounted below the directory may contain the place.
     let dir = fs::canonicalize(dir)?;
     for mount in mounts() {
         if mount.path.starts_with(&dir)
@@ -145,8 +145,8 @@ fn exposes(dir: &Path, place: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Everything that the path leads through, and what is at its end, as far as it exists: the folders that it is in
-/// and those that links on the way are in.
+/// Everything that the path leads through, and its end, as far as it exists: its parent folders, and those of
+/// links on the way.
 fn way_to(path: &Path) -> io::Result<Vec<Id>> {
     let path = std::path::absolute(path)?;
     let mut way = Vec::new();
@@ -184,13 +184,13 @@ fn way_to(path: &Path) -> io::Result<Vec<Id>> {
     Ok(way)
 }
 
-/// The parts of a path, of which an absolute one replaces what is before it.
+/// The parts of a path. An absolute part replaces the parts before it.
 fn parts(path: &Path) -> impl DoubleEndedIterator<Item = PathBuf> {
     path.components()
         .map(|part| PathBuf::from(part.as_os_str()))
 }
 
-/// Whether there is nothing under a path, or nothing that this user, as whom a component works, can get at.
+/// Whether the path does not exist, or this user, whose permissions the component has, can't access it.
 fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -198,7 +198,7 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// What is under a path, whatever its name; None if nothing is.
+/// The identity of the file at a path. None: it does not exist.
 fn id(path: &Path) -> io::Result<Option<Id>> {
     match identify(path) {
         Ok(id) => Ok(Some(id)),
@@ -245,7 +245,7 @@ mod tests {
         ] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
-        // A cache that is elsewhere than its name says, over two links.
+        // A cache whose path leads elsewhere through two links.
         symlink(root.join("data/hop"), root.join("home/linked")).unwrap();
         symlink("real/deep", root.join("data/hop")).unwrap();
         symlink(root.join("home"), root.join("other/house")).unwrap();

@@ -1,4 +1,4 @@
-//! What it means that a call into a component failed.
+//! Errors of failed calls into a component.
 
 use crate::error::Error;
 use crate::limits::Limit;
@@ -9,7 +9,7 @@ use sockbox_wasi::trap_limit;
 use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-/// What it means that a call into a component failed.
+/// Errors of failed calls into a component.
 pub(crate) fn failure(store: &Store<State>, error: wasmtime::Error) -> Error {
     let sockbox = &store.data().sockbox;
     let (limiter, authority) = (sockbox.refusals(), sockbox.authority());
@@ -62,8 +62,8 @@ fn backtrace(trace: &WasmBacktrace) -> String {
     )
 }
 
-/// What it means that a component could not be started or called, or had to go on without memory that it was
-/// granted: the machine has not got what it takes.
+/// The error for a component that could not be started or called, or could not get granted memory, because
+/// the machine lacks resources.
 fn lacking(error: &wasmtime::Error, memory: bool) -> Error {
     let hint = reservation::hint();
     Error::internal(match memory {
@@ -74,7 +74,7 @@ fn lacking(error: &wasmtime::Error, memory: bool) -> Error {
 
 fn trap_reason(trap: Trap) -> String {
     match trap {
-        // What a panic in Rust, and an abort in most languages, ends in.
+        // A panic in Rust, and an abort in most languages, ends in this trap.
         Trap::UnreachableCodeReached => {
             "it aborted (wasm `unreachable` instruction executed)".to_owned()
         }

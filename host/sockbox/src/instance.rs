@@ -27,8 +27,7 @@ use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 use wasmtime_wasi::WasiCtxBuilder;
 
-/// Prepares an [`Instance`]. Nothing is granted, and the limits are the default ones, until said
-/// otherwise.
+/// Prepares an [`Instance`]. By default nothing is granted, and the default limits apply.
 #[must_use]
 pub struct InstanceBuilder {
     sandbox: Sandbox,
@@ -45,7 +44,7 @@ enum Stderr {
     Writer(StdioWriter),
 }
 
-/// Refuse limits that would not hold on this version of WASI.
+/// Refuse limits that can't be enforced on this version of WASI.
 pub(crate) fn check(limits: &Limits, wasi: Wasi) -> Result<()> {
     match limits.not_held_on(wasi) {
         None => Ok(()),
@@ -81,9 +80,8 @@ impl InstanceBuilder {
         self
     }
 
-    /// Share with other instances from which names' servers a response has come: those that fetch for the
-    /// same user, one after the other or at the same time ([`Policy::allow_origin`]). By default each builder
-    /// has a memory of its own.
+    /// Share with other instances the names whose servers have responded ([`Policy::allow_origin`]). Use it
+    /// for instances that fetch for the same user. By default each builder remembers its own names.
     pub fn answered_names(mut self, names: AnsweredNames) -> InstanceBuilder {
         self.grant = self.grant.answered_names(names);
         self
@@ -129,8 +127,8 @@ impl InstanceBuilder {
         self
     }
 
-    /// Say that `name` resolves to `addresses`: nobody is asked about it, and they count as its addresses
-    /// even where those would have to be public. It grants nothing.
+    /// Set the static addresses of `name`: no resolver is asked about it, and the addresses count even if
+    /// they are not public. It grants nothing.
     ///
     /// # Errors
     /// [`Error::InvalidUrl`], [`Error::InvalidOptions`]: `name` isn't the name of a host.
@@ -143,13 +141,13 @@ impl InstanceBuilder {
         Ok(self)
     }
 
-    /// Record every decision, and what else is worth it, in `sink`.
+    /// Record every decision, and the other audit events, in `sink`.
     pub fn audit(mut self, sink: impl AuditSink) -> InstanceBuilder {
         self.grant = self.grant.audit(sink);
         self
     }
 
-    /// Set how TLS is spoken. By default the system's authorities are trusted: see [`TlsConfig`].
+    /// Set the TLS settings. By default the system's authorities are trusted: see [`TlsConfig`].
     pub fn tls(mut self, config: TlsConfig) -> InstanceBuilder {
         self.grant = self.grant.tls(config);
         self
@@ -164,7 +162,7 @@ impl InstanceBuilder {
         self
     }
 
-    /// Write what the component tells on its standard error with `writer`.
+    /// Write the component's standard error with `writer`.
     pub fn stderr(mut self, writer: StdioWriter) -> InstanceBuilder {
         self.stderr = Stderr::Writer(writer);
         self
@@ -230,7 +228,7 @@ impl fmt::Debug for InstanceBuilder {
 
 /// One run of the component, with its own grants and limits.
 ///
-/// Dropping it ends the run at once: nothing of it goes on, and its connections are closed.
+/// Dropping it ends the run at once and closes its connections.
 ///
 /// # Cancel safety
 /// The future of a call can be dropped at any time. If the component was in the middle of the call
@@ -245,7 +243,7 @@ pub struct Instance {
     life: Life,
     /// Resources of the component's to be dropped at the next occasion.
     discarded: Vec<ResourceAny>,
-    /// Its ticker stops when the last one is gone.
+    /// The sandbox's ticker stops when the last reference is dropped.
     _sandbox: Sandbox,
 }
 
@@ -255,19 +253,19 @@ pub struct Instance {
 enum Life {
     /// The component waits for a call.
     Ready,
-    /// A call is under way, or was dropped half way.
+    /// A call is running, or was dropped before it ended.
     Calling,
     /// A call ended in a trap.
     Trapped,
 }
 
 impl Instance {
-    /// Which run this is, as audit events name it.
+    /// The number of this run in audit events.
     pub fn run_id(&self) -> RunId {
         self.run
     }
 
-    /// Begin a call: to be followed by [`Call::run`] and [`Instance::end`].
+    /// Begin a call. [`Call::run`] and [`Instance::end`] must follow.
     ///
     /// Resources that were discarded meanwhile are dropped first.
     pub(crate) async fn begin(&mut self) -> Result<Call> {
@@ -298,7 +296,7 @@ impl Instance {
         }
     }
 
-    /// End a call: whatever it says, the component isn't running any more.
+    /// End a call. Whatever its result is, the component does not run any more.
     pub(crate) fn end<T>(&mut self, result: wasmtime::Result<T>) -> Result<T> {
         match result {
             Ok(value) => {
@@ -362,7 +360,7 @@ impl Call {
     }
 }
 
-/// Bounds a run's time, and lets its futures be dropped however busy the component is.
+/// Limits a run's time, and lets its futures be dropped even while the component computes.
 #[derive(Clone)]
 pub(crate) struct Clock {
     ticker: EpochHandle,
@@ -370,7 +368,7 @@ pub(crate) struct Clock {
     deadline: Option<(Instant, Duration)>,
     cpu: Option<CpuTime>,
     authority: Arc<Authority>,
-    /// What happens during the run is within it, for who collects traces.
+    /// The tracing span of the run.
     span: tracing::Span,
 }
 
@@ -389,7 +387,7 @@ impl Clock {
                 reservation::hint()
             ))
         })?;
-        // A time too long to be added up is no bound.
+        // A time limit that overflows is no limit.
         let deadline = limits
             .wall_time
             .and_then(|time| Some((started.checked_add(time)?, time)));
@@ -402,7 +400,7 @@ impl Clock {
         })
     }
 
-    /// Wait for something that the component doesn't do: it takes of the run's time, and costs no computing.
+    /// Wait for something outside of the component. This counts as the run's wall time, and not as CPU time.
     ///
     /// # Errors
     /// [`Error::WallTime`].
@@ -421,9 +419,9 @@ impl Clock {
     /// # Errors
     /// [`Error::WallTime`], [`Error::CpuTime`].
     pub(crate) async fn time<F: Future>(&self, piece: F) -> Result<F::Output> {
-        // tokio lets a task learn of 128 ready sockets before it has to yield, and tells it of the
-        // others that they aren't ready. A component can't know that it should yield, and yields
-        // anyway when it waits or its tick is over.
+        // tokio reports at most 128 ready sockets to a task before the task has to yield, and
+        // reports the others as not ready. A component does not know about this budget. It yields
+        // anyway when it waits or its tick ends.
         let piece = unconstrained(self.ticker.drive(piece)).instrument(self.span.clone());
         let computing = async {
             match &self.cpu {

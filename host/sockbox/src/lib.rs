@@ -1,25 +1,24 @@
 //! Network programs in a WebAssembly sandbox that reaches only what it was granted.
 //!
 //! sockbox runs a component that was written for WASI 0.2 sockets: an HTTP client and a small TCP
-//! server. It runs inside [wasmtime], with no access to anything but what a [`Policy`] grants: with
-//! no grant it can't look up a name, connect, listen or accept. It runs any other command component
-//! the same way.
+//! server. It runs inside [wasmtime], and reaches only what a [`Policy`] grants. Without a grant it
+//! can't resolve a name, connect, listen or accept. sockbox runs any other command component in the
+//! same way.
 //!
 //! [wasmtime]: https://wasmtime.dev
 //!
-//! # The way through
+//! # Overview
 //! 1. A [`Sandbox`] holds what all runs share: the engine, and the component, compiled when sockbox
 //!    was built. Make one, and keep it.
-//! 2. [`Sandbox::instance`] prepares one run: its [`Policy`], its [`Limits`], and where its
-//!    decisions are recorded ([`audit`]), and how it speaks TLS ([`TlsConfig`]). The result is an
-//!    [`Instance`].
+//! 2. [`Sandbox::instance`] prepares one run: its [`Policy`], its [`Limits`], the audit record
+//!    ([`audit`]), and the TLS settings ([`TlsConfig`]). The result is an [`Instance`].
 //! 3. [`Instance::fetch`] sends a [`Request`] and gives a [`Response`] whose body is streamed, and
-//!    [`Response::follow`] goes where it redirects to, if that is granted;
-//!    [`Instance::serve`] gives a [`Server`] that tells of each connection. Both run in the tokio
-//!    runtime that they are called in.
+//!    [`Response::follow`] follows a redirect, if that is granted. [`Instance::serve`] returns a
+//!    [`Server`] with an event for each connection. Both run in the tokio runtime that they are
+//!    called in.
 //! 4. [`Sandbox::program_file`] loads any command component, and [`Program::command`] runs it.
 //!
-//! Whatever fails is an [`Error`], sorted by who can do something about it.
+//! Every failure is an [`Error`]. Its documentation names the cause of each case.
 //!
 //! # Examples
 //! Fetch a page that is granted, and fail to fetch one that isn't:
@@ -123,7 +122,7 @@ pub use sockbox_wasi::tls::{
 pub use sockbox_wasi::{Authority, Decider, Decision, Grant, Question, Refusal, local_networks};
 pub use url::{UrlError, origin_of};
 
-/// What [`TlsConfig::roots`] and [`TlsConfig::verifier`] take the types of.
+/// The types of [`TlsConfig::roots`] and [`TlsConfig::verifier`].
 pub use sockbox_wasi::rustls;
 
 /// The documentation, page by page.

@@ -1,4 +1,4 @@
-//! From a file's bytes to a component that can be linked, with a plain word for each way to fail.
+//! From a file's bytes to a linked component, with an exact error for each failure.
 
 use crate::cache::{Cache, CacheUse};
 use crate::compiler::{self, Bounds, CompileError, Compiler, Job, Task};
@@ -30,9 +30,9 @@ const MAX_NAMED: usize = 10;
 const MAGIC: &[u8] = b"\0asm";
 /// The version and layer of a core module, behind the magic number.
 const CORE_MODULE: &[u8] = &[1, 0, 0, 0];
-/// TLS is a draft: what a component wants of it has to be this very version.
+/// `wasi:tls` is a draft, so a component must import exactly this version.
 const TLS: &str = "wasi:tls/types@0.2.0-draft";
-/// What native programs begin with on most systems, wasmtime's compiled code among them.
+/// The start of native programs on most systems, and of wasmtime's compiled code.
 const ELF: &[u8] = b"\x7fELF";
 /// The packages of WASI 0.2 that every component may import.
 const PACKAGES: [&str; 6] = [
@@ -70,7 +70,7 @@ pub(crate) fn read_from(source: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 const MAX_PROBLEM: usize = 1024;
 
 pub(crate) fn not_runnable(file: Option<&Path>, mut problem: String) -> Error {
-    // It may quote names of the component's, which have any length.
+    // It may quote names from the component, which have any length.
     if problem.len() > MAX_PROBLEM {
         problem.truncate(problem.floor_char_boundary(MAX_PROBLEM));
         problem.push_str("...");
@@ -90,7 +90,7 @@ pub(crate) struct Loader<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) concurrency: bool,
     pub(crate) reservation: Reservation,
-    /// Whether anybody still waits for what is loaded.
+    /// Whether a task still waits for the component.
     pub(crate) wanted: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -104,8 +104,8 @@ pub(crate) struct Loaded {
 impl Loader<'_> {
     /// Compile a component, binary or text, or find it compiled in the cache, and link what it imports.
     ///
-    /// What instantiating it takes is counted first, whether or not it has to be compiled. `file` is where it came
-    /// from, for messages.
+    /// The cost of instantiating it is counted first, also if it need not be compiled. `file` is its origin, for
+    /// messages.
     pub(crate) fn load(&self, bytes: &[u8], file: Option<&Path>) -> Result<Loaded> {
         let started = Instant::now();
         let problem = |problem| not_runnable(file, problem);
@@ -132,7 +132,7 @@ impl Loader<'_> {
         }
     }
 
-    /// Count what instantiating it takes, and refuse what is too much.
+    /// Count the cost of instantiating it, and refuse it if that exceeds a limit.
     fn cost(&self, binary: &[u8], file: Option<&Path>, started: Instant) -> Result<Cost> {
         cost::of(binary, self.limits).map_err(|problem| match problem {
             Problem::TooMuch(too_much) => too_much.error(file),
@@ -164,7 +164,8 @@ impl Loader<'_> {
             });
         };
         let code = self.apart(compiler, Task::Compile, binary, file, started)?;
-        // SAFETY: whoever named the compiler answers for it, and it was heard through a pipe of our own.
+        // SAFETY: the embedder guarantees that the compiler is trusted, and its answer came through a
+        // private pipe.
         let component = unsafe { Component::deserialize(self.engine, &code) };
         component.map_err(|error| {
             Error::internal(format_args!(
@@ -174,7 +175,7 @@ impl Loader<'_> {
         })
     }
 
-    /// Have a process of its own do it, within the limits.
+    /// Compile in a separate process, within the limits.
     fn apart(
         &self,
         compiler: &Compiler,
@@ -197,7 +198,7 @@ impl Loader<'_> {
             reservation: self.reservation,
         };
         let bounds = Bounds {
-            // A time too long to be added up is no bound.
+            // A time limit that overflows is no limit.
             deadline: started.checked_add(time),
             memory: compile_memory,
             wanted: self.wanted,
@@ -236,7 +237,7 @@ impl TooMuch {
 ///
 /// # Safety
 /// It is native code, and runs as such: `bytes` have to come from
-/// [`Sandbox::precompile`](crate::Sandbox::precompile), by way of nobody who could have changed them.
+/// [`Sandbox::precompile`](crate::Sandbox::precompile), and must not have been changed since.
 #[allow(unsafe_code, reason = "native code is loaded")]
 pub(crate) unsafe fn load_precompiled(
     engine: &Engine,
@@ -273,7 +274,7 @@ pub(crate) fn link(
 ) -> Result<InstancePre<State>, String> {
     linker.instantiate_pre(component).map_err(|error| {
         let component = component.component_type();
-        // What an interface with nothing in it lacks is nothing.
+        // An empty interface needs nothing.
         let imports = component.imports(engine).filter(|(_, import)| {
             !matches!(&import.ty, ComponentItem::ComponentInstance(interface)
                 if interface.exports(engine).len() == 0)

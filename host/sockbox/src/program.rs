@@ -42,7 +42,7 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 pub struct Program {
     pub(crate) sandbox: Sandbox,
     pub(crate) pre: CommandPre<State>,
-    /// What starting it takes; nothing is known of what was compiled before.
+    /// The cost of starting it. It is unknown for precompiled components.
     pub(crate) cost: Cost,
     cache: CacheUse,
 }
@@ -87,8 +87,8 @@ impl Sandbox {
         self.compile_program(bytes.as_ref(), Some(name.as_ref()), &|| true)
     }
 
-    /// Compile and link a command component as [`Sandbox::program_named`] does, on a thread of the tokio
-    /// runtime's that may wait: no other task is kept waiting for it.
+    /// Compile and link a command component as [`Sandbox::program_named`] does, on a blocking thread of
+    /// the tokio runtime, so that no other task is delayed.
     ///
     /// # Errors
     /// Those of [`Sandbox::program`].
@@ -96,7 +96,7 @@ impl Sandbox {
     /// # Cancel safety
     /// The future can be dropped at any time. A process that compiles is ended then
     /// ([`SandboxBuilder::compiler`](crate::SandboxBuilder::compiler)); without one the thread compiles to
-    /// the end, and what it made is dropped.
+    /// the end, and the result is dropped.
     pub async fn load_program(
         &self,
         name: impl Into<PathBuf>,
@@ -125,10 +125,10 @@ impl Sandbox {
     /// for messages.
     ///
     /// # Safety
-    /// What is loaded is native code, and nothing holds it: it can do whatever this process can, whatever
-    /// is granted to the component. Load only what [`Sandbox::precompile`] gave, or `sockbox compile`
-    /// wrote, and what nobody who isn't trusted could have changed since. That it is made for this
-    /// version, these settings and this machine is checked; that it is harmless can't be.
+    /// The bytes are native code without a sandbox: the code can do everything that this process can,
+    /// independent of the grants. Load only output of [`Sandbox::precompile`] or `sockbox compile` that
+    /// only trusted users could have changed since. sockbox checks that the code is for this version,
+    /// these settings and this machine. It can't check that the code is harmless.
     ///
     /// # Errors
     /// [`Error::NotRunnable`]: it isn't a compiled component, was compiled by another version or for
@@ -204,7 +204,7 @@ impl Sandbox {
 pub(crate) const IS_NO_COMMAND: &str = "it is not a command: it does not export `wasi:cli/run@0.2`";
 
 impl Program {
-    /// Whether it was compiled, or found compiled in the folder that the sandbox keeps such things in
+    /// Whether it was compiled, or loaded from the sandbox's cache
     /// ([`SandboxBuilder::cache_dir`](crate::SandboxBuilder::cache_dir)).
     pub fn cache_use(&self) -> &CacheUse {
         &self.cache

@@ -1,32 +1,31 @@
-//! How much of the process's addresses a component's memories reserve.
+//! How much address space a component's memories reserve.
 //!
-//! By default wasmtime reserves for each linear memory all that it could ever reach, 4 GiB and guard pages, so
-//! that no access has to be checked. A process that may have few addresses (`ulimit -v`, `RLIMIT_AS`) can't have
-//! that; there memories reserve what they have, and accesses are checked. Code that was compiled for the one
-//! does not run with the other.
+//! By default wasmtime reserves the full range of each linear memory, 4 GiB and guard pages, so that no access
+//! needs a check. In a process with little address space (`ulimit -v`, `RLIMIT_AS`) that is not possible. There
+//! a memory reserves only its size, and accesses are checked. Code that was compiled for one way does not run
+//! with the other.
 
 use wasmtime::Config;
 
-/// What the process must be able to have of addresses for memories to reserve all that they could reach, in
-/// bytes: three memories, and 2 GiB for everything else. Fewer would not do for components that are made of
-/// several.
+/// The address space, in bytes, that the process needs for full reservations: enough for three memories,
+/// and 2 GiB for everything else. Components that are composed of several have several memories.
 const FULL: u64 = 16 << 30;
-/// What a small memory may grow by until it has to be moved, in bytes.
+/// How much a small memory can grow until it has to be moved, in bytes.
 const SMALL_GROWTH: u64 = 16 << 20;
-/// The bytes behind a small memory that can't be accessed, for accesses with a small offset.
+/// The size of the guard region after a small memory, for accesses with a small offset.
 const SMALL_GUARD: u64 = 64 << 10;
 
 /// How much is reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reservation {
-    /// All that a memory could ever reach.
+    /// The full range of a memory.
     Full,
-    /// What a memory has, and some more to grow.
+    /// The size of a memory, and some more to grow.
     Small,
 }
 
 impl Reservation {
-    /// What fits this process.
+    /// The reservation that fits this process.
     pub(crate) fn fitting() -> Reservation {
         match address_limit() {
             Some(limit) if limit < FULL => Reservation::Small,
@@ -52,13 +51,13 @@ pub(crate) fn address_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::As).current
 }
 
-/// Other systems bound memory in other ways.
+/// Other systems limit memory in other ways.
 #[cfg(not(unix))]
 pub(crate) fn address_limit() -> Option<u64> {
     None
 }
 
-/// What to tell people of a process that got no memory: what bounds it, where that is known.
+/// A text for a process that got no memory: the limit that caused it, if it is known.
 pub(crate) fn hint() -> String {
     match address_limit() {
         Some(limit) => format!(

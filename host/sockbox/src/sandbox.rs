@@ -1,4 +1,4 @@
-//! The sandbox: everything that runs have in common, prepared once.
+//! The sandbox: everything that runs share, prepared once.
 
 use crate::audit::{AuditEvent, AuditSink, EventKind, RunId};
 use crate::cache::Cache;
@@ -62,7 +62,8 @@ struct Inner {
     limits: Limits,
     audit: Option<Arc<dyn AuditSink>>,
     runs: AtomicU64,
-    /// That of runs which say nothing about it: they share what is read of the system's authorities.
+    /// The default TLS settings of runs. They share the system's authorities once these have been
+    /// read.
     tls: TlsConfig,
 }
 
@@ -218,15 +219,14 @@ impl SandboxBuilder {
         self
     }
 
-    /// Keep what is compiled in this folder, for other sandboxes and for later: a component of
-    /// somebody else's that was compiled once is then loaded in milliseconds. Default: nothing is
-    /// kept.
+    /// Store compiled components in this folder, for other sandboxes and later runs. A component
+    /// that was compiled once is then loaded in milliseconds. Default: nothing is stored.
     ///
-    /// Any number of processes may use one folder at the same time. It is made if there is none. What
-    /// is in it is native code, so it is used only where nobody but this process's user can write to
-    /// it; and whatever is wrong with it, the component is compiled as if there were none
-    /// ([`Program::cache_use`](crate::Program::cache_use) tells). It holds 1 GiB at most, of what was
-    /// used last.
+    /// Any number of processes may use one folder at the same time. The folder is created if it does
+    /// not exist. It contains native code, so it is used only if no other user can write to it. If it
+    /// can't be used, the component is compiled as without a cache
+    /// ([`Program::cache_use`](crate::Program::cache_use) says why). It holds at most 1 GiB; the
+    /// least recently used entries are removed.
     ///
     /// No program may be given a directory in which it could write to that folder: see
     /// [`Command::dir`](crate::Command::dir).
@@ -235,9 +235,9 @@ impl SandboxBuilder {
         self
     }
 
-    /// Keep the secret in this file that what is in the folder of [`SandboxBuilder::cache_dir`] is sealed
-    /// with: what somebody put there who can't read it is not loaded. It is made if there is none. Default: a file
-    /// beside the folder, of the same name and `.key` behind it.
+    /// Use the secret in this file to seal the entries in the folder of [`SandboxBuilder::cache_dir`]. An entry
+    /// that was written without the secret is not loaded. The file is created if it does not exist. Default: the
+    /// folder's path with `.key` appended.
     pub fn cache_key_file(mut self, file: impl Into<PathBuf>) -> SandboxBuilder {
         self.cache_key = Some(file.into());
         self
@@ -253,25 +253,25 @@ impl SandboxBuilder {
         self
     }
 
-    /// Record in `sink` when a limit keeps a component from being loaded, as a run of its own. What happens
-    /// in other runs goes to where they say.
+    /// Record in `sink`, as a separate run, when a limit prevents loading a component. Other runs have
+    /// their own sinks.
     pub fn audit(mut self, sink: impl AuditSink) -> SandboxBuilder {
         self.audit = Some(Arc::new(sink));
         self
     }
 
-    /// Compile components in processes of their own: `program` is started with `args` for each, and has to call
+    /// Compile each component in a separate process: `program` is started with `args`, and has to call
     /// [`compile_for_parent`](crate::compile_for_parent). A program can start itself again
     /// ([`std::env::current_exe`]). Default: components are compiled on the thread that loads them.
     ///
-    /// Only so do [`Limits::compile_time`] and [`Limits::compile_memory`] hold: a thread can't be broken off,
-    /// nor its memory told from the rest. Without it the compiler's work is bounded by
-    /// [`Limits::component_items`] and by the component's size, which is 256 MiB at most; both are bounds that
-    /// leave room for minutes and gigabytes where components are made to take them.
+    /// Only then are [`Limits::compile_time`] and [`Limits::compile_memory`] enforced: a thread can't be
+    /// aborted, and its memory can't be measured separately. Without it the compiler's work is limited by
+    /// [`Limits::component_items`] and by the component's size, which is 256 MiB at most; a hostile component
+    /// within these limits can still take minutes and gigabytes.
     ///
     /// # Safety
-    /// What the program answers is native code, and is run: it has to be a program that is trusted as this
-    /// process is, and that nobody else can replace.
+    /// The program's answer is native code, which is run. The program must be as trusted as this process,
+    /// and no other user may be able to replace it.
     #[allow(unsafe_code, reason = "native code is loaded")]
     pub unsafe fn compiler(
         mut self,
@@ -326,7 +326,7 @@ impl SandboxBuilder {
                 let component = component::load(&engine, self.wasi).map_err(internal)?;
                 link(&engine, &linker, &component).map_err(Error::internal)?
             }
-            // It was compiled for processes that may have all addresses.
+            // The embedded code was compiled for full reservations.
             Source::Embedded => loader.load(component::source(self.wasi), None)?.pre,
             Source::Bytes(bytes) => loader.load(bytes, None)?.pre,
             Source::File(file) => loader.load(&load::read(file)?, Some(file))?.pre,
@@ -358,7 +358,7 @@ impl SandboxBuilder {
     }
 }
 
-/// The limit that an error tells of which kept a component from being loaded.
+/// The limit in an error that prevented loading a component.
 fn limit_of(error: &Error) -> Option<Limit> {
     match error {
         Error::NeedsTooMuch { limit, .. } => Some(*limit),

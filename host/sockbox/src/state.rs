@@ -1,4 +1,4 @@
-//! What a store of the sandbox's holds.
+//! The data of a store of the sandbox.
 
 use crate::audit::RunId;
 use sockbox_wasi::{Grant, SockboxCtx, SockboxCtxView, SockboxView, limit_store};
@@ -10,7 +10,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 pub(crate) struct State {
     wasi: WasiCtx,
     pub(crate) table: ResourceTable,
-    /// The last field, as it asks to be.
+    /// The last field, as [`SockboxCtx`] requires.
     pub(crate) sockbox: SockboxCtx,
 }
 

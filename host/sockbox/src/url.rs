@@ -1,12 +1,12 @@
-//! URLs: what they name, and how they may be shown.
+//! URLs: their origin, and showing them without credentials.
 
 use crate::policy::{Host, Origin, RuleError};
 
-/// Why a URL names no origin.
+/// Why a URL has no origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// It can't be read as an absolute URL.
+    /// It is not a valid absolute URL.
     #[error("`{url}` is not a URL: {reason}")]
     Invalid {
         /// What was given, without the password that it may hold.
@@ -63,7 +63,7 @@ pub(crate) fn without_credentials(url: &str) -> String {
             parsed.into()
         }
         Ok(_) => url.to_owned(),
-        // What can't be read may still hold a password in what would be its authority.
+        // A text that can't be parsed may still contain a password.
         Err(_) => {
             let Some((scheme, rest)) = url.split_once("://") else {
                 return url.to_owned();

@@ -1,4 +1,4 @@
-//! Between the WIT's types and ours, where both programs need it.
+//! Conversions between WIT types and Rust types that both programs need.
 
 use crate::bindings::types;
 use crate::error::{Error, NetworkError};
@@ -29,8 +29,8 @@ impl From<types::NetworkError> for NetworkError {
 
 /// The most bytes of a text of the component's that is kept: 64 KiB.
 ///
-/// The longest that there are in earnest is the URL of a redirect. What is kept of an error is the
-/// embedder's to drop, and counts for no limit of the run.
+/// The longest real text is the URL of a redirect. The embedder owns an error, whose text counts
+/// for no limit of the run, so its length is limited here.
 const MAX_TEXT: usize = 64 * 1024;
 
 /// A text of the component's, cut after [`MAX_TEXT`] bytes.
@@ -42,9 +42,9 @@ pub(crate) fn bounded(mut text: String) -> String {
     text
 }
 
-/// What the component was refused, by whomever.
+/// The error for an operation of the component that was denied.
 ///
-/// `host` is how a failure to connect would name what was connected to.
+/// `host` is the name for a failure to connect.
 pub(crate) fn denied(incidents: &Incidents, target: &types::Target, host: Option<&str>) -> Error {
     let asked = match target {
         types::Target::Resolve(name) => name.parse().ok().map(Target::Resolve),
@@ -54,7 +54,7 @@ pub(crate) fn denied(incidents: &Incidents, target: &types::Target, host: Option
     if let Some(refusal) = asked.and_then(|asked| incidents.refusal_of(&asked)) {
         return refusal.into();
     }
-    // Not our policy, so it was the operating system (a privileged port, a firewall).
+    // The policy did not deny it, so the operating system did (a privileged port, a firewall).
     let reason = NetworkError::NotPermitted;
     match target {
         types::Target::Resolve(name) => Error::ResolveFailed {
@@ -75,7 +75,7 @@ pub(crate) fn denied(incidents: &Incidents, target: &types::Target, host: Option
     }
 }
 
-/// A duration in the WIT's nanoseconds; what doesn't fit is as good as for ever.
+/// A duration in nanoseconds. One that does not fit becomes the largest value.
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,11 +1,11 @@
-//! Which limit a component ran into that can only be told by a trap.
+//! The limits that wasmtime enforces by a trap.
 
 use crate::limiter::Limiter;
 use sockbox_policy::Limit;
 use wasmtime::component::ResourceTableError;
 
-/// What wasmtime says when a limit is reached for which it has no type that could be asked for: the
-/// end of the text, and the limit. Tests run into each of them.
+/// The texts of wasmtime's errors for limits that have no error type: the end of the text, and the
+/// limit. Tests reach each of these limits.
 const TEXTS: &[(&str, Limit)] = &[
     ("store handle limit exceeded", Limit::Handles),
     (

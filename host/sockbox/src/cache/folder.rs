@@ -13,10 +13,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// For how long a file may be written, until it counts as left behind by a process that is no more.
+/// How long writing a file may take. An older temporary file counts as abandoned by a process that
+/// has ended.
 const WRITING: Duration = Duration::from_secs(3600);
 
-/// The folder, as it was when it was looked at: whatever comes to its name meanwhile.
+/// The opened folder. It stays the same if another one gets its name.
 pub(super) struct Folder {
     opened: OwnedFd,
 }
@@ -25,7 +26,7 @@ impl Folder {
     /// Open the folder, making it if there is none.
     ///
     /// # Errors
-    /// It can't be made or opened, or somebody else can write to it.
+    /// It can't be made or opened, or another user can write to it.
     pub(super) fn open(path: &Path) -> Result<Folder, String> {
         let failed = |what: &str, error: io::Error| format!("{} {what}: {error}", path.display());
         DirBuilder::new()
@@ -44,10 +45,10 @@ impl Folder {
     /// Read a file of at most `max` bytes; None if there is none.
     ///
     /// # Errors
-    /// It can't be read, isn't a regular file, or somebody else can write to it.
+    /// It can't be read, is not a regular file, or another user can write to it.
     pub(super) fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, String> {
         let failed = |error: io::Error| format!("{name} can't be read: {error}");
-        // Without waiting for whom a pipe would wait for.
+        // NONBLOCK: opening a pipe must not wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match fs::openat(&self.opened, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
@@ -70,18 +71,20 @@ impl Folder {
         if bytes.len() as u64 > max {
             return Err(format!("{name} is too large"));
         }
-        // So that what is used stays. Where nothing can be written, nothing has to go either.
+        // The time of the last use decides which entries are removed first. If the folder can't be
+        // written to, none are removed.
         let _ = file.set_modified(SystemTime::now());
         Ok(Some(bytes))
     }
 
-    /// Write a file so that nobody can see half of it.
+    /// Write a file atomically.
     pub(super) fn write(&self, name: &str, parts: &[&[u8]]) -> Result<(), String> {
         let temporary = format!("{name}.{:016x}", RandomState::new().build_hasher().finish());
         self.write_as(&temporary, parts)
             .and_then(|()| Ok(fs::renameat(&self.opened, &temporary, &self.opened, name)?))
             .map_err(|error| {
-                // It isn't there, or is of no use; if it can't be removed, `shrink` tries again.
+                // The file does not exist or is incomplete. If it can't be removed, `shrink` tries
+                // again.
                 let _ = fs::unlinkat(&self.opened, &temporary, AtFlags::empty());
                 format!("{name} can't be written: {error}")
             })
@@ -95,8 +98,8 @@ impl Folder {
         parts.iter().try_for_each(|part| file.write_all(part))
     }
 
-    /// Remove what was used longest ago, until the entries have `max` bytes, and what was left behind
-    /// half written. Whatever else is in the folder stays.
+    /// Remove the least recently used entries until the rest have at most `max` bytes, and abandoned
+    /// temporary files. Other files in the folder stay.
     pub(super) fn shrink(&self, max: u64) {
         let Ok(files) = Dir::read_from(&self.opened) else {
             return;
@@ -126,7 +129,7 @@ impl Folder {
             if total <= max {
                 break;
             }
-            // Another process may have been here first.
+            // Another process may have removed it first.
             let _ = fs::unlinkat(&self.opened, &name, AtFlags::empty());
             total -= size;
         }
@@ -136,7 +139,7 @@ impl Folder {
 /// Read the secret in a file that only this process's user can read and write, making it if there is none.
 ///
 /// # Errors
-/// It can't be read or made, or other users could know it.
+/// It can't be read or made, or other users can read it.
 pub(super) fn secret(path: &Path) -> Result<[u8; HASH], String> {
     let failed = |what: &str, error: io::Error| format!("{} {what}: {error}", path.display());
     if let Some(secret) = read_secret(path)? {
@@ -178,7 +181,7 @@ fn read_secret(path: &Path) -> Result<Option<[u8; HASH]>, String> {
     Ok(Some(secret))
 }
 
-/// Make a secret, and a file with it; None if there is one by now.
+/// Make a secret, and a file with it. None: another process has made the file.
 fn make_secret(path: &Path) -> io::Result<Option<[u8; HASH]>> {
     if let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
         DirBuilder::new()
@@ -198,7 +201,7 @@ fn make_secret(path: &Path) -> io::Result<Option<[u8; HASH]>> {
     let linked = file
         .write_all(&secret)
         .and_then(|()| Ok(fs::link(&temporary, path)?));
-    // It has its name by now, or is of no use.
+    // The file has been renamed, or is not needed.
     let _ = fs::unlink(&temporary);
     match linked {
         Ok(()) => Ok(Some(secret)),
@@ -207,7 +210,8 @@ fn make_secret(path: &Path) -> io::Result<Option<[u8; HASH]>> {
     }
 }
 
-/// Whether only this process's user can have written what has this `stat`; why not, if not.
+/// Check that only this process's user can write to the file with this `stat`. The error says why
+/// not.
 fn ours_alone(stat: &Stat) -> Result<(), &'static str> {
     if stat.st_uid != geteuid().as_raw() {
         Err("belongs to another user")

@@ -1,18 +1,18 @@
 //! Compiled components, kept on disk for the next run.
 //!
-//! Compiling takes a hundred times as long as loading what was compiled, and every `sockbox run`
-//! is a new process. What is kept is native code, and loading it is running it, so the whole design is
-//! about who may have written it:
+//! Compiling takes a hundred times as long as loading compiled code, and every `sockbox run` is a new
+//! process. The cache contains native code, and loading it means running it. So only files that this
+//! process's user alone can have written are loaded:
 //!
 //! - the folder and each file in it belong to this process's user, and no other user can write to
-//!   them; both are opened without following links, and looked at through what was opened;
-//! - a file is read whole, and its seal compared, before any of it is believed: the seal covers the
-//!   name of the entry too, so that neither a damaged file nor another entry's is loaded;
+//!   them; both are opened without following links, and checked through the opened descriptor;
+//! - a file is read completely, and its seal is compared, before it is used: the seal also covers
+//!   the name of the entry, so neither a damaged file nor the file of another entry is loaded;
 //! - the name is a hash of everything that decides what the compiler makes: the component, and
 //!   wasmtime's version, settings and target.
 //!
-//! Other users are held by that. Components are this user as well, as far as the system can tell: one
-//! that was given a directory to write to must not come by native code in that way. So:
+//! This protects against other users. A component has the permissions of this user too: if it may
+//! write to a directory, it must not be able to place native code. So:
 //!
 //! - no run is given a directory to write to in which the folder is, or the secret, or a link on the way to one
 //!   of them ([`Cache::places`]; the command looks at every place where it would keep a cache, whether or not
@@ -22,11 +22,12 @@
 //!   write to the folder alone can't make an entry; and an entry that has a second name, by which it
 //!   could be written to elsewhere, is not loaded.
 //!
-//! What can both write to the folder and read the secret can leave what it likes here, and needn't: it
-//! owns the account.
+//! A program that can both write to the folder and read the secret can place any code here. It already
+//! has the full permissions of the user, so it gains nothing.
 //!
-//! Wasmtime has a cache of its own. It looks at no owner and no permissions, trusts what it finds, and
-//! comes with a compressor in C, a reader of configuration files and a thread at work behind each run.
+//! wasmtime has its own cache. That cache checks neither owner nor permissions, trusts the files that
+//! it finds, and needs a compressor in C, a configuration file reader and a background thread in each
+//! run.
 
 #[cfg(unix)]
 mod folder;
@@ -43,12 +44,12 @@ use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// How many bytes the folder may hold: some hundred components, or ten that bring a language with
-/// them.
+/// The most bytes in the folder: enough for some hundred components, or ten that contain an
+/// interpreter.
 const MAX_BYTES: u64 = 1 << 30;
 /// The length of a hash, in bytes.
 const HASH: usize = 32;
-/// The length of what SHA-256 works on at once, in bytes.
+/// The block size of SHA-256, in bytes.
 const BLOCK: usize = 64;
 
 /// Where compiled components are kept.
@@ -62,16 +63,16 @@ pub(crate) struct Cache {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CacheUse {
-    /// There is no folder for compiled components, or it has no part in this.
+    /// The cache is not used.
     Off,
     /// It was found compiled.
     Loaded,
-    /// It was compiled, and kept.
+    /// It was compiled, and stored in the cache.
     Kept {
-        /// Why what was there in its place was not used, where something was.
+        /// Why an existing entry was not used, if there was one.
         rejected: Option<String>,
     },
-    /// It was compiled, and could not be kept.
+    /// It was compiled, and could not be stored.
     Unusable {
         /// Why not.
         reason: String,
@@ -99,15 +100,15 @@ impl Cache {
         Cache { folder, secret }
     }
 
-    /// What no component may be able to write to.
+    /// The places that no component may write to.
     pub(crate) fn places(&self) -> [&Path; 2] {
         [&self.folder, &self.secret]
     }
 
-    /// The component `wasm`, found compiled, or compiled by `compile` and kept.
+    /// The component `wasm`, from the cache, or compiled by `compile` and stored.
     ///
     /// # Errors
-    /// Those of `compile`: nothing that is wrong with the cache is one.
+    /// Those of `compile`. A failure of the cache is not an error.
     pub(crate) fn component<E>(
         &self,
         engine: &Engine,
@@ -137,15 +138,15 @@ impl Cache {
     }
 }
 
-/// The file of a folder's secret: of the same name, with `.key` behind it.
+/// The file of a folder's secret: the folder's path with `.key` appended.
 fn beside(folder: &Path) -> PathBuf {
-    // Without a slash at its end, behind which the file would be in the folder.
+    // Removes a trailing slash, with which the file would be inside the folder.
     let mut file: OsString = folder.components().collect::<PathBuf>().into();
     file.push(".key");
     file.into()
 }
 
-/// What stands for a component compiled by an engine, and what its entry is sealed with.
+/// The key of a component compiled by an engine: the entry's name, and the secret of its seal.
 struct Key {
     hash: [u8; HASH],
     secret: [u8; HASH],
@@ -154,7 +155,7 @@ struct Key {
 impl Key {
     fn new(engine: &Engine, wasm: &[u8], secret: [u8; HASH]) -> Key {
         let mut hash = Sha256::new();
-        // This version's number, should what is kept ever be laid out otherwise.
+        // The version is included because the format of an entry may change.
         hash.update(concat!("sockbox ", env!("CARGO_PKG_VERSION"), "\0"));
         let mut settings = Sha256Hasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut settings);
@@ -166,13 +167,13 @@ impl Key {
         }
     }
 
-    /// The entry's name. Only what is named so is ever touched in the folder.
+    /// The entry's name. Files with other names are never changed.
     fn name(&self) -> String {
         let hash: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{hash}.cwasm")
     }
 
-    /// What an entry begins with, that has this code in it.
+    /// The seal at the beginning of an entry with this code.
     fn seal(&self, code: &[u8]) -> [u8; HASH] {
         hmac(&self.secret, &[&self.hash, code])
     }
@@ -189,8 +190,8 @@ impl Key {
         let Some((_, code)) = code else {
             return Err(format!("{name} is damaged"));
         };
-        // SAFETY: only this user can have written it; it is whole; and a key stands for one engine's
-        // code, which wasmtime looks at once more.
+        // SAFETY: only this user can have written the code, it is complete, and the key belongs to
+        // this engine. wasmtime checks the engine again.
         let component = unsafe { Component::deserialize(engine, code) };
         match component {
             Ok(component) => Ok(Some(component)),
@@ -223,7 +224,7 @@ fn is_entry(name: &[u8]) -> Option<bool> {
     }
 }
 
-/// The HMAC-SHA-256 (RFC 2104) of these parts, one behind the other.
+/// The HMAC-SHA-256 (RFC 2104) of these parts, concatenated.
 fn hmac(secret: &[u8; HASH], parts: &[&[u8]]) -> [u8; HASH] {
     let padded = |pad: u8| {
         let mut block = [pad; BLOCK];
@@ -243,7 +244,7 @@ fn hmac(secret: &[u8; HASH], parts: &[&[u8]]) -> [u8; HASH] {
     outer.finalize().into()
 }
 
-/// A hash of what hashes itself.
+/// Adapts SHA-256 to the trait `Hasher`.
 struct Sha256Hasher(Sha256);
 
 impl Hasher for Sha256Hasher {

@@ -1,8 +1,8 @@
-//! In place of a folder, where a system has no owners and permissions that could be looked at.
+//! Replaces the folder on systems without file owners and permissions.
 
 use std::path::Path;
 
-/// None of these can be made.
+/// No value of this type exists.
 pub(super) enum Folder {}
 
 impl Folder {

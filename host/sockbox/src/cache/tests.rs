@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// A folder for compiled components, in another one that goes with it.
+/// A folder for compiled components, inside a temporary folder.
 struct Fixture {
     root: tempfile::TempDir,
     engine: Engine,
@@ -152,12 +152,12 @@ fn what_others_could_have_written_is_not_taken() {
         );
         assert!(compiled);
     }
-    // A link to what is good enough by itself.
+    // A link to a file that would be accepted.
     let elsewhere = fixture.root.path().join("elsewhere");
     fs::rename(&entry, &elsewhere).unwrap();
     symlink(&elsewhere, &entry).unwrap();
     assert!(fixture.ask(&wasm).1);
-    // A pipe that nobody writes to.
+    // A pipe without a writer.
     fs::remove_file(&entry).unwrap();
     rustix::fs::mknodat(
         rustix::fs::CWD,
@@ -262,8 +262,8 @@ fn what_was_used_longest_ago_goes_first() {
     let total: u64 = sizes.iter().filter(|it| **it != mine).map(size).sum();
     Folder::open(&fixture.folder()).unwrap().shrink(total - 1);
     assert!(mine.exists(), "what isn't of the cache stays");
-    assert!(written.exists(), "somebody is writing it");
-    assert!(!left.exists(), "nobody is writing it any more");
+    assert!(written.exists(), "another process is writing it");
+    assert!(!left.exists(), "no process writes it any more");
     assert_eq!(fixture.ask(&component("a")), LOADED);
     assert_eq!(fixture.ask(&component("c")), LOADED);
     assert_eq!(fixture.ask(&component("d")), LOADED);
@@ -296,7 +296,8 @@ fn what_was_written_without_the_secret_is_not_taken() {
     assert_eq!(fixture.ask(&wasm), KEPT);
     let whole = fs::read(fixture.entry()).unwrap();
     let code = &whole[HASH..];
-    // What a component can work out that may write to the folder and read it, but not the secret.
+    // The seal that a component can compute if it may write to and read the folder, but not the
+    // secret.
     let key = Key::new(&fixture.engine, &wasm, [0; HASH]);
     let mut plain = Sha256::new();
     plain.update(key.hash);

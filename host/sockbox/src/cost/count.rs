@@ -54,7 +54,7 @@ impl Value<'_> {
         }
     }
 
-    /// What the host gives for an import of this kind.
+    /// The value that the host provides for an import of this kind.
     fn from_host(kind: ComponentExternalKind) -> Self {
         match kind {
             ComponentExternalKind::Module => Value::Module(None),
@@ -231,7 +231,7 @@ impl<'a> Counting<'_, 'a> {
                         return Err(invalid("it instantiates an item that is not a module"));
                     };
                     self.items(1)?;
-                    // Of a module of the host's nothing is known but that it has an instance.
+                    // A module of the host has unknown contents. It counts as one instance.
                     let unknown = Module::default();
                     let module = module.and_then(|module| file.modules.get(module));
                     self.cost.add(module.unwrap_or(&unknown));
@@ -290,7 +290,7 @@ impl<'a> Counting<'_, 'a> {
                         None => Value::from_host(*kind),
                         Some(args) => match args.get(name) {
                             Some(value) if value.is(*kind) => value.clone(),
-                            // Types may be left out: they are no more than a description.
+                            // Types may be left out, because they only describe.
                             None if *kind == ComponentExternalKind::Type => Value::Other,
                             _ => {
                                 return Err(invalid(format!(

@@ -303,7 +303,7 @@ fn what_makes_no_sense_is_an_error_and_not_a_panic() {
         for value in [0, 1, 0x7f, 0x80, 0xff, binary[at] ^ 1] {
             let mut broken = binary.clone();
             broken[at] = value;
-            // Whatever it is, it comes to an end.
+            // Counting ends for any input.
             let _ = of(&broken, &limits);
         }
     }
@@ -319,7 +319,7 @@ fn our_own_components_are_far_from_every_limit() {
     }
 }
 
-/// The compiler goes the same way: what is counted here is valid for it.
+/// The compiler counts the same way, so a component that is counted here can be compiled.
 #[test]
 fn what_is_counted_can_be_compiled() {
     let engine = wasmtime::Engine::new(&sockbox_component::engine::config(false)).unwrap();

@@ -1,4 +1,4 @@
-//! What is sent behind a request's head.
+//! The body of a request.
 
 use crate::bindings::fetch as wit;
 use crate::error::{Error, Result};
@@ -8,7 +8,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p2::DynInputStream;
 use wasmtime_wasi::p2::pipe::AsyncReadStream;
 
-/// What is sent behind a request's head.
+/// The body of a request.
 ///
 /// [`Request::body`](crate::Request::body) and [`Request::body_reader`](crate::Request::body_reader)
 /// make one for a request; [`Response::follow`](crate::Response::follow) is given one, since what was
@@ -25,7 +25,7 @@ enum Kind {
 }
 
 impl Body {
-    /// Nothing, and no header field that tells of it.
+    /// No body, and no header field for one.
     pub fn empty() -> Body {
         Body(Kind::Empty)
     }
@@ -35,8 +35,8 @@ impl Body {
         Body(Kind::Bytes(bytes.into()))
     }
 
-    /// What `reader` gives until its end: `length` bytes, neither more nor less, where that is
-    /// known, and in chunks (RFC 9112 section 7.1) where not.
+    /// The bytes of `reader` until its end. If `length` is given, there must be exactly so many
+    /// bytes; otherwise the body is sent in chunks (RFC 9112 section 7.1).
     pub fn reader(reader: impl AsyncRead + Send + Unpin + 'static, length: Option<u64>) -> Body {
         Body(Kind::Reader {
             input: Box::new(AsyncReadStream::new(reader)),
@@ -44,7 +44,7 @@ impl Body {
         })
     }
 
-    /// What the component is given; a body that is read goes into `table`.
+    /// The value for the component. A body that is read goes into `table`.
     pub(super) fn into_wit(self, table: &mut ResourceTable) -> Result<wit::RequestBody> {
         Ok(match self.0 {
             Kind::Empty => wit::RequestBody::None,
@@ -64,7 +64,7 @@ impl Default for Body {
 }
 
 impl fmt::Debug for Body {
-    /// Shows its size alone: it may hold secrets.
+    /// Shows only the size, because the body may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Empty => f.write_str("Body(empty)"),

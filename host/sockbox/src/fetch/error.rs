@@ -1,4 +1,4 @@
-//! What the component's errors mean here.
+//! Converts the component's errors.
 
 use crate::bindings::fetch as wit;
 use crate::error::{ConnectFailure, Error, NetworkError, ResponseLimit, Stage, TimeBound};
@@ -51,8 +51,8 @@ impl From<wit::ResponseLimit> for ResponseLimit {
     }
 }
 
-/// What an error of the component's means, of a request in which `incidents` happened: the component could be
-/// told less of them.
+/// The error for an error code of the component. `incidents` happened during the request; they have details
+/// that the component does not see.
 pub(super) fn error(incidents: &Incidents, host: &str, url: &str, code: wit::ErrorCode) -> Error {
     let error = translated(incidents, host, url, code);
     match limit_behind(incidents, &error) {
@@ -61,13 +61,14 @@ pub(super) fn error(incidents: &Incidents, host: &str, url: &str, code: wit::Err
     }
 }
 
-/// The limit that an error comes of, where the component could only be told that it is one.
+/// The limit behind an error, if the component only saw that the operation failed.
 fn limit_behind(incidents: &Incidents, error: &Error) -> Option<Limit> {
     let limit = match error {
         Error::ReceiveFailed {
             reason: NetworkError::Other,
         } => Limit::ReceivedBytes,
-        // A server may answer before it has got all, so that this is waited for.
+        // A server may respond before it has received the whole request, so receiving comes after a
+        // failed send.
         Error::SendFailed {
             reason: NetworkError::Other,
         }
@@ -87,7 +88,7 @@ fn limit_behind(incidents: &Incidents, error: &Error) -> Option<Limit> {
         {
             Limit::ConnectsPerSecond
         }
-        // Nobody can tell which way a handshake was broken.
+        // In a handshake, a failure of either direction has the same cause.
         Error::Tls(TlsError::Handshake {
             reason: TlsFailure::Broken { .. },
             ..
@@ -134,7 +135,7 @@ fn translated(incidents: &Incidents, host: &str, url: &str, code: wit::ErrorCode
             host: host.to_owned(),
             attempts: attempts.into_iter().map(ConnectFailure::from).collect(),
         },
-        // The component has no word for it: what it sees of a connection is that it broke.
+        // The component has no error code for this: it only sees that the connection failed.
         wit::ErrorCode::SendFailed(reason) => match incidents.tls_failure() {
             Some(Failure::Tls(reason)) => Error::Tls(TlsError::Broken {
                 reason: reason.clone(),
@@ -314,7 +315,7 @@ mod tests {
                 expired(),
                 "Tls(CertificateRejected { host: \"h\", problem: Expired { certificate: None } })",
             ),
-            // Whatever the component has made of the words.
+            // Independent of the component's text.
             (
                 wit::ErrorCode::TlsFailed(text("words")),
                 expired(),

@@ -1,4 +1,4 @@
-//! Fetching a page.
+//! Sending requests.
 
 mod body;
 mod error;
@@ -27,7 +27,7 @@ impl Instance {
     /// # Errors
     /// - [`Error::InvalidUrl`], [`Error::UnsupportedScheme`], [`Error::InvalidRequest`]: the
     ///   request can't be sent.
-    /// - [`Error::Denied`]: the policy does not grant what it takes. Nothing was sent.
+    /// - [`Error::Denied`]: the policy does not grant it. Nothing was sent.
     /// - [`Error::Tls`]: the certificate is not accepted, the handshake failed, the connection broke, or the
     ///   certificates to trust can't be read.
     /// - [`Error::ResolveFailed`], [`Error::ConnectFailed`], [`Error::SendFailed`],
@@ -50,7 +50,7 @@ impl Instance {
         let call = self.begin().await?;
         let (store, exports) = self.parts();
         let fetch = exports.fetch()?;
-        // What went wrong before is of an earlier request.
+        // Earlier incidents belong to earlier requests.
         let mark = store.data().sockbox.authority().mark();
         let result = call.run(fetch.call_fetch(&mut *store, &request)).await?;
         let response = self.end(result)?.map_err(|code| {
@@ -76,7 +76,7 @@ impl Instance {
     }
 }
 
-/// The host that a URL names, as far as a message needs it.
+/// The host of a URL, for messages.
 fn host_of(url: &str) -> String {
     ::url::Url::parse(url)
         .ok()

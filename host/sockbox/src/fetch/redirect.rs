@@ -13,14 +13,14 @@ use std::net::SocketAddr;
 pub struct Redirect {
     /// The URL, absolute, without a fragment. It may be of any scheme, and name any host.
     pub url: String,
-    /// The method to ask for it with (RFC 9110 section 15.4).
+    /// The method of the next request (RFC 9110 section 15.4).
     pub method: String,
-    /// Whether the request's body is to be sent again.
+    /// Whether the next request sends the body again.
     pub sends_body: bool,
-    /// Whether it is another origin (scheme, host and port): `Authorization`, `Cookie` and
-    /// `Proxy-Authorization` will not be sent there.
+    /// Whether the URL has another origin (scheme, host and port). If so, `Authorization`, `Cookie`
+    /// and `Proxy-Authorization` are not sent to it.
     pub cross_origin: bool,
-    /// Whether it leads from `https` to `http`, which takes
+    /// Whether it leads from `https` to `http`, which needs
     /// [`Request::allow_downgrade`](crate::Request::allow_downgrade).
     pub downgrade: bool,
 }
@@ -38,11 +38,12 @@ impl From<wit::Redirect> for Redirect {
 }
 
 impl<'a> Response<'a> {
-    /// Tell where this response redirects to: none if it has not one of the status codes 301, 302,
-    /// 303, 307 and 308, or has no `Location`.
+    /// The target of the redirect, if this response has status 301, 302, 303, 307 or 308 and a
+    /// `Location`. Otherwise none.
     ///
     /// # Errors
-    /// - [`Error::Protocol`]: its `Location` can't be read as a URL, or there are several.
+    /// - [`Error::Protocol`]: its `Location` is not a valid URL, or there are several different
+    ///   ones.
     /// - What ends the instance: see [`Instance::fetch`](crate::Instance::fetch).
     ///
     /// # Cancel safety
@@ -61,18 +62,19 @@ impl<'a> Response<'a> {
 
     /// Send the request that this response redirects to, and receive that response's head.
     ///
-    /// The request has the same header fields (but see [`Redirect::cross_origin`]) and options, and
-    /// goes on on the same [`Request::total_timeout`](crate::Request::total_timeout). Its body is
-    /// `body` where [`Redirect::sends_body`] says that one is sent, and nothing otherwise. The rest
-    /// of this response's body is given up.
+    /// The request has the same header fields, except those named at [`Redirect::cross_origin`],
+    /// and the same options. The [`Request::total_timeout`](crate::Request::total_timeout) of the
+    /// first request continues. If [`Redirect::sends_body`] is true, `body` is sent; otherwise it
+    /// is ignored. The rest of this response's body is discarded.
     ///
-    /// The policy is asked anew, and going where it grants nothing is [`Error::Denied`]. With
-    /// [`Policy::allow_redirects`](crate::Policy::allow_redirects) it grants each redirect as far as
-    /// is said there, for as long as it is being followed.
+    /// The policy decides on the new target; without a grant the result is [`Error::Denied`].
+    /// [`Policy::allow_redirects`](crate::Policy::allow_redirects) grants each redirect while it is
+    /// being followed, within the bounds described there.
     ///
     /// # Errors
     /// As [`Instance::fetch`](crate::Instance::fetch), and
-    /// - [`Error::InvalidRequest`]: this isn't a redirect, or it takes a body and there is none.
+    /// - [`Error::InvalidRequest`]: the response is not a redirect, or the redirect needs a body
+    ///   and there is none.
     /// - [`Error::UnsupportedScheme`]: it leads to a URL that is neither an `http` nor an `https` one.
     /// - [`Error::InsecureRedirect`]: it leads from `https` to `http`.
     /// - [`Error::TooManyRedirects`]: it is one more than
@@ -82,7 +84,7 @@ impl<'a> Response<'a> {
     /// A future that is dropped before its end leaves an instance that can't be used any more.
     ///
     /// # Examples
-    /// Go wherever a page has moved to, on the public internet:
+    /// Follow redirects on the public internet:
     /// ```
     /// use sockbox::{Body, Policy, Request, Sandbox};
     /// # use std::io::{Read, Write};

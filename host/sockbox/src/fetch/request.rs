@@ -1,4 +1,4 @@
-//! What to ask for.
+//! Requests.
 
 use super::Body;
 use crate::bindings::fetch as wit;
@@ -15,20 +15,20 @@ use wasmtime_wasi::p2::bindings::sockets::network::{IpAddress, IpAddressFamily};
 /// One header field of a request or a response.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Header {
-    /// The name as it was sent: letters keep their case, which carries no meaning.
+    /// The name, with its letters in the case that was sent. Case carries no meaning.
     pub name: String,
-    /// The value without the white space around it: usually ASCII.
+    /// The value, without white space around it. It is usually ASCII.
     pub value: Vec<u8>,
 }
 
-/// What to ask for, how, and its bounds.
+/// A request: the URL, how to send it, and its limits.
 ///
-/// Bounds that aren't set have the defaults that the component documents: 10 seconds for the lookup,
-/// 30 for connecting, 30 more for TLS, 60 for the first byte and for every silence after it, 256 KiB of head, 30
-/// redirects in a row; there is none for the body's size, for the speed and for the whole time.
+/// The defaults of the limits are: 10 seconds for resolving the name, 30 for connecting, 30 for the TLS
+/// handshake, 60 for the first byte and for each pause after it, 256 KiB for the head, and 30 redirects in a
+/// row. The size of the body, the speed and the total time have no limit.
 ///
 /// # Examples
-/// A page that may be coded on its way, that may have a megabyte, and that has a minute to come:
+/// A request with a compressed body of at most a megabyte, and a minute in total:
 /// ```
 /// use sockbox::Request;
 /// use std::time::Duration;
@@ -96,12 +96,12 @@ struct StaticHost {
 }
 
 impl Request {
-    /// Ask for the page at `url`, an absolute `http` or `https` URL.
+    /// A `GET` request for `url`, an absolute `http` or `https` URL.
     pub fn get(url: impl Into<String>) -> Request {
         Request::new("GET", url)
     }
 
-    /// Ask with any method but `CONNECT`.
+    /// A request with any method except `CONNECT`.
     pub fn new(method: impl Into<String>, url: impl Into<String>) -> Request {
         Request {
             method: method.into(),
@@ -113,10 +113,10 @@ impl Request {
         }
     }
 
-    /// Add a header field. `Host`, `User-Agent`, `Accept`, `Accept-Encoding` and `Authorization` take
-    /// the place of what would be sent. What is about the connection or the body's framing is not
-    /// the caller's to set: `Connection`, `Content-Length`, `Expect`, `Keep-Alive`,
-    /// `Proxy-Connection`, `TE`, `Transfer-Encoding`, `Upgrade`.
+    /// Add a header field. `Host`, `User-Agent`, `Accept`, `Accept-Encoding` and `Authorization`
+    /// replace the default fields. The client sets the fields that control the connection or the
+    /// framing of the body, and the caller can't: `Connection`, `Content-Length`, `Expect`,
+    /// `Keep-Alive`, `Proxy-Connection`, `TE`, `Transfer-Encoding`, `Upgrade`.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Request {
         self.headers.push(Header {
             name: name.into(),
@@ -125,9 +125,8 @@ impl Request {
         self
     }
 
-    /// Leave out a header field that would be sent unasked: `User-Agent`, `Accept` or
-    /// `Accept-Encoding`, in any case. Other names change nothing, but for `Host`, without which
-    /// there is no request.
+    /// Leave out a default header field: `User-Agent`, `Accept` or `Accept-Encoding`. Leaving out
+    /// `Host` is an error. Other names have no effect.
     pub fn without_header(mut self, name: impl Into<String>) -> Request {
         self.omit.push(name.into());
         self
@@ -138,8 +137,8 @@ impl Request {
         self.body_of(Body::bytes(bytes))
     }
 
-    /// Send what `reader` gives until its end: `length` bytes, neither more nor less, where that is
-    /// known, and in chunks (RFC 9112 section 7.1) where not.
+    /// Send the bytes of `reader` until its end. If `length` is given, there must be exactly so
+    /// many bytes; otherwise the body is sent in chunks (RFC 9112 section 7.1).
     pub fn body_reader(
         self,
         reader: impl AsyncRead + Send + Unpin + 'static,
@@ -160,56 +159,55 @@ impl Request {
         self
     }
 
-    /// Set the longest that connecting may take, all of the host's addresses together.
+    /// Set the time limit for connecting, for all addresses of the host together.
     pub fn connect_timeout(mut self, timeout: Duration) -> Request {
         self.options.connect_timeout = Some(timeout);
         self
     }
 
-    /// Set the longest that TLS may take to be agreed upon, once there is a connection.
+    /// Set the time limit for the TLS handshake.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Request {
         self.options.handshake_timeout = Some(timeout);
         self
     }
 
-    /// Set how long an attempt to connect has for itself before the next address is tried beside it
-    /// (RFC 8305 section 5): 250 milliseconds unless set.
+    /// Set the delay between starting an attempt to connect to one address and starting an attempt
+    /// to the next address in parallel (RFC 8305 section 5). Default: 250 milliseconds.
     pub fn attempt_delay(mut self, delay: Duration) -> Request {
         self.options.attempt_delay = Some(delay);
         self
     }
 
-    /// Set the longest from the request's last byte to the answer's first.
+    /// Set the time limit between the last byte of the request and the first byte of the response.
     pub fn first_byte_timeout(mut self, timeout: Duration) -> Request {
         self.options.first_byte_timeout = Some(timeout);
         self
     }
 
-    /// Set the longest silence of the server once it has begun to answer, and the longest that it
-    /// may refuse to take more of the request.
+    /// Set the longest time in which the server may send no byte of a response that has begun, or
+    /// accept no byte of the request.
     pub fn idle_timeout(mut self, timeout: Duration) -> Request {
         self.options.idle_timeout = Some(timeout);
         self
     }
 
-    /// Set how long `100 Continue` is waited for before a body is sent that has more than 1 MiB, or
-    /// whose length isn't known: 1 second unless set. Zero: don't ask for it.
+    /// Set how long to wait for `100 Continue` before sending a body that is larger than 1 MiB or
+    /// of unknown length. Default: 1 second. Zero: don't send `Expect`.
     pub fn expect_timeout(mut self, timeout: Duration) -> Request {
         self.options.expect_timeout = Some(timeout);
         self
     }
 
-    /// Set the longest that all of it may take, from the call of
-    /// [`Instance::fetch`](crate::Instance::fetch) to the end of the body, redirects included,
-    /// whatever the caller does meanwhile.
+    /// Set the time limit from the call of [`Instance::fetch`](crate::Instance::fetch) to the end
+    /// of the body. It includes redirects, and time in which the caller does nothing.
     pub fn total_timeout(mut self, timeout: Duration) -> Request {
         self.options.total_timeout = Some(timeout);
         self
     }
 
-    /// Set the slowest that sending the body and receiving the response's may be, averaged over a
-    /// time. What is slower for that long is [`Error::Timeout`](crate::Error::Timeout) with
-    /// [`TimeBound::Speed`](crate::TimeBound::Speed).
+    /// Set the lowest speed of sending the request body and of receiving the response body,
+    /// averaged over a time. A slower transfer fails with [`Error::Timeout`](crate::Error::Timeout)
+    /// and [`TimeBound::Speed`](crate::TimeBound::Speed).
     pub fn min_speed(mut self, bytes_per_second: u64, over: Duration) -> Request {
         self.options.min_speed = Some(MinSpeed {
             bytes_per_second,
@@ -243,8 +241,8 @@ impl Request {
         self
     }
 
-    /// Let [`Response::follow`](crate::Response::follow) go from an `https` page to an `http` one, where
-    /// anybody on the way may read what is sent, and answer.
+    /// Permit [`Response::follow`](crate::Response::follow) to go from an `https` URL to an `http` URL,
+    /// which is neither encrypted nor authenticated.
     pub fn allow_downgrade(mut self, allow: bool) -> Request {
         self.options.downgrade = allow;
         self
@@ -273,8 +271,8 @@ impl Request {
         self
     }
 
-    /// Ask for a coded body (`Accept-Encoding: gzip, deflate, br`, unless the caller sets one) and
-    /// decode it.
+    /// Ask for a compressed body (`Accept-Encoding: gzip, deflate, br`, unless the caller sets this
+    /// field) and decode it.
     pub fn decode(mut self, decode: bool) -> Request {
         self.options.decode = decode;
         self
@@ -286,8 +284,8 @@ impl Request {
         self
     }
 
-    /// Have the component write what it does to its standard error, one line per fact. It is seen
-    /// with [`InstanceBuilder::inherit_stderr`](crate::InstanceBuilder::inherit_stderr).
+    /// Let the component write each step to its standard error, one line per fact. Show it with
+    /// [`InstanceBuilder::inherit_stderr`](crate::InstanceBuilder::inherit_stderr).
     pub fn trace(mut self, trace: bool) -> Request {
         self.options.trace = trace;
         self
@@ -306,7 +304,7 @@ impl fmt::Debug for Request {
 }
 
 impl Request {
-    /// What the component is given; a body that is read goes into `table`.
+    /// The value for the component. A body that is read goes into `table`.
     pub(super) fn into_wit(self, table: &mut ResourceTable) -> Result<wit::Request> {
         Ok(wit::Request {
             method: self.method,

@@ -1,4 +1,4 @@
-//! A response, and the way of its body to whoever wants it.
+//! A response, and receiving its body.
 
 use super::error::error;
 use super::{Header, Timings};
@@ -18,13 +18,13 @@ use wasmtime_wasi::p2::DynOutputStream;
 
 /// How many bytes of a body are moved by one call of the component: 4 MiB.
 ///
-/// Enough that the calls cost nothing beside the bytes.
+/// Large enough to make the cost of the calls negligible.
 const STEP: u64 = 4 * 1024 * 1024;
 
-/// How often the progress of a body is told: ten times a second.
+/// How often the progress of a body is reported: ten times a second.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long the writer may take, after a transfer has failed, to write what had been received.
+/// How long the writer may take after a failed transfer to write the received bytes.
 const PATIENCE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// How many bytes [`Response::chunk`] asks for: as many as a socket gives at once, 64 KiB.
@@ -49,12 +49,12 @@ pub(super) struct Head {
     timings: Timings,
 }
 
-/// A response whose body is still to come.
+/// A response whose body has not been received yet.
 ///
-/// Dropping it gives the rest of the body up. Unless the body had been received to its end, the
-/// connection is closed then: with the next call of the instance or with the instance itself, and by
-/// [`Response::close`] at once. After a whole body it is kept for the next request to the same host
-/// and port, where the server agrees.
+/// Dropping it discards the rest of the body. If the body was not complete, the connection is
+/// closed: at the next call of the instance, when the instance is dropped, or at once by
+/// [`Response::close`]. After a complete body the connection is kept for the next request to the
+/// same host and port, if the server permits that.
 ///
 /// # Examples
 /// ```
@@ -93,11 +93,11 @@ pub(super) struct Head {
 #[derive(Debug)]
 pub struct Response<'a> {
     pub(super) instance: &'a mut Instance,
-    /// None once it was closed.
+    /// None after it was closed.
     pub(super) response: Option<ResourceAny>,
     pub(super) head: Head,
     pub(super) host: String,
-    /// When the request began, in the run's log of incidents.
+    /// The position in the run's log of incidents at which the request began.
     pub(super) mark: Mark,
 }
 
@@ -123,7 +123,7 @@ impl<'a> Response<'a> {
         self.head.status
     }
 
-    /// The reason phrase; often empty, never to be relied on.
+    /// The reason phrase. It is often empty, and has no meaning for a program.
     pub fn reason(&self) -> &str {
         &self.head.reason
     }
@@ -133,7 +133,7 @@ impl<'a> Response<'a> {
         self.head.minor_version
     }
 
-    /// The header fields in the order received, repeated ones kept.
+    /// The header fields in the order received, including repeated fields.
     pub fn headers(&self) -> &[Header] {
         &self.head.headers
     }
@@ -146,28 +146,28 @@ impl<'a> Response<'a> {
             .map(|header| header.value.as_slice())
     }
 
-    /// The head as it was received, from the status line to the blank line, both included.
+    /// The bytes of the head as received, from the status line to the blank line, both included.
     pub fn raw_head(&self) -> &[u8] {
         &self.head.raw
     }
 
-    /// The URL that this is the response of, without fragment and credentials.
+    /// The URL of the request that this response answers, without fragment and credentials.
     pub fn url(&self) -> &str {
         &self.head.url
     }
 
-    /// The server's end of the connection.
+    /// The server's address of the connection.
     pub fn remote_address(&self) -> SocketAddr {
         self.head.remote
     }
 
-    /// Our end of the connection.
+    /// The client's address of the connection.
     pub fn local_address(&self) -> SocketAddr {
         self.head.local
     }
 
-    /// The body's size in bytes, where the head tells it and the body isn't decoded. For the answer
-    /// to `HEAD`, which has no body, what it says of the body that `GET` would give.
+    /// The size of the body in bytes, if the head gives it and the body is not decoded. For a
+    /// response to `HEAD`, which has no body, the size that the head gives for the body of a `GET`.
     pub fn content_length(&self) -> Option<u64> {
         self.head.content_length
     }
@@ -177,7 +177,8 @@ impl<'a> Response<'a> {
         self.head.reused
     }
 
-    /// The addresses that could not be connected to before one could, in the order tried.
+    /// The addresses to which connecting failed before it succeeded with another one, in the order
+    /// tried.
     pub fn connect_failures(&self) -> &[ConnectFailure] {
         &self.head.connect_failures
     }
@@ -187,7 +188,7 @@ impl<'a> Response<'a> {
         self.head.request_head_size
     }
 
-    /// How many bytes of the request's body were sent, its framing left out.
+    /// How many bytes of the request body were sent, without framing.
     pub fn uploaded(&self) -> u64 {
         self.head.uploaded
     }
@@ -197,8 +198,8 @@ impl<'a> Response<'a> {
         self.head.timings
     }
 
-    /// Receive the body's next bytes: at least one, at most 64 KiB, as soon as there are any. None
-    /// means that the body ended as it should.
+    /// Wait for the next bytes of the body, and return them: at least one, at most 64 KiB. None
+    /// means that the body is complete.
     ///
     /// # Errors
     /// [`Error::IncompleteBody`], [`Error::ReceiveFailed`], [`Error::Protocol`],
@@ -221,20 +222,19 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// Write the rest of the body to `writer`, flush it, and say how many bytes that were.
+    /// Write the rest of the body to `writer`, flush it, and return the number of bytes.
     ///
-    /// The bytes are written by a thread of their own, so that a slow writer holds up nothing else;
-    /// at most 1 MiB of them wait for it. What can be moved without being decoded doesn't pass
-    /// through the component's memory.
+    /// A separate thread writes, so a slow writer delays nothing else. At most 1 MiB waits for it.
+    /// A body that needs no decoding does not pass through the component's memory.
     ///
     /// # Errors
-    /// [`Error::Write`] with what the writer said, [`Error::Internal`] when there is no thread to be
-    /// had, and those of [`Response::chunk`]. What had been received before an error has been
-    /// written, unless the writer takes too long for it.
+    /// [`Error::Write`] with the writer's error, [`Error::Internal`] if no thread can be started,
+    /// and those of [`Response::chunk`]. Bytes received before an error are written, unless the
+    /// writer takes too long.
     ///
     /// # Cancel safety
     /// A future that is dropped before its end leaves an instance that can't be used any more. The
-    /// writer is dropped by its thread after the write that is under way.
+    /// thread drops the writer after the current write.
     ///
     /// # Examples
     /// ```no_run
@@ -271,13 +271,12 @@ impl<'a> Response<'a> {
             .await
     }
 
-    /// As [`Response::write_to_with_progress`], to a file: where that is a regular one it is written
-    /// to without the help of a thread, which takes half the time.
+    /// As [`Response::write_to_with_progress`], but to a file. A regular file is written without
+    /// another thread, which takes half the time.
     ///
-    /// As long as such a file's disk takes its time, so does the thread that polls this future: its limits
-    /// are kept, and it can be dropped, when the write is over. Where disks may hang, use
-    /// [`Response::write_to_with_progress`], or keep the time on another thread, as the `sockbox` command
-    /// does.
+    /// A slow disk then blocks the thread that polls this future: limits are enforced, and the future can
+    /// be dropped, only after the write. If disks may hang, use [`Response::write_to_with_progress`], or
+    /// watch the time on another thread, as the `sockbox` command does.
     ///
     /// # Errors
     /// As [`Response::write_to`].
@@ -292,7 +291,7 @@ impl<'a> Response<'a> {
             .await
     }
 
-    /// The trailer fields that came behind a chunked body; empty until the body has ended.
+    /// The trailer fields after a chunked body. Empty until the body has ended.
     ///
     /// # Errors
     /// What ends the instance: see [`Instance::fetch`].
@@ -309,7 +308,7 @@ impl<'a> Response<'a> {
         Ok(trailers.into_iter().map(Header::from).collect())
     }
 
-    /// Give the rest of the body up now. Unless it had ended, its connection is closed.
+    /// Discard the rest of the body now. If the body was not complete, its connection is closed.
     ///
     /// # Errors
     /// What ends the instance: see [`Instance::fetch`].
@@ -347,12 +346,12 @@ impl<'a> Response<'a> {
         let output = store.data_mut().table.push(sink).map_err(Error::internal)?;
         let moved = self.pump(&output, &end, &mut progress).await;
         let (store, _) = self.instance.parts();
-        // What the component still holds of it goes with the instance.
+        // The component's part of it is freed with the instance.
         let released = store.data_mut().table.delete(output);
         match moved {
             Ok(total) => {
                 released.map_err(Error::internal)?;
-                // Whoever is to read it may take as much time as there is.
+                // The reader may take the remaining time of the run.
                 let written = self.instance.wait(end.finish()).await?;
                 written.map_err(|source| Error::Write { source })?;
                 if let Some(progress) = &mut progress {
@@ -360,21 +359,20 @@ impl<'a> Response<'a> {
                 }
                 Ok(total)
             }
-            // The writer knows why.
+            // The writer has the reason.
             Err(Failure::Output) => Err(match end.finish().await {
                 Err(source) => Error::Write { source },
                 Ok(()) => Error::internal("the output was closed by the component"),
             }),
             Err(Failure::Other(error)) => {
-                // What had been received is worth having, but neither worth waiting for nor worth
-                // an error of its own beside this one.
+                // Write the received bytes if that is quick. A second error is not reported.
                 let _ = tokio::time::timeout(PATIENCE_AFTER_FAILURE, end.finish()).await;
                 Err(error)
             }
         }
     }
 
-    /// Have the component move the body into `output`, step by step.
+    /// Let the component move the body to `output`, step by step.
     async fn pump<W>(
         &mut self,
         output: &Resource<DynOutputStream>,
@@ -416,7 +414,7 @@ impl Drop for Response<'_> {
     }
 }
 
-/// Wait for `step`, telling now and then how far the writer is.
+/// Wait for `step`, and report the writer's progress meanwhile.
 async fn with_progress<W, F: Future>(
     step: F,
     end: &End<W>,
@@ -433,7 +431,7 @@ async fn with_progress<W, F: Future>(
 
 /// Why a body stopped moving.
 enum Failure {
-    /// The output doesn't take any more.
+    /// Writing to the output failed.
     Output,
     Other(Error),
 }

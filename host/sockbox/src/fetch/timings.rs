@@ -1,9 +1,9 @@
-//! When each stage of a request was over.
+//! When each stage of a request ended.
 
 use crate::bindings::fetch as wit;
 use std::time::Duration;
 
-/// When each stage of a request was over, counted from the call of
+/// When each stage of a request ended, counted from the call of
 /// [`Instance::fetch`](crate::Instance::fetch) or [`Response::follow`](crate::Response::follow).
 ///
 /// A stage that did not take place (the resolve of an address, connecting where a connection was used
@@ -13,15 +13,15 @@ use std::time::Duration;
 pub struct Timings {
     /// The host's addresses were known.
     pub resolve: Duration,
-    /// The connection was there.
+    /// The connection was established.
     pub connect: Duration,
-    /// TLS was agreed upon.
+    /// The TLS handshake was complete.
     pub handshake: Duration,
-    /// The request's head was on its way.
+    /// The request head was sent.
     pub sent: Duration,
-    /// The first byte of the answer was there.
+    /// The first byte of the response was received.
     pub first_byte: Duration,
-    /// The response's head was there.
+    /// The response head was received.
     pub head: Duration,
 }
 

@@ -10,8 +10,8 @@ use std::fmt;
 pub struct Capability {
     /// What it could do.
     pub ability: Ability,
-    /// Whether the functions for it are imported. If not, the interface is, in a version that isn't
-    /// known, and it is for its name that this is told.
+    /// Whether the functions for it are imported. If not, only the interface is imported, in an
+    /// unknown version, and the ability is assumed from its name.
     pub certain: bool,
 }
 
@@ -43,18 +43,18 @@ pub enum Ability {
     WriteStdout,
     /// Write to standard error.
     WriteStderr,
-    /// Ask what the time is, or how much of it passed.
+    /// Read the time, or measure durations.
     ReadClocks,
     /// Wait for a time.
     Sleep,
     /// Use random numbers.
     UseRandom,
-    /// Send HTTP requests by way of the host, which sockbox doesn't let anybody.
+    /// Send HTTP requests through the host. sockbox permits this to no component.
     SendHttp,
 }
 
 impl Ability {
-    /// A word for machines, which stays.
+    /// A stable identifier for programs.
     pub fn id(&self) -> &'static str {
         match self {
             Ability::ResolveNames => "resolve-names",
@@ -76,7 +76,7 @@ impl Ability {
         }
     }
 
-    /// What grants it; nothing where it needs no grant, or where none would help.
+    /// The grants for it. Empty if it needs no grant, or if no grant exists for it.
     pub fn grants(&self) -> &'static [Grant] {
         match self {
             Ability::ResolveNames => &[Grant::Resolve],
@@ -99,7 +99,7 @@ impl Ability {
 }
 
 impl fmt::Display for Ability {
-    /// In people's words, behind "it can".
+    /// A text that follows "it can".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Ability::ResolveNames => "resolve names",
@@ -170,8 +170,8 @@ enum Wasi {
     V0_3,
 }
 
-/// What an ability takes: one function of each line. Without any one of them, the others are of no use
-/// for it, since the socket, the network or the folder that they take comes from nowhere.
+/// What an ability needs: one function of each line. If a line is missing, the others can't be used,
+/// because nothing provides the socket, the network or the folder that they take.
 type Rule = (Ability, Wasi, &'static [AnyOf]);
 
 const RULES: &[Rule] = &[
@@ -247,7 +247,7 @@ const RULES: &[Rule] = &[
             ),
         ],
     ),
-    // Opening is among them: it may make a file, or empty one.
+    // Opening is included, because it may create or truncate a file.
     (
         Ability::ChangeFiles,
         Wasi::V0_2,
@@ -573,7 +573,7 @@ mod tests {
         for (ability, wasi, needed) in RULES {
             for (interface, functions) in *needed {
                 if interface.starts_with("wasi:http/") {
-                    // Not among those that sockbox has.
+                    // sockbox does not provide it.
                     continue;
                 }
                 let text = described(*wasi, interface);

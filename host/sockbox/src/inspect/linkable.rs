@@ -1,4 +1,4 @@
-//! Whether what a component imports is there, found out without compiling it.
+//! Checks a component's imports without compiling it.
 
 use super::read::Reading;
 use crate::load::{self, link};
@@ -7,8 +7,8 @@ use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-/// Link a component that has the imports of `binary` and nothing else, so that there is nothing to
-/// compile; the error is what the component lacks, as running it would tell.
+/// Link a component that has only the imports of `binary`, so that nothing is compiled. The error
+/// names the missing imports, as running the component would.
 pub(super) fn check(
     engine: &Engine,
     linker: &Linker<State>,
@@ -20,13 +20,13 @@ pub(super) fn check(
     };
     match Component::from_binary(engine, &imports) {
         Ok(component) => link(engine, linker, &component).map(drop),
-        // The whole of it is valid; it is only the part that can't stand alone.
+        // The component is valid; only the part with the imports is not valid by itself.
         Err(_) => by_name(reading),
     }
 }
 
-/// The beginning of a component, up to the last of its imports, with what is in the way left out or made
-/// empty. None where that would change what a number stands for in the types of imports.
+/// The beginning of a component, up to its last import, with other sections removed or emptied. None if
+/// that would change the meaning of an index in the types of imports.
 fn imports_alone(binary: &[u8]) -> Option<Vec<u8>> {
     let mut imports = Vec::new();
     let mut needed = 0;
@@ -101,7 +101,7 @@ pub(super) fn length(to: &mut Vec<u8>, mut length: usize) {
     }
 }
 
-/// What the names of the imports tell alone. An interface with nothing in it asks for nothing.
+/// Check only the names of the imports. An empty interface needs nothing.
 pub(super) fn by_name(reading: &Reading) -> Result<(), String> {
     load::all_provided(reading.needs())
 }

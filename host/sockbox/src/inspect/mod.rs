@@ -1,5 +1,5 @@
-//! What a component is, what it could ever ask for, and whether it can be run here: told from its file,
-//! without compiling or running any of it.
+//! What a component is, what it can request, and whether it can be run here. All of this is read from
+//! its file, without compiling or running it.
 
 mod abilities;
 mod linkable;
@@ -95,7 +95,7 @@ impl Sandbox {
         Ok(report)
     }
 
-    /// What keeps the component from being run, in the words that running it would fail with.
+    /// Why the component can't be run, in the words of the error that running it would give.
     fn obstacle(&self, binary: &[u8], reading: &Reading) -> Result<(), String> {
         let valid = Validator::new_with_features(engine::features(false)).validate_all(binary);
         valid.map_err(|error| {

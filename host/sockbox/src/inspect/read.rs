@@ -186,7 +186,7 @@ fn plain(names: &[String], room: &mut usize) -> Vec<Item> {
     listed
 }
 
-/// All proposals that the reader knows, so that it is not for them that a file can't be read.
+/// All proposals that the parser supports, so that a file with any of them can be inspected.
 fn every_feature() -> WasmFeatures {
     WasmFeatures::all()
 }
@@ -221,7 +221,8 @@ impl Parts {
                 encoding, range, ..
             } => self.begin(*encoding, range.start)?,
             End(to) => self.end(*to),
-            // Of the outermost alone: what is inside is told by what it passes on.
+            // Only the imports of the outermost component: inner components get their imports from
+            // it.
             ComponentImportSection(section) if self.open.len() == 1 => {
                 for import in section.clone() {
                     self.imports
@@ -306,12 +307,12 @@ impl Parts {
         }
     }
 
-    /// A custom section may hold anything; what can't be understood of it is no mistake of the file's.
+    /// A custom section may contain anything, so a section that can't be parsed is not an error.
     fn custom(&mut self, section: &CustomSectionReader<'_>) {
         self.custom_bytes += section.range().len() as u64;
         match section.as_known() {
             KnownCustom::Producers(producers) => {
-                // What comes before the mistake, if there is one.
+                // Keeps the entries before an error, if there is one.
                 let _ = self.produced(producers);
             }
             KnownCustom::Name(names) => {

@@ -1,11 +1,12 @@
-//! What is told of a file.
+//! The report about a file.
 
 use super::abilities::{Ability, Capability, Grant};
 use std::collections::BTreeSet;
 
 /// What a file is and what it could ask for.
 ///
-/// Names are as the file has them: whoever shows them on a terminal has to see that they can't steer it.
+/// Names are unchanged from the file. A program that shows them on a terminal must escape control
+/// characters.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
@@ -24,7 +25,7 @@ pub struct Report {
     pub imports: Vec<Item>,
     /// What it exports.
     pub exports: Vec<Item>,
-    /// Whether the lists in this report lack something, there being too much of it.
+    /// Whether lists in this report are incomplete, because there are too many entries.
     pub incomplete: bool,
     /// The core modules in it, at any depth; of a core module, itself.
     pub core_modules: Vec<CoreModule>,
@@ -59,7 +60,7 @@ impl Report {
         self.capabilities.iter().any(|it| it.ability == ability)
     }
 
-    /// The grants that it could ever use. All others are of no use to it.
+    /// The grants that the component can use. Other grants have no effect.
     pub fn grants(&self) -> impl Iterator<Item = Grant> {
         let grants = self.capabilities.iter().flat_map(|it| it.ability.grants());
         grants.copied().collect::<BTreeSet<_>>().into_iter()
@@ -79,9 +80,9 @@ pub enum Kind {
     Command,
     /// Any other component.
     Component,
-    /// A core module: WebAssembly as it was before there were components.
+    /// A core module: WebAssembly without the component model.
     CoreModule,
-    /// Native code that wasmtime has compiled. Nothing more is told of it.
+    /// Native code that wasmtime has compiled. The report has no details about it.
     Precompiled,
 }
 

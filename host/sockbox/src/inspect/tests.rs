@@ -73,7 +73,7 @@ fn what_it_can_do_follows_from_the_functions_it_imports() {
             vec![Ability::ConnectTcp],
             vec!["allow-connect"],
         ),
-        // What it can't get a socket for, or a network, it can't use.
+        // Functions without the functions that provide their socket or network can't be used.
         (vec![TCP_SOCKET, connect], vec![], vec![]),
         (vec![NETWORK, connect], vec![], vec![]),
         (vec![NETWORK, TCP_SOCKET], vec![], vec![]),
@@ -162,7 +162,7 @@ fn what_it_can_do_follows_from_the_functions_it_imports() {
             vec![Ability::ReadEnvironment, Ability::ReadArguments],
             vec!["env"],
         ),
-        // Of somebody else, whatever its name.
+        // An interface of another package, although its name is similar.
         (
             vec![("mine:sockets/tcp@0.2.0", &["connect"])],
             vec![],
@@ -400,7 +400,7 @@ fn hostile_files_are_survived() {
         let _ = sandbox.inspect(&component[..end]);
     }
     assert!(sandbox.inspect(&component[..component.len() - 1]).is_err());
-    // With one byte that is another: whatever comes of it, it comes.
+    // With one byte changed: inspecting ends, with any result.
     let mut broken = component.to_vec();
     for at in (0..2000).chain((2000..component.len()).step_by(4999)) {
         broken[at] ^= 0xff;

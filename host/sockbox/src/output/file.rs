@@ -1,7 +1,9 @@
-//! Writing to a file without a thread: handing 64 KiB to another one costs more than writing them.
+//! Writing to a file without another thread: passing 64 KiB to a thread costs more than writing
+//! them.
 //!
-//! A disk that hangs holds up the thread that polls the run, and with it the run's limits. The command has
-//! another thread for that case, which hears signals and ends the process (`bin/sockbox/watchdog.rs`).
+//! A disk that hangs blocks the thread that polls the run, so the run's limits are not enforced. For that
+//! case the command has another thread that handles signals and ends the process (the crate `sockbox-cli`,
+//! `watchdog`).
 
 use bytes::Bytes;
 use std::fs::{self, File, Metadata};
@@ -14,8 +16,8 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 /// The most bytes that the component may write at once: 1 MiB. A socket gives it 64 KiB.
 const PERMIT: usize = 1024 * 1024;
 
-/// Whether a write to `file` is done when it returns, without anybody having to read: so it is with
-/// regular files and with the null device, and not with pipes, terminals and other devices.
+/// Whether a write to `file` never waits for a reader. This is true for regular files and the null
+/// device, and false for pipes, terminals and other devices.
 pub(super) fn never_waits(file: &File) -> bool {
     file.metadata()
         .is_ok_and(|metadata| metadata.is_file() || is_null(&metadata))
@@ -33,7 +35,7 @@ fn is_null(_: &Metadata) -> bool {
     false
 }
 
-/// Make a stream that writes to `file` in the calls of whoever has it.
+/// Make a stream that writes to `file` during the calls of the component.
 pub(super) fn sink(file: File) -> (FileSink, FileEnd) {
     let shared = Arc::new(Shared::default());
     let end = FileEnd {
@@ -51,7 +53,7 @@ pub(super) struct FileSink {
     shared: Arc<Shared>,
 }
 
-/// Our end.
+/// The host's end.
 pub(crate) struct FileEnd {
     shared: Arc<Shared>,
 }
@@ -59,7 +61,7 @@ pub(crate) struct FileEnd {
 #[derive(Default)]
 struct Shared {
     written: AtomicU64,
-    /// What the write that failed said.
+    /// The error of the failed write.
     failed: Mutex<Option<io::Error>>,
 }
 

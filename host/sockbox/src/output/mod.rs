@@ -13,7 +13,7 @@ use wasmtime_wasi::p2::DynOutputStream;
 /// Make a stream whose bytes go to `writer`, written by a thread of its own.
 ///
 /// # Errors
-/// The system has no thread to give.
+/// The system can't start a thread.
 pub(crate) fn to_writer<W>(writer: W) -> io::Result<(DynOutputStream, End<W>)>
 where
     W: Write + Send + 'static,
@@ -22,11 +22,11 @@ where
     Ok((Box::new(stream), End::Thread(end)))
 }
 
-/// Make a stream whose bytes go to `file`: at once if writing to it doesn't wait for anybody, as it
-/// is with a regular file, and by a thread otherwise.
+/// Make a stream whose bytes go to `file`: directly if writing to it never waits for a reader, as
+/// for a regular file, and by a thread otherwise.
 ///
 /// # Errors
-/// The system has no thread to give.
+/// The system can't start a thread.
 pub(crate) fn to_file(file: File) -> io::Result<(DynOutputStream, End<File>)> {
     if !file::never_waits(&file) {
         return to_writer(file);

@@ -23,14 +23,14 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 /// The most bytes of a component's that wait to be written: 256 KiB. With more it waits.
 const MAX_WAITING_BYTES: usize = 256 * 1024;
 
-/// The fewest bytes that a component is let write at once: 64 KiB. With less room it waits, rather than
-/// write in crumbs.
+/// The smallest permit for a component's write: 64 KiB. With less room the component waits, to avoid
+/// many small writes.
 const MIN_PERMIT: usize = 64 * 1024;
 
 /// The most bytes of lines that wait to be written: 1 MiB. One line more is lost, and counted.
 ///
-/// A reader that pauses for some seconds is made up for; one that has stopped reading must not take the
-/// host's memory.
+/// This bridges a reader that pauses for some seconds. If a reader stops completely, lines are lost
+/// instead of using the host's memory.
 const MAX_WAITING_LINES: usize = 1024 * 1024;
 
 /// The most bytes that are written at once: 64 KiB, as many as a pipe holds.
@@ -39,8 +39,8 @@ const MAX_BATCH: usize = 64 * 1024;
 /// The longest line that is kept together: 64 KiB. What is longer is cut.
 const MAX_LINE: usize = 64 * 1024;
 
-/// How long to wait before a writer that can't take anything now (`WouldBlock`: somebody has made the
-/// descriptor a non-blocking one) is tried again: 5 ms.
+/// How long to wait before writing again after `WouldBlock` (another process has made the descriptor
+/// non-blocking): 5 ms.
 const RETRY: Duration = Duration::from_millis(5);
 
 /// How long [`StdioWriter::settle`] waits at most for a writer that could be written to and isn't, as on a
@@ -50,13 +50,13 @@ const MAX_STANDSTILL: Duration = Duration::from_secs(10);
 /// Writes what a component writes to its standard output or standard error, and lines of the host's own,
 /// in the order in which they come.
 ///
-/// A thread of its own does the writing, so that a pipe that nobody reads, or a terminal that is stopped,
-/// holds up nothing but the component that writes to it: limits are kept, and futures can be dropped. The
-/// host's lines ([`StdioWriter::line`]) never wait. With 1 MiB of them unwritten, further ones are lost until
-/// all that waits is written; then a line says how many there were.
+/// A separate thread writes. If no process reads a pipe, or a terminal is stopped, only the component that
+/// writes to it waits: limits are enforced, and futures can be dropped. The host's lines
+/// ([`StdioWriter::line`]) never wait. If 1 MiB of lines waits, further lines are lost until everything is
+/// written; then a line says how many were lost.
 ///
-/// Cloning it is cheap, and gives the same writer. When the last clone is gone, what is still to be written
-/// is written, as far as that goes.
+/// Cloning it is cheap, and gives the same writer. After the last clone is dropped, the remaining output is
+/// written, as far as possible.
 ///
 /// # Examples
 /// ```
@@ -89,9 +89,9 @@ impl Drop for Handle {
 
 struct Shared {
     state: Mutex<State>,
-    /// Told when there is something for the thread to do.
+    /// Notified when the thread has work.
     work: Condvar,
-    /// Told when the thread has got on.
+    /// Notified when the thread has made progress.
     progress: Condvar,
     /// The file, where writing to it never waits and needs no thread.
     direct: Option<Mutex<File>>,
@@ -108,7 +108,7 @@ struct State {
     /// How many bytes were queued since the beginning, and how many of them are written.
     queued: u64,
     written: u64,
-    /// Lines that are lost and that no line has told of yet. While there are any, all are lost.
+    /// Lost lines that no line has reported yet. While there are any, further lines are lost too.
     untold: u64,
     /// Lines that were lost since the beginning.
     lost: u64,
@@ -130,7 +130,7 @@ struct Piece {
     is_line: bool,
 }
 
-/// What the writer's first error was.
+/// The writer's first error.
 #[derive(Clone, Copy)]
 struct Failure {
     kind: ErrorKind,
@@ -157,7 +157,7 @@ impl StdioWriter {
     /// Write to `writer`, by a thread of its own.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The system can't start a thread.
     pub fn new(writer: impl Write + Send + 'static) -> io::Result<StdioWriter> {
         StdioWriter::by_thread(writer, None, false)
     }
@@ -165,16 +165,15 @@ impl StdioWriter {
     /// Write to `file`, by a thread of its own. To a component it is a terminal if it is one.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The system can't start a thread.
     pub fn file(file: File) -> io::Result<StdioWriter> {
         let is_terminal = file.is_terminal();
         let file = Arc::new(file);
         StdioWriter::by_thread(file.clone(), Some(file), is_terminal)
     }
 
-    /// As [`StdioWriter::file`], but where writing doesn't depend on a reader, as it is with regular files and
-    /// with the null device, it is done at once, in the calls of those who write. That is faster, and as
-    /// long as the disk takes its time, so do they.
+    /// As [`StdioWriter::file`], but a file that never waits for a reader (a regular file, the null device) is
+    /// written directly in the caller's thread. That is faster, but a slow disk delays the caller.
     ///
     /// # Errors
     /// As [`StdioWriter::file`].
@@ -195,7 +194,7 @@ impl StdioWriter {
     /// This process's standard output, as [`StdioWriter::file_at_once`] writes to it.
     ///
     /// # Errors
-    /// The system has no thread to give, or no descriptor.
+    /// The system can't start a thread, or no descriptor.
     pub fn stdout() -> io::Result<StdioWriter> {
         StdioWriter::file_at_once(duplicate(&io::stdout())?)
     }
@@ -242,8 +241,8 @@ impl StdioWriter {
         &self.handle.0
     }
 
-    /// The same writer, for components that are never to wait: what they write is cut into lines, which are
-    /// lost as the host's own are ([`StdioWriter::line`]), and a writer that fails is no failure to them.
+    /// The same writer, for components that must never wait. Their output is split into lines, which can be
+    /// lost like the host's own ([`StdioWriter::line`]). They do not see write errors.
     pub fn never_waiting(&self) -> StdioWriter {
         StdioWriter {
             handle: self.handle.clone(),
@@ -283,8 +282,8 @@ impl StdioWriter {
         poll_fn(|cx| self.shared().poll_written(cx, target)).await
     }
 
-    /// Wait until writing has failed, and tell how. A file that is written to at once fails nobody but who
-    /// writes to it.
+    /// Wait until writing fails, and return the error. For a file that is written directly, only the
+    /// caller of the write gets the error.
     ///
     /// # Cancel safety
     /// The future can be dropped, and nothing is lost.
@@ -307,8 +306,8 @@ impl StdioWriter {
         self.shared().state().failed.map(Failure::error)
     }
 
-    /// Keep back everything that isn't written yet, and everything that is given from now on, until the
-    /// returned value is dropped. A program that has the terminal to itself for a question, say, needs it.
+    /// Hold back all unwritten and further output until the returned value is dropped. Use it to ask a
+    /// question at the terminal.
     ///
     /// Blocks this thread until a write that has begun is over, or for as long as `patience`. Files that are
     /// written to at once ([`StdioWriter::file_at_once`]) don't pause.
@@ -330,8 +329,8 @@ impl StdioWriter {
         pause
     }
 
-    /// Block this thread until all is written that was given so far, or can't be: it has failed, or
-    /// nothing was taken for as long as `patience`. Tells whether there is nothing left to write.
+    /// Block this thread until all output so far is written, writing has failed, or the writer made
+    /// no progress for `patience`. Returns whether everything is written.
     ///
     /// It ends every [pause](StdioWriter::pause).
     pub fn settle(&self, patience: Duration) -> bool {
@@ -361,7 +360,7 @@ impl StdioWriter {
     }
 }
 
-/// For as long as there is this, its [`StdioWriter`] writes nothing: see [`StdioWriter::pause`].
+/// While this exists, its [`StdioWriter`] writes nothing: see [`StdioWriter::pause`].
 #[must_use = "the pause ends when this is dropped"]
 pub struct Pause {
     shared: Arc<Shared>,

@@ -14,20 +14,21 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 /// The most bytes that wait to be written: 1 MiB.
 ///
-/// Enough to keep a disk busy while the next bytes come in, and little beside everything else.
+/// Enough to keep a disk busy while the next bytes are received, and small compared with the memory
+/// of a run.
 const CAPACITY: usize = 1024 * 1024;
 
-/// The fewest bytes that the component is let write at once: 64 KiB, as many as a socket gives it
-/// in one read. With less room it waits, rather than write in crumbs.
+/// The smallest permit for a component's write: 64 KiB, the size of one read from a socket. With
+/// less room the component waits, to avoid many small writes.
 const MIN_PERMIT: usize = 64 * 1024;
 
 /// Make a stream whose bytes go to `writer`, and the end at which to wait for them.
 ///
-/// A thread of its own does the writing, so that a slow writer (a pipe that nobody reads, a disk)
-/// holds up nothing but what writes to it.
+/// A separate thread writes, so a slow writer (a pipe without a reader, a disk) delays only the
+/// component that writes to it.
 ///
 /// # Errors
-/// The system has no thread to give.
+/// The system can't start a thread.
 pub(crate) fn sink<W>(writer: W) -> io::Result<(Sink, SinkEnd<W>)>
 where
     W: Write + Send + 'static,
@@ -40,7 +41,7 @@ where
         .spawn(move || {
             let mut writer = writer;
             let result = worker.work(&mut writer);
-            // Nobody may be waiting any more; then the writer is dropped here.
+            // If no task waits any more, the writer is dropped here.
             let _ = ended.send((writer, result));
         })?;
     let sink = Sink {
@@ -54,7 +55,7 @@ pub(crate) struct Sink {
     shared: Arc<Shared>,
 }
 
-/// Our end: waits until everything is written.
+/// The host's end: waits until everything is written.
 ///
 /// Dropped without [`SinkEnd::finish`], it throws away what is queued.
 pub(crate) struct SinkEnd<W> {
@@ -91,7 +92,7 @@ impl<W> Drop for SinkEnd<W> {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Told when there is something to do for the thread.
+    /// Notified when the thread has work.
     work: Condvar,
     written: AtomicU64,
 }
@@ -105,7 +106,7 @@ struct State {
     ending: Option<Ending>,
     /// Set by the thread before it ends, for whatever reason.
     over: Option<Over>,
-    /// Whoever waits for room in the queue.
+    /// The task that waits for room in the queue.
     waker: Option<Waker>,
 }
 
@@ -222,7 +223,7 @@ impl Shared {
         }
     }
 
-    /// Change the state, and wake whoever waits if there is something for them now.
+    /// Change the state, and wake the waiting task if it can continue.
     fn update<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state();
         let result = change(&mut state);
@@ -239,7 +240,7 @@ impl Shared {
     }
 }
 
-/// Says that the thread is at its end, also when it got there by a panic of the writer's.
+/// Marks the end of the thread, also after a panic of the writer.
 struct EndOfWork<'a> {
     shared: &'a Shared,
     over: Over,

@@ -1,4 +1,4 @@
-//! How handles talk to a server's task.
+//! Communication between handles and a server's task.
 
 use super::ServerStats;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,23 +8,24 @@ use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
-/// Stops a [`Server`](crate::Server), and asks it for its counts.
+/// Stops a [`Server`](crate::Server), and reads its counts.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     pub(super) control: Arc<Control>,
 }
 
 impl ServerHandle {
-    /// Stop accepting, let each connection finish the messages that it has sent, and close it.
+    /// Stop accepting, answer the messages that clients have already sent, and close each
+    /// connection.
     ///
-    /// Connections that aren't done after `drain` are closed as they are; with 0 that is at once.
-    /// Called again, it only replaces the time left. After the end it does nothing.
+    /// Connections that are still open after `drain` are closed; with 0 that is at once. A second
+    /// call only replaces the remaining time. After the end it does nothing.
     pub fn stop(&self, drain: Duration) {
         self.control.ask(|requests| requests.stop = Some(drain));
     }
 
-    /// The counts as they are now, or as they were at the end. None when the server is gone: it was
-    /// dropped, or its instance has failed.
+    /// The current counts, or those at the end. None if the server was dropped, or its instance has
+    /// failed.
     ///
     /// # Cancel safety
     /// The future can be dropped at any time.
@@ -42,11 +43,11 @@ impl ServerHandle {
     }
 }
 
-/// What passes from handles to the task.
+/// The requests from handles to the task.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     requests: Mutex<Requests>,
-    /// Told when there is a request.
+    /// Notified when there is a request.
     asked: Notify,
 }
 
@@ -56,7 +57,7 @@ pub(super) struct Requests {
     pub(super) stats: Vec<oneshot::Sender<ServerStats>>,
     /// The task has ended.
     over: bool,
-    /// Its counts, if it ended well.
+    /// Its counts, if it ended without an error.
     last: Option<ServerStats>,
 }
 
@@ -102,7 +103,7 @@ impl Control {
         let mut requests = self.requests();
         requests.over = true;
         requests.last = last;
-        // Whoever waits for these sees that no answer comes.
+        // The waiting callers then see that no answer comes.
         for waiting in requests.stats.drain(..) {
             if let Some(last) = last {
                 let _ = waiting.send(last);
@@ -144,7 +145,7 @@ impl Pollable for Interrupt {
     }
 }
 
-/// Tells the handles that the task is gone, however it went.
+/// Marks the end of the task for the handles, also after a panic or an abort.
 pub(super) struct EndOnDrop(pub(super) Arc<Control>);
 
 impl Drop for EndOnDrop {
@@ -179,7 +180,7 @@ mod tests {
         control.requests().stop = None;
         assert!(!is_ready(&mut interrupt));
 
-        // A request wakes whoever waits already.
+        // A request wakes a task that already waits.
         let waiting = tokio::spawn(async move { interrupt.ready().await });
         tokio::task::yield_now().await;
         control.ask(|requests| requests.stop = Some(Duration::ZERO));

@@ -1,4 +1,4 @@
-//! What happens to a server, and its counts.
+//! The events of a server, and its counts.
 
 use crate::bindings::hello_server as wit;
 use crate::error::NetworkError;
@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Something that happened to a server.
+/// An event of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -14,21 +14,21 @@ pub enum Event {
     Opened(Opened),
     /// A connection has ended.
     Closed(Closed),
-    /// A client was turned away.
+    /// The server refused a client.
     Refused(Refused),
-    /// No connection could be accepted. Told once per outage.
+    /// Accepting failed. Reported once per outage.
     AcceptFailed(AcceptFailed),
 }
 
-/// A connection that was accepted.
+/// A connection that the server accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Opened {
-    /// Counts connections from 1 on, per server.
+    /// The number of the connection. Each server counts from 1.
     pub id: u64,
-    /// Our end: the address that the client connected to.
+    /// The server's address, to which the client connected.
     pub local: SocketAddr,
-    /// The client's end.
+    /// The client's address.
     pub remote: SocketAddr,
 }
 
@@ -54,25 +54,26 @@ pub struct Closed {
     pub duration: Duration,
 }
 
-/// A client that was turned away. It was never among the connections.
+/// A client that the server refused. It is not counted as a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refused {
-    /// Our end: the address that the client connected to.
+    /// The server's address, to which the client connected.
     pub local: SocketAddr,
-    /// The client's end.
+    /// The client's address.
     pub remote: SocketAddr,
-    /// Why it was turned away.
+    /// Why it was refused.
     pub reason: RefuseReason,
 }
 
-/// Why a client was turned away.
+/// Why the server refused a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefuseReason {
-    /// There were [`Server::max_connections`](crate::Server::max_connections).
+    /// [`Server::max_connections`](crate::Server::max_connections) connections were open.
     Full,
-    /// There were [`ServeOptions::max_per_peer`](crate::ServeOptions::max_per_peer) from its address.
+    /// [`ServeOptions::max_per_peer`](crate::ServeOptions::max_per_peer) connections from its address
+    /// were open.
     PeerLimit,
 }
 
@@ -85,12 +86,12 @@ impl fmt::Display for RefuseReason {
     }
 }
 
-/// An outage of accepting: the system would not accept a connection. The server pauses, and tries
-/// again, until it works; an outage is over when accepting hasn't failed for 5 seconds.
+/// Accepting failed: the system returned an error. The server pauses and tries again. An outage
+/// ends when accepting has not failed for 5 seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcceptFailed {
-    /// The address that was listened on.
+    /// The listening address.
     pub listen: SocketAddr,
     /// Why not.
     pub reason: NetworkError,
@@ -100,7 +101,7 @@ pub struct AcceptFailed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The client closed it, or shut its sending side down and has got every answer.
+    /// The client closed it, or shut down its sending side and then received every answer.
     EndOfInput,
     /// The client sent `exit`.
     Exit,
@@ -108,15 +109,14 @@ pub enum CloseReason {
     MessageTooLong,
     /// The client sent nothing for [`ServeOptions::idle_timeout`](crate::ServeOptions::idle_timeout).
     IdleTimeout,
-    /// ResolvedNames waited to be sent for
-    /// [`ServeOptions::write_timeout`](crate::ServeOptions::write_timeout): the client didn't take
-    /// them.
+    /// The client did not accept its answers within
+    /// [`ServeOptions::write_timeout`](crate::ServeOptions::write_timeout).
     WriteTimeout,
-    /// There was no memory left for what had to be kept for the client.
+    /// No memory was left to buffer data for the client.
     Overloaded,
-    /// The connection broke.
+    /// The connection failed.
     Failed(NetworkError),
-    /// The server was told to stop, and closed it.
+    /// The server was stopping, and closed it.
     Stopped,
 }
 
@@ -141,7 +141,7 @@ impl fmt::Display for CloseReason {
 pub struct ServerStats {
     /// Connections accepted.
     pub accepted: u64,
-    /// Clients turned away.
+    /// Clients refused.
     pub refused: u64,
     /// Connections open now.
     pub open: u64,

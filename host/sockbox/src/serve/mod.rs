@@ -25,14 +25,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use worker::{Told, Worker};
 
-/// How many events wait to be read before the server pauses: 1024, four full turns of it.
+/// How many unread events there may be before the server pauses: 1024, four full results of `run`.
 const EVENT_QUEUE: usize = 1024;
 
 /// A server that listens and serves.
 ///
-/// It serves on a task of its own in the tokio runtime that it was started in, and pauses when it
-/// is 1024 events ahead of who reads them with [`Server::next`]. Dropping it closes the listening
-/// sockets and every connection at once.
+/// It serves on a separate task of the tokio runtime in which it was started. It pauses when 1024
+/// events wait to be read with [`Server::next`]. Dropping it closes the listening sockets and every
+/// connection at once.
 ///
 /// # Examples
 /// ```
@@ -83,13 +83,14 @@ pub struct Server {
 }
 
 impl Instance {
-    /// Listen on every address, or on none, and serve.
+    /// Listen on every address, and serve. If listening on one address fails, the server does not
+    /// start.
     ///
     /// # Errors
     /// - [`Error::InvalidOptions`]: no address is given, a bound is 0, the greeting has a line break, or
     ///   there are [listeners](ServeOptions::listener) and it isn't on WASI 0.2.
     /// - [`Error::Denied`]: an address isn't granted.
-    /// - [`Error::ListenFailed`]: an address is in use, or isn't this machine's.
+    /// - [`Error::ListenFailed`]: an address is in use, or does not belong to this machine.
     /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::CpuTime`],
     ///   [`Error::MemoryLimit`], [`Error::Exhausted`]: the instance can't be used any more.
     pub async fn serve(mut self, options: ServeOptions) -> Result<Server> {
@@ -97,14 +98,15 @@ impl Instance {
         let sockets = self.limits().sockets;
         let (store, exports) = self.parts();
         if exports.wasi() == Wasi::V0_3 {
-            // What is accepted there isn't counted by the host, so it is bounded here.
+            // On WASI 0.3 the host does not count accepted sockets, so their number is limited
+            // here.
             let listening = wit_options.listen.len();
             if listening > 0 && listening == sockets {
                 return Err(Error::InvalidOptions {
                     reason: format!("max-sockets {sockets} leaves none for clients"),
                 });
             }
-            // With fewer than that listen, listening fails.
+            // If the limit is less than the listening sockets, listening fails.
             let left = u32::try_from(sockets.saturating_sub(listening)).unwrap_or(u32::MAX);
             let left = left.max(1);
             max_connections = max_connections.min(left);
@@ -158,18 +160,18 @@ impl Server {
         &self.addresses
     }
 
-    /// How many connections may be open at once: what was asked for, as far as the instance's limits
-    /// allow it.
+    /// How many connections may be open at once: the requested number, or less if the instance's
+    /// limits require it.
     pub fn max_connections(&self) -> u32 {
         self.max_connections
     }
 
-    /// What to stop it with, and to ask it for its counts, from anywhere.
+    /// A handle to stop the server and to read its counts from any task.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
     }
 
-    /// The next thing that happens; none once it was told to stop and every connection has ended.
+    /// The next event. None after `stop` was called and every connection has ended.
     ///
     /// # Errors
     /// [`Error::Trapped`], [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`],
@@ -192,8 +194,7 @@ impl Server {
         }
     }
 
-    /// Serve until it is told to stop and every connection has ended. Events that nobody reads are
-    /// dropped.
+    /// Serve until `stop` is called and every connection has ended. Unread events are dropped.
     ///
     /// # Errors
     /// As [`Server::next`].
@@ -213,7 +214,7 @@ impl Drop for Server {
     }
 }
 
-/// What the component's error means here: the one table from its codes to ours.
+/// Converts the component's error codes.
 fn error(incidents: &Incidents, code: wit::ErrorCode) -> Error {
     match code {
         wit::ErrorCode::InvalidOptions(reason) => Error::InvalidOptions {

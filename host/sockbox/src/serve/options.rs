@@ -7,15 +7,15 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What ends a message. In each of them a character of UTF-8 that arrives in pieces isn't cut.
+/// What ends a message. No kind of framing splits a UTF-8 character that arrives in pieces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Framing {
-    /// A newline (LF or CRLF), which is repeated behind the answer. Bytes with no newline behind
-    /// them are a message too as soon as the socket has nothing more to give.
+    /// A newline (LF or CRLF), which the answer repeats at its end. Bytes without a newline are a
+    /// message as soon as the socket has no more bytes to read.
     #[default]
     Auto,
-    /// A newline alone. The last line may end with the input instead.
+    /// Only a newline. The last line may end with the input instead.
     Line,
     /// The end of what one receive returned. A newline is part of the message.
     Chunk,
@@ -45,17 +45,18 @@ impl ServeOptions {
     }
 
     /// Listen on `address` too. With port 0 the system chooses a free port, which
-    /// [`Server::addresses`](crate::Server::addresses) tells. An IPv6 address listens for IPv6 alone.
+    /// [`Server::addresses`](crate::Server::addresses) returns. An IPv6 address accepts only IPv6
+    /// connections.
     pub fn listen(mut self, address: SocketAddr) -> ServeOptions {
         self.listen.push(address);
         self
     }
 
-    /// Serve whoever connects to `listener` too, a socket that listens already: one that somebody with
-    /// more rights has opened, or that outlives the server. Its address has to be granted like others;
-    /// [`Server::addresses`](crate::Server::addresses) tells it behind those of
-    /// [`listen`](Self::listen). The server works on a copy of it, and makes it non-blocking.
-    /// It has to be on [WASI 0.2](crate::Wasi::V0_2).
+    /// Also serve the clients of `listener`, a listening socket. Use it for a socket that a process
+    /// with more privileges opened, or that outlives the server. Its address must be granted too;
+    /// [`Server::addresses`](crate::Server::addresses) lists it after those of
+    /// [`listen`](Self::listen). The server uses a copy of the socket, and makes it non-blocking. This
+    /// needs [WASI 0.2](crate::Wasi::V0_2).
     pub fn listener(mut self, listener: impl Into<Arc<TcpListener>>) -> ServeOptions {
         self.listeners.push(listener.into());
         self
@@ -67,35 +68,37 @@ impl ServeOptions {
         self
     }
 
-    /// Set what an answer begins with, before the comma; it has no line breaks. Default: `Hello`.
+    /// Set the word before the comma of an answer. It must not contain line breaks. Default:
+    /// `Hello`.
     pub fn greeting(mut self, text: impl Into<String>) -> ServeOptions {
         self.greeting = Some(text.into());
         self
     }
 
-    /// Set what a client is sent as soon as it is connected. With [`Framing::Line`] it ends with a
-    /// newline, whether one is given or not. Default: nothing.
+    /// Set the text that the server sends as soon as a client connects. With [`Framing::Line`] the
+    /// server adds a newline if the text has none at its end. Default: nothing.
     pub fn welcome(mut self, text: impl Into<String>) -> ServeOptions {
         self.welcome = Some(text.into());
         self
     }
 
-    /// Set the most bytes that a message may have, without its newline. A longer one is answered
-    /// with one line that says so, and its connection closed. Default: 65536 (64 KiB).
+    /// Set the most bytes in a message, without its newline. The server answers a longer message
+    /// with one line that says so, and closes the connection. Default: 65536 (64 KiB).
     pub fn max_message_size(mut self, bytes: u32) -> ServeOptions {
         self.max_message_size = Some(bytes);
         self
     }
 
-    /// Set how long answers may wait to be sent before the client's connection is closed; none means
-    /// for ever. What the system's buffers have taken doesn't wait. Default: 30 seconds.
+    /// Set how long answers may wait until the client accepts them. Then the server closes the
+    /// connection. None means no limit. Bytes in the system's buffers do not count as waiting.
+    /// Default: 30 seconds.
     pub fn write_timeout(mut self, limit: Option<Duration>) -> ServeOptions {
         self.write_timeout = Some(limit);
         self
     }
 
-    /// Set how long a client may send nothing before its connection is closed; none means for ever.
-    /// Default: none.
+    /// Set how long a client may send nothing. Then the server closes the connection. None means no
+    /// limit. Default: none.
     pub fn idle_timeout(mut self, limit: Option<Duration>) -> ServeOptions {
         self.idle_timeout = limit;
         self
@@ -108,22 +111,22 @@ impl ServeOptions {
         self
     }
 
-    /// Set what happens to clients above the most connections: they are answered with one line and
-    /// closed, if true; if false, which is the default, they stay in the system's queue until others
-    /// have gone.
+    /// Set what happens to clients above `max_connections`. If true, the server sends one line and
+    /// closes their connections. If false, the default, they wait in the system's queue until other
+    /// connections close.
     pub fn refuse_when_full(mut self, refuse: bool) -> ServeOptions {
         self.refuse_when_full = refuse;
         self
     }
 
-    /// Set the most connections that are open at once from one address, at least 1. Those above are
-    /// answered with one line and closed. Default: no bound.
+    /// Set the most connections that are open at once from one address, at least 1. The server
+    /// sends one line to further clients and closes their connections. Default: no limit.
     pub fn max_per_peer(mut self, count: u32) -> ServeOptions {
         self.max_per_peer = Some(count);
         self
     }
 
-    /// The sockets that listen already.
+    /// The given listening sockets.
     pub(super) fn listeners(&self) -> &[Arc<TcpListener>] {
         &self.listeners
     }
@@ -132,7 +135,7 @@ impl ServeOptions {
     pub(super) fn to_wit(&self, limits: &Limits) -> (wit::Options, u32) {
         let allowed = limits.connections();
         let max_connections = self.max_connections.map_or(allowed, |max| max.min(allowed));
-        // A bound too short to be told from none is as short as can be told.
+        // 0 means no limit in the WIT, so a time below a nanosecond becomes 1.
         let bound = |limit: Option<Duration>| limit.map_or(0, |limit| nanoseconds(limit).max(1));
         let options = wit::Options {
             listen: self.listen.iter().copied().map(Into::into).collect(),
@@ -151,7 +154,7 @@ impl ServeOptions {
             max_per_peer: self.max_per_peer,
             // The rest is for the connections themselves.
             max_held_size: Some(u32::try_from(limits.memory_bytes / 4).unwrap_or(u32::MAX)),
-            // As this instance's store is made to.
+            // `break_off_writes_on_drop` is set for this instance's store.
             dropping_breaks_off: true,
         };
         (options, max_connections)

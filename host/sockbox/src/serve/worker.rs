@@ -12,10 +12,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use wasmtime::component::ResourceAny;
 
-/// What the task tells.
+/// The messages of the task.
 pub(super) enum Told {
     Event(Event),
-    /// The last thing that is told.
+    /// The last message.
     Ended(Result<ServerStats>),
 }
 
@@ -46,7 +46,7 @@ impl Worker {
     pub(super) async fn run(mut self, tell: mpsc::Sender<Told>) {
         let outcome = self.serve(&tell).await;
         self.control.0.end(outcome.as_ref().ok().copied());
-        // Nobody listens when the `Server` was dropped.
+        // This fails if the `Server` was dropped.
         let _ = tell.send(Told::Ended(outcome)).await;
     }
 
@@ -99,7 +99,7 @@ impl Worker {
             let stats = self.instance.end(result)?;
             let stats = self.stats(stats);
             for answer in waiting {
-                // Whoever asked may not care any more.
+                // The caller may have dropped its future.
                 let _ = answer.send(stats);
             }
         }

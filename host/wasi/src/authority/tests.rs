@@ -212,7 +212,7 @@ fn a_server_makes_no_other_typed_name_mean_the_inside() {
         .redirected(Some(&origin("http://also.evil.example:6379/")))
         .unwrap();
     assert_eq!(network.resolved(&other, addresses(&["127.0.0.1"])), None);
-    // When it is its turn it is the user who asks for it.
+    // The second URL is requested by the user, not by a redirect.
     network.not_redirected();
     network.resolved(&other, addresses(&["127.0.0.1"])).unwrap();
     assert!(network.allows(Target::Connect(address("127.0.0.1:80"))));

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::{env, fs, io};
 
-/// Where OpenSSL, and curl, let the user say what is trusted in place of the system's authorities: a file, and
-/// folders with colons between. A variable that is empty is as one that isn't set.
+/// The variables with which OpenSSL and curl let the user replace the system's authorities: a file, and
+/// folders separated by colons. An empty variable counts as not set.
 const FILE_VARIABLE: &str = "SSL_CERT_FILE";
 const FOLDERS_VARIABLE: &str = "SSL_CERT_DIR";
 
@@ -35,11 +35,12 @@ impl Named {
     }
 }
 
-/// Who is trusted.
+/// The trusted certificates.
 #[derive(Clone)]
 pub(super) struct Trusted {
     pub(super) roots: Arc<RootCertStore>,
-    /// The certificates that the user has named, which are believed by themselves as well.
+    /// The certificates that the user has named. A server that sends one of them as its own is
+    /// trusted too.
     pub(super) named: Arc<Vec<CertificateDer<'static>>>,
 }
 
@@ -87,7 +88,7 @@ impl LateRoots {
         self.read.get().is_some()
     }
 
-    /// Read them, or wait for whoever does.
+    /// Read them, or wait for the task that reads them.
     pub(super) fn read(&self) -> Result<Trusted, Failure> {
         let read = || {
             let mut given = Given::default();
@@ -110,8 +111,8 @@ impl LateRoots {
     }
 }
 
-/// What this system trusts, and what Mozilla does where it has nothing to say: a container may have
-/// been made without any certificates.
+/// The authorities of this system, or Mozilla's if it has none: a container image may contain no
+/// certificates.
 fn system() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     // The file with all of them is a hundred times as fast to read as the folder with one file each.
@@ -119,14 +120,14 @@ fn system() -> RootCertStore {
     let bundled = load_certs_from_paths(file.as_deref(), None);
     roots.add_parsable_certificates(bundled.certs);
     if roots.is_empty() {
-        // Not with `load_native_certs`: it takes a variable that is set and empty for a file.
+        // Not with `load_native_certs`, which treats an empty variable as the name of a file.
         for folder in openssl_probe::probe().cert_dir {
             let certificates = load_certs_from_paths(None, Some(&folder)).certs;
             roots.add_parsable_certificates(certificates);
         }
     }
     if roots.is_empty() {
-        // Where the system keeps them elsewhere than in files.
+        // Some systems do not keep them in files.
         roots.add_parsable_certificates(load_native_certs().certs);
     }
     if roots.is_empty() {
@@ -135,11 +136,11 @@ fn system() -> RootCertStore {
     roots
 }
 
-/// What is read of files and folders that somebody has named.
+/// The certificates in files and folders that the user has named.
 #[derive(Default)]
 struct Given {
     certificates: Vec<CertificateDer<'static>>,
-    /// Why there aren't more: what was wrong first.
+    /// The first error.
     wrong: Option<String>,
 }
 
@@ -186,7 +187,7 @@ impl Given {
                     }
                 }
                 Ok(_) => {}
-                // A link that leads nowhere.
+                // A dangling link.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => self.failed(error.to_string()),
             }
@@ -197,8 +198,8 @@ impl Given {
         self.wrong.get_or_insert(why);
     }
 
-    /// The certificates, each once. That there are none that could be trusted is an error where somebody has
-    /// named `file`, and no reason to trust others.
+    /// The certificates, without duplicates. If `file` contains no usable certificate, that is an error:
+    /// other authorities are not used instead.
     fn found(mut self, file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
         self.certificates.sort_unstable_by(|a, b| a.cmp(b));
         self.certificates.dedup();

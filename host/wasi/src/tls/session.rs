@@ -12,32 +12,31 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, StreamError};
 
 /// TLS on one connection.
 ///
-/// Nothing here waits. What is polled leaves word with the streams below.
+/// Nothing here blocks. Poll functions register wakers with the streams below.
 pub(super) struct Session {
     tls: ClientConnection,
     receiving: Receiving,
     sending: Sending,
-    /// What has arrived and wasn't looked at yet.
+    /// Received bytes that have not been processed yet.
     arrived: Bytes,
-    /// The other side will send no more.
+    /// The peer will send no more bytes.
     ended: bool,
-    /// Why nothing goes any more.
+    /// Why the session failed.
     broken: Option<Broken>,
-    /// The handshake's last words are held back, to leave together with the first that follow: sent
-    /// by themselves, they would keep the system from sending those before they were acknowledged,
-    /// which takes 40 ms where the other side has nothing to say.
+    /// The last handshake messages are held back and sent together with the first application data.
+    /// Otherwise Nagle's algorithm would delay that data until the messages are acknowledged, which
+    /// takes 40 ms if the peer sends nothing.
     held: bool,
-    /// Given back when the streams have gone.
+    /// Released when the streams are dropped.
     _held_of_limits: Held,
 }
 
-/// Why nothing goes any more.
+/// Why the session failed.
 #[derive(Clone, Debug)]
 pub(super) enum Broken {
     /// TLS itself.
     Tls(rustls::Error),
-    /// The stream below, whose words these are. It names the kind of failure, and whoever reads above
-    /// looks for that.
+    /// The stream below, with its text. It names the kind of failure, which the component looks for.
     Below(String),
 }
 
@@ -51,7 +50,7 @@ impl Broken {
         })
     }
 
-    /// As the reader above is told.
+    /// The error for the component.
     pub(super) fn to_stream_error(&self) -> StreamError {
         StreamError::LastOperationFailed(match self {
             Broken::Tls(error) => ToComponent::error(format!("TLS: {error}")),
@@ -72,14 +71,14 @@ impl Broken {
     }
 }
 
-/// What there is to read.
+/// The result of a read.
 #[derive(Debug)]
 pub(super) enum Read {
     Bytes(Bytes),
     Nothing,
-    /// The other side said that this is the end.
+    /// The peer sent `close_notify`.
     End,
-    /// The connection ended, and the other side hasn't said so.
+    /// The connection ended without `close_notify`.
     Cut,
 }
 
@@ -108,10 +107,10 @@ impl Session {
         &self.tls
     }
 
-    /// Goes on with the handshake until it is over.
+    /// Continues the handshake until it is complete.
     ///
     /// # Errors
-    /// What broke it; none is that the other side closed the connection.
+    /// Why it failed; none if the peer closed the connection.
     pub(super) fn poll_handshake(
         &mut self,
         cx: &mut Context<'_>,
@@ -120,7 +119,8 @@ impl Session {
             if !self.tls.is_handshaking() {
                 return Poll::Ready(Ok(()));
             }
-            // A server that doesn't take our words may have said why.
+            // If the server does not accept our messages, it may have sent an alert with the
+            // reason.
             let _ = ready!(self.poll_sent(cx));
             if self.ended {
                 return Poll::Ready(Err(self.broken.clone()));
@@ -131,7 +131,7 @@ impl Session {
         }
     }
 
-    /// Waits until there is something to read, or there will never be.
+    /// Waits until there are bytes to read, or the connection has ended.
     pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let told = match self.tls.reader().fill_buf() {
@@ -147,7 +147,7 @@ impl Session {
     /// Reads at most `max` bytes of what is there.
     ///
     /// # Errors
-    /// What broke the connection, once all that came before has been read.
+    /// Why the connection failed, after all earlier bytes have been read.
     pub(super) fn read(&mut self, max: usize) -> Result<Read, Broken> {
         let mut bytes = Vec::new();
         loop {
@@ -170,7 +170,7 @@ impl Session {
         Ok(Read::Bytes(bytes.into()))
     }
 
-    /// Takes what was deciphered; the error is that no more will come.
+    /// Takes decrypted bytes. The error says that no more will come.
     fn take(&mut self, max: usize, bytes: &mut Vec<u8>) -> Result<(), Read> {
         let mut reader = self.tls.reader();
         while bytes.len() < max {
@@ -190,14 +190,13 @@ impl Session {
         Ok(())
     }
 
-    /// Deciphers more of what arrives: some of it, not necessarily bytes to be read.
+    /// Receives and decrypts more. This may yield no bytes to read.
     fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         if let Some(broken) = &self.broken {
             return Poll::Ready(Err(broken.clone()));
         }
         if self.tls.wants_write() {
-            // It may be what the other side waits for. Should it not be taken, that is told by what comes
-            // in its place.
+            // The peer may wait for these bytes. If sending fails, receiving reports why.
             let _ = self.poll_sent(cx);
         }
         if self.arrived.is_empty() && !self.ended {
@@ -224,8 +223,7 @@ impl Session {
         if was_handshaking && !self.tls.is_handshaking() {
             self.held = self.tls.wants_write();
         } else if self.tls.wants_write() {
-            // An answer to what came, or the word that there is no going on with it. The other side may
-            // have gone.
+            // Sends a response or an alert. The peer may already have disconnected.
             let _ = self.try_send();
         }
         match processed {
@@ -234,7 +232,7 @@ impl Session {
         }
     }
 
-    /// Enciphers bytes, of which the caller has made sure that there is room for them.
+    /// Encrypts bytes. The caller has checked that there is room for them.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         if let Err(error) = self.tls.writer().write_all(bytes) {
             return Err(self.fail(Broken::Below(error.to_string())));
@@ -242,14 +240,14 @@ impl Session {
         self.try_send().map(drop)
     }
 
-    /// Tells the other side that no more will come.
+    /// Sends `close_notify`.
     pub(super) fn close(&mut self) {
         self.tls.send_close_notify();
-        // Whoever has gone needs no telling.
+        // A peer that has disconnected needs no `close_notify`.
         let _ = self.try_send();
     }
 
-    /// Whether something may be written: when all that was has left, but for what is held back for it.
+    /// Whether bytes may be written: all earlier ones are sent, except those that are held back.
     pub(super) fn has_room(&mut self) -> Result<bool, Broken> {
         match self.held {
             true => Ok(true),
@@ -257,7 +255,7 @@ impl Session {
         }
     }
 
-    /// Sends what is enciphered as far as it is taken, and tells whether all of it has left.
+    /// Sends encrypted bytes as far as the stream accepts them. Returns whether all are sent.
     pub(super) fn try_send(&mut self) -> Result<bool, Broken> {
         match self.poll_sent(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => result.map(|()| true),
@@ -265,7 +263,7 @@ impl Session {
         }
     }
 
-    /// Waits until all that is enciphered has left.
+    /// Waits until all encrypted bytes are sent.
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         self.held = false;
         loop {

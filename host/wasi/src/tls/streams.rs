@@ -1,4 +1,4 @@
-//! The plain side of a connection with TLS on it, as the component has it.
+//! The plain streams of a TLS connection, which the component uses.
 
 use super::client::Client;
 use super::failure::Failure;
@@ -33,11 +33,11 @@ impl Shared {
     }
 
     pub(super) fn session(&self) -> MutexGuard<'_, Session> {
-        // A panic in the middle of rustls leaves nothing to be trusted: what it was about fails.
+        // A panic inside rustls leaves the session in an unknown state, so its operations fail.
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What broke the connection, for the component; and for our own side, if it is about TLS.
+    /// The error for the component. A TLS error is also recorded as an incident.
     fn told(&self, broken: &Broken) -> StreamError {
         if let Broken::Tls(_) = broken {
             self.client.broken(Failure::Tls(broken.failure(true)));
@@ -91,7 +91,7 @@ impl Output {
         }
     }
 
-    /// A failure is told once; then it is the end.
+    /// Report a failure once. Afterwards the stream is closed.
     fn fail(&mut self, broken: &Broken) -> StreamError {
         self.closed = true;
         self.shared.told(broken)
@@ -101,7 +101,7 @@ impl Output {
 #[async_trait]
 impl Pollable for Output {
     async fn ready(&mut self) {
-        // Whether there is room, or a failure, is told by the check that follows.
+        // The next check reports room, or a failure.
         poll_fn(|cx| self.shared.session().poll_sent(cx).map(drop)).await;
     }
 }
@@ -120,7 +120,7 @@ impl OutputStream for Output {
         if self.closed {
             return Err(StreamError::Closed);
         }
-        // What was written is on its way; what is held back for more isn't.
+        // Written bytes are already being sent, except those that are held back.
         let sent = self.shared.session().try_send();
         sent.map(drop).map_err(|broken| self.fail(&broken))
     }

@@ -1,4 +1,4 @@
-//! The streams below TLS, as the component handed them in.
+//! The streams below TLS, which the component passed.
 
 use bytes::Bytes;
 use std::pin::Pin;
@@ -8,8 +8,8 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, Pollable, StreamError, 
 /// The most that is taken from below at once: what wasmtime-wasi gives of a socket at most.
 const MOST: usize = 64 * 1024;
 
-/// A stream, and the wait for it that is under way. A stream in general forgets whom to wake when the
-/// future that waits for it is dropped, so that future is kept.
+/// A stream, or a pending wait for it. A stream may deregister its waker when the waiting future is
+/// dropped, so the future is kept.
 enum Half<S: ?Sized> {
     Idle(Box<S>),
     Waiting(Pin<Box<dyn Future<Output = Box<S>> + Send>>),
@@ -18,7 +18,7 @@ enum Half<S: ?Sized> {
 }
 
 impl<S: Pollable + ?Sized> Half<S> {
-    /// The stream, when nobody waits for it.
+    /// The stream, if no wait is pending.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<&mut S> {
         if let Half::Waiting(waiting) = self {
             *self = Half::Idle(ready!(waiting.as_mut().poll(cx)));

@@ -11,7 +11,8 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-/// A verifier, and a memory of whom it has refused: an error of rustls's names no certificate.
+/// A verifier that remembers the last refused certificate, because rustls's errors do not contain
+/// it.
 #[derive(Debug)]
 pub(super) struct Remembering {
     verifier: Arc<dyn ServerCertVerifier>,
@@ -26,7 +27,7 @@ impl Remembering {
         }
     }
 
-    /// Why the last one that was refused was, if that wasn't asked for since.
+    /// The last refusal, if this was not called since.
     pub(super) fn refused(&self) -> Option<CertificateProblem> {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.take()
@@ -97,10 +98,9 @@ impl ServerCertVerifier for Remembering {
     }
 }
 
-/// Accepts whom the authorities vouch for, and a server whose own certificate is one of those that the
-/// user has named. Such a certificate need not be one for servers: what `openssl req -x509` makes says of
-/// itself that it is an authority's, and path validation (RFC 5280 section 6) begins behind the
-/// authorities.
+/// Accepts certificates with a chain to a trusted authority, and a server's own certificate that the user
+/// has named. A named certificate need not be marked as a server's: `openssl req -x509` makes
+/// certificates of authorities, and path validation (RFC 5280 section 6) does not check trust anchors.
 #[derive(Debug)]
 pub(super) struct Named {
     pub(super) certificates: Arc<Vec<CertificateDer<'static>>>,
@@ -108,7 +108,8 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// Whether the certificate is for this server, and valid now: that it is to be believed was said.
+    /// Whether the certificate has the server's name and is valid now. It is trusted because the user
+    /// named it.
     fn check(
         certificate: &CertificateDer<'_>,
         server: &ServerName<'_>,
@@ -173,7 +174,7 @@ impl ServerCertVerifier for Named {
     }
 }
 
-/// Accepts whoever holds the key of the certificate that he shows, whatever that says.
+/// Accepts any certificate. The server still has to prove that it has the private key.
 #[derive(Debug)]
 pub(super) struct Anybody(pub(super) Arc<CryptoProvider>);
 

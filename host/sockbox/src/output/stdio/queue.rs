@@ -1,4 +1,4 @@
-//! What waits to be written, and the thread that writes it.
+//! The queue of output, and the thread that writes it.
 
 use super::*;
 
@@ -69,7 +69,7 @@ impl Shared {
     pub(super) fn push_line(&self, line: Bytes) {
         if let Some(file) = &self.direct {
             let file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            // There is nobody left to tell that it can't be written.
+            // A failure can't be reported anywhere.
             let _ = (&*file).write_all(&line);
             return;
         }
@@ -85,7 +85,7 @@ impl Shared {
         }
     }
 
-    /// Change the state, and wake whoever waits for a change.
+    /// Change the state, and wake waiting threads and tasks.
     pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
         change(&mut state);
@@ -189,7 +189,7 @@ impl Shared {
     }
 }
 
-/// Says that the thread is at its end, also when it got there by a panic of the writer's.
+/// Marks the end of the thread, also after a panic of the writer.
 struct EndOfWork<'a> {
     shared: &'a Shared,
     error: io::Error,
@@ -214,7 +214,7 @@ fn is_writable(file: &File) -> bool {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // One that has failed is "writable": the write says how.
+    // A failed descriptor counts as writable: the write returns the error.
     poll(&mut files, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 

@@ -1,4 +1,4 @@
-//! What a component writes to.
+//! The streams that a component writes to.
 
 use super::*;
 
@@ -171,7 +171,7 @@ impl AsyncWrite for Stream {
                 return Poll::Ready(done);
             }
             let mut state = self.shared().state();
-            // There may be room since it was asked for.
+            // There may be room again since the last check.
             if state.failed.is_none() && state.permit() == 0 {
                 state.wait(cx);
                 return Poll::Pending;

@@ -15,7 +15,7 @@ fn piped() -> (io::PipeReader, StdioWriter) {
 }
 
 #[test]
-fn lines_that_nobody_reads_are_lost_and_counted_and_hold_nobody_up() {
+fn unread_lines_are_lost_and_counted_and_delay_nothing() {
     let (mut reader, writer) = piped();
     writer.lost_line(|lines| format!("lost {lines}"));
     let line = "x".repeat(99);
@@ -44,7 +44,7 @@ fn lines_that_nobody_reads_are_lost_and_counted_and_hold_nobody_up() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_component_waits_where_nobody_reads_and_the_thread_does_not() {
+async fn a_component_waits_for_a_reader_and_the_thread_does_not() {
     let (mut reader, writer) = piped();
     let mut stream = writer.p2_stream();
     let mut written = 0;
@@ -88,7 +88,7 @@ fn nothing_is_written_during_a_pause() {
     assert_eq!(writer.shared().state().written, 7, "there is another pause");
     drop(second);
     assert_eq!(read(7), "during\n");
-    // At the end of a program nothing is kept back, whoever has forgotten a pause.
+    // At the end of a program everything is written, even if a pause was not dropped.
     let forgotten = writer.pause(LONG);
     writer.line("at the end");
     assert!(writer.settle(LONG));

@@ -44,7 +44,7 @@ impl Wire {
 
 #[async_trait]
 impl Pollable for Wire {
-    /// Those who wait ask again by themselves.
+    /// Always ready: the tests poll again by themselves.
     async fn ready(&mut self) {
         tokio::task::yield_now().await;
     }
@@ -130,7 +130,7 @@ impl Bench {
         let mut bytes = &bytes[..];
         while !bytes.is_empty() {
             self.server.read_tls(&mut bytes).unwrap();
-            // That what comes is broken is for the client's side to say.
+            // The client side reports invalid data.
             let _ = self.server.process_new_packets();
             // There is nothing more to be read, which is no mistake here.
             let _ = self.server.reader().read_to_end(&mut self.read);
@@ -220,7 +220,7 @@ async fn the_handshakes_last_words_leave_with_the_first_that_follow() {
     bench.session.write(b"first").unwrap();
     bench.pump();
     assert_eq!(bench.read, b"first");
-    // Whoever has nothing to say lets them go when it listens.
+    // A client that writes nothing sends them when it reads.
     let mut bench = Bench::new();
     let done = bench.until(|session, cx| session.poll_handshake(cx)).await;
     assert!(done.is_ok(), "{done:?}");
@@ -244,7 +244,7 @@ async fn an_end_that_was_not_announced_is_a_cut() {
 }
 
 #[tokio::test]
-async fn whoever_meddles_is_noticed() {
+async fn changed_bytes_are_detected() {
     let mut bench = Bench::new();
     bench.shake_hands().await;
     bench.server.writer().write_all(b"before").unwrap();
@@ -296,7 +296,7 @@ async fn a_handshake_that_ends_early_is_told_by_what_ended_it() {
             if done.is_ready() {
                 break;
             }
-            // Nobody answers at the other end.
+            // The peer does not answer.
             bench.to_server.take(usize::MAX);
             tokio::task::yield_now().await;
         }
