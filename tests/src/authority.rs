@@ -8,7 +8,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::fs;
 use std::path::PathBuf;
 
-/// An authority that nobody trusts who isn't told to. Its files go when it is dropped.
+/// An authority that programs trust only if they are told to. Its files are removed when it is
+/// dropped.
 pub struct Authority {
     dir: tempfile::TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -87,8 +88,8 @@ impl Authority {
         }
     }
 
-    /// A server's certificate that nobody but itself has signed.
-    pub fn nobody(&self, names: &[&str]) -> Identity {
+    /// A server's self-signed certificate.
+    pub fn self_signed(&self, names: &[&str]) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let signed = server(names).self_signed(&key).expect("a certificate");
         self.save(&key, &[signed.pem()])
@@ -159,7 +160,7 @@ fn authority(name: &str) -> Params {
 
 fn server(names: &[&str]) -> Params {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    let first = names.first().map_or("nobody", String::as_str).to_owned();
+    let first = names.first().map_or("unnamed", String::as_str).to_owned();
     let mut params = CertificateParams::new(names).expect("names");
     params.distinguished_name = named(&first).distinguished_name;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

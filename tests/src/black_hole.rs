@@ -13,7 +13,7 @@ use std::path::Path;
 /// A web server listens on port 80 of the good ones. Its pages say `hello`; but `/to?URL` redirects there.
 ///
 /// That takes namespaces (`unshare`) and devices in them (`ip`), which not every machine gives to
-/// everybody.
+/// every user.
 pub struct BlackHole(());
 
 impl BlackHole {

@@ -18,7 +18,7 @@ use std::path::Path;
 /// server does that wants to lead a client into its own network (DNS rebinding).
 ///
 /// That takes namespaces (`unshare`) and routes in them (`ip`), which not every machine gives to
-/// everybody.
+/// every user.
 #[derive(Default)]
 pub struct Internet {
     names: Map<String, Value>,
@@ -49,7 +49,7 @@ impl Internet {
     pub const NEIGHBOUR_V4: &str = "9.8.7.9";
     /// The same of IPv6.
     pub const NEIGHBOUR_V6: &str = "2a01:1::9";
-    /// Where clouds tell a machine who it is, and its passwords.
+    /// The metadata address of clouds, from which a machine reads its identity and passwords.
     pub const METADATA: &str = "169.254.169.254";
 
     /// None where this machine has no such network for us. It says so on standard error then, since the

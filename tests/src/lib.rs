@@ -1,12 +1,12 @@
 //! The harness of sockbox's end-to-end tests; the tests themselves are in `tests/tests`.
 //!
-//! A test starts programs ([`Program`]), or the same one beside curl ([`SideBySide`]), and gives them
-//! somebody to talk to: real servers ([`Nginx`], [`Lighttpd`], [`Node`], [`Httpbin`], [`PythonHttp`]), a
-//! peer that sends exact bytes ([`RawPeer`], and over TLS [`TlsPeer`], as whom an [`Authority`] says that it
-//! is), a listener that must stay untouched ([`Tripwire`]), a name server that knows no name
-//! ([`NameTrap`]), a network on which packets vanish ([`BlackHole`]), one where names change their minds
-//! and every packet is seen ([`Internet`]), or clients of the hello server ([`HelloClient`],
-//! [`TutorialClient`], [`Resets`]). Components to be kept in the sandbox that weren't written for it are [`Foreign`].
+//! A test starts programs ([`Program`]), or the same one beside curl ([`SideBySide`]), and gives them peers: real
+//! servers ([`Nginx`], [`Lighttpd`], [`Node`], [`Httpbin`], [`PythonHttp`]), a peer that sends exact bytes
+//! ([`RawPeer`], and over TLS [`TlsPeer`], as whom an [`Authority`] says that it is), a listener that must stay
+//! untouched ([`Tripwire`]), a name server that knows no name ([`NameTrap`]), a network on which packets vanish
+//! ([`BlackHole`]), one where names change their minds and every packet is seen ([`Internet`]), or clients of the
+//! hello server ([`HelloClient`], [`TutorialClient`], [`Resets`]). Components to be kept in the sandbox that
+//! weren't written for it are [`Foreign`].
 //!
 //! Everything listens on loopback, on ports that the system chose, and ends when it is dropped. When
 //! a test fails, whatever it had started prints what it saw: both sides of the story are in the

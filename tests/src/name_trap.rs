@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 /// Runs programs where every question to a name server is seen, and answered with "no such name".
 ///
-/// That takes namespaces (`unshare`), which not every machine gives to everybody.
+/// That needs namespaces (`unshare`), which some machines do not permit to every user.
 pub struct NameTrap(());
 
 impl NameTrap {

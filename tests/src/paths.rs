@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 /// The folder of this build's programs: `target/debug`, or that of another profile.
 fn profile_dir() -> PathBuf {
-    // A test is target/PROFILE/deps/NAME, and so is everybody who uses this library.
+    // A test is target/PROFILE/deps/NAME, and so is every program that uses this library.
     let this = std::env::current_exe().expect("the path of the running test");
     let deps = this.parent().expect("a test has a folder");
     deps.parent()

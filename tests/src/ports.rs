@@ -9,7 +9,7 @@ use std::time::Duration;
 /// How often a port is tried: each time another program may take it before the server does.
 const ATTEMPTS: u32 = 20;
 
-/// A page that every server on a free port has, and that nobody else's has.
+/// A page that only the servers of this process have.
 pub(crate) const TOKEN_PAGE: &str = "token.txt";
 
 /// A server that is about to be started, again and again until a port stayed free for it.

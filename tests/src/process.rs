@@ -67,7 +67,7 @@ impl Process {
         }
     }
 
-    /// Start `command` and hand its standard output to the caller, who reads it as slowly as need be.
+    /// Start `command` and return its standard output to the caller, which can read it slowly.
     pub(crate) fn start_with_pipe(mut command: Command) -> (Self, std::io::PipeReader) {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         command.stdout(Stdio::from(writer));

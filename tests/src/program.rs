@@ -322,7 +322,7 @@ impl Program {
             .env("TERM", "xterm")
     }
 
-    /// Let nobody read its standard error.
+    /// Leave its standard error unread.
     pub fn without_stderr(mut self) -> Self {
         self.command.stderr(Stdio::null());
         self

@@ -24,8 +24,8 @@ pub struct RawPeer {
 
 #[derive(Default)]
 struct Shared {
-    /// The client's end of the connection that tells the acceptor to stop: those who came before it
-    /// are still served, so that they count.
+    /// The client's end of the connection that tells the acceptor to stop: clients that connected
+    /// before it are still served, so that they count.
     last: Mutex<Option<SocketAddr>>,
     records: Mutex<Records>,
 }

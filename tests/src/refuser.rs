@@ -1,4 +1,4 @@
-//! An address where nobody listens, for sure.
+//! An address on which certainly no socket listens.
 
 use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;

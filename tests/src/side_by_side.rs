@@ -29,7 +29,7 @@ pub struct SideBySide<'a> {
 impl<'a> SideBySide<'a> {
     /// These arguments, without the program's own name. Both are told to be silent (`-s`).
     ///
-    /// `{who}` in them is `curl` for the one and `sockbox` for the other, for servers that remember.
+    /// `{program}` in them is `curl` for the one and `sockbox` for the other, for servers that remember.
     pub fn new<A: AsRef<str>>(args: impl IntoIterator<Item = A>) -> Self {
         Self {
             args: args
@@ -63,7 +63,7 @@ impl<'a> SideBySide<'a> {
         self.run(Program::sockbox(["fetch", "-s"]), "sockbox")
     }
 
-    fn run(&self, program: Program, who: &str) -> Outcome {
+    fn run(&self, program: Program, name: &str) -> Outcome {
         let dir = tempfile::tempdir().expect("a folder");
         for (name, content) in &self.files {
             let path = dir.path().join(name);
@@ -72,7 +72,7 @@ impl<'a> SideBySide<'a> {
             file.set_modified(std::time::UNIX_EPOCH + OLD)
                 .expect("a file's date");
         }
-        let args = self.args.iter().map(|arg| arg.replace("{who}", who));
+        let args = self.args.iter().map(|arg| arg.replace("{program}", name));
         let program = program.args(args).current_dir(dir.path());
         let finished = match self.stdin {
             None => program.run(),

@@ -21,7 +21,7 @@ impl Site {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder for a server");
         fs::create_dir(dir.path().join("html")).expect("a folder for pages");
-        // Nobody else's server has this page.
+        // No other server has this page.
         let token = format!("{:?} {:?}", dir.path(), std::time::Instant::now());
         let site = Self { dir, token };
         site.write_page("page.html", page());

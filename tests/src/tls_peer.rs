@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 /// A server on 127.0.0.1 that answers one request a connection, over TLS. Like [`RawPeer`], it fails its
-/// test when nobody ever came.
+/// test if no client ever connected.
 pub struct TlsPeer(RawPeer);
 
 /// How it speaks.
@@ -36,7 +36,7 @@ impl TlsSettings {
 }
 
 impl TlsPeer {
-    /// Answer with these bytes, as whoever `identity` is.
+    /// Answer with these bytes, with the certificate of `identity`.
     pub fn start(identity: &Identity, settings: TlsSettings, answer: &str) -> Self {
         let config = Arc::new(config(identity, &settings));
         let answer = answer.to_owned();

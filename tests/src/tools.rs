@@ -309,7 +309,7 @@ fn private_apt(dir: &Path) -> Result<Vec<String>, String> {
     Ok(vec![
         format!("-oDir::State::lists={state}/lists"),
         format!("-oDir::Cache={state}/cache"),
-        // Root's apt fetches as another user, who can't write here.
+        // When root runs apt, it fetches as another user, which can't write here.
         "-oAPT::Sandbox::User=root".to_owned(),
     ])
 }

@@ -31,7 +31,7 @@ impl Tripwire {
             .expect("a listener has an address")
     }
 
-    /// Assert that nobody has connected.
+    /// Assert that no client has connected.
     ///
     /// On loopback a connection is in the listener's queue before `connect` returns to the client. So
     /// once the client has ended, what isn't here won't come.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 /// How many of each kind are remembered: hosts, ports of one host, addresses that were bound or
 /// listened on, names that were resolved, peers that sent datagrams. 1,024.
 ///
-/// The component controls how many there are, and each costs the host some hundred bytes. Nobody reads
-/// a policy with a thousand rules for one component.
+/// The component controls how many there are, and each costs the host some hundred bytes. A policy
+/// with a thousand rules for one component is too long to be read.
 pub const MAX_LEAST_GRANTS: usize = 1024;
 
 /// Collects what a run does, and gives the rules that grant exactly that.

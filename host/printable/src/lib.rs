@@ -1,4 +1,4 @@
-//! The one rule for showing text that somebody else has written.
+//! The rule for showing text from an untrusted source.
 //!
 //! A server, a component, a certificate or a file name may contain characters that steer a terminal:
 //! they move its cursor, change its colours, answer its keyboard, turn the direction in which the

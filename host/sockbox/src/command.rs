@@ -135,7 +135,7 @@ impl Command {
     /// directories and environment variables are added.
     ///
     /// # Errors
-    /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or a variable isn't set in this
+    /// [`Error::InvalidOptions`]: the value of a limit is invalid, or a variable isn't set in this
     /// process or isn't Unicode.
     pub fn profile(mut self, profile: &Profile) -> Result<Command> {
         let invalid = |reason: String| Error::InvalidOptions { reason };

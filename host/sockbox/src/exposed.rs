@@ -1,4 +1,4 @@
-//! Whether a directory that is given to a component gives it something that it must not have.
+//! Checks that a directory which is given to a component does not expose protected files.
 
 use crate::error::{Error, Result};
 use crate::mounts::mounts;
@@ -109,8 +109,8 @@ fn has_other_names(_: &Path) -> bool {
     false
 }
 
-/// Whether a component that may write to everything below `dir` could change what is at `place`, or what is found under that
-/// path, which needn't exist: whether the one is in the other, seen through links and through mounts.
+/// Whether a component that may write to everything below `dir` could change `place`, or what that path leads to:
+/// whether one is inside the other, through links and mounts. `place` need not exist.
 ///
 /// Files are compared by identity, not by name, because a bind mount or a link gives a directory a second
 /// name.

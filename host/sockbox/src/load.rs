@@ -333,7 +333,7 @@ pub(crate) const IS_CORE_MODULE: &str = "\
 /// What is wrong with what was compiled before.
 pub(crate) const IS_PRECOMPILED: &str = "\
     it is precompiled: native code, which no sandbox can hold; give the component that it was made \
-    from, or, if nobody but you can have written it, --allow-precompiled";
+    from, or, if only you can have written it, --allow-precompiled";
 
 /// The component as a binary.
 fn to_binary<'a>(bytes: &'a [u8], file: Option<&Path>) -> Result<Cow<'a, [u8]>, String> {

@@ -73,7 +73,7 @@ fn measure(server: Server, load: Load) -> io::Result<Values> {
     let mut words = vec!["load".to_owned()];
     words.extend(load.words(serving.address()));
     let mut process = Program::this(words).with_stdin().start();
-    process.wait_for_stdout("everybody connected", |stdout| {
+    process.wait_for_stdout("all clients connected", |stdout| {
         stdout.contains("held\n").then_some(())
     });
     let memory_kib = resident(serving.process())?;

@@ -52,8 +52,8 @@ pub fn run(words: &[String]) -> io::Result<()> {
         seconds: word(words, 4)?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
-        // ResolvedNames are looked for often, however many clients are busy: what is measured is how long
-        // the server takes, not how long an answer lies here.
+        // Answers are looked for often, however many clients are busy: what is measured is how long the
+        // server takes, not how long an answer lies here.
         .event_interval(16)
         .enable_all()
         .build()?;

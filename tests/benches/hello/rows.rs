@@ -15,7 +15,7 @@ pub enum Figure {
     UsualWake,
     /// The same: the longest.
     LongestWake,
-    /// The server's memory with everybody connected, for each connection.
+    /// The server's memory per connection, with all clients connected.
     MemoryPerConnection,
 }
 

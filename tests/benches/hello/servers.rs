@@ -2,7 +2,7 @@
 
 use sockbox_tests::{Program, Serving, Wasi};
 
-/// Who serves.
+/// The servers that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Server {
     /// [`tokio_server`](super::tokio_server).
@@ -42,7 +42,7 @@ impl Server {
                 Program::wasmtime_run_on(wasi, &["-S", "inherit-network"], serve)
             }
         };
-        // Nobody reads what it says about each connection.
+        // Its output about each connection is not read.
         Serving::started(program.without_stderr(), 1)
     }
 }

@@ -67,43 +67,43 @@ pub(crate) const BOUNDS: &[Case] = &[
 pub(crate) const RETRIES: &[Case] = &[
     case(
         "a server that stays busy",
-        "-f --retry 1 {node}/flaky/{who}busy/5/503",
+        "-f --retry 1 {node}/flaky/{program}busy/5/503",
         22,
     ),
     case(
         "a server that says when",
-        "--retry 1 -o page {node}/flaky/{who}when/1/429?1",
+        "--retry 1 -o page {node}/flaky/{program}when/1/429?1",
         0,
     ),
     case(
         "a failure that isn't retried",
-        "-f --retry 3 {node}/flaky/{who}404/1/404",
+        "-f --retry 3 {node}/flaky/{program}404/1/404",
         22,
     ),
     case(
         "a failure that is retried when asked",
-        "-f --retry 3 --retry-all-errors -o page {node}/flaky/{who}all/1/404",
+        "-f --retry 3 --retry-all-errors -o page {node}/flaky/{program}all/1/404",
         0,
     ),
     case(
         "a broken connection isn't retried",
-        "--retry 3 {node}/flaky/{who}reset/1/reset",
+        "--retry 3 {node}/flaky/{program}reset/1/reset",
         56,
     ),
     case(
         "a broken connection is retried when asked",
-        "--retry 3 --retry-all-errors {node}/flaky/{who}resets/1/reset",
+        "--retry 3 --retry-all-errors {node}/flaky/{program}resets/1/reset",
         0,
     ),
     case(
         "a server that asks for more time than there is",
-        "--retry 1 --retry-max-time 5 -o page {node}/flaky/{who}patience/1/503?21600",
+        "--retry 1 --retry-max-time 5 -o page {node}/flaky/{program}patience/1/503?21600",
         0,
     ),
-    case("nobody listens, so no retry", "--retry 3 {refused}/", 7),
+    case("connection refused, so no retry", "--retry 3 {refused}/", 7),
     case(
         "no time for a retry",
-        "-f --retry 3 --retry-max-time 1 {node}/flaky/{who}time/3/503?60",
+        "-f --retry 3 --retry-max-time 1 {node}/flaky/{program}time/3/503?60",
         22,
     ),
 ];

@@ -7,8 +7,9 @@ pub(crate) struct Case {
     /// The words, as for a shell.
     ///
     /// `{nginx}`, `{lighttpd}`, `{node}`, `{httpbin}` stand for servers, `{raw}` for one that answers with
-    /// `answer`, `{cut}` for one that does so over TLS and cuts the connection then, `{tls}` for nginx over
-    /// TLS, `{without-tls}` for what can't be had over TLS, `{refused}` for an address where nobody listens, `{port}` for Node's port.
+    /// `answer`, `{cut}` for one that does so over TLS and cuts the connection then, `{tls}` for nginx over TLS,
+    /// `{without-tls}` for what can't be had over TLS, `{refused}` for an address on which no socket listens,
+    /// `{port}` for Node's port.
     pub(crate) args: &'static str,
     pub(crate) answer: &'static str,
     /// The exit code.

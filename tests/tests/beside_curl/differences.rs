@@ -18,7 +18,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             7,
         ),
         curls_code: 0,
-        why: "who asks for two pages wants two",
+        why: "two URLs need two output files",
     },
     Difference {
         case: case("no address of that family", "-6 {node}/page", 6),
@@ -57,7 +57,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         case: raw(
-            "a transfer coding that nobody asked for",
+            "a transfer coding that was not requested",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
             "{raw}/",
             8,
@@ -116,7 +116,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             8,
         ),
         curls_code: 63,
-        why: "nobody can say how large it is",
+        why: "its size is unknown",
     },
     Difference {
         case: case(
@@ -154,7 +154,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             18,
         ),
         curls_code: 0,
-        why: "whoever cuts the connection would cut the page",
+        why: "a connection that was cut would end the page",
     },
     Difference {
         case: case("a list in the URL", "{node}/{page,hints}", 0),

@@ -45,7 +45,7 @@ pub(crate) const FACTS: &[Case] = &[
         0,
     ),
     case(
-        "a fact that nobody knows",
+        "an unknown fact",
         "-o page -w '%{nonsense}|%{http_code}' {node}/page",
         0,
     ),

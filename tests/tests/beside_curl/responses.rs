@@ -218,7 +218,7 @@ pub(crate) const REDIRECTS: &[Case] = &[
         0,
     ),
     raw(
-        "a redirect to a scheme that nobody knows",
+        "a redirect to an unknown scheme",
         "HTTP/1.1 302 Found\r\nLocation: nonsense://127.0.0.1/\r\nContent-Length: 0\r\n\r\n",
         "-L {raw}/",
         1,

@@ -69,7 +69,7 @@ pub(crate) const SHOWN: &[Case] = &[
     ),
     case(
         "a server that is busy at first",
-        "--retry 2 -o page {node}/flaky/{who}/1/503",
+        "--retry 2 -o page {node}/flaky/{program}/1/503",
         0,
     ),
     case(
@@ -88,11 +88,11 @@ pub(crate) const SHOWN: &[Case] = &[
         0,
     ),
     case("a page over TLS", "--cacert ca.pem {tls}/page.html", 0),
-    case("whoever it is", "-k {tls}/page.html", 0),
-    case("a scheme that nobody knows", "nonsense://127.0.0.1/", 1),
+    case("without verification", "-k {tls}/page.html", 0),
+    case("an unknown scheme", "nonsense://127.0.0.1/", 1),
     case("a URL that can't be read", "http://127.0.0.1:99999/", 3),
-    case("a name that nobody has", "http://nonexistent.invalid/", 6),
-    case("nobody listens", "{refused}/", 7),
+    case("an unknown name", "http://nonexistent.invalid/", 6),
+    case("connection refused", "{refused}/", 7),
     raw(
         "a length that is no number",
         "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
@@ -104,10 +104,10 @@ pub(crate) const SHOWN: &[Case] = &[
         "--remove-on-error -o page {node}/cut-short",
         18,
     ),
-    case("no such page", "-f {nginx}/nobody/has/this", 22),
+    case("no such page", "-f {nginx}/no/such/file", 22),
     case(
         "no such page, shown all the same",
-        "--fail-with-body {node}/nobody/has/this",
+        "--fail-with-body {node}/no/such/file",
         22,
     ),
     case(
@@ -123,7 +123,7 @@ pub(crate) const SHOWN: &[Case] = &[
     ),
     case("no TLS where it should be", "{without-tls}/", 35),
     case("redirects without end", "-L -o page {node}/loop", 47),
-    case("not a byte", "{node}/flaky/{who}gone/1/close", 52),
+    case("not a byte", "{node}/flaky/{program}gone/1/close", 52),
     case(
         "a connection that breaks",
         "--remove-on-error -o page {node}/reset-in-body",
@@ -134,9 +134,9 @@ pub(crate) const SHOWN: &[Case] = &[
         "--cacert ca.pem --cert missing {tls}/page.html",
         58,
     ),
-    case("nobody vouches for it", "{tls}/page.html", 60),
+    case("an unknown issuer", "{tls}/page.html", 60),
     case(
-        "a coding that nobody knows",
+        "an unknown coding",
         "--compressed {node}/coded/nonsense",
         61,
     ),
@@ -146,7 +146,7 @@ pub(crate) const SHOWN: &[Case] = &[
         63,
     ),
     case(
-        "nobody there to vouch for it",
+        "no trusted authority",
         "--cacert missing {tls}/page.html",
         77,
     ),

@@ -23,8 +23,8 @@ fn words(beside: &Beside<'_>) -> String {
         ("{cut}", "https://raw.example"),
         ("{raw}", "http://raw.example"),
         ("{refused}", "http://closed.example"),
-        ("/flaky/{who}/1/503", "/busy"),
-        ("/flaky/{who}gone/1/close", "/nothing"),
+        ("/flaky/{program}/1/503", "/busy"),
+        ("/flaky/{program}gone/1/close", "/nothing"),
         ("{port}", "8080"),
         ("|", "\\|"),
     ] {

@@ -26,7 +26,7 @@ fn a_page_is_what_curl_says_it_is() {
         "/close/page.html",
         "/close/1m.bin",
         "/page.html?query=1#fragment",
-        "/nobody/has/this",
+        "/no/such/file",
         "/moved",
     ] {
         let url = nginx.url(path);

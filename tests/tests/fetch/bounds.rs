@@ -8,7 +8,7 @@ fn fetch(args: &[&str]) -> Finished {
     Program::sockbox(["fetch"]).args(args).run()
 }
 
-/// 10 GB, as nobody has them in memory.
+/// 10 GB, which no program keeps in memory.
 const TEN_GB: u64 = 10_000_000_000;
 
 /// How much memory a page of any size may take more than a small one, in KiB.
@@ -176,7 +176,7 @@ fn a_page_that_drips_is_too_slow_although_it_is_never_silent() {
 
 #[test]
 fn sending_may_be_too_slow_as_well() {
-    // Nobody takes the body, and nobody says anything either.
+    // The server neither reads the body nor responds.
     let dir = tempfile::tempdir().unwrap();
     let large = dir.path().join("large");
     fs::File::create(&large).unwrap().set_len(64 << 20).unwrap();

@@ -25,7 +25,7 @@ fn nginx_is_asked_for_it_and_does_it() {
         .assert_stdout(Node::text().as_bytes());
     let coded = fs::read_to_string(&head).unwrap();
     assert!(coded.contains("\r\nContent-Encoding: gzip\r\n"), "{coded}");
-    // Who doesn't ask for it doesn't get it.
+    // Without --compressed no coding is requested.
     fetch(&["-s", "-D", head_option, &url])
         .assert_quiet_success()
         .assert_stdout(Node::text().as_bytes());
@@ -45,7 +45,7 @@ fn what_can_be_decoded_is_asked_for() {
     );
     let seen = fetch(&[&node.url("/echo")]).stdout_text();
     assert!(!seen.contains("accept-encoding"), "{seen}");
-    // Whoever asks by himself is asked for nothing else.
+    // If the user sets Accept-Encoding, only that is sent.
     let own = [
         "--compressed",
         "-H",
@@ -71,7 +71,7 @@ fn a_page_that_is_cut_short_or_broken_is_no_page() {
         ));
         let url = peer.url("/");
         fetch(&["--compressed", "-s", "-S", "-o", file, &url]).assert_failure(61, &[coding]);
-        // The same is a page to whoever takes it as it comes.
+        // Without --compressed the same bytes are saved unchanged.
         fetch(&["-s", &url])
             .assert_quiet_success()
             .assert_stdout(b"nothing of the kind!");
@@ -83,7 +83,7 @@ fn a_page_that_is_cut_short_or_broken_is_no_page() {
 fn a_coding_that_nobody_knows_is_named() {
     let node = Node::start();
     fetch(&["--compressed", &node.url("/coded/gzip,nonsense")]).assert_failure(61, &["nonsense"]);
-    // As many as nobody has a reason to use.
+    // More codings than any server has a reason to use.
     let many = ["gzip"; 6].join(",");
     let url = node.url(&format!("/coded/{many}"));
     fetch(&["--compressed", &url]).assert_failure(61, &[]);
@@ -129,7 +129,7 @@ fn a_bomb_stops_at_the_size_that_is_allowed() {
     let file = dir.path().join("page");
     let file = file.to_str().unwrap();
     for coding in ["gzip", "deflate", "br"] {
-        // 10 GB of zeros, if somebody wanted to see all of them.
+        // 10 GB of zeros when decoded.
         let url = node.url(&format!("/bomb/{coding}/10240"));
         let args = [
             "--compressed",

@@ -190,7 +190,7 @@ fn a_pin_is_for_its_name_and_port() {
     fetch(&["--resolve", &pin("A.INVALID", port), &url])
         .assert_quiet_success()
         .assert_stdout(b"hello");
-    // Another name, another port: they are looked up, and nobody has them (RFC 6761 section 6.4).
+    // Another name, another port: they are resolved, and do not exist (RFC 6761 section 6.4).
     for other in [pin("b.invalid", port), pin("a.invalid", port ^ 1)] {
         fetch(&["--resolve", &other, &url]).assert_failure(6, &["a.invalid"]);
     }

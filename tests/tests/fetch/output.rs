@@ -171,7 +171,7 @@ fn a_reader_that_has_seen_enough() {
     let (process, mut pipe) = Program::sockbox(["fetch", &peer.url("/")]).start_with_pipe();
     pipe.read_exact(&mut [0; 10]).unwrap();
     drop(pipe);
-    // As `head` does it: no need to tell anybody.
+    // As with `head`, a closed pipe is not reported.
     let finished = process.wait();
     finished.assert_code(23);
     assert_eq!(finished.stderr(), "");

@@ -11,7 +11,7 @@ fn fetch(args: &[&str]) -> Finished {
     Program::sockbox(["fetch"]).args(args).run()
 }
 
-/// A peer that redirects everybody there.
+/// A peer that redirects every request there.
 fn redirecting_to(location: &str) -> RawPeer {
     RawPeer::answering(format!(
         "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
@@ -317,7 +317,8 @@ fn values(request: &str, name: &str) -> Vec<String> {
 
 #[test]
 fn secrets_stay_with_their_origin_and_do_not_come_back() {
-    // From here to there and back: whoever has sent us away may have written the URL to come back to.
+    // From this server to another one and back: the other server may have written the URL that leads
+    // back.
     let there = RawPeer::start(|peer: &mut Peer| {
         let request = peer.read_request()?;
         let request = String::from_utf8_lossy(&request).into_owned();
@@ -407,7 +408,7 @@ fn redirects_that_cannot_be_followed() {
         eprintln!("redirected to {location}");
         let peer = redirecting_to(location);
         fetch(&["-L", &peer.url("/")]).assert_failure(code, words);
-        // Whoever doesn't follow isn't bothered by any of that.
+        // Without -L none of this matters.
         fetch(&[&peer.url("/")]).assert_quiet_success();
         assert_eq!(peer.requests().len(), 2);
     }

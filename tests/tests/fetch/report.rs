@@ -173,7 +173,7 @@ fn a_bar_is_for_terminals() {
     for name in ["one", "two"] {
         assert!(shown.contains(name), "no bar for {name}: {shown:?}");
     }
-    // None where nobody looks.
+    // None without a terminal.
     let finished = fetch(&["-o", "one", &url]).run();
     finished.assert_quiet_success();
 }

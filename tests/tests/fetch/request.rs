@@ -325,7 +325,8 @@ fn a_body_that_nobody_wants_is_not_sent() {
 
 #[test]
 fn an_early_answer_is_heard_while_the_body_is_sent() {
-    // The server has seen enough, and takes no more: whoever goes on sending first waits for ever.
+    // The server has responded and reads no more. A client that first sends everything would wait
+    // for ever.
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("huge");
     let file = fs::File::create(&path).unwrap();
@@ -351,17 +352,17 @@ fn a_file_that_is_not_there_is_no_request() {
     let tripwire = Tripwire::new();
     let url = format!("http://{}/", tripwire.address());
     for args in [
-        &["-T", "/nobody/has/this"][..],
-        &["-d", "@/nobody/has/this"],
-        &["--data-binary", "@/nobody/has/this"],
-        &["--data-urlencode", "@/nobody/has/this"],
-        &["-H", "@/nobody/has/this"],
-        &["-w", "@/nobody/has/this"],
+        &["-T", "/no/such/file"][..],
+        &["-d", "@/no/such/file"],
+        &["--data-binary", "@/no/such/file"],
+        &["--data-urlencode", "@/no/such/file"],
+        &["-H", "@/no/such/file"],
+        &["-w", "@/no/such/file"],
     ] {
         eprintln!("{args:?}");
         let finished = fetch(&[&["-m", "10"], args, &[url.as_str()]].concat());
         assert_ne!(finished.code(), 0, "{args:?}");
-        assert!(finished.stderr().contains("/nobody/has/this"), "{args:?}");
+        assert!(finished.stderr().contains("/no/such/file"), "{args:?}");
         tripwire.assert_untouched();
     }
 }

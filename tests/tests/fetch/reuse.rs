@@ -140,7 +140,7 @@ fn answers_that_use_a_connection_up() {
             "HTTP/1.1 200 OK\r\nConnection: foo, CLOSE\r\nContent-Length: 5\r\n\r\nhello",
         ),
         (&[], "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
-        // RFC 9112 section 6.3: somebody on the way may have seen another end of it.
+        // RFC 9112 section 6.3: a proxy on the way may have seen another end of the body.
         (
             &[],
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
@@ -151,7 +151,7 @@ fn answers_that_use_a_connection_up() {
         ),
         // We said so ourselves.
         (&["-H", "Connection: close"], HELLO),
-        // An answer that nobody has asked for may be meant for the next request.
+        // A response without a request may be meant for the next request.
         (
             &[],
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
@@ -159,7 +159,7 @@ fn answers_that_use_a_connection_up() {
         (&[], "HTTP/1.1 204 No Content\r\n\r\nhello"),
     ] {
         eprintln!("{answer:?}");
-        // The peer leaves the connection open: it is the client who must not use it again.
+        // The peer leaves the connection open: the client must not use it again.
         let peer = persistent(answer);
         let url = peer.url("/");
         let finished = fetch(&[&["-s", "-m", "30"], args, &[&url, &url]].concat());

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nETag: \"tag\"\r\nLast-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 5\r\n\r\nhello";
 
-/// The user and the group of nobody.
+/// The user and the group `nobody`.
 const NOBODY: u32 = 65534;
 
 /// The options that write to a file, and what they write there.
@@ -202,8 +202,8 @@ fn a_file_of_somebody_elses_stays_theirs() {
         for held in [true, false] {
             let (dir, page) = folder(0o666);
             fs::set_permissions(dir.path(), Permissions::from_mode(sticky)).unwrap();
-            // Who isn't root can't give files away: theirs has a second name, which is as good a reason
-            // not to replace it.
+            // Only root can give files away. Other users' file gets a second name, which is as good a
+            // reason not to replace it.
             match rustix::process::geteuid().is_root() {
                 true => {
                     chown(&page, Some(NOBODY), Some(NOBODY)).unwrap();

@@ -32,7 +32,7 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 fn all_transfers_at_once_have_the_policy_that_was_read_once() {
     let peer = RawPeer::answering("HTTP/1.1 204 No Content\r\n\r\n");
     let tripwire = Tripwire::new();
-    // A pipe can be read once: whoever reads it again finds nothing in it, and so nothing denied.
+    // A pipe can be read once. A second read would find an empty policy, and so no denial.
     let (policy, mut writer) = std::io::pipe().unwrap();
     let denied = format!("deny-connect = [\"{}\"]\n", tripwire.address());
     std::io::Write::write_all(&mut writer, denied.as_bytes()).unwrap();
@@ -51,7 +51,7 @@ fn all_transfers_at_once_have_the_policy_that_was_read_once() {
 
 #[test]
 fn pages_at_the_same_time_are_fetched_at_the_same_time() {
-    // Nobody gets an answer before all have asked.
+    // No request is answered before all have arrived.
     const COUNT: usize = 20;
     let barrier = Arc::new(Barrier::new(COUNT));
     let peer = RawPeer::start(move |peer: &mut Peer| {

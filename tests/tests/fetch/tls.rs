@@ -54,12 +54,12 @@ fn a_certificate_that_is_trusted_by_itself() {
     let authority = Authority::new();
     for identity in [
         authority.self_made(&["127.0.0.1"]),
-        authority.nobody(&["127.0.0.1"]),
+        authority.self_signed(&["127.0.0.1"]),
     ] {
         let peer = TlsPeer::start(&identity, TlsSettings::default(), PAGE);
         let trusted = ["--cacert", text(&identity.certificate)];
         assert_page(&fetch(&[&trusted[..], &[&peer.url()]].concat()));
-        // That it is trusted doesn't make it everybody's.
+        // A trusted certificate is not valid for other names.
         let elsewhere = peer.url_at("localhost");
         fetch(&[&trusted[..], &[&elsewhere]].concat()).assert_failure(60, &["for 127.0.0.1"]);
         fetch(&[&peer.url()]).assert_failure(60, &["self-signed"]);
@@ -94,7 +94,7 @@ fn both_versions() {
 #[test]
 fn what_is_wrong_with_a_certificate_is_told() {
     let authority = Authority::new();
-    let other = Authority::named("Somebody Else");
+    let other = Authority::named("Another Authority");
     let here = ["127.0.0.1"];
     for (what, identity, words) in [
         (
@@ -134,14 +134,14 @@ fn what_is_wrong_with_a_certificate_is_told() {
         ("for no name", authority.server(&[]), &["no names"]),
         (
             "signed by itself",
-            authority.nobody(&here),
+            authority.self_signed(&here),
             &["CN=127.0.0.1 is self-signed", "--cacert"],
         ),
         (
-            "signed by somebody else",
+            "signed by another authority",
             other.server(&here),
             &[
-                "issuer of CN=127.0.0.1 is not trusted: CN=Somebody Else",
+                "issuer of CN=127.0.0.1 is not trusted: CN=Another Authority",
                 "--cacert",
             ],
         ),
@@ -197,12 +197,12 @@ fn the_machine_does_not_trust_whoever_likes() {
     for variable in ["SSL_CERT_FILE", "CURL_CA_BUNDLE"] {
         let fetch = |url: &str| {
             let program = Program::sockbox(["fetch", url]);
-            program.env(variable, "/nobody/has/this").run()
+            program.env(variable, "/no/such/file").run()
         };
-        fetch(&url).assert_failure(77, &["/nobody/has/this"]);
+        fetch(&url).assert_failure(77, &["/no/such/file"]);
         // A variable that is empty says nothing.
         fetch_with(&url, &[(variable, "")]).assert_failure(60, &["Test Authority"]);
-        // Who needs nobody's certificate isn't kept from anything by it.
+        // A request that needs no authorities does not fail because of it.
         let plain = RawPeer::answering(PAGE);
         fetch(&plain.url("/")).assert_code(0);
     }
@@ -268,7 +268,7 @@ fn files_that_are_of_no_use() {
             58,
             "missing",
         ),
-        // The password is nobody's to read.
+        // The password must not be readable.
         (["--cert", "missing:pass", "-s", "-S"], 58, "in missing: "),
         (["--cert", r"miss\:ing", "-s", "-S"], 58, "in miss:ing: "),
         (
@@ -306,7 +306,7 @@ fn clients_show_a_certificate_to_whom_it_is_for() {
             (56, "--cert")
         };
         trusting(&authority, &[&url]).assert_failure(code, &[word]);
-        // A page that redirects there doesn't make it known who asks.
+        // The client certificate is not sent to the target of a redirect.
         let elsewhere = peer.url_at("localhost");
         let redirect = RawPeer::answering(format!(
             "HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n"

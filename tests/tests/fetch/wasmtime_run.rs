@@ -278,7 +278,7 @@ fn its_own_help_and_version() {
 
 #[test]
 fn over_tls_it_is_told_whom_the_runtime_does_not_trust() {
-    // That runtime trusts Mozilla's authorities and nobody else, so no test's page can be had there.
+    // That runtime trusts only Mozilla's authorities, so it can't fetch a page of a test server.
     let authority = Authority::new();
     let identity = authority.server(&["127.0.0.1"]);
     let peer = TlsPeer::start(&identity, TlsSettings::default(), "");

@@ -59,7 +59,7 @@ fn a_raw_peer_resets() {
 #[test]
 #[should_panic = "no client ever connected"]
 fn a_raw_peer_fails_a_test_that_never_reached_it() {
-    drop(RawPeer::answering("nobody sees this"));
+    drop(RawPeer::answering("this is not seen"));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn nodes_pages_are_what_they_are_said_to_be() {
         (&[], "/reset-in-body", 56, half),
         (&[], "/cut-short", 18, half),
         (&["-H", "If-None-Match: \"v1\""], "/tagged", 0, ""),
-        (&[], "/nobody/has/this", 0, "there is no such page\n"),
+        (&[], "/no/such/file", 0, "there is no such page\n"),
     ] {
         let (found_code, found_page) = curl(args, path);
         assert_eq!(found_code, code, "exit code of {args:?} {path}");

@@ -318,7 +318,7 @@ fn an_address_within_an_address_is_denied_as_well() {
 
 #[test]
 fn the_exit_code_is_the_components_own_after_a_denial() {
-    // It may live with a denial: then that isn't anybody's failure, and nobody is told.
+    // A component may handle a denial and succeed. Then the denial is not reported.
     let file = "connect 127.0.0.1:1 then env";
     let finished = tries(&[], file);
     finished.assert_code(1);

@@ -121,7 +121,7 @@ async fn nothing_of_a_run_survives_it() {
             _ => panic!("{end:?}: {outcome:?}"),
         }
 
-        // All of its connections are closed, from both sides' view, and nobody listens any more.
+        // All of its connections are closed, from both sides' view, and no socket listens any more.
         eventually("the end of its connections", || {
             (ended.load(Ordering::SeqCst) == 3).then_some(())
         });

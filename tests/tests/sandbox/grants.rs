@@ -222,7 +222,7 @@ fn accepting() {
         let flags = [&["--allow-listen", "127.0.0.1:0"], flags].concat();
         let process = Foreign::Rust.run(&flags, "listen 127.0.0.1:0 1").start();
         let address = listening_address(&process);
-        // Who isn't welcome is never seen by the component, which goes on to wait.
+        // The component never sees a client that is denied, and continues to wait.
         assert_not_accepted(connect_from(unwelcome, address));
         assert_eq!(ask(connect_from(welcome, address)).unwrap(), "hello");
         let finished = process.wait();

@@ -4,7 +4,7 @@ use sockbox::{Error, Policy, Request, Sandbox, ServeOptions, origin_of};
 use sockbox_tests::{Finished, NameTrap, Program, RawPeer, Tripwire, Wasi, component, has_ipv6};
 use std::net::{SocketAddr, TcpListener};
 
-/// `sockbox run` of sockbox's own component, as of anybody's, with these flags.
+/// `sockbox run` of sockbox's own component with these flags.
 fn run(flags: &[&str], args: &[&str]) -> Program {
     Program::sockbox(["run"])
         .args(flags)
@@ -96,7 +96,7 @@ fn a_fetch_asks_for_its_own_name_alone() {
 
 #[test]
 fn a_flag_behind_the_component_is_the_components() {
-    // Who runs `sockbox run COMPONENT "$@"` grants nothing by what is in there.
+    // In `sockbox run COMPONENT "$@"` the arguments grant nothing.
     let tripwire = Tripwire::new();
     let url = format!("http://{}/", tripwire.address());
     for args in [
@@ -112,7 +112,7 @@ fn a_flag_behind_the_component_is_the_components() {
 
 #[test]
 fn a_fetch_reaches_nothing_but_its_own_url() {
-    // The server sends the client elsewhere, in every way that HTTP has: nobody goes there.
+    // The server redirects in every way that HTTP has. The client follows none of them.
     let tripwire = Tripwire::new();
     let elsewhere = format!("http://{}/", tripwire.address());
     let peer = RawPeer::answering(format!(

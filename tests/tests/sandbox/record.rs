@@ -376,7 +376,10 @@ fn a_dry_run_tells_what_is_needed_and_no_more() {
 fn a_dry_run_of_nothing() {
     let finished = tries(&["--dry-run"], "env");
     finished.assert_code(0);
-    assert!(finished.stderr().contains("nothing"), "nobody is told");
+    assert!(
+        finished.stderr().contains("nothing"),
+        "the warning is missing"
+    );
     assert_eq!(options_told(&finished), [""; 0]);
 }
 

@@ -188,7 +188,7 @@ fn a_component_that_wants_what_there_is_not() {
 
 #[test]
 fn what_it_asks_to_listen_on_is_mapped() {
-    // An address that nobody else has, so that its port stays free.
+    // An address that no other program uses, so that its port stays free.
     let real = TcpListener::bind("127.0.55.1:0").unwrap();
     let address = real.local_addr().unwrap();
     drop(real);
@@ -201,7 +201,7 @@ fn what_it_asks_to_listen_on_is_mapped() {
     let server = Serving::started(program("0.0.0.0:80"), 1);
     assert_eq!(server.address(), "0.0.0.0:80".parse().unwrap());
     HelloClient::connect(address).ask("Michael\n", "Hello, Michael!\n");
-    // Who is accepted is for the policy to say.
+    // The policy decides which clients are accepted.
     HelloClient::connect_from("127.0.0.9", address).wait_for_any_end();
     // One that is taken is told of, before the component starts.
     let taken = program("0.0.0.0:80").run();

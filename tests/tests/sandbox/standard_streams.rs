@@ -1,4 +1,4 @@
-//! Standard input, output and error that aren't as one would like them: read by nobody, closed, or gone.
+//! Standard input, output and error that are unread, closed, or broken.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sockbox_tests::{
@@ -81,7 +81,7 @@ fn unread(reader: &PipeReader) -> usize {
     usize::try_from(unread).unwrap()
 }
 
-/// Start a program whose standard output nobody reads, and wait until it can write nothing more.
+/// Start a program whose standard output is not read, and wait until it can write nothing more.
 fn stuck(program: Program) -> (Process, PipeReader) {
     let (reader, writer) = io::pipe().unwrap();
     let process = program.stdout(writer.try_clone().unwrap()).start();
@@ -312,7 +312,7 @@ fn an_audit_that_nobody_reads_holds_up_nothing() {
     finished.assert_code(0).assert_stdout(b"hello");
     assert!(finished.stderr().contains("lost"), "{}", finished.stderr());
 
-    // One who reads it later gets all of it.
+    // A reader that starts later gets all of it.
     let peer = page();
     let process = Program::sockbox(args).args([peer.url("/")]).start();
     let mut text = String::new();
@@ -348,7 +348,7 @@ fn a_second_signal_ends_a_server_whose_log_nobody_reads() {
     let server = Serving::started(Serving::program(Wasi::V0_2, &[]).stderr(stderr), 1);
     let mut client = HelloClient::connect(server.address());
     // It takes no answer, so that the server can't finish.
-    let messages = "a message whose answer nobody reads\n".repeat(1000);
+    let messages = "a message whose answer is never read\n".repeat(1000);
     client.send_until_full(messages.as_bytes(), 64 << 20);
     let address = server.address();
     let process = server.into_process();
@@ -533,7 +533,7 @@ fn signals_that_are_ignored_stay_ignored() {
             if args[0] == "serve" {
                 HelloClient::connect(address).ask("Michael\n", "Hello, Michael!\n");
             }
-            // Those may be ignored by whoever runs the tests.
+            // The process that runs the tests may ignore these signals.
             if let Some(other) = others.into_iter().find(|other| !ignores(&process, *other)) {
                 process.signal(other);
                 let finished = process.wait();

@@ -145,7 +145,7 @@ const MOST_TAKEN: usize = 64 << 20;
 fn a_client_that_reads_nothing_holds_nobody_up() {
     let server = Serving::new(WASI);
     let mut greedy: Vec<HelloClient> = (0..4).map(|_| server.client()).collect();
-    let messages = "a message whose answer nobody reads\n".repeat(1000);
+    let messages = "a message whose answer is never read\n".repeat(1000);
     for client in &mut greedy {
         client.send_until_full(messages.as_bytes(), MOST_TAKEN);
     }

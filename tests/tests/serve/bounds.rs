@@ -17,7 +17,7 @@ const MOST_TAKEN: usize = 64 << 20;
 /// A client that sends without ever reading, until the server has stopped reading from it.
 fn greedy(server: &Serving) -> HelloClient {
     let mut client = server.client();
-    let messages = "a message whose answer nobody reads\n".repeat(1000);
+    let messages = "a message whose answer is never read\n".repeat(1000);
     client.send_until_full(messages.as_bytes(), MOST_TAKEN);
     client
 }
@@ -187,7 +187,7 @@ fn one_address_has_its_share() {
         three.read_to_end(),
         b"too many connections from this address\n"
     );
-    // Somebody else is none of it.
+    // Another peer is not affected.
     let mut other = HelloClient::connect_from("127.0.0.2", server.address());
     other.ask("3\n", "Hello, 3!\n");
     one.send("exit\n").expect_end();
@@ -337,7 +337,7 @@ fn clients_that_come_and_go_a_thousand_times_a_second() {
     println!("{visits} visits in 5 seconds, the slowest answer to another client in {slowest:?}");
     assert!(visits > 1000, "{visits} visits");
     assert!(slowest < SECOND, "one answer took {slowest:?}");
-    eventually("everybody to be gone", || {
+    eventually("all connections to be closed", || {
         server.statistics().contains("1 open").then_some(())
     });
     let line = server.statistics();

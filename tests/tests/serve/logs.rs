@@ -1,5 +1,5 @@
-//! The log of `sockbox serve` and the component's own one, under `wasmtime run`: whoever reads the one can
-//! read the other.
+//! The log of `sockbox serve` and the component's own one, under `wasmtime run`: a program that reads one
+//! can read the other.
 
 use sockbox_guest::hello;
 use sockbox_guest::net::NetError;

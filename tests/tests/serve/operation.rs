@@ -1,4 +1,4 @@
-//! `sockbox serve`: what whoever runs it sees of it, and how it starts, stops and starts anew.
+//! `sockbox serve` in operation: its output, start, stop and restart.
 
 use super::WASI;
 use sockbox_tests::{HelloClient, Json, Program, Serving, Signal, TutorialClient, eventually};
@@ -150,7 +150,7 @@ fn systemd_may_listen_for_it() {
     }
     let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let addresses = sockets.each_ref().map(|it| it.local_addr().unwrap());
-    // Somebody who is there before the server is.
+    // A client that connects before the server serves.
     let mut early = HelloClient::connect(addresses[1]);
     early.send("early\n");
     let server = Serving::started(activated(&[&sockets[0], &sockets[1]], &[]), 2);
@@ -168,7 +168,7 @@ fn systemd_may_listen_for_it() {
         assert!(line.contains(&address.to_string()), "{line}");
         TutorialClient::run_together(address, 20);
     }
-    let line = eventually("everybody to be gone", || {
+    let line = eventually("all connections to be closed", || {
         Some(server.statistics()).filter(|line| line.contains("1 open"))
     });
     assert!(Serving::holds_sockets(&line, 3), "{line}");
@@ -186,7 +186,7 @@ fn the_real_systemd_socket_activate_starts_it_for_the_first_client() {
     if WASI.is_without("sockets that listen already") {
         return;
     }
-    // It is told a port, which somebody else may have taken by then.
+    // The test chooses the port, which another program may have taken by then.
     let (process, address) = loop {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
@@ -238,7 +238,7 @@ fn inherited_sockets_are_as_good_as_others() {
 
     let mut greedy = client();
     let ours = greedy.address().to_string();
-    greedy.send_until_full(&b"nobody reads the answer\n".repeat(1000), 64 << 20);
+    greedy.send_until_full(&b"this answer is not read\n".repeat(1000), 64 << 20);
     server.wait_for_log(&["closed", &ours, "answers not taken in time"]);
     greedy.wait_for_any_end();
 
@@ -284,7 +284,7 @@ fn what_is_no_listening_socket_is_refused() {
             .assert_failure(2, &["LISTEN_FDS", "number 3"])
             .assert_stdout(b"");
     }
-    // What is meant for somebody else is left alone.
+    // Sockets for another process are left alone.
     let program = Serving::program(WASI, &[])
         .env("LISTEN_PID", "1")
         .env("LISTEN_FDS", "1");
@@ -296,7 +296,7 @@ fn what_is_no_listening_socket_is_refused() {
 fn clients_have_the_time_that_they_are_given_when_it_stops() {
     let server = Serving::with(WASI, &["--drain-timeout", "1"]);
     let mut client = server.client();
-    client.send_until_full(&b"nobody reads the answer\n".repeat(1000), 64 << 20);
+    client.send_until_full(&b"this answer is not read\n".repeat(1000), 64 << 20);
     let told = Instant::now();
     let finished = server.terminate();
     finished.assert_code(0);

@@ -35,7 +35,7 @@ fn an_address_in_use() {
 
 #[test]
 fn a_start_that_cannot_be_told() {
-    // Somebody waits for `listening on`, and would wait for ever.
+    // A parent process may wait for `listening on`, and would wait for ever.
     let full = File::options().write(true).open("/dev/full").unwrap();
     Program::serve(WASI)
         .args(["--listen", "127.0.0.1:0"])
@@ -152,7 +152,7 @@ fn server_that_is_held_up() -> (Serving, HelloClient) {
     let server = Serving::new(WASI);
     let mut client = server.client();
     client.send_until_full(
-        "a message whose answer nobody reads\n"
+        "a message whose answer is never read\n"
             .repeat(1000)
             .as_bytes(),
         64 << 20,

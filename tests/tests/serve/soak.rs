@@ -165,7 +165,7 @@ fn what_comes_and_goes_leaves_nothing_behind() {
     let server = Serving::with(WASI, &["--quiet"]);
     let mut witness = server.client();
     let state_at_rest = || {
-        eventually("everybody to be gone", || {
+        eventually("all connections to be closed", || {
             let line = server.statistics();
             let rest = line.contains(" 1 open") && Serving::holds_sockets(&line, 2);
             rest.then_some(())

@@ -107,7 +107,7 @@ fn a_client_that_takes_no_answers_is_closed() {
     let server = serving(&["--write-timeout", "3"]);
     let mut client = server.client();
     let ours = client.address().to_string();
-    client.send_until_full(&b"nobody reads the answer\n".repeat(1000), 64 << 20);
+    client.send_until_full(&b"this answer is not read\n".repeat(1000), 64 << 20);
     server.wait_for_log(&["closed", &ours, "answers not taken in time"]);
     let mut other = server.client();
     other.ask("still there?\n", "Hello, still there?!\n");
@@ -140,7 +140,7 @@ fn when_no_files_are_left_accepting_pauses_and_goes_on() {
 
 #[test]
 fn clients_that_were_gone_before_they_were_accepted_keep_none_waiting() {
-    // This runtime no longer knows who they were.
+    // This runtime no longer knows the peers' addresses.
     let server = serving(&[]);
     let mut other = server.client();
     for _ in 0..3 {

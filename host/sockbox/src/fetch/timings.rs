@@ -6,8 +6,8 @@ use std::time::Duration;
 /// When each stage of a request ended, counted from the call of
 /// [`Instance::fetch`](crate::Instance::fetch) or [`Response::follow`](crate::Response::follow).
 ///
-/// A stage that did not take place (the resolve of an address, connecting where a connection was used
-/// again, TLS for an `http` URL) was over when the one before it was. So none is before the one above it.
+/// A stage that did not take place (resolving an address, connecting with a reused connection, TLS for an
+/// `http` URL) has the time of the stage before it. So the times never decrease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timings {

@@ -1,4 +1,4 @@
-//! Who is asked about what no rule decides.
+//! The decider for operations that no rule decides.
 
 use crate::peer::{Peer, response};
 use sockbox::policy::{DenialReason, Target};
@@ -88,7 +88,7 @@ async fn what_it_refuses_is_not_done() {
     };
     assert_eq!(reason, said);
     assert_eq!(asked.lock().unwrap().len(), 1);
-    assert!(listener.accept().is_err(), "somebody came");
+    assert!(listener.accept().is_err(), "a client connected");
 }
 
 #[tokio::test]
@@ -157,5 +157,5 @@ async fn one_that_takes_its_time_is_given_up_with_the_run() {
     assert!(matches!(failed, Err(Error::WallTime { .. })), "{failed:?}");
     drop(instance);
     let gone = tokio::time::timeout(crate::DEADLINE, dropped.recv()).await;
-    assert_eq!(gone, Ok(Some(())), "nobody waits for it any more");
+    assert_eq!(gone, Ok(Some(())), "no task waits for it any more");
 }

@@ -572,13 +572,13 @@ async fn alone() {
     };
     let sandbox = Sandbox::new().unwrap();
     let mut before = None;
-    // Some things are made once, by whoever is first.
+    // The first run makes some things that later runs share.
     for _ in 0..2 {
         let silent = TcpListener::bind(loopback()).unwrap();
         let address = silent.local_addr().unwrap();
         let url = format!("http://{address}/");
 
-        // An upload that nobody takes, half way through a call.
+        // An upload that the server does not read, in the middle of a call.
         let policy = Policy::new().allow_origin(origin_of(&url).unwrap());
         let mut uploading = sandbox.instance().policy(policy).build().await.unwrap();
         let request = Request::new("POST", &url).body_reader(tokio::io::repeat(7), Some(1 << 30));
@@ -601,7 +601,7 @@ async fn alone() {
         let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
         client.set_nonblocking(true).unwrap();
         while client
-            .write(&b"nobody reads the answer\n".repeat(1000))
+            .write(&b"this answer is not read\n".repeat(1000))
             .is_ok()
         {
             tokio::task::yield_now().await;

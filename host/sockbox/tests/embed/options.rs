@@ -184,7 +184,7 @@ async fn a_pinned_name_is_not_looked_up() {
     let site = Site::new(|_| response(b"hello"));
     let port = site.address.port();
     let url = site.url_at("pinned.example", "/");
-    // Nobody listens at the first one.
+    // No socket listens at the first address.
     let first = "127.0.0.3".parse().unwrap();
     let addresses = [first, site.address.ip()];
     let policy = addresses.iter().fold(Policy::new(), |policy, address| {

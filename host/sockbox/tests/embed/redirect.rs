@@ -220,7 +220,7 @@ async fn a_redirect_needs_its_grant() {
 #[tokio::test]
 async fn a_server_leads_nowhere_but_to_public_addresses() {
     let here = site();
-    // Nobody comes here.
+    // No client connects here.
     let there = Site::on([127, 0, 0, 2].into(), |_| response(b"secret"));
     let port = there.address.port();
     let denials = Arc::new(Mutex::new(Vec::new()));

@@ -285,7 +285,7 @@ async fn a_socket_that_listens_already_is_served_if_its_address_is_granted() {
     handle.stop(DEADLINE);
     let summary = done.await.unwrap().unwrap();
     assert_eq!((summary.accepted, summary.sockets), (3, 0));
-    // It goes on listening, for whoever it belongs to.
+    // The embedder's listener continues to listen.
     TcpStream::connect(address).unwrap();
 }
 
@@ -341,7 +341,7 @@ async fn a_client_that_takes_no_answers_is_closed_in_time() {
     let address = server.addresses()[0];
     let client = thread::spawn(move || {
         let mut client = TcpStream::connect(address).unwrap();
-        let messages = b"nobody reads the answer\n".repeat(1000);
+        let messages = b"this answer is not read\n".repeat(1000);
         while client.write_all(&messages).is_ok() {}
     });
     assert!(matches!(

@@ -17,8 +17,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// A server on loopback whose certificate nobody but itself has signed. It answers one request on each
-/// connection.
+/// A server on loopback with a self-signed certificate. It answers one request on each connection.
 struct Server {
     url: String,
     certificate: CertificateDer<'static>,
@@ -33,7 +32,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("https://{}/", listener.local_addr().unwrap());
         thread::spawn(move || {
-            // Whoever breaks the connection off is what some tests are about.
+            // Some tests close the connection early.
             for stream in listener.incoming().flatten() {
                 let tls = ServerConnection::new(config.clone()).unwrap();
                 let _ = answer(StreamOwned::new(tls, stream));

@@ -242,8 +242,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let error = Identity::read(Path::new("/nobody/has/this"), None, None).err();
+        let error = Identity::read(Path::new("/no/such/file"), None, None).err();
         let said = error.map(|error| error.to_string()).unwrap_or_default();
-        assert!(said.contains("/nobody/has/this"), "{said}");
+        assert!(said.contains("/no/such/file"), "{said}");
     }
 }

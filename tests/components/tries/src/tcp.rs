@@ -175,7 +175,7 @@ fn bound(address: SocketAddr) -> Result<TcpSocket, Failure> {
     Ok(socket)
 }
 
-/// Says where it listens, for those who wait for it.
+/// Prints where it listens, for the test that waits for it.
 fn listening(address: SocketAddr) -> Result<TcpSocket, Failure> {
     let socket = bound(address)?;
     socket.start_listen().at("listen")?;

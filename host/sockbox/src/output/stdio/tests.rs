@@ -26,7 +26,7 @@ fn unread_lines_are_lost_and_counted_and_delay_nothing() {
     }
     let lost = writer.lost();
     assert!(lost > 0 && lost < count, "{lost}");
-    assert!(!writer.settle(SHORT), "nobody has read anything");
+    assert!(!writer.settle(SHORT), "no reader has read anything");
     let reading = std::thread::spawn(move || {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
