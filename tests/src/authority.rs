@@ -1,4 +1,4 @@
-//! Certificates made on the spot.
+//! Certificates made for one test.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -95,7 +95,7 @@ impl Authority {
         self.save(&key, &[signed.pem()])
     }
 
-    /// A certificate as `openssl req -x509` makes it: signed by itself alone, and an authority's.
+    /// A certificate as `openssl req -x509` makes it: self-signed, and marked as an authority's.
     pub fn self_made(&self, names: &[&str]) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let mut params = server(names);

@@ -1,4 +1,4 @@
-//! A network on which packets vanish.
+//! A network that drops packets.
 
 use crate::process::Finished;
 use crate::program::Program;
@@ -8,7 +8,7 @@ use std::path::Path;
 /// Runs programs on a network that has addresses from which nothing ever comes back, not even a refusal:
 /// what a host behind a silent firewall looks like.
 ///
-/// Nor does an answer come to a question for a name that isn't named here.
+/// A question for an unknown name gets no answer either.
 ///
 /// A web server listens on port 80 of the good ones. Its pages say `hello`; but `/to?URL` redirects there.
 ///

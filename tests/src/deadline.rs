@@ -1,12 +1,12 @@
-//! Waiting with an end to it.
+//! Waiting with a deadline.
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take that is expected to happen soon. Only a failing test ever waits this
-/// long, so it is generous: the machine may be slow, and busy with other tests.
+/// How long an expected event may take. Only a failing test waits this long, so it is generous: the
+/// machine may be slow, and busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often a condition is looked at that nothing announces.
+/// How often a condition is polled.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// A point in time by which something must have happened.

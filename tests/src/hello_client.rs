@@ -217,7 +217,7 @@ impl HelloClient {
     /// how many it took.
     ///
     /// # Panics
-    /// When it takes more than `bound`: the server would keep any amount.
+    /// When it takes more than `bound`: the server would buffer any amount.
     #[track_caller]
     pub fn send_until_full(&mut self, bytes: &[u8], bound: usize) -> usize {
         self.stream
@@ -244,7 +244,7 @@ impl HelloClient {
         taken
     }
 
-    /// Break the connection off, so that the server gets a reset and not an end.
+    /// Close the connection with a reset, not an orderly end.
     pub fn reset(self) {
         // Without time to linger, closing is a reset.
         let linger = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));

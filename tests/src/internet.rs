@@ -1,4 +1,4 @@
-//! An internet of one machine, whose names may change their minds.
+//! An internet on one machine, whose names may change their addresses.
 
 use crate::process::Finished;
 use crate::program::Program;
@@ -8,14 +8,14 @@ use std::fs;
 use std::path::Path;
 
 /// Runs programs on a network where every address there is, public or not, is the machine itself, and
-/// where every packet is seen that begins something.
+/// where the first packet of every connection, and every datagram, is recorded.
 ///
 /// On ports 80 and 81 of every address a server answers `hello from ADDRESS:PORT`, over TCP (when the
 /// client has sent all that it will send) and UDP. Over HTTP that is a page; but `/to?URL` redirects there, and
 /// `/busy` is a 503. Each response ends its connection.
 ///
-/// The names are the test's own, and each answer for them may differ from the one before: what a name
-/// server does that wants to lead a client into its own network (DNS rebinding).
+/// The names are the test's own, and each answer for them may differ from the one before: as a name
+/// server does that leads a client into the client's own network (DNS rebinding).
 ///
 /// That takes namespaces (`unshare`) and routes in them (`ip`), which not every machine gives to
 /// every user.
@@ -35,11 +35,11 @@ pub struct Seen {
 }
 
 impl Internet {
-    /// An IPv4 address that is nothing special.
+    /// A public IPv4 address.
     pub const PUBLIC_V4: &str = "1.2.3.4";
     /// The same of IPv6.
     pub const PUBLIC_V6: &str = "2a00::1";
-    /// Another IPv4 address that is nothing special.
+    /// Another public IPv4 address.
     pub const OTHER_V4: &str = "5.6.7.8";
     /// An address that is the machine's own.
     pub const OWN_V4: &str = "9.8.7.6";
@@ -66,8 +66,8 @@ impl Internet {
         }
     }
 
-    /// Let there be a name: the first question for it gets the first of these answers, and so on; the
-    /// last one goes on for ever.
+    /// Add a name. The first question for it gets the first of these answers, and so on; further
+    /// questions get the last one.
     #[must_use]
     pub fn name(mut self, name: &str, answers: &[&[&str]]) -> Self {
         self.names.insert(name.to_owned(), json!(answers));

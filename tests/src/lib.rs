@@ -2,15 +2,15 @@
 //!
 //! A test starts programs ([`Program`]), or the same one beside curl ([`SideBySide`]), and gives them peers: real
 //! servers ([`Nginx`], [`Lighttpd`], [`Node`], [`Httpbin`], [`PythonHttp`]), a peer that sends exact bytes
-//! ([`RawPeer`], and over TLS [`TlsPeer`], as whom an [`Authority`] says that it is), a listener that must stay
+//! ([`RawPeer`], and over TLS [`TlsPeer`], with a certificate of an [`Authority`]), a listener that must stay
 //! untouched ([`Tripwire`]), a name server that knows no name ([`NameTrap`]), a network on which packets vanish
-//! ([`BlackHole`]), one where names change their minds and every packet is seen ([`Internet`]), or clients of the
-//! hello server ([`HelloClient`], [`TutorialClient`], [`Resets`]). Components to be kept in the sandbox that
-//! weren't written for it are [`Foreign`].
+//! ([`BlackHole`]), one where names change their addresses and every packet is recorded ([`Internet`]), or
+//! clients of the hello server ([`HelloClient`], [`TutorialClient`], [`Resets`]). [`Foreign`] are components that
+//! were not written for sockbox.
 //!
 //! Everything listens on loopback, on ports that the system chose, and ends when it is dropped. When
-//! a test fails, whatever it had started prints what it saw: both sides of the story are in the
-//! failure's output.
+//! a test fails, all programs and peers that it started print their output, so the failure shows
+//! both sides.
 
 #![forbid(unsafe_code)]
 

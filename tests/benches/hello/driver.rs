@@ -67,7 +67,7 @@ pub fn run(words: &[String]) -> io::Result<()> {
     rows.iter().try_for_each(|row| print(row, &measured))
 }
 
-/// Lets a load at a server.
+/// Runs a load against a server.
 fn measure(server: Server, load: Load) -> io::Result<Values> {
     let serving = server.start();
     let mut words = vec!["load".to_owned()];

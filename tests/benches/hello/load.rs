@@ -127,7 +127,7 @@ async fn keep_asking(
     }
 }
 
-/// Lets every silent client speak, so that none can have been dropped unnoticed.
+/// Lets every silent client send a message, to notice dropped connections.
 async fn ask_everybody(idle: Vec<Client>) -> io::Result<()> {
     let tasks: Vec<_> = idle
         .into_iter()

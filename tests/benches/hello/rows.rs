@@ -1,4 +1,4 @@
-//! What is measured, and what is hoped for.
+//! The measurements, and their goals.
 
 use super::load::Load;
 use super::servers::Server;
@@ -41,7 +41,7 @@ pub enum Against {
     Nothing,
 }
 
-/// What is hoped for.
+/// The goal of a figure.
 #[derive(Clone, Copy)]
 pub enum Goal {
     AtLeast(f64),
@@ -161,7 +161,8 @@ pub const ROWS: &[Row] = &[
     },
 ];
 
-/// Whether a server is held to a row's goals: `wasmtime run` isn't ours to make faster.
+/// Whether a row's goals apply to a server. They do not apply to `wasmtime run`, which this project
+/// does not control.
 pub fn held_to_goals(server: Server) -> bool {
     server == Server::Sockbox(Wasi::V0_2)
 }

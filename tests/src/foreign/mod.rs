@@ -1,4 +1,4 @@
-//! Components that know nothing of sockbox. Their sources are in `tests/components`.
+//! Components that were not written for sockbox. Their sources are in `tests/components`.
 
 mod javascript;
 mod python;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// A component that makes attempts on the network, and tells what came of each.
+/// A component that makes attempts on the network, and prints the result of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foreign {
     /// With plain bindings of WASI. It tries everything: `tests/components/tries` has the list.
@@ -58,7 +58,7 @@ impl Foreign {
 
 /// A component that is built from one source file by a program for its language.
 struct Recipe {
-    /// As people call it.
+    /// Its usual name.
     language: &'static str,
     /// Its source, inside `tests/components`.
     source: &'static str,

@@ -87,7 +87,7 @@ fn name(name: &GeneralName) -> Option<String> {
 /// not use these texts.
 fn printable(text: &str) -> String {
     match sockbox_printable::line(text) {
-        text if text.is_empty() => "(nobody)".to_owned(),
+        text if text.is_empty() => "(empty name)".to_owned(),
         text => text.into_owned(),
     }
 }
