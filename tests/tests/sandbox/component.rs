@@ -1,14 +1,14 @@
-//! What the component asks of its host, and what it offers.
+//! The imports and exports of the component.
 
 use sockbox_tests::{Wasi, component, component_with_tls};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// What it needs: WASI 0.2, and nothing else. An entry more is a host more that can't run it, so think
-/// twice before adding one.
+/// The imports: WASI 0.2, and nothing else. Hosts that lack an import can't run the component, so
+/// avoid adding one.
 ///
-/// Without the last number of the version, which the toolchain's standard library has a part in and
-/// which makes no difference to a host: the versions 0.2.x are compatible with each other.
+/// The names are without the last number of the version. It depends on the toolchain's standard
+/// library, and does not matter to a host: the versions 0.2.x are compatible with each other.
 const NEEDED: &[&str] = &[
     "wasi:cli/environment@0.2",
     "wasi:cli/exit@0.2",
@@ -29,8 +29,7 @@ const NEEDED: &[&str] = &[
     "wasi:sockets/tcp@0.2",
 ];
 
-/// What Rust's standard library adds of its own accord, used or not; which of them depends on its
-/// version.
+/// The imports that Rust's standard library may add, used or not, depending on its version.
 const STANDARD_LIBRARYS: &[&str] = &[
     "wasi:cli/terminal-input@0.2",
     "wasi:cli/terminal-output@0.2",
@@ -40,7 +39,7 @@ const STANDARD_LIBRARYS: &[&str] = &[
     "wasi:sockets/udp@0.2",
 ];
 
-/// What it offers, exactly.
+/// The exports.
 const EXPORTS: &[&str] = &[
     "sockbox:net/fetch@0.1.0",
     "sockbox:net/hello-server@0.1.0",

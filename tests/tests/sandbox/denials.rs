@@ -1,5 +1,5 @@
-//! What a foreign component tries without a grant: it is told no, not a packet leaves, and people are told
-//! which flag would allow it.
+//! A foreign component without a grant: every attempt is denied, no packet is sent, and the message names
+//! the option that would allow it.
 
 use sockbox_tests::{
     Finished, Foreign, Internet, RawPeer, Tripwire, UdpEcho, UdpTripwire, has_ipv6,
@@ -9,8 +9,8 @@ fn tries(flags: &[&str], attempts: &str) -> Finished {
     Foreign::Rust.run(flags, attempts).run()
 }
 
-/// Assert that the component was told `told` and failed, and that one line tells people of `target` and of
-/// the flag.
+/// Assert that the component got the error `told` and failed, and that one line of the output names
+/// `target` and the option.
 #[track_caller]
 fn assert_denied(finished: &Finished, told: &str, target: &str, flag: &str) {
     finished
@@ -203,7 +203,7 @@ fn without_a_grant_nothing_is_sent_to_anybody() {
         }
         seen.assert_nothing();
     }
-    // It would have been seen.
+    // Proves that the check can fail.
     let attempts =
         format!("connect {metadata} then connect-name a.example 81 then udp-ask {metadata}");
     let (finished, seen) = internet.run(Foreign::Rust.run(&["--allow-net"], &attempts));
@@ -268,7 +268,7 @@ fn an_address_in_disguise_is_an_address() {
         }
         seen.assert_nothing();
     }
-    // Granted by any of its spellings, it is reached by all.
+    // A grant for one spelling covers all spellings.
     for granted in ["127.0.0.1:80", "2130706433:80", "0x7f.1:80"] {
         let flags = ["--allow-connect", granted];
         let attempts = "connect-name 2130706433 80 then connect-name 0177.0.0.1 80 then \
@@ -305,7 +305,8 @@ fn an_address_within_an_address_is_denied_as_well() {
         let (finished, seen) = internet.run(Foreign::Rust.run(&flags, &attempts(operation)));
         finished.assert_code(1);
         for (address, line) in addresses.iter().zip(finished.stdout_text().lines()) {
-            // What WASI has no mapped addresses for is an invalid argument, and goes nowhere either.
+            // WASI does not permit mapped addresses here: they are an invalid argument, and no
+            // packet is sent.
             let told = ["access-denied at ", "invalid-argument at "];
             assert!(
                 told.iter().any(|told| line.starts_with(told)),

@@ -1,6 +1,6 @@
-//! Nothing of a run survives it, however it ends: no socket, no task, no lookup.
+//! Nothing of a run remains after its end, whatever the reason: no socket, no task, no lookup.
 //!
-//! One test, since it counts what the process has.
+//! One test, because it counts the resources of the whole process.
 
 use sockbox::{Error, Limits, Policy, Sandbox};
 use sockbox_tests::{Foreign, Peer, RawPeer, eventually};
@@ -16,9 +16,9 @@ enum End {
     Return,
     /// It traps.
     Trap,
-    /// Its time is over.
+    /// Its time limit is reached.
     WallTime,
-    /// It has computed for too long.
+    /// Its CPU time limit is reached.
     CpuTime,
     /// Its future is dropped.
     Drop,
@@ -49,7 +49,7 @@ async fn nothing_of_a_run_survives_it() {
             .metrics()
             .num_alive_tasks()
     };
-    // Whatever is made once, by the first run.
+    // The first run makes things that later runs share.
     let first = program.command().args(["tries", "resolve", "localhost"]);
     first.policy(Policy::everything()).run().await.unwrap();
     let (files_before, tasks_before) = (open_files(), tasks());

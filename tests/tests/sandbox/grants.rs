@@ -1,4 +1,5 @@
-//! What is granted to a foreign component works, against real peers; what is next to it doesn't.
+//! Granted operations of a foreign component work with real peers, and similar ones that are not
+//! granted fail.
 
 use sockbox_tests::{
     Finished, Foreign, Internet, PATIENCE, Process, RawPeer, Tripwire, UdpEcho, UdpTripwire,
@@ -12,7 +13,7 @@ fn tries(flags: &[&str], attempts: &str) -> Finished {
     Foreign::Rust.run(flags, attempts).run()
 }
 
-/// ResolvedNames `pong` to `ping`.
+/// Answers `pong` to `ping`.
 fn answering_peer(address: &str) -> RawPeer {
     RawPeer::start_on(address, |peer| {
         peer.read_bytes(4)?;
@@ -411,7 +412,7 @@ fn a_denial_beats_any_grant() {
             .contains("denied by deny-connect 127.0.0.1")
     );
     udp.assert_untouched();
-    // What isn't denied is still there.
+    // Addresses that are not denied still work.
     let peer = answering_peer("127.0.0.2:0");
     tries(&flags, &format!("connect {}", peer.address()))
         .assert_quiet_success()
@@ -437,7 +438,7 @@ fn everything() {
             "ok 10.0.0.1:80 hello from 10.0.0.1:80",
             "ok hello from [2a00::1]:81",
             "ok hello from 169.254.169.254:80",
-            // The system's own refusal: a server is there.
+            // The system refuses: another server uses the address.
             "address-in-use at bind",
             "ok [::1]:99",
         ]

@@ -1,6 +1,7 @@
-//! Whatever a server, a component, a certificate or a file name says: none of it steers the terminal.
+//! Text from a server, a component, a certificate or a file name can't control the terminal.
 //!
-//! One rule for all that is shown: `printable`. Here hostile text goes into every place that shows some.
+//! All shown text is escaped by one crate, `printable`. These tests put hostile text into every place
+//! that shows text.
 
 use sockbox_printable::is_hazard;
 use sockbox_tests::{Authority, Finished, Json, Program, RawPeer, TlsPeer, TlsSettings};
@@ -35,7 +36,7 @@ fn hostile_response(status: &str) -> Vec<u8> {
     .concat()
 }
 
-/// That nothing of it steers, and all of it is of characters.
+/// Assert that it is valid UTF-8 without control characters.
 #[track_caller]
 fn assert_harmless(what: &str, shown: &[u8]) {
     let text = String::from_utf8(shown.to_vec());
@@ -47,7 +48,7 @@ fn assert_harmless(what: &str, shown: &[u8]) {
     assert_eq!(found, None, "{what}: {text:?}");
 }
 
-/// That what is shown of the text, which is not nothing, is harmless.
+/// Assert that the text is shown, and that the shown text is harmless.
 #[track_caller]
 fn assert_shown(what: &str, shown: &[u8]) {
     assert_harmless(what, shown);
@@ -218,7 +219,7 @@ fn errors_show_nothing_that_steers() {
             let what = format!("{args:?}");
             assert_harmless(&what, shown);
             let text = String::from_utf8_lossy(shown);
-            // No line of another's making.
+            // The hostile text adds no line.
             assert!(
                 !text.lines().any(|line| line.starts_with("sockbox: forged")),
                 "{what}: {text}"

@@ -1,5 +1,5 @@
-//! Components of other languages and their toolchains, which know nothing of sockbox: each is a client and a
-//! server over TCP and UDP, and looks names up, where that is granted, and does none of it where it isn't.
+//! Components of other languages and toolchains, which were not written for sockbox. Each is a client and a
+//! server over TCP and UDP and resolves names. All of this works if it is granted, and fails if it is not.
 
 use sockbox_tests::{
     Foreign, Internet, PATIENCE, RawPeer, Resets, Tripwire, UdpEcho, UdpTripwire, ask_by_udp,
@@ -135,8 +135,8 @@ fn on_the_internet(language: Foreign) {
     seen.assert(&["rebind.example"], &["tcp 1.2.3.4:80", "udp 1.2.3.4:81"]);
 }
 
-/// Clients that break off before they are accepted end no server: wasi-libc aborts where it can't be told
-/// whom it has accepted.
+/// Clients that reset before they are accepted do not end a server. wasi-libc aborts if it gets no
+/// address for an accepted peer.
 fn with_clients_that_reset(language: Foreign) {
     let flags = ["--allow-listen", "127.0.0.1:0"];
     let process = language.run(&flags, "serve 127.0.0.1:0 2").start();

@@ -1,4 +1,4 @@
-//! What a foreign component may use of the machine: one less than the limit, the limit, and one more.
+//! The limits of a foreign component: one less than the limit, the limit, and one more.
 
 use sockbox_tests::{BlackHole, Finished, Foreign, Internet, Peer, Process, RawPeer, UdpEcho};
 use std::io;
@@ -8,18 +8,18 @@ fn tries(flags: &[&str], attempts: &str) -> Finished {
     Foreign::Rust.run(flags, attempts).run()
 }
 
-/// Wherever it must not be the network that is short.
+/// For tests in which the network must not be the limit.
 fn with_network<'a>(flags: &[&'a str]) -> Vec<&'a str> {
     [&["--allow-net"], flags].concat()
 }
 
-/// Assert that people were told which limit was reached.
+/// Assert that the output names the limit that was reached.
 #[track_caller]
 fn assert_told(finished: &Finished, flag: &str) {
     assert!(finished.stderr().contains(flag), "{flag} isn't told");
 }
 
-/// A peer that takes what comes until the client has sent all, and then closes.
+/// A peer that reads until the client has sent everything, and then closes.
 fn taking_peer() -> RawPeer {
     RawPeer::start(Peer::wait_for_close)
 }
@@ -297,7 +297,7 @@ fn memory() {
     let mib = 1 << 20;
     let finished = tries(&["--max-memory", "8000000"], &format!("grow {}", 4 * mib));
     finished.assert_quiet_success();
-    // The component is told, and may go on.
+    // The component gets an error, and can continue.
     let attempts = format!("grow {} then grow {} then env", 16 * mib, mib);
     let finished = tries(&["--max-memory", "8000000"], &attempts);
     finished.assert_code(1);
@@ -306,7 +306,7 @@ fn memory() {
         format!("out-of-memory at grow\nok {mib}\nok\n")
     );
     assert_told(&finished, "--max-memory");
-    // Without a limit of one's own there is one, too.
+    // There is a default limit.
     let finished = tries(&[], &format!("grow {}", 300 * mib));
     finished
         .assert_code(1)
@@ -345,7 +345,7 @@ fn open_files() {
     let finished = tries(&flags, "files /data/a 4");
     finished.assert_code(1);
     assert_told(&finished, "--max-files");
-    // What is closed counts no more.
+    // Closed files do not count.
     let attempts = ["read /data/a"; 5].join(" then ");
     tries(&flags, &attempts).assert_quiet_success();
 }
@@ -413,7 +413,7 @@ fn time_spent_in_connecting_and_looking_up() {
 #[test]
 fn connections_per_second() {
     let peer = taking_peer();
-    // All of these in a second, or the one too many is none: the test would be the wrong one's failure.
+    // All of these must happen within a second. Otherwise the last one is within the limit.
     let flags = with_network(&["--max-connects-per-second", "3"]);
     let attempts = |count| format!("connect-often {} {count}", peer.address());
     tries(&flags, &attempts(3)).assert_quiet_success();
@@ -441,7 +441,7 @@ fn accepted_connections_per_second() {
         .run(&flags, "hold-clients 127.0.0.1:0 1000")
         .start();
     let address = listening_address(&process);
-    // They are in the system's queue before the component has its turn.
+    // They are in the system's queue before the component runs.
     let clients: Vec<io::Result<TcpStream>> =
         (0..100).map(|_| TcpStream::connect(address)).collect();
     let finished = process.wait();
@@ -470,7 +470,7 @@ fn bandwidth_slows_down_and_nothing_else() {
     finished
         .assert_quiet_success()
         .assert_stdout(b"ok 100000\nok 50000\n");
-    // The least that it can take, a tenth of a second's worth being free: no machine is faster.
+    // The shortest possible time: the bytes of a tenth of a second are free.
     assert!(
         finished.elapsed().as_secs_f64() > 0.8,
         "{:?}",

@@ -1,4 +1,4 @@
-//! Files and the environment: none but those that are granted, as they are granted.
+//! Files and environment variables: only granted ones are visible, with the granted permissions.
 
 use sockbox_tests::{Finished, Foreign, Program};
 use std::fs;
@@ -151,7 +151,7 @@ fn the_environment() {
             .assert_quiet_success()
             .assert_stdout(expected.as_bytes());
     }
-    // All of it, and one's own on top.
+    // The whole environment, and an additional variable.
     let finished = program(&["--inherit-env", "--env", "OTHER=3"], "env")
         .env("SECRET", "1")
         .env("OTHER", "2")

@@ -1,4 +1,5 @@
-//! A granted name is what it resolves to in this run, and nothing else: whatever its name server says.
+//! A granted name covers only the addresses that it resolves to in this run, whatever its name server
+//! answers.
 
 use sockbox_tests::{Finished, Foreign, Internet, Seen};
 
@@ -58,7 +59,7 @@ fn a_name_is_the_addresses_that_it_resolves_to() {
     assert_eq!(seen.names, ["a.example"]);
     assert_eq!(seen.packets.len(), 3, "{:?}", seen.packets);
     assert!(seen.packets.iter().all(|packet| packet.ends_with(":80")));
-    // The name is told with the address, in what would allow more.
+    // The message names the name and the address, and the option that would allow it.
     assert_told(
         &finished,
         &[
@@ -118,7 +119,8 @@ fn a_wildcard_is_every_name_below_and_not_the_name_itself() {
     seen.assert(&["b.a.example", "c.b.a.example"], &["tcp 1.2.3.4:80"; 2]);
 }
 
-/// Where a name must not lead: addresses for special purposes, of both families, and in disguise.
+/// Addresses that a name must not lead to: special-purpose addresses of both families, and IPv6
+/// addresses that contain them.
 const NOT_PUBLIC: &[&str] = &[
     "0.0.0.0",
     "10.0.0.1",
@@ -189,7 +191,7 @@ fn the_addresses_behind_a_rebound_name_stay_closed() {
         .name("rebind.example", &[&[V4], &["127.0.0.1", METADATA, "::1"]])
         .name("mixed.example", &[&["127.0.0.1", V4, METADATA]]);
     let flags = ["--allow-connect", "rebind.example,mixed.example"];
-    // It need not be told the address to try it.
+    // A component can try the address even if it does not see it in the answer.
     let attempts = format!(
         "connect-name rebind.example 80 then resolve rebind.example then connect 127.0.0.1:80 then connect \
          {METADATA}:80 then connect [::1]:80 then resolve mixed.example then connect-name mixed.example 81 \
@@ -205,7 +207,7 @@ fn the_addresses_behind_a_rebound_name_stay_closed() {
             "access-denied at connect",
             "access-denied at connect",
             "access-denied at connect",
-            // The public ones of an answer are told.
+            // The component sees the public addresses of an answer.
             "ok 1.2.3.4",
             "ok 1.2.3.4:81 hello from 1.2.3.4:81",
             "access-denied at connect",
@@ -306,7 +308,7 @@ fn localhost_means_this_machine() {
     let Some(internet) = Internet::new() else {
         return;
     };
-    // What a name server says of it is never asked for.
+    // No name server is asked about it.
     let internet = internet
         .name("localhost", &[&[V4]])
         .name("a.localhost", &[&[V4]])
@@ -326,7 +328,7 @@ fn localhost_means_this_machine() {
         );
     }
     assert!(!seen.packets.is_empty());
-    // Another name for it is no localhost.
+    // Another name with the same address is not localhost.
     let (finished, seen) = run(
         &internet,
         &["--allow-connect", "localhost:80"],
@@ -346,7 +348,7 @@ fn a_pinned_name_asks_nobody() {
         ("a.example:1.2.3.4", "1.2.3.4:80"),
         ("A.example.:1.2.3.4,5.6.7.8", "1.2.3.4:80"),
         ("a.example:[2a00::1]", "[2a00::1]:80"),
-        // The user said so, hence it needs no other leave.
+        // The user gave this address, so it needs no --allow-private.
         ("a.example:127.0.0.1", "127.0.0.1:80"),
     ] {
         let flags = ["--allow-connect", "a.example:80", "--resolve", pin];
@@ -355,7 +357,7 @@ fn a_pinned_name_asks_nobody() {
         assert_lines(&finished, &[&format!("ok {reached} hello from {reached}")]);
         seen.assert(&[], &[&format!("tcp {reached}")]);
     }
-    // To say where a name is doesn't grant it, nor another port of it, nor beat a denial.
+    // A static address grants neither the name nor another port, and does not override a denial.
     let pin = ["--resolve", "a.example:1.2.3.4"];
     for (flags, told) in [
         (&[][..], "access-denied at resolve"),

@@ -1,4 +1,4 @@
-//! What isn't granted doesn't happen: not a packet.
+//! Operations that are not granted do not happen: no packet is sent.
 
 use sockbox::{Error, Policy, Request, Sandbox, ServeOptions, origin_of};
 use sockbox_tests::{Finished, NameTrap, Program, RawPeer, Tripwire, Wasi, component, has_ipv6};
@@ -12,8 +12,8 @@ fn run(flags: &[&str], args: &[&str]) -> Program {
         .args(args)
 }
 
-/// Assert that it ended with the guest's own failure, and that the user was told what was refused, and
-/// what would allow it.
+/// Assert that it ended with the guest's own failure, and that the output names the denial and the
+/// option that would allow it.
 #[track_caller]
 fn assert_refused(finished: &Finished, target: &str) {
     finished.assert_code(1).assert_stdout(b"");
@@ -72,7 +72,7 @@ fn without_a_grant_no_name_is_looked_up() {
 fn without_a_grant_no_name_server_is_asked() {
     let Some(trap) = NameTrap::new() else { return };
     let url = "http://a-name.example/";
-    // The trap works, and a grant is one for this.
+    // Proves that the trap works: with the grant the connection arrives.
     let (finished, asked) = trap.run(run(&["--allow-net"], &["fetch", url]));
     finished.assert_failure(1, &["a-name.example"]);
     assert!(asked.contains(&"a-name.example".to_owned()), "{asked:?}");
@@ -159,7 +159,7 @@ async fn the_librarys_default_reaches_nothing() {
         fetch(&sandbox, Policy::default(), &by_name).await,
         "localhost",
     );
-    // The address of the other family's socket that means the same.
+    // The same address, mapped to IPv6.
     if has_ipv6() {
         let mapped = format!("http://[::ffff:127.0.0.1]:{}/", address.port());
         fetch(&sandbox, Policy::default(), &mapped)

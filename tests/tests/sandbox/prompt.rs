@@ -1,4 +1,4 @@
-//! Asking at the terminal what no rule decides.
+//! Asking at the terminal about operations that no rule decides.
 
 use sockbox_tests::{Foreign, Internet, Peer, RawPeer, Tripwire};
 
@@ -171,12 +171,12 @@ fn a_question_looks_like_no_component_has_it_look() {
     let asking = || Foreign::Rust.run(&["--prompt"], &attempts);
     let question = format!("sockbox: may it connect to {}? [y/N] ", tripwire.address());
     let shown = asking().on_a_terminal_answering("", &["n\n"]).run();
-    // On a line of its own, with whatever was done to the terminal undone.
-    // The terminal makes CR LF of the LF.
+    // On its own line, after resetting the terminal's attributes. The terminal makes CR LF of the
+    // LF.
     let expected = format!("{RESET}\r\r\n\x1b[2K{question}");
     let shown = shown.stdout_text();
     assert!(shown.contains(&expected), "{shown:?}");
-    // A terminal that knows no such things is spared them.
+    // A terminal without escape sequences gets none.
     let plain = asking()
         .on_a_terminal_answering("", &["n\n"])
         .env("TERM", "dumb")
@@ -191,7 +191,7 @@ fn a_question_looks_like_no_component_has_it_look() {
 fn silence_is_a_no() {
     let tripwire = Tripwire::new();
     let attempts = format!("connect {}", tripwire.address());
-    // The end of what is typed.
+    // The end of the input.
     let finished = Foreign::Rust
         .run(&["--prompt"], &attempts)
         .on_a_terminal_answering("", &["\u{4}"])

@@ -1,4 +1,4 @@
-//! What is written down of a run, what a dry run tells, and the same policy as a file.
+//! The audit record of a run, the output of a dry run, and the same policy as a file.
 
 use serde_json::{Value, json};
 use sockbox_tests::{Finished, Foreign, Internet, Peer, Program, RawPeer, Tripwire};
@@ -68,7 +68,7 @@ fn every_decision_and_every_byte_is_recorded() {
         json!({"event": "decision", "operation": operation, "target": target, "verdict": "denied",
             "reason": "no rule grants it", "hint": hint})
     };
-    // It is at an address that localhost has, and so that is what it is called.
+    // Its address is an address of localhost, so the record names it localhost.
     let flag = format!("allow-connect localhost:{}", tripwire.address().port());
     let mut other = refused("connect", &denied, flag);
     other["name"] = json!("localhost");
@@ -212,7 +212,7 @@ fn what_is_done_again_and_again_takes_one_line_and_a_count() {
         .iter()
         .filter(|event| event["operation"] == "connect" && event["event"] != "traffic")
         .collect();
-    // On a slow machine they are told once more each minute.
+    // On a slow machine they are recorded again each minute.
     let first = of_it.first().expect("it was recorded");
     assert_eq!(first["event"], "decision");
     assert!(of_it.len() < 30, "{of_it:?}");
@@ -220,7 +220,7 @@ fn what_is_done_again_and_again_takes_one_line_and_a_count() {
     assert_eq!(lines.count() as u64 + event_count(&of_it), 300);
 }
 
-/// How often it is told that something happened again.
+/// How often the record says that an event was repeated.
 fn event_count(events: &[&Value]) -> u64 {
     let counts = events.iter().map(|event| &event["count"]);
     counts.filter_map(Value::as_u64).sum()
@@ -280,7 +280,7 @@ fn a_record_that_cannot_be_written_keeps_no_run_from_its_work() {
     for words in ["/dev/full", "lost"] {
         assert!(finished.stderr().contains(words), "{words:?} isn't told");
     }
-    // What can't be opened is told before anything is done.
+    // An error of opening is reported before anything else happens.
     let tripwire = Tripwire::new();
     let attempts = format!("connect {}", tripwire.address());
     let finished = tries(&["--allow-net", "--audit", "/nonexistent/audit"], &attempts);

@@ -1,4 +1,4 @@
-//! `sockbox run`: any command component, and what isn't one.
+//! `sockbox run` with command components and other files.
 
 use sockbox_tests::{Finished, HelloClient, Program, Serving, Signal, Wasi, component};
 use std::fs;
@@ -115,7 +115,7 @@ fn an_endless_loop_can_be_interrupted() {
     let component = components.command("(loop $again (br $again)) i32.const 0");
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let mut process = Program::sockbox(["run"]).args([&component]).start();
-        // There is no sign of it running, so give it some time to; it must not have ended by then.
+        // Its output does not show that it runs, so wait a moment. It must still be running then.
         std::thread::sleep(Duration::from_millis(300));
         assert!(!process.has_ended());
         process.signal(signal);
@@ -154,7 +154,7 @@ fn text_with_a_mistake_in_it() {
     let file = components.file("broken.wat", "(component\n  (nonsense))");
     let finished = run(&file);
     finished.assert_code(125);
-    // More than a line: it shows where.
+    // A backtrace of several lines.
     for word in [file.to_str().unwrap(), "2:4", "(nonsense)"] {
         assert!(
             finished.stderr().contains(word),
@@ -203,7 +203,7 @@ fn what_it_asks_to_listen_on_is_mapped() {
     HelloClient::connect(address).ask("Michael\n", "Hello, Michael!\n");
     // The policy decides which clients are accepted.
     HelloClient::connect_from("127.0.0.9", address).wait_for_any_end();
-    // One that is taken is told of, before the component starts.
+    // An address in use is reported before the component starts.
     let taken = program("0.0.0.0:80").run();
     taken.assert_code(45);
     assert!(

@@ -1,4 +1,4 @@
-//! Components that take more than they may before they run: to be compiled and to be instantiated.
+//! Components that exceed a limit before they run: during compiling or instantiating.
 
 use sockbox_tests::{Finished, Program, Signal, Wasi, component, eventually};
 use std::fmt::Write;
@@ -82,7 +82,7 @@ fn instances_that_double_are_counted_before_anything_is_compiled() {
         finished.assert_failure(63, &["hostile.wat", "1000000", "--max-component-items"]);
         assert!(!folder.path("cache").exists(), "nothing was compiled");
     }
-    // What is within the limits runs.
+    // A component within the limits runs.
     folder.run(&flags, &doubling(3)).assert_quiet_success();
 }
 
@@ -149,7 +149,7 @@ fn compiling_ends_at_its_limits() {
         "100",
     ];
     folder.run(&enough, &text).assert_quiet_success();
-    // What was compiled need not be compiled.
+    // A precompiled component is not compiled.
     folder
         .run(
             &["--max-compile-time", "0", "--max-compile-memory", "0"],
@@ -186,7 +186,7 @@ fn children(process: u32) -> Vec<u32> {
 
 fn is_gone(process: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    // Or there is nothing left of it but how it ended.
+    // Or it is a zombie.
     status.is_empty() || status.contains("State:\tZ")
 }
 
@@ -212,12 +212,12 @@ fn what_the_compiler_says_of_a_component_is_told_as_ever() {
     let cut = folder.file("cut.wasm", &binary[..binary.len() - 1]);
     let run = |file: &Path| Program::sockbox(["run"]).args([file]).run();
     run(&cut).assert_failure(125, &["cut.wasm: it can't be compiled: "]);
-    // Only sockbox itself has a use for the word that it calls itself by.
+    // The argument with which sockbox starts its compiler is for internal use.
     let alone = Program::sockbox(["compile-for-parent"]).run();
     alone.assert_failure(125, &[]).assert_stdout(b"");
 }
 
-/// The native code of one that was not sockbox's own would be run.
+/// Otherwise native code from another compiler would be run.
 #[test]
 fn a_writable_directory_holds_nothing_that_sockbox_believes() {
     let folder = Folder::new();
@@ -330,7 +330,7 @@ fn too_few_files_for_a_socket_are_told_at_the_start() {
     run(&["run", "--allow-net", file], 32).assert_failure(125, &["using the network", word]);
     run(&["fetch", "http://127.0.0.1:1/"], 33).assert_failure(7, &["refused"]);
     run(&["run", "--allow-net", file], 33).assert_quiet_success();
-    // It wants none.
+    // It needs no memory.
     run(&["run", file], 32).assert_quiet_success();
     run(&["run", "--allow-net", "--max-sockets", "0", file], 32).assert_quiet_success();
 }

@@ -1,5 +1,5 @@
-//! How `sockbox run` gets at a component: files, standard input, what was compiled ahead of time, and
-//! what earlier runs have compiled.
+//! How `sockbox run` loads a component: from files, from standard input, precompiled, and from the
+//! cache.
 
 use sockbox_tests::{Finished, Program, Wasi, component};
 use std::fs::{self, File, Permissions};
@@ -89,7 +89,7 @@ fn what_is_compiled_ahead_of_time_runs_only_when_that_is_allowed() {
     let file = compiled.to_str().unwrap();
     run(&[], &compiled).assert_failure(125, &[file, "native code", "--allow-precompiled"]);
     let expected = format!("sockbox {}\n", env!("CARGO_PKG_VERSION"));
-    // What is allowed needn't be.
+    // --allow-precompiled also accepts a component that is not precompiled.
     for file in [&compiled, &component(Wasi::V0_2)] {
         run(&["--allow-precompiled"], file)
             .assert_quiet_success()
@@ -185,7 +185,7 @@ fn the_second_run_does_not_compile() {
     let file = cache.folder.file("a.wat", command("first"));
     assert_eq!(cache.run(&file), KEPT);
     assert_eq!(cache.run(&file), FOUND);
-    // It is the component that counts, not its name.
+    // The cache entry depends on the component, not on its file name.
     let other = cache.folder.file("b.wat", command("first"));
     assert_eq!(cache.run(&other), FOUND);
     fs::write(&file, command("second")).unwrap();
@@ -211,7 +211,7 @@ fn what_cannot_be_run_is_not_helped_by_the_cache() {
 #[test]
 fn processes_share_it() {
     let cache = Cache::new();
-    // Large enough that all of them are at it at the same time.
+    // Large enough that all of them compile at the same time.
     let component = component(Wasi::V0_2);
     let expected = format!("sockbox {}\n", env!("CARGO_PKG_VERSION"));
     let run = || cache.program(&component).args(["--version"]).start();

@@ -1,4 +1,4 @@
-//! `sockbox run` of a component that speaks TLS through `wasi:tls`: whom it trusts, and what it is told.
+//! `sockbox run` of a component that uses `wasi:tls`: the trusted authorities, and the errors.
 
 use sockbox_tests::{
     Authority, Finished, Program, TlsPeer, TlsSettings, Tripwire, component_with_tls,
@@ -6,7 +6,7 @@ use sockbox_tests::{
 
 const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage";
 
-/// Our own component with TLS fetches a page as any other program would.
+/// sockbox's own component with TLS fetches a page like any other program.
 fn fetch(peer: &TlsPeer, flags: &[&str]) -> Finished {
     program(peer, flags).run()
 }
@@ -43,7 +43,7 @@ fn a_private_authority_is_trusted_where_it_is_given() {
     let finished = fetch(&peer, &[]);
     assert_ne!(finished.code(), 0);
     finished.assert_stdout(b"");
-    // The person is told, by sockbox itself.
+    // sockbox itself tells the user.
     assert!(
         finished.stderr().contains("sockbox: TLS: "),
         "{}",

@@ -63,7 +63,7 @@ fn null() -> File {
     File::options().write(true).open("/dev/null").unwrap()
 }
 
-/// A pipe that takes nothing more.
+/// A full pipe.
 fn full_pipe() -> (PipeReader, OwnedFd) {
     let (reader, writer) = io::pipe().unwrap();
     let filled = Program::from_path("/bin/sh")
@@ -107,7 +107,7 @@ fn endless() -> RawPeer {
     })
 }
 
-/// A server of a page that takes its time, so that there are bars to be seen.
+/// A server with a slow page, so that progress bars appear.
 fn dripping() -> RawPeer {
     RawPeer::start(|peer: &mut Peer| {
         peer.read_request()?;
@@ -347,7 +347,7 @@ fn a_second_signal_ends_a_server_whose_log_nobody_reads() {
     let (reader, stderr) = full_pipe();
     let server = Serving::started(Serving::program(Wasi::V0_2, &[]).stderr(stderr), 1);
     let mut client = HelloClient::connect(server.address());
-    // It takes no answer, so that the server can't finish.
+    // It reads no answer, so the server can't finish.
     let messages = "a message whose answer is never read\n".repeat(1000);
     client.send_until_full(messages.as_bytes(), 64 << 20);
     let address = server.address();
@@ -468,7 +468,7 @@ fn a_pipe_that_is_closed_ends_a_run_quietly() {
     finished.assert_code(141);
     assert_eq!(finished.stderr(), "");
 
-    // Where SIGPIPE is ignored it is the component's matter: this one fails.
+    // If SIGPIPE is ignored, the component gets the error. This one fails.
     let finished = Program::sockbox(["run"])
         .args([components.cat()])
         .from_a_shell("trap '' PIPE", "")
@@ -529,7 +529,7 @@ fn signals_that_are_ignored_stay_ignored() {
             }
             assert!(ignores(&process, ignored), "{args:?} {name}");
             process.signal(ignored);
-            // Nothing has come of it, and another one does what it should.
+            // It has no effect, and the other file is written.
             if args[0] == "serve" {
                 HelloClient::connect(address).ask("Michael\n", "Hello, Michael!\n");
             }

@@ -1,4 +1,4 @@
-//! `sockbox serve`: what clients get.
+//! `sockbox serve`: the answers to clients.
 
 use super::WASI;
 use sockbox_tests::{HelloClient, Serving, TutorialClient, has_ipv6};
@@ -64,7 +64,7 @@ fn a_character_may_be_split_over_packets() {
         for cut in 1..character.len() {
             let (first, rest) = character.as_bytes().split_at(cut);
             client.send([b"a", first].concat());
-            // An answer to another client: the server has had every chance to see half a character.
+            // An answer to another client proves that the server has read half a character.
             other.ask("x", "Hello, x!");
             client
                 .send([rest, b"\n"].concat())
@@ -154,7 +154,7 @@ fn a_client_that_reads_nothing_holds_nobody_up() {
         polite.ask(&format!("{number}\n"), &format!("Hello, {number}!\n"));
     }
     TutorialClient::run_together(server.address(), 10);
-    // Memory of a server that kept what it can't send would show here.
+    // This would grow if the server buffered unsent answers without bound.
     assert!(
         server.process().peak_memory() < 200 << 10,
         "{} KiB",

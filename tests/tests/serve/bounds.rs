@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The bounds that are tried: long enough to tell them from none, short enough to wait for.
+/// The time limit in the tests: longer than scheduling delays, short enough to wait for.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Everything that the buffers of the two systems and of the server may take from a client that reads
@@ -30,7 +30,7 @@ fn a_client_that_takes_no_answers_is_closed() {
     let ours = client.address().to_string();
     let line = server.wait_for_log(&["closed", &ours]);
     assert!(line.contains("answers not taken in time"), "{line}");
-    // Its socket is gone, too: by the host's count, and for the client.
+    // Its socket is closed too: in the host's count, and for the client.
     eventually("the socket to be closed", || {
         Serving::holds_sockets(&server.statistics(), 2).then_some(())
     });
@@ -276,8 +276,8 @@ fn a_word_from_everybody_at_once_does_not_use_up_the_memory() {
     // Many long ones, whose answers are more than all the memory; and one short one.
     for (length, count) in [(1000, 12), (500, 1)] {
         let word = "x".repeat(length);
-        // When all have been silent for a moment it waits for all of them, and finds all that they have
-        // said meanwhile in one turn.
+        // When all have been silent for a moment, the server waits for all of them, and then reads all
+        // new messages in one turn.
         thread::sleep(SECOND / 4);
         server.process().signal(Signal::STOP);
         for client in &mut clients {

@@ -6,7 +6,7 @@ use sockbox_guest::net::NetError;
 use sockbox_tests::{Json, Program, Serving, Signal};
 use std::collections::BTreeMap;
 
-/// What both are started with.
+/// The options of both.
 const OPTIONS: &[&str] = &[
     "serve",
     "--listen",
@@ -24,7 +24,7 @@ const OPTIONS: &[&str] = &[
     "1.5",
 ];
 
-/// Lets clients end in every way that is easily had.
+/// Clients that end in several ways.
 fn visit(server: &Serving) {
     let ended = |count: usize| {
         server
@@ -127,7 +127,7 @@ fn as_the_host_has_it(error: NetError) -> Option<sockbox::NetworkError> {
         NetError::NoSocketsLeft => Host::NoSocketsLeft,
         NetError::NotSupported => Host::NotSupported,
         NetError::Other => Host::Other,
-        // A refusal is told as one, and an end that TLS didn't announce no server here can meet.
+        // These do not occur in the log: a denial has its own text, and no server here uses TLS.
         NetError::Denied | NetError::Truncated => return None,
     })
 }

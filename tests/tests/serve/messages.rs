@@ -1,10 +1,10 @@
-//! `sockbox serve`: what a message is, and what is answered.
+//! `sockbox serve`: messages and answers.
 
 use super::WASI;
 use sockbox_tests::{HelloClient, Program, Serving, TutorialClient};
 use std::io::Write;
 
-/// The other client's answer: the server has had every chance to see what came before.
+/// The other client's answer proves that the server has read the earlier bytes.
 fn pause(other: &mut HelloClient) {
     other.ask("pause\n", "Hello, pause!\n");
 }

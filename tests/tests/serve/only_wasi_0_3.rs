@@ -1,4 +1,4 @@
-//! What is different with the component for WASI 0.3.
+//! Differences of the component for WASI 0.3.
 
 use sockbox_tests::{Program, Wasi};
 use std::net::TcpListener;

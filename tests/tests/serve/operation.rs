@@ -175,7 +175,7 @@ fn systemd_may_listen_for_it() {
     server.process().signal(Signal::TERM);
     early.expect_end();
     server.into_process().wait().assert_code(0);
-    // They are systemd's, and go on listening.
+    // systemd owns the sockets, and they continue to listen.
     for address in addresses {
         TcpStream::connect(address).unwrap();
     }
@@ -366,7 +366,7 @@ fn a_component_that_traps_is_started_anew() {
     let line = server.wait_for_log(&["starting anew", "restart 1"]);
     assert!(line.contains("memory"), "{line}");
     bystander.wait_for_any_end();
-    // On the same port, and as good as new.
+    // It serves again on the same port.
     eventually("it to listen again", || {
         TcpStream::connect(server.address()).ok()
     });

@@ -24,7 +24,7 @@ fn an_address_in_use() {
     finished
         .assert_failure(CANNOT_LISTEN, &words)
         .assert_stdout(b"");
-    // One address that is free doesn't make half a server.
+    // If one address is in use, the server does not serve on the other one.
     let finished = Program::serve(WASI)
         .args(["--listen", "127.0.0.1:0", "--listen", &address])
         .run();
@@ -147,7 +147,7 @@ fn what_was_sent_before_the_signal_is_answered() {
     server.into_process().wait().assert_code(0);
 }
 
-/// A server with a client that takes no answer, so that it can't finish.
+/// A server with a client that reads no answer, so it can't finish.
 fn server_that_is_held_up() -> (Serving, HelloClient) {
     let server = Serving::new(WASI);
     let mut client = server.client();

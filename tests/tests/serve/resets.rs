@@ -1,4 +1,4 @@
-//! `sockbox serve`, and clients that break off before they are accepted.
+//! `sockbox serve` with clients that reset before they are accepted.
 
 use super::WASI;
 use sockbox_tests::{HelloClient, Program, Resets, Serving};
@@ -6,14 +6,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How many break off one after the other.
+/// How many clients reset, one after the other.
 const RESETS: usize = 50;
 
 /// Why such a connection ended, as the log has it.
 const REASON: &str = "connection reset by the peer";
 
-/// Those that were gone are connections as any other: each is told of, with its own address, and why it
-/// ended; and the server goes on.
+/// Reset connections are logged like others: each with its own address and reason. The server
+/// continues.
 fn assert_told(server: &Serving, address: SocketAddr) {
     let resets = Resets::before(server.process(), address, RESETS);
     let mut waiting = resets.waiting;

@@ -1,5 +1,5 @@
-//! `sockbox serve` under clients of all kinds that come and go, for a while: every answer is checked,
-//! and at the end it holds no more than at the beginning.
+//! `sockbox serve` with many kinds of clients that connect and disconnect. Every answer is checked,
+//! and at the end the server holds no more resources than at the beginning.
 //!
 //! For 15 seconds, or for as many as SOCKBOX_SOAK_SECONDS says.
 
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 /// How many clients there are at a time, each on a thread of its own.
 const CLIENTS: u64 = 24;
 
-/// What memory may be more at the end than after the first third: allocators keep some, in both
-/// worlds. A leak of 100 bytes a connection would be more than this within a minute.
+/// How much the memory may grow after the first third: the allocators of host and component keep
+/// some. A leak of 100 bytes per connection would exceed this within a minute.
 const MORE_AT_MOST: u64 = 2 * 1024;
 
 /// Numbers that look random and are the same at every run.
@@ -36,8 +36,8 @@ impl Random {
     }
 }
 
-/// What the server has heard, by its answers: it takes what has arrived for a message whenever there is nothing
-/// more to read, so a message that is slow to arrive is answered in parts.
+/// The messages that the server has received, from its answers. The server treats the received bytes as a
+/// message whenever nothing more can be read, so a message that arrives slowly is answered in parts.
 fn heard(answers: &[u8]) -> String {
     let answers = std::str::from_utf8(answers).expect("letters");
     let answers = answers.strip_suffix('\n').unwrap_or(answers);
@@ -60,7 +60,7 @@ fn visit(address: SocketAddr, random: &mut Random) -> u64 {
         }
     });
     match random.below(8) {
-        // Polite, as in the tutorial.
+        // A client as in the tutorial.
         0 => {
             let count = 1 + random.below(20);
             for _ in 0..count {
@@ -116,19 +116,19 @@ fn visit(address: SocketAddr, random: &mut Random) -> u64 {
             assert!(refused || heard(&answer) == message, "{}", answer.len());
             0
         }
-        // Gone in the middle of a message.
+        // Disconnects in the middle of a message.
         5 => {
             let message = random.message(1000);
             client.send(message);
             client.reset();
             0
         }
-        // Here, and silent for a while.
+        // Connects, and is silent for a while.
         6 => {
             thread::sleep(Duration::from_millis(random.below(200)));
             0
         }
-        // Sends much, and is gone before it has read it all.
+        // Sends much, and disconnects before it has read everything.
         _ => {
             let messages = "a message whose answer is not read to the end\n".repeat(2000);
             client.send(&messages);
@@ -139,7 +139,7 @@ fn visit(address: SocketAddr, random: &mut Random) -> u64 {
     }
 }
 
-/// Let clients come and go until then; returns how many, and how many messages.
+/// Run clients until then. Returns the numbers of clients and messages.
 fn come_and_go(address: SocketAddr, until: Instant, seed: u64) -> (u64, u64) {
     let (visits, messages) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
