@@ -1,4 +1,4 @@
-//! What ends a request, and what is tried again.
+//! Time limits and retries.
 
 use crate::case::{Case, case};
 
@@ -63,7 +63,7 @@ pub(crate) const BOUNDS: &[Case] = &[
     ),
 ];
 
-/// What is tried again.
+/// Retries.
 pub(crate) const RETRIES: &[Case] = &[
     case(
         "a server that stays busy",

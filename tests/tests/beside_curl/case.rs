@@ -1,15 +1,15 @@
-//! A command line, and how it ends.
+//! A command line and its exit code.
 
 /// A command line for curl and sockbox alike.
 pub(crate) struct Case {
-    /// What it is about.
+    /// The name of the case.
     pub(crate) what: &'static str,
     /// The words, as for a shell.
     ///
     /// `{nginx}`, `{lighttpd}`, `{node}`, `{httpbin}` stand for servers, `{raw}` for one that answers with
     /// `answer`, `{cut}` for one that does so over TLS and cuts the connection then, `{tls}` for nginx over TLS,
-    /// `{without-tls}` for what can't be had over TLS, `{refused}` for an address on which no socket listens,
-    /// `{port}` for Node's port.
+    /// `{without-tls}` for a server without TLS, `{refused}` for an address on which no socket listens, `{port}`
+    /// for Node's port.
     pub(crate) args: &'static str,
     pub(crate) answer: &'static str,
     /// The exit code.

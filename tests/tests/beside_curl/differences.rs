@@ -1,15 +1,15 @@
-//! Where sockbox doesn't do as curl does, on purpose.
+//! Intended differences from curl.
 
 use crate::case::{Case, case, raw};
 
-/// A command line that ends differently, and why ours is right.
+/// A command line that ends differently, and the reason.
 pub(crate) struct Difference {
     pub(crate) case: Case,
     pub(crate) curls_code: i32,
     pub(crate) why: &'static str,
 }
 
-/// All that are known.
+/// The known differences.
 pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         case: case(

@@ -1,4 +1,4 @@
-//! What `-w` tells.
+//! The output of `-w`.
 
 use crate::case::{Case, case};
 

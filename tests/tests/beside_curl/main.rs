@@ -19,16 +19,16 @@ use crate::shown::SHOWN;
 use sockbox_tests::Outcome;
 use std::sync::{Mutex, MutexGuard};
 
-/// How many cases are run at once: nearly all of the time is spent on waiting.
+/// How many cases run at once. They spend nearly all of their time waiting.
 const AT_ONCE: usize = 8;
 
-/// How a case went.
+/// The result of a case.
 struct Beside<'a> {
     case: &'a Case,
     /// The exit codes.
     curl: i32,
     sockbox: i32,
-    /// What isn't the same, for people.
+    /// The differences, as a text.
     difference: Option<String>,
 }
 
@@ -65,7 +65,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no thread has panicked")
 }
 
-/// Run cases beside curl, and assert that nothing differs. Tells all that does, and not just the first.
+/// Run cases beside curl, and assert that nothing differs. A failure lists all differences.
 #[track_caller]
 fn assert_same<'a>(cases: &[&'a [Case]]) -> Vec<Beside<'a>> {
     let all = run(cases.iter().copied().flatten());
@@ -91,7 +91,7 @@ fn assert_same<'a>(cases: &[&'a [Case]]) -> Vec<Beside<'a>> {
     all
 }
 
-/// Run the cases that differ, and assert that they do, in the way that is known.
+/// Run the cases with known differences, and assert exactly these differences.
 #[track_caller]
 fn assert_different() -> Vec<Beside<'static>> {
     let all = run(DIFFERENCES.iter().map(|difference| &difference.case));

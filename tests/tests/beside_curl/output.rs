@@ -1,4 +1,4 @@
-//! Where pages and heads go.
+//! The output of bodies and heads.
 
 use crate::case::{Case, case};
 

@@ -1,4 +1,4 @@
-//! What is asked for.
+//! Requests.
 
 use crate::case::{Case, case};
 
@@ -107,7 +107,7 @@ pub(crate) const REQUESTS: &[Case] = &[
     ),
 ];
 
-/// Pages that may not have changed.
+/// Conditional requests.
 pub(crate) const CONDITIONS: &[Case] = &[
     case("a tag saved", "--etag-save tag -o page {node}/tagged", 0),
     case(

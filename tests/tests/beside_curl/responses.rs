@@ -1,4 +1,4 @@
-//! What is made of answers.
+//! Responses.
 
 use crate::case::{Case, case, raw};
 

@@ -1,4 +1,4 @@
-//! Whom the cases talk to.
+//! The servers of the cases.
 
 use crate::case::Case;
 use sockbox_tests::{
@@ -15,7 +15,7 @@ pub(crate) struct Servers {
     nginx: Nginx,
     lighttpd: Lighttpd,
     node: Node,
-    /// Started when it is needed: it takes its time.
+    /// Started when it is needed, because its start is slow.
     httpbin: LazyLock<Httpbin>,
     refuser: Refuser,
 }
@@ -51,7 +51,7 @@ impl Servers {
             .replace("{port}", &self.node.port().to_string())
     }
 
-    /// What curl and what sockbox make of a case.
+    /// The results of curl and of sockbox for a case.
     pub(crate) fn run(&self, case: &Case) -> (Outcome, Outcome) {
         let cut = case.args.contains("{cut}").then(|| {
             let identity = self.authority.server(&["127.0.0.1"]);
@@ -63,7 +63,7 @@ impl Servers {
         });
         let peer = (cut.is_none() && !case.answer.is_empty())
             .then(|| RawPeer::answering(self.fill_in(case.answer)));
-        // Made where it is needed only: it takes longer than most of the cases.
+        // Made only when it is needed, because making it takes longer than most of the cases.
         let large = case.args.contains("large").then(|| pattern(3 << 20));
         let args = case.words().into_iter().map(|arg| {
             let arg = self.fill_in(&arg);

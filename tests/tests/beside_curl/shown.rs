@@ -1,8 +1,8 @@
-//! What the README shows.
+//! The cases of the published tables.
 
 use crate::case::{Case, case, raw};
 
-/// The rows of the README's table.
+/// The rows of the table.
 pub(crate) const SHOWN: &[Case] = &[
     case("a page", "{nginx}/page.html", 0),
     case("in chunks", "{nginx}/chunked/1m.bin", 0),

@@ -56,7 +56,7 @@ fn tables(same: &[Beside<'_>], different: &[Beside<'_>]) -> String {
     text + "\n"
 }
 
-/// Assert that the file has these tables; or write them there, if that is what was asked for.
+/// Assert that the file has these tables, or write them if the variable is set.
 #[track_caller]
 pub(crate) fn assert_shown(same: &[Beside<'_>], different: &[Beside<'_>]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/beside_curl/tables.md");

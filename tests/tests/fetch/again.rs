@@ -1,4 +1,4 @@
-//! `sockbox fetch`: trying again, going on where it ended, and asking whether there is anything new.
+//! `sockbox fetch`: retries, resuming a download, and conditional requests.
 
 use sockbox_tests::{
     Finished, Lighttpd, Nginx, Node, Peer, Program, PythonHttp, RawPeer, Refuser, Signal,
@@ -63,7 +63,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Go on with the folder's page.
+/// Resume the folder's page.
 fn go_on(folder: &Folder, url: &str) -> Finished {
     fetch(&["-s", "-S", "-C", "-", "-o", &folder.argument(), url])
 }
@@ -79,7 +79,7 @@ fn half_a_page_becomes_a_whole_one() {
             folder.assert_page(&page);
         }
     }
-    // It is the rest that was sent, and not all of it again.
+    // Only the rest was sent.
     let folder = Folder::with(&page[..1 << 19]);
     let args = [
         "-s",
@@ -143,7 +143,7 @@ fn what_is_not_the_pages_beginning_is_replaced() {
         go_on(&folder, &nginx.url("/1m.bin")).assert_quiet_success();
         folder.assert_page(&page);
     }
-    // The page is younger than the file: that its end looks alike proves nothing.
+    // The page is newer than the file, so an equal end proves nothing.
     let folder = Folder::with(&page[..5000]);
     let long_ago = SystemTime::UNIX_EPOCH + sockbox_tests::OLD;
     let file = File::options().write(true).open(folder.page()).unwrap();
@@ -252,7 +252,8 @@ fn ctrl_c_keeps_what_has_come_if_one_will_go_on() {
 
 #[test]
 fn a_retry_goes_on_where_it_ended() {
-    // The connection breaks in the middle; the second one gives the rest, and only of the same page.
+    // The first connection fails in the middle. The second one sends the rest, if the page is the
+    // same.
     let page = pattern(100_000);
     let (first, second) = (page.clone(), page.clone());
     let folder = Folder::new();
@@ -266,7 +267,7 @@ fn a_retry_goes_on_where_it_ended() {
         let Some(range) = range else {
             peer.send("HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: 100000\r\n\r\n")?;
             peer.send(&first[..50_000])?;
-            // The reset mustn't overtake it.
+            // The reset must not arrive before the bytes.
             eventually("half of the page to be saved", || {
                 let saved = fs::metadata(&growing).ok()?.len();
                 (saved == 50_000).then_some(())
@@ -309,7 +310,7 @@ fn a_wait_that_goes_past_a_bound_is_not_begun() {
     ] {
         let args = [&bound[..], &["--retry", "1"]].concat();
         let finished = fetch(&[&args[..], &[&peer.url("/")]].concat());
-        // As with curl, what came last is the page.
+        // As in curl, the last response is the page.
         finished.assert_code(0).assert_stdout(b"busy");
         for words in ["asks for a wait of 21600 s", told] {
             let stderr = finished.stderr();
@@ -432,7 +433,7 @@ fn the_server_says_when() {
     ])
     .assert_quiet_success()
     .assert_stdout(b"at last\n");
-    // Later than there is time for: it isn't waited at all.
+    // The wait would exceed the time limit, so it does not wait at all.
     let url = node.url("/flaky/late/1/503?3600");
     fetch(&["-s", "-f", "--retry", "1", "--retry-max-time", "5", &url]).assert_code(22);
 }
@@ -475,7 +476,7 @@ fn ctrl_c_ends_the_wait() {
 
 #[test]
 fn what_was_printed_is_not_printed_twice() {
-    // Half a page is out already, in a pipe: the rest of another answer must not follow it.
+    // Half a page is already in the pipe. Bytes of another response must not follow it.
     let node = Node::start();
     let url = node.url("/cut-short");
     let finished = fetch(&["-s", "--retry", "1", "--retry-all-errors", &url]);

@@ -1,4 +1,4 @@
-//! `sockbox fetch`: pages that come as they should.
+//! `sockbox fetch`: successful requests.
 
 use sockbox_tests::{Finished, Nginx, Peer, Program, PythonHttp, RawPeer, has_ipv6, pattern};
 
@@ -6,7 +6,7 @@ fn fetch(args: &[&str]) -> Finished {
     Program::sockbox(["fetch"]).args(args).run()
 }
 
-/// What curl makes of the same URL.
+/// The output of curl for the same URL.
 fn curl(url: &str) -> Vec<u8> {
     let curl = Program::curl(["-g", url]).run();
     curl.assert_quiet_success();
@@ -114,7 +114,7 @@ fn the_request_is_what_a_server_expects() {
     );
 }
 
-/// Responses, and the page that each is.
+/// Responses, and the body of each.
 const RESPONSES: &[(&str, &str)] = &[
     ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello"),
     ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ""),

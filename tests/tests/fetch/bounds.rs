@@ -1,4 +1,4 @@
-//! `sockbox fetch`: the bounds on time, speed and size, and what is told when one of them ends it.
+//! `sockbox fetch`: the limits on time, speed and size, and their errors.
 
 use sockbox_tests::{Finished, Nginx, Node, Peer, Program, RawPeer, pattern};
 use std::fs;
@@ -11,10 +11,10 @@ fn fetch(args: &[&str]) -> Finished {
 /// 10 GB, which no program keeps in memory.
 const TEN_GB: u64 = 10_000_000_000;
 
-/// How much memory a page of any size may take more than a small one, in KiB.
+/// How much more memory a page of any size may need than a small one, in KiB.
 const MEMORY_GROWTH: u64 = 16 << 10;
 
-/// A peer that sends 10 GB of zeros, or as many as are taken of them.
+/// A peer that sends 10 GB of zeros, or as many as the client reads.
 fn zeros(head: &'static str) -> RawPeer {
     RawPeer::start(move |peer: &mut Peer| {
         peer.read_request()?;
@@ -35,8 +35,8 @@ const WITH_LENGTH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 const UNTIL_CLOSE: &str = "HTTP/1.1 200 OK\r\n\r\n";
 
-/// Fetch with these arguments into a file and to nowhere, and assert how it ends, and that it took little
-/// memory; nothing of it stays.
+/// Fetch with these arguments into a file and to the null device. Assert the exit code, that it needed
+/// little memory, and that no file stays.
 fn assert_ends(peer: &RawPeer, args: &[&str], code: i32, words: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("page");
@@ -138,7 +138,7 @@ fn time_is_not_up_before_it_is() {
         "{:?}",
         finished.elapsed()
     );
-    // 0 is no bound, and not one that is over at once.
+    // 0 means no limit.
     fetch(&["-m", "0", "--connect-timeout", "0", &node.url("/page")])
         .assert_quiet_success()
         .assert_stdout(Node::text().as_bytes());
@@ -156,10 +156,10 @@ fn a_page_that_drips_is_too_slow_although_it_is_never_silent() {
         "{:?}",
         finished.elapsed()
     );
-    // A page that hangs is one, too.
+    // A response that hangs is too slow as well.
     let url = node.url("/hang-in-body");
     fetch(&["-Y", "1", "-y", "1", "-s", "-S", "-o", "/dev/null", &url]).assert_failure(28, &["1s"]);
-    // One that isn't that slow comes.
+    // A page that is fast enough is received.
     let peer = RawPeer::start(|peer: &mut Peer| {
         peer.read_request()?;
         peer.send("HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n")?;
@@ -199,7 +199,7 @@ fn a_page_comes_no_faster_than_allowed() {
         "{:?}",
         finished.elapsed()
     );
-    // A body goes no faster, either.
+    // The request body is limited too.
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, &page).unwrap();
@@ -252,7 +252,7 @@ fn a_size_is_a_limit_to_the_byte() {
             finished.assert_stdout(b"hello");
         }
     }
-    // What has no body isn't too large.
+    // A response without a body is not too large.
     let peer = RawPeer::answering("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
     fetch(&["-s", "-I", "--max-filesize", "5", &peer.url("/")]).assert_quiet_success();
 }

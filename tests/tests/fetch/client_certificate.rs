@@ -1,4 +1,4 @@
-//! `sockbox fetch --cert`, with certificates and keys as the real `openssl` makes them, shown to its server.
+//! `sockbox fetch --cert`, with certificates and keys from the real `openssl`, sent to its server.
 
 use sockbox_tests::{Finished, Process, Program};
 use std::fs;

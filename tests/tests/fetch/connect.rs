@@ -1,4 +1,4 @@
-//! `sockbox fetch`: which address it connects to, and what is told when none answers.
+//! `sockbox fetch`: the address that it connects to, and the errors when none answers.
 
 use sockbox_tests::{BlackHole, Finished, Nginx, Peer, Program, RawPeer, Refuser, has_ipv6};
 
@@ -8,7 +8,8 @@ fn fetch(args: &[&str]) -> Finished {
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// Long before the system itself gives a silent address up, and far longer than a race takes.
+/// Far shorter than the system's own connect timeout, and far longer than racing two addresses
+/// takes.
 const RACE: &str = "40";
 
 #[test]
@@ -140,7 +141,7 @@ fn every_address_is_tried_and_told() {
     let url = format!("http://a.example:{port}/");
     let finished = fetch(&["--resolve", &pin, &url]);
     finished.assert_failure(7, &["a.example", &format!("127.0.0.1:{port}"), "refused"]);
-    // One that refuses isn't the end: the next one is asked, and -v tells of both.
+    // If one address refuses, the next one is tried, and -v shows both.
     let peer = RawPeer::start_on("127.0.0.2:0", |peer: &mut Peer| {
         peer.read_request()?;
         peer.send(HELLO)

@@ -1,4 +1,4 @@
-//! `sockbox fetch`: what goes wrong, its exit code, and what the user is told.
+//! `sockbox fetch`: failures, their exit codes and messages.
 
 use sockbox_tests::{Finished, Peer, Program, RawPeer, Refuser};
 use std::io;
@@ -77,7 +77,7 @@ fn a_connection_that_breaks() {
         56,
         &["reset"],
     );
-    // In the middle of a page: what had arrived before may still be read, or not.
+    // In the middle of a page: earlier bytes may be read or lost.
     let half = |peer: &mut Peer| {
         peer.read_request()?;
         peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf a page")?;
@@ -88,7 +88,7 @@ fn a_connection_that_breaks() {
 
 #[test]
 fn a_server_that_resets_at_once() {
-    // By the time that the client looks at its new connection it may be gone, or not yet.
+    // The new connection may or may not be reset before the client uses it.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -157,7 +157,7 @@ fn an_answer_that_is_not_http() {
 
 #[test]
 fn garbage_is_not_waited_for() {
-    // A server that speaks first, and then waits for the client to say something it understands.
+    // A server that sends first, and then waits for a request that it understands.
     let peer = RawPeer::start(|peer: &mut Peer| {
         peer.send("220 mail.example.com ESMTP\r\n")?;
         peer.wait_for_close()

@@ -1,4 +1,4 @@
-//! `sockbox fetch`: where the page goes, and what is left when it can't.
+//! `sockbox fetch`: the output, and its state after failures.
 
 use sockbox_tests::{Finished, Nginx, Peer, Program, RawPeer, Signal, eventually, pattern};
 use std::fs::{self, File};
@@ -191,7 +191,7 @@ fn peer_that_holds_the_last_byte(size: usize) -> (RawPeer, mpsc::Sender<()>) {
             peer.send(&block[..part])?;
             left -= part;
         }
-        // The sender may be gone when its test has failed.
+        // The sender may already be dropped if its test has failed.
         let _ = released.lock().unwrap().recv();
         peer.send("!")
     });
@@ -258,7 +258,7 @@ fn a_large_page_takes_no_more_memory_than_a_small_one() {
     }
 }
 
-/// Interrupt a fetch with half a page in the file, and assert that nothing of it stays.
+/// Interrupt a fetch with half a page in the file, and assert that no file stays.
 fn interrupt(signal: Signal, code: i32) {
     let (peer, _never) = peer_that_holds_the_last_byte(1 << 20);
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! `sockbox fetch -L`: where it goes, what it takes along, and where it doesn't go.
+//! `sockbox fetch -L`: the targets that it follows, the fields that it sends there, and the targets
+//! that it refuses.
 //!
 //! How methods and bodies change is compared with curl in `beside_curl.rs`.
 
@@ -41,13 +42,14 @@ fn a_server_cannot_send_us_to_this_machine() {
     for url in ways_to_say_loopback(port) {
         eprintln!("redirected to {url}");
         let peer = redirecting_to(&url);
-        // What is refused, and what would allow it.
+        // The denial, and the option that would allow it.
         fetch(&["-L", &peer.url("/")]).assert_failure(126, &["--allow-connect"]);
         tripwire.assert_untouched();
     }
 }
 
-/// `sockbox fetch` on an internet whose names change their minds: how it ended, and where it connected to.
+/// `sockbox fetch` on an internet whose names change their addresses: its result, and the addresses that
+/// it connected to.
 #[track_caller]
 fn fetch_on(internet: &Internet, args: &[&str]) -> (Finished, Vec<String>) {
     let (finished, seen) = internet.run(Program::sockbox(["fetch"]).args(args));
@@ -69,7 +71,8 @@ fn a_typed_name_that_turns_to_the_inside_is_not_followed() {
     ] {
         let internet = Internet::default().name("evil.example", &[&["1.2.3.4"], &[inside]]);
         for args in [
-            // To another port, to the same one, by way of another name, once more, and after a retry.
+            // To another port, to the same port, through another name, a second time, and after a
+            // retry.
             &["-L", "http://evil.example/to?http://evil.example:81/"][..],
             &["-L", "http://evil.example/to?http://evil.example/"],
             &["-sS", "http://evil.example/", "http://EVIL.example./"],
@@ -104,7 +107,7 @@ fn a_typed_name_of_the_inside_is_followed_there() {
         .assert_quiet_success()
         .assert_stdout(b"hello from 10.0.0.1:81");
     assert_eq!(packets, ["tcp 10.0.0.1:80", "tcp 10.0.0.1:81"]);
-    // What the user says of a name goes on being so.
+    // A static address of the user stays valid.
     let pin = [
         "--resolve",
         "named.example:80:1.2.3.4",
@@ -156,7 +159,7 @@ fn names_below_localhost_are_this_machine() {
             .assert_quiet_success()
             .assert_stdout(b"hello");
     }
-    // Where the user says otherwise, that counts.
+    // An option of the user overrides this.
     let two = RawPeer::start_on(&format!("127.0.0.2:{port}"), |peer: &mut Peer| {
         peer.read_request()?;
         peer.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo")
@@ -166,7 +169,7 @@ fn names_below_localhost_are_this_machine() {
         .assert_quiet_success()
         .assert_stdout(b"two");
     drop(two);
-    // A server may not send us there.
+    // A server may not redirect there.
     let tripwire = Tripwire::new();
     let port = tripwire.address().port();
     let location = format!("http://app.localhost:{port}/");
@@ -200,7 +203,7 @@ fn a_flag_allows_what_the_server_names() {
             .assert_quiet_success()
             .assert_stdout(b"two");
     }
-    // Another port is another thing.
+    // Another port is another target.
     let other = format!("localhost:{}", port.wrapping_add(1).max(1));
     let peer = redirecting_to(&format!("http://localhost:{port}/"));
     let before = aim.connections();
@@ -234,7 +237,7 @@ fn a_typed_host_is_followed_to_any_port() {
     fetch(&["-L", &peer.url("/")])
         .assert_quiet_success()
         .assert_stdout(b"hello");
-    // A name that was typed is one, too, wherever it leads.
+    // A name that the user gave is granted too, at any address.
     let by_name = |address: SocketAddr| format!("http://localhost:{}/", address.port());
     let peer = redirecting_to(&by_name(aim.address()));
     fetch(&["-L", &by_name(peer.address())])
@@ -295,10 +298,10 @@ fn a_server_cannot_send_us_into_this_network() {
 #[test]
 fn the_public_network_is_open_to_redirects() {
     let Some(hole) = BlackHole::new() else { return };
-    // Allowed, and there is no way there.
+    // Allowed, but there is no route.
     let public = ["198.41.0.4", "198.41.0.4:8080", "[2001:503:ba3e::2:30]"];
     assert_redirected(&hole, &public, 7);
-    // What the user typed is reached again, wherever it is.
+    // A host that the user gave is reached again, at any address.
     let url = format!("http://{0}/to?http://{0}/", BlackHole::GOOD_V4);
     let (finished, asked) = hole.run(Program::sockbox(["fetch", "-L", &url]));
     finished.assert_quiet_success().assert_stdout(b"hello");
@@ -462,7 +465,7 @@ fn a_loop_ends_and_says_so() {
         &node.url("/loop"),
     ]);
     finished.assert_failure(47, &["5", "redirect"]);
-    // Without a limit of one's own there is one all the same.
+    // There is a default limit.
     let finished = fetch(&["-L", "-o", "/dev/null", &node.url("/loop")]);
     finished.assert_failure(47, &["30", "redirect"]);
 }

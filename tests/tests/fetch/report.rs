@@ -1,4 +1,4 @@
-//! What `sockbox fetch` tells of what it did: `--json`, `-w`, `-v`, progress bars.
+//! The reports of `sockbox fetch`: `--json`, `-w`, `-v`, progress bars.
 //!
 //! The variables of `-w` are compared with curl's in `beside_curl`.
 
@@ -120,7 +120,7 @@ fn stages_are_in_order() {
         assert!(times[4] > 0.0, "{told}");
         assert!(times[4] <= finished.elapsed().as_secs_f64(), "{told}");
         if waits {
-            // What the server waited is in the stage that it is in.
+            // The server's delay counts in the stage in which it occurs.
             assert!(times[3] - times[2] >= 0.1, "{told}");
             assert!(times[4] - times[3] >= 0.1, "{told}");
         }

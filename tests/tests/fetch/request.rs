@@ -87,7 +87,7 @@ fn names_in_any_script_are_sent_in_ascii() {
 
 #[test]
 fn nothing_that_is_typed_adds_a_line() {
-    // Refused, or sent as something harmless; never as a line of its own.
+    // Refused, or sent in a harmless form; never as a separate line.
     for args in [
         &["-H", "X-A: 1\r\nX-Injected: 1"][..],
         &["-H", "X-A: 1\nX-Injected: 1"],
@@ -174,7 +174,7 @@ fn a_field_is_added_replaced_and_left_out() {
     assert_eq!(values(&request, "User-Agent"), [""; 0]);
     assert!(request.contains("\r\nX-Empty:"), "{request}");
     assert_eq!(values(&request, "X-Latin"), ["\u{e4}"]);
-    // Persistent is the default of HTTP/1.1, and isn't said.
+    // Persistent connections are the default of HTTP/1.1, so no field is sent.
     assert_eq!(values(&request, "Connection"), [""; 0]);
 }
 
@@ -251,7 +251,7 @@ fn a_large_body_waits_for_leave() {
     let file = large_file(&dir);
     let peer = RawPeer::start(|peer: &mut Peer| {
         peer.read_request()?;
-        // Other interim responses are no leave, and do no harm.
+        // Other interim responses are ignored: they are not `100 Continue`.
         peer.send("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")?;
         let body = peer.read_bytes(3 << 20)?;
         let same = body == pattern(3 << 20);
@@ -269,7 +269,7 @@ fn a_large_body_waits_for_leave() {
 
 #[test]
 fn leave_that_never_comes_is_not_waited_for() {
-    // RFC 9110 section 10.1.1: an older server says nothing until it has the body.
+    // RFC 9110 section 10.1.1: an older server sends nothing until it has received the body.
     let dir = tempfile::tempdir().unwrap();
     let file = large_file(&dir);
     let peer = RawPeer::start(|peer: &mut Peer| {

@@ -47,7 +47,7 @@ fn nginx_sees_one_connection() {
         panic!("{pages:?}")
     };
     assert_eq!(first, last, "another connection: {}", nginx.access_log());
-    // A page that only the connection's end ends uses it up.
+    // A body that ends with the connection prevents reuse.
     let close = nginx.url("/close/page.html");
     fetch(&["-s", &close, &close]).assert_quiet_success();
     let closes = numbers(&nginx, "/close/page.html");
@@ -149,7 +149,7 @@ fn answers_that_use_a_connection_up() {
             &[],
             "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         ),
-        // We said so ourselves.
+        // The request said so.
         (&["-H", "Connection: close"], HELLO),
         // A response without a request may be meant for the next request.
         (
@@ -191,7 +191,7 @@ fn another_host_or_port_is_another_connection() {
 fn a_connection_that_was_closed_meanwhile_is_replaced() {
     for (args, connections, requests) in [
         (&[][..], 3, 3),
-        // A form must not be sent twice; so it isn't sent where that could become necessary.
+        // A form must not be sent twice, so it is not sent on a reused connection.
         (&["-d", "a=1"], 3, 3),
     ] {
         let peer = RawPeer::start(move |peer: &mut Peer| {

@@ -1,4 +1,4 @@
-//! `sockbox fetch`: what a path was before a page is saved there, and what it is then.
+//! `sockbox fetch`: saving to paths of several kinds.
 
 use sockbox_tests::{Finished, Peer, Program, RawPeer, eventually};
 use std::fs::{self, Permissions};
@@ -197,7 +197,7 @@ fn a_file_with_two_names_keeps_both_and_what_it_has_until_the_page_is_whole() {
 #[test]
 fn a_file_of_somebody_elses_stays_theirs() {
     let peer = RawPeer::answering(ANSWER);
-    // In a folder where each may remove only what is theirs, and in one of one's own.
+    // In a folder with the sticky bit, and in a folder of the user.
     for sticky in [0o1777, 0o777] {
         for held in [true, false] {
             let (dir, page) = folder(0o666);

@@ -136,7 +136,7 @@ fn a_page_that_fails_takes_no_other_with_it() {
             "exit code {code}"
         );
         assert_eq!(names(dir.path()), ["1", "4"]);
-        // Each failure is told, in a line of its own.
+        // Each failure is reported on a separate line.
         assert_eq!(
             finished.stderr().lines().count(),
             2,
@@ -151,7 +151,8 @@ fn a_page_that_fails_takes_no_other_with_it() {
 
 #[test]
 fn what_one_may_reach_the_other_may_not() {
-    // With -Z each has a sandbox of its own. Without it they share one, and so what was typed.
+    // With -Z each URL has its own sandbox. Without it they share one, including the grants for all
+    // URLs.
     let aim = RawPeer::answering(HELLO);
     let there = format!("http://localhost:{}/", aim.address().port());
     let peer = RawPeer::answering(format!(

@@ -1,4 +1,4 @@
-//! `sockbox fetch` over TLS: whom it believes, and what it tells.
+//! `sockbox fetch` over TLS: the trusted certificates, and the errors.
 
 use sockbox_tests::{
     Authority, Finished, Nginx, Peer, Program, RawPeer, TlsPeer, TlsSettings, day, pattern,
@@ -8,7 +8,7 @@ use std::path::Path;
 const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage";
 
 fn fetch(args: &[&str]) -> Finished {
-    // Nothing of the machine's own trust gets in between.
+    // The machine's own authorities are not used.
     Program::sockbox(["fetch"]).args(args).run()
 }
 
@@ -164,7 +164,7 @@ fn what_is_wrong_with_a_certificate_is_told() {
         trusting(&authority, &["-o", text(&page), &url])
             .assert_failure(60, &[&["127.0.0.1"], words].concat());
         assert!(!page.exists());
-        // Told aloud, and then done.
+        // It prints a warning, and fetches the page.
         let finished = fetch(&["-k", &url]);
         finished.assert_code(0).assert_stdout(b"page");
         assert!(finished.stderr().contains("-k"), "{}", finished.stderr());
@@ -181,7 +181,7 @@ fn the_machine_does_not_trust_whoever_likes() {
     );
     let url = peer.url();
     fetch(&[&url]).assert_failure(60, &["CN=Test Authority"]);
-    // But whom the user names, in any of the ways that there are.
+    // But certificates that the user names are trusted, in each of the possible ways.
     let (file, folder) = (authority.file(), authority.folder().to_owned());
     for (variable, value) in [
         ("SSL_CERT_FILE", &file),
@@ -200,7 +200,7 @@ fn the_machine_does_not_trust_whoever_likes() {
             program.env(variable, "/no/such/file").run()
         };
         fetch(&url).assert_failure(77, &["/no/such/file"]);
-        // A variable that is empty says nothing.
+        // An empty variable has no effect.
         fetch_with(&url, &[(variable, "")]).assert_failure(60, &["Test Authority"]);
         // A request that needs no authorities does not fail because of it.
         let plain = RawPeer::answering(PAGE);
@@ -299,7 +299,7 @@ fn clients_show_a_certificate_to_whom_it_is_for() {
             &authority,
             &["--cert", certificate, "--key", key, &url],
         ));
-        // With TLS 1.3 the client has done its part before the server says no.
+        // With TLS 1.3 the client's handshake is complete before the server refuses.
         let (code, word) = if tls12_only {
             (35, "--cert")
         } else {
@@ -357,7 +357,7 @@ fn a_page_that_ends_as_it_should() {
     for (answer, cut) in [
         ("HTTP/1.1 200 OK\r\n\r\npage", false),
         (PAGE, false),
-        // Nothing is missing, whatever comes then.
+        // The body is complete, whatever follows.
         (PAGE, true),
     ] {
         let settings = TlsSettings {

@@ -1,4 +1,4 @@
-//! The same component under the real `wasmtime run`: it needs no host of ours.
+//! The same component under the real `wasmtime run`, without sockbox's host.
 
 use sockbox_tests::{Authority, Nginx, Node, Program, TlsPeer, TlsSettings, Tripwire, pattern};
 use std::fs;
@@ -286,7 +286,7 @@ fn over_tls_it_is_told_whom_the_runtime_does_not_trust() {
     Program::wasmtime_run_with_tls(&flags, ["fetch", &peer.url()])
         .run()
         .assert_failure(1, &["certificate is not accepted", "UnknownIssuer"]);
-    // The same component fetches what needs no TLS, and asks the policy as ever.
+    // The same component fetches `http` URLs, under the same policy.
     let nginx = Nginx::start();
     Program::wasmtime_run_with_tls(&flags, ["fetch", &nginx.url("/page.html")])
         .run()

@@ -1,11 +1,12 @@
-//! What `.ci` says.
+//! The scripts in `.ci`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// What `.ci/newer-wasmtime` says when `cargo update --dry-run` prints this, and ends with this code.
+/// The output of `.ci/newer-wasmtime` if `cargo update --dry-run` prints this and exits with this
+/// code.
 fn newer_wasmtime(answer: &str, code: i32) -> String {
     let folder = tempfile::tempdir().unwrap();
     let cargo = folder.path().join("cargo");

@@ -1,4 +1,4 @@
-//! The harness itself: what the other tests take for granted.
+//! Tests of the harness itself.
 
 use sockbox_tests::{
     BlackHole, HelloClient, Httpbin, Lighttpd, Nginx, Node, OLD, Peer, Program, PythonHttp,
@@ -258,7 +258,7 @@ fn curl_and_sockbox_run_side_by_side() {
     assert!(OLD < std::time::UNIX_EPOCH.elapsed().expect("a date after 1970"));
 }
 
-/// The tutorial's server in as many words as it takes: a thread per client.
+/// The tutorial's server, written out: a thread per client.
 fn tutorial_server() -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Remembers what it was asked, and says the same each time.
+/// Remembers its questions, and gives the same answer each time.
 fn always(
     allow: bool,
     asked: &Arc<Mutex<Vec<Question>>>,
@@ -126,7 +126,7 @@ async fn it_is_not_asked_about_what_rules_decide() {
 
 #[tokio::test]
 async fn one_that_takes_its_time_is_given_up_with_the_run() {
-    /// Tells when the question is dropped.
+    /// Reports when the question is dropped.
     struct Asked(tokio::sync::mpsc::UnboundedSender<()>);
 
     impl Drop for Asked {

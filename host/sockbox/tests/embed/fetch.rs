@@ -1,4 +1,4 @@
-//! Fetching one page.
+//! Single requests.
 
 use crate::peer::{Peer, Shared, page, response};
 use crate::site::Site;
@@ -133,7 +133,7 @@ async fn one_instance_fetches_page_after_page() {
         move |_| response(&body)
     });
     let mut instance = granted(&site.url("/")).await;
-    // The connection of a page that is given up half way is closed.
+    // The connection of a discarded body is closed.
     for (whole, connection) in [(true, 0), (false, 0), (true, 1), (true, 1)] {
         let mut response = instance.fetch(Request::get(site.url("/"))).await.unwrap();
         if whole {
@@ -183,7 +183,7 @@ async fn a_writers_error_comes_back() {
     // Far more than waits for a writer, and less.
     for length in [1, 8 * 1024 * 1024] {
         let peer = Peer::doing(move |stream| {
-            // The client may be gone before all of it is sent.
+            // The client may close the connection before all of it is sent.
             let _ = stream.write_all(&response(&page(length)));
             Ok(())
         });
@@ -202,10 +202,10 @@ async fn a_writers_error_comes_back() {
 #[tokio::test]
 async fn a_files_error_comes_back() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    // What comes with the head is written by the component, what comes behind it by the host.
+    // The component writes the bytes that arrive with the head, the host writes the others.
     for length in [1, 8 * 1024 * 1024] {
         let peer = Peer::doing(move |stream| {
-            // The client may be gone before all of it is sent.
+            // The client may close the connection before all of it is sent.
             let _ = stream.write_all(&response(&page(length)));
             Ok(())
         });

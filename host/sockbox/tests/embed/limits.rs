@@ -1,4 +1,4 @@
-//! What a run may use, and what is told of it.
+//! The limits of a run, and their errors and events.
 
 use crate::peer::{Peer, page, response};
 use crate::run::command;
@@ -148,7 +148,7 @@ async fn computing_ends_with_its_time_and_waiting_does_not() {
         assert_eq!(record.reached(), [Limit::CpuTime]);
         assert!(record.has_ended());
     }
-    // It waits for longer than it may compute.
+    // Waiting longer than the CPU time limit is permitted.
     let body = "(call $block (call $later (i64.const 150000000))) i32.const 0";
     let record = Record::default();
     assert_eq!(run(&waiting(body), limits(), &record).await.unwrap(), 0);
@@ -224,7 +224,7 @@ async fn limits_that_end_a_run_are_recorded() {
     assert!(record.has_ended());
 }
 
-/// What wasmtime says in each of these cases is known by its text alone in most of them.
+/// Most of these wasmtime errors can be recognized only by their text.
 #[tokio::test]
 async fn traps_that_are_limits_are_told_as_limits() {
     // Two pollables at once, each with what it waits for.
@@ -314,7 +314,7 @@ async fn traps_that_are_limits_are_told_as_limits() {
             assert!(record.has_ended());
         }
     }
-    // A component that can do without is none the worse for it.
+    // A component that handles the refusal continues to run.
     let record = Record::default();
     let ended = run(&ignoring, limits().table_elements(9), &record).await;
     assert_eq!(ended.unwrap(), 0);
@@ -352,7 +352,7 @@ async fn as_much_is_sent_as_may_be_and_not_a_byte_more() {
         stream.read_exact(&mut vec![0; 100_000])?;
         stream.write_all(&response(b"hello"))
     };
-    // The server that doesn't get all is waited for all the same: it might answer.
+    // The client waits for the server although the upload failed, because the server might respond.
     let request = |url: &str, wait| {
         let request = Request::new("POST", url).body(vec![7; 100_000]);
         request.first_byte_timeout(wait)
@@ -539,14 +539,14 @@ async fn until(so: impl Fn() -> bool) {
     }
 }
 
-/// Begin a call that has no end, and give it up.
+/// Begin a call that does not end, and drop it.
 #[cfg(target_os = "linux")]
 async fn hangs(instance: &mut Instance, request: Request) {
     let call = tokio::time::timeout(MOMENT, instance.fetch(request)).await;
     assert!(call.is_err(), "it had an end");
 }
 
-/// A process of its own has no files and no tasks but those of this one test.
+/// A separate process, so that only this test's files and tasks are counted.
 #[test]
 #[cfg(target_os = "linux")]
 fn nothing_of_a_run_survives_it() {
@@ -593,7 +593,7 @@ async fn alone() {
         let mut asking = instance.build().await.unwrap();
         hangs(&mut asking, Request::get(named)).await;
 
-        // A server whose client takes no answers.
+        // A server whose client reads no answers.
         let policy = Policy::new().allow_listen(loopback());
         let instance = sandbox.instance().policy(policy).build().await.unwrap();
         let options = ServeOptions::new().listen(loopback());
@@ -612,7 +612,8 @@ async fn alone() {
         client.set_nonblocking(false).unwrap();
         for mut stream in [peer, client] {
             stream.set_read_timeout(Some(DEADLINE)).unwrap();
-            // What was sent before may still come; then there is the end, one way or the other.
+            // Bytes sent before may still arrive. Then the connection ends, orderly or with a
+            // reset.
             let reading = std::thread::spawn(move || {
                 let end = std::io::copy(&mut stream, &mut std::io::sink());
                 let still_open = |error: &std::io::Error| {

@@ -17,10 +17,10 @@ mod wasi_0_3;
 use sockbox::{Instance, Policy, Sandbox, origin_of};
 use std::time::Duration;
 
-/// Long enough for anything here, on any machine; reached only by what hangs.
+/// Long enough on any machine. Only a test that hangs reaches it.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Long enough for a mistake to show, short enough to wait for in a test that expects it not to.
+/// Long enough for a failure to show, and short enough to wait for in a test that expects none.
 const MOMENT: Duration = Duration::from_millis(50);
 
 async fn instance(policy: Policy) -> Instance {

@@ -1,4 +1,4 @@
-//! What a request can be told, and what a response tells.
+//! The options of requests, and the fields of responses.
 
 use crate::peer::{Peer, Shared, page, response};
 use crate::site::Site;
@@ -48,7 +48,7 @@ async fn a_coded_body_is_decoded_where_that_is_asked_for() {
         let asked = site.asked().pop().unwrap();
         assert_eq!(asked.header("accept-encoding"), accepted, "{decode}");
     }
-    // The bound is on what comes out.
+    // The limit applies to the decoded bytes.
     let request = Request::get(site.url("/")).decode(true).max_body_size(18);
     let mut response = instance.fetch(request).await.unwrap();
     let error = received(&mut response).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! The other end, and what is written to.
+//! A server and a writer for tests.
 
 use crate::DEADLINE;
 use std::io::{self, Read, Write};
@@ -59,7 +59,7 @@ pub fn response(body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Bytes that aren't all the same, so that a piece that is lost or swapped shows.
+/// Different bytes, so that a lost or swapped piece is noticed.
 pub fn page(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n * 7 + n / 251) as u8).collect()
 }

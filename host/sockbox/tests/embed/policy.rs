@@ -1,4 +1,4 @@
-//! What is granted, and what isn't.
+//! Grants and denials.
 
 use crate::peer::{Peer, response};
 use crate::{MOMENT, granted, instance};
@@ -49,7 +49,7 @@ async fn nothing_arrives_without_a_grant() {
     let (_, first) = listener.accept().unwrap();
     assert_eq!(first, ours.local_addr().unwrap(), "a connection arrived");
 
-    // And the same way, granted, something does arrive: the proof above is one.
+    // With a grant a connection arrives, which proves that the check above can fail.
     let mut granted = granted(&url).await;
     let fetch = granted.fetch(Request::get(&url).first_byte_timeout(MOMENT));
     let failed = fetch.await.map(|_| ());

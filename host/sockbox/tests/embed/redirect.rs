@@ -10,8 +10,8 @@ use sockbox::{
 use std::io::Cursor;
 use std::sync::{Arc, Mutex};
 
-/// ResolvedNames `/STATUS/LOCATION` with that redirect, `/hang` after a while, and anything else with a
-/// page that tells what was asked for.
+/// Answers `/STATUS/LOCATION` with that redirect, `/hang` after a while, and any other path with a page
+/// that names the path.
 fn site() -> Site {
     Site::new(|asked: &Asked| {
         let (_, path) = asked.line().split_once(' ').unwrap();
@@ -84,7 +84,7 @@ async fn a_response_tells_where_it_redirects_to() {
         );
         let expected = (url, method_there, sends_body, cross_origin);
         assert_eq!(told, expected, "{method} {path}");
-        // Asking changes nothing.
+        // A second call returns the same.
         assert!(response.redirect().await.unwrap().is_some());
     }
     for path in ["/", "/304//other", "/300//other"] {
@@ -210,7 +210,7 @@ async fn a_redirect_needs_its_grant() {
             usize::from(allowed),
             "{policy:?}"
         );
-        // What the redirect was granted is gone with it.
+        // The grant of the redirect ends with it.
         let again = instance.fetch(Request::get(there.url("/"))).await;
         let granted = policy.rules().len() == 2;
         assert_eq!(again.is_ok(), granted, "{policy:?}");
@@ -322,7 +322,7 @@ async fn a_server_leads_nowhere_but_to_public_addresses() {
         );
         assert!(reason.to_string().contains("public"), "{reason}");
         let denied = format!("denied: {}", &message["not allowed to ".len()..]);
-        // What was refused before, under another spelling, is counted and not recorded again.
+        // The same denial under another spelling is counted as a repetition.
         let expected = match recorded.insert(denied.clone()) {
             true => vec![denied],
             false => Vec::new(),
@@ -456,7 +456,7 @@ async fn what_cannot_be_followed_is_told() {
             format!("{error:?}").starts_with(expected),
             "{location}: {error:?}"
         );
-        // The instance is as good as before.
+        // The instance can still be used.
         instance.fetch(Request::get(site.url("/"))).await.unwrap();
     }
 }

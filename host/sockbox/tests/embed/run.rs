@@ -1,4 +1,4 @@
-//! Other components, and other builds of ours.
+//! Other components, and other builds of sockbox's component.
 
 use crate::MOMENT;
 use crate::peer::{Peer, response};
@@ -7,7 +7,7 @@ use sockbox::policy::Rule;
 use sockbox::{Error, Limits, Policy, Request, Sandbox, Wasi};
 use std::time::Duration;
 
-/// A component in text: `run` does what `body` says, and gives what it leaves on the stack.
+/// A component in text. Its `run` has this `body`, and returns the value on the stack.
 pub fn command(body: &str) -> String {
     format!(
         r#"(component
@@ -123,7 +123,7 @@ async fn another_build_of_the_component_can_be_taken() {
     assert!(matches!(error, Error::NotRunnable { .. }), "{error:?}");
 }
 
-/// A sandbox that compiles in processes of its own: the example that knows how, which was built with these tests.
+/// A sandbox that compiles in separate processes, with the example `compiler`, which is built with these tests.
 #[allow(unsafe_code, reason = "native code is loaded")]
 fn compiling_apart() -> sockbox::SandboxBuilder {
     let tests = std::env::current_exe().unwrap();
@@ -144,7 +144,7 @@ async fn an_executor_is_not_blocked_by_compiling() {
         let mut turns = 0;
         let loading = sandbox.load_program("a.wat", command("i32.const 1"));
         let mut loading = std::pin::pin!(loading);
-        // Another task on this thread, which has its turn while that one waits.
+        // Another task on this thread, which runs while the first one waits.
         let program = loop {
             tokio::select! {
                 biased;

@@ -170,7 +170,7 @@ async fn a_trap_is_an_error_and_the_end_of_every_connection() {
     limits.resources = 16;
     let options = ServeOptions::new().listen(loopback()).max_connections(100);
     let mut server = serve_within(limits, options).await.unwrap();
-    // The limits allow no more of them, whatever is asked for.
+    // The limits allow no more, independent of the requested number.
     assert_eq!(server.max_connections(), 2);
     drop(server);
 
@@ -352,7 +352,7 @@ async fn a_client_that_takes_no_answers_is_closed_in_time() {
         panic!("not closed");
     };
     assert_eq!(closed.reason, CloseReason::WriteTimeout);
-    // The client notices, and so does the host: the socket is gone, not only the connection.
+    // The client sees the end, and the host's count shows that the socket is closed too.
     client.join().unwrap();
     let handle = server.handle();
     assert_eq!(handle.stats().await.unwrap().sockets, 1);
@@ -407,7 +407,7 @@ async fn an_address_that_cannot_be_had_is_told() {
             NetworkError::AddressNotBindable,
         ),
     ] {
-        // The first one is good, and must not be left behind.
+        // Listening on the first address succeeds, and must be undone.
         let error = serve_on(&[loopback(), address])
             .await
             .map(|_| ())

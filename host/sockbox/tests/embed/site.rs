@@ -41,7 +41,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Answer each request with what `answer` makes of it.
+    /// Answer each request with the result of `answer`.
     pub fn new(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> Site {
         Site::on(Ipv4Addr::LOCALHOST.into(), answer)
     }
@@ -82,7 +82,7 @@ impl Site {
         format!("http://{}{path}", self.address)
     }
 
-    /// The same place, named otherwise.
+    /// The same server under another name.
     pub fn url_at(&self, host: &str, path: &str) -> String {
         format!("http://{host}:{}{path}", self.address.port())
     }

@@ -1,4 +1,4 @@
-//! TLS, with an embedder's own ideas of whom to trust.
+//! TLS, with an embedder's own roots and verifiers.
 
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

@@ -213,7 +213,7 @@ async fn there_is_no_client() {
     }
 }
 
-/// What becomes of a server with these limits, and whether it is refused.
+/// The result of a server with these limits.
 async fn outcome(limits: &Limits) -> Result<(), Error> {
     let policy = Policy::new().allow_listen(loopback());
     let builder = instance().limits(limits.clone()).policy(policy);
@@ -243,8 +243,8 @@ async fn every_limit_is_held_or_refused() {
             instance().limits(limits).build().await.unwrap();
             continue;
         }
-        // It is held to what is far too little, or there is nothing to be held: it looks no name up, opens no file, and
-        // is compiled already.
+        // The values are far too low. Some limits do not matter: the server resolves no name, opens no file, and
+        // is already compiled.
         let too_little = match limit {
             Limit::Memory
             | Limit::TableElements
