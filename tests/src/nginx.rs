@@ -174,7 +174,7 @@ http {{
     )
 }
 
-/// What the tests of this package rely on.
+/// Facts that the tests of this package need.
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,7 +27,7 @@ use crate::tools;
 /// | `/drip/N` | `/page`, a byte every N milliseconds |
 /// | `/hang` | nothing, ever |
 /// | `/hang-in-body`, `/reset-in-body`, `/cut-short` | the head and 100 bytes of `/page`, and then that |
-/// | `/refused` | 413, and no leave to send a body |
+/// | `/refused` | 413 instead of `100 Continue` |
 /// | `/no-expect` | as `/upload`, but 417 if leave is asked for |
 /// | `/tagged` | a page with an entity tag and a date, or 304 |
 pub struct Node {

@@ -1,4 +1,4 @@
-//! Where the build has put things.
+//! The paths of the build's results.
 
 use crate::wasi::Wasi;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Ports for servers that can't be told to choose one by themselves.
+//! Ports for servers that can't choose a free port.
 
 use crate::deadline::{Deadline, PATIENCE};
 use crate::process::Process;

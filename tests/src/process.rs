@@ -1,4 +1,4 @@
-//! A child process, watched while it runs, and what is left of it afterwards.
+//! A child process, and its result.
 
 use crate::capture::Capture;
 use crate::deadline::{Deadline, PATIENCE};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
 
-/// What no user may ever see: signs of a crash rather than of a mistake.
+/// Texts of crashes, which no output may contain.
 const CRASH_SIGNS: &[&str] = &[
     "panicked at",
     "RUST_BACKTRACE",
@@ -180,7 +180,7 @@ impl Process {
             .unwrap_or_else(|error| panic!("the limit of {} can't be set: {error}", self.name));
     }
 
-    /// How long it has computed so far.
+    /// The CPU time that it has used so far.
     pub fn cpu_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))
             .expect("the process's statistics");
@@ -207,7 +207,7 @@ impl Process {
             .unwrap_or_else(|error| panic!("{} can't be sent {signal:?}: {error}", self.name));
     }
 
-    /// Let it stand still while `meanwhile` is done: what comes for it waits in the system.
+    /// Stop it while `meanwhile` runs. Its input waits in the system.
     pub fn standing_still<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
         self.signal(Signal::STOP);
         let deadline = Deadline::after(PATIENCE);
@@ -312,7 +312,7 @@ impl Drop for Process {
     }
 }
 
-/// What a process that has ended left behind. When its test fails, it prints that.
+/// The result of a process that has ended. When its test fails, it is printed.
 pub struct Finished {
     name: String,
     status: ExitStatus,
@@ -374,7 +374,7 @@ impl Finished {
         self
     }
 
-    /// Assert that it ended with this code and said nothing about it.
+    /// Assert that it ended with this code and without any message.
     #[track_caller]
     pub fn assert_quiet(&self, code: i32) -> &Self {
         self.assert_code(code);
@@ -382,7 +382,7 @@ impl Finished {
         self
     }
 
-    /// Assert that all went well and nothing was said about it.
+    /// Assert that it succeeded without any message.
     #[track_caller]
     pub fn assert_quiet_success(&self) -> &Self {
         self.assert_code(0);

@@ -13,11 +13,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A program about to be started: with a clean environment, nothing on its standard input, and both
-/// outputs captured, unless told otherwise.
+/// A program to start. By default its environment is clean, its standard input is empty, and both
+/// outputs are captured.
 pub struct Program {
     command: Command,
-    /// What is kept open until it is started.
+    /// Files that stay open until it is started.
     files: Vec<OwnedFd>,
 }
 
@@ -25,7 +25,7 @@ impl Program {
     /// The `sockbox` command of this build.
     pub fn sockbox<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         let mut program = Self::new(paths::sockbox(), [] as [&str; 0]);
-        // What it compiles is kept with the build, and not with the user's own things.
+        // Its cache is in the build folder, not in the user's home.
         let cache = paths::target_dir().join("cache");
         program.command.env("SOCKBOX_CACHE_DIR", cache);
         program.args(args)
@@ -101,7 +101,7 @@ impl Program {
         Self::new(&netcat.path, ["-N"]).libraries(netcat).args(args)
     }
 
-    /// The program that is running, once more: a test or a benchmark that has another part to play.
+    /// The running test or benchmark program itself, for another role.
     pub fn this<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         let path = std::env::current_exe().expect("the path of the running program");
         Self::new(&path, args)
@@ -172,7 +172,7 @@ impl Program {
         words.skip(if is_reset { 2 } else { 0 })
     }
 
-    /// Let files' permissions and owners hold it, as they hold every user but root.
+    /// Subject it to files' permissions and owners, like every user except root.
     pub fn held_by_permissions(self) -> Self {
         if !rustix::process::geteuid().is_root() {
             return self;
@@ -315,7 +315,7 @@ impl Program {
         self.launched_by(Path::new("/bin/sh"), ["-c", &script])
     }
 
-    /// The same program on a terminal that shows nothing any more, as after Ctrl-S. What it tells is lost.
+    /// The same program on a stopped terminal, as after Ctrl-S. Its output is lost.
     pub fn on_a_stopped_terminal(self) -> Self {
         let script = include_str!("stopped_terminal.py");
         self.launched_by(python::path(), ["-I", "-S", "-u", "-c", script])

@@ -15,7 +15,7 @@ type Script = dyn Fn(&mut Peer) -> io::Result<()> + Send + Sync;
 
 /// A server on loopback that follows a script with each client, and then closes the connection.
 ///
-/// Stopped when dropped. Fails its test when no client ever came: then the test tested nothing.
+/// Stopped when dropped. Fails its test when no client ever connected: then the test tested nothing.
 pub struct RawPeer {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -41,8 +41,8 @@ struct Records {
 }
 
 impl RawPeer {
-    /// Follow `script` with each client. An error of its connection ends the script, not the test:
-    /// what the client makes of it is the test's matter.
+    /// Follow `script` with each client. An error of its connection ends the script, not the test.
+    /// The test checks the client's reaction.
     pub fn start(script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self::start_on("127.0.0.1:0", script)
     }
@@ -271,7 +271,7 @@ impl Peer {
         copied.map(|_| ())
     }
 
-    /// Let the connection break off when the script ends: the client gets a reset and not an end.
+    /// Reset the connection when the script ends, in place of an orderly end.
     pub fn reset_at_end(&mut self) -> io::Result<()> {
         self.log("going to reset the connection");
         // Without time to linger, closing is a reset.

@@ -3,8 +3,8 @@
 use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
 
-/// Holds a port without listening on it: connecting to it is refused, and no other program can come
-/// to listen there meanwhile.
+/// Holds a port without listening on it: connecting to it is refused, and no other program can
+/// listen there meanwhile.
 pub struct Refuser {
     address: SocketAddr,
     _socket: Socket,

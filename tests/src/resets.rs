@@ -1,21 +1,20 @@
-//! Clients that break off before a server has accepted them: port scans, health checks.
+//! Clients that reset before a server has accepted them, like port scans and health checks.
 
 use crate::hello_client::HelloClient;
 use crate::process::Process;
 use std::net::SocketAddr;
 
-/// Clients that were gone when the server came to accept them, and one that is there behind them.
+/// Clients that have reset before the server accepts them, and one open client after them.
 pub struct Resets {
-    /// The addresses of those that are gone.
+    /// The addresses of the clients that have reset.
     pub gone: Vec<SocketAddr>,
-    /// The one that is there.
+    /// The open client.
     pub waiting: HelloClient,
 }
 
 impl Resets {
-    /// Let `count` clients connect to a server at this address and reset the connection, and another one
-    /// connect behind them, while the server's process stands still: so none of them is accepted before
-    /// it is gone.
+    /// Stop the server's process, let `count` clients connect and reset, and let another one connect
+    /// after them. So none of them is accepted before it resets.
     pub fn before(server: &Process, address: SocketAddr, count: usize) -> Self {
         server.standing_still(|| Self {
             gone: (0..count)

@@ -1,4 +1,4 @@
-//! The same command line for curl and for sockbox, and what became of it.
+//! The same command line for curl and for sockbox, and both results.
 
 use crate::process::Finished;
 use crate::program::Program;
@@ -9,8 +9,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-/// What a command left behind, as far as two can be compared: not what it says to people, nor how long
-/// it took.
+/// The comparable result of a command, without its messages and its duration.
 #[derive(PartialEq, Eq)]
 pub struct Outcome {
     pub code: i32,
@@ -53,12 +52,12 @@ impl<'a> SideBySide<'a> {
         self
     }
 
-    /// What curl makes of it.
+    /// The result of curl.
     pub fn curl(&self) -> Outcome {
         self.run(Program::curl([""; 0]), "curl")
     }
 
-    /// What sockbox makes of it.
+    /// The result of sockbox.
     pub fn sockbox(&self) -> Outcome {
         self.run(Program::sockbox(["fetch", "-s"]), "sockbox")
     }
@@ -127,7 +126,7 @@ impl fmt::Debug for Outcome {
 }
 
 impl Outcome {
-    /// What two have not in common, for people; none if they are the same.
+    /// The differences of two results, as a text. None if they are equal.
     pub fn difference(curl: &Self, sockbox: &Self) -> Option<String> {
         if curl == sockbox {
             return None;

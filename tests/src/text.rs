@@ -1,4 +1,4 @@
-//! Bytes made, and bytes made readable.
+//! Test bytes, and showing bytes.
 
 use std::io::Write;
 

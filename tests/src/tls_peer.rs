@@ -13,16 +13,16 @@ use std::sync::Arc;
 /// test if no client ever connected.
 pub struct TlsPeer(RawPeer);
 
-/// How it speaks.
+/// Its TLS version and behaviour.
 #[derive(Clone, Default)]
 pub struct TlsSettings {
     /// TLS 1.2 alone.
     pub tls12_only: bool,
     /// TLS 1.3 alone.
     pub tls13_only: bool,
-    /// Clients have to show a certificate of this authority.
+    /// Clients must send a certificate of this authority.
     pub clients: Option<rustls::pki_types::CertificateDer<'static>>,
-    /// The connection is cut behind the answer, without the end that TLS has.
+    /// The connection is closed after the answer without a `close_notify` alert.
     pub cut: bool,
 }
 
