@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`header`] | `-H`: `Name: value`, `Name:`, `Name;` |
 //! | [`data`] | `-d`: the pieces of a body, and the contents of `@FILE` |
+//! | [`static_host`] | `--resolve`: `HOST:ADDRESS`, `HOST:PORT:ADDRESS` |
 //! | [`values`] | seconds, numbers of redirects, credentials, URLs without a scheme |
 
 #![forbid(unsafe_code)]
@@ -14,4 +15,5 @@
 
 pub mod data;
 pub mod header;
+pub mod static_host;
 pub mod values;

@@ -183,7 +183,7 @@ fn a_family_is_chosen() {
 }
 
 #[test]
-fn a_pin_is_for_its_name_and_port() {
+fn a_static_host_is_for_its_name_and_port() {
     let peer = RawPeer::answering(HELLO);
     let port = peer.address().port();
     let pin = |host: &str, port: u16| format!("{host}:{port}:127.0.0.1");
@@ -199,7 +199,20 @@ fn a_pin_is_for_its_name_and_port() {
 }
 
 #[test]
-fn pins_that_cannot_be_read() {
+fn a_static_host_without_a_port_is_for_every_port() {
+    let peers = [RawPeer::answering(HELLO), RawPeer::answering(HELLO)];
+    for peer in &peers {
+        let url = format!("http://a.invalid:{}/", peer.address().port());
+        fetch(&["--resolve", "A.invalid:127.0.0.1", &url])
+            .assert_quiet_success()
+            .assert_stdout(b"hello");
+        fetch(&["--resolve", "b.invalid:127.0.0.1", &url]).assert_failure(6, &["a.invalid"]);
+        assert_eq!(peer.connections(), 1);
+    }
+}
+
+#[test]
+fn static_hosts_that_cannot_be_read() {
     for pin in [
         "",
         "a",
@@ -209,6 +222,8 @@ fn pins_that_cannot_be_read() {
         "a:99999:127.0.0.1",
         "a:80:127.0.0.1,",
         "a:x:127.0.0.1",
+        "*:127.0.0.1",
+        "[::1]:127.0.0.1",
     ] {
         let finished = fetch(&["--resolve", pin, "http://127.0.0.1:1/"]);
         finished.assert_code(2).assert_stdout(b"");

@@ -480,7 +480,11 @@ fn what_makes_no_sense_is_refused_with_the_right_form() {
         (&["--deny-accept", "10.1.0.0/8"], &["10.0.0.0/8"]),
         (&["--allow-resolve", "127.0.0.1"], &["127.0.0.1"]),
         (&["--allow-udp-bind", "example.com:53"], &["example.com"]),
-        (&["--resolve", "example.com"], &[]),
+        (&["--resolve", "example.com"], &["expected HOST:ADDRESS"]),
+        (
+            &["--resolve", "example.com:80:192.0.2.1"],
+            &["without saying for which port: leave 80 out"],
+        ),
         (&["--max-sockets", "-1"], &[]),
         (&["--max-memory", "lots"], &["lots"]),
         (&["--max-wall-time", "-1"], &[]),

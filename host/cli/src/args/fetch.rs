@@ -4,10 +4,10 @@ use super::grants::{Common, Connect};
 use super::ordered::{Data, Outputs, Urls};
 use super::tls::Tls;
 use super::values::{
-    Pin, Resume, credentials, last_pins, milliseconds, pin, redirects, referer, resume, seconds,
-    size,
+    Resume, credentials, milliseconds, redirects, referer, resume, seconds, size, static_host,
 };
 use clap::value_parser;
+use sockbox_grammar::static_host::StaticHost;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -168,10 +168,11 @@ pub struct Fetch {
 
     #[command(flatten)]
     pub common: Common,
-    /// Use these addresses in place of a lookup, and grant them. HOST `*` is every host that has none of
-    /// its own; -HOST:PORT takes back what stands before. May be given more than once
-    #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]...", value_parser = pin, allow_hyphen_values = true, help_heading = NETWORK)]
-    pub resolve: Vec<Pin>,
+    /// Use these addresses instead of resolving HOST, and grant connecting to them. With PORT they are for that
+    /// port alone; then HOST may be `*`, every host that has none of its own, and -HOST:PORT removes the
+    /// entries before it. May be given more than once
+    #[arg(long, value_name = "HOST[:PORT]:ADDRESS[,ADDRESS]...", value_parser = static_host, allow_hyphen_values = true, help_heading = NETWORK)]
+    pub resolve: Vec<StaticHost>,
 
     /// Use IPv4 only
     #[arg(short = '4', long, overrides_with = "ipv6", help_heading = NETWORK)]
@@ -284,8 +285,8 @@ impl Fetch {
     }
 
     /// What `--resolve` says in the end.
-    pub fn pins(&self) -> impl Iterator<Item = &Pin> {
-        last_pins(&self.resolve)
+    pub fn static_hosts(&self) -> impl Iterator<Item = &StaticHost> {
+        sockbox_grammar::static_host::last(&self.resolve)
     }
 
     /// Whether the data are a body.
@@ -400,7 +401,7 @@ mod tests {
             "sockbox fetch -C- -o a a",
             "sockbox fetch --max-redirs -1 a",
             "sockbox fetch -I -G -d x a",
-            "sockbox fetch --resolve a:80:127.0.0.1 --resolve b:80:[::1] a",
+            "sockbox fetch --resolve a:80:127.0.0.1 --resolve b:80:[::1] --resolve c:[::1] a",
         ] {
             assert!(parse(words).is_ok(), "{words:?}: {:?}", parse(words).err());
         }

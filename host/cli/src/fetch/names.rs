@@ -72,15 +72,6 @@ pub fn upload_url(url: &str, file: &Path) -> String {
     parsed.into()
 }
 
-/// What was typed, with the scheme that people leave out.
-pub fn complete(typed: &str) -> String {
-    if typed.contains("://") {
-        typed.to_owned()
-    } else {
-        format!("http://{typed}")
-    }
-}
-
 /// A URL as it is told: without user name and password. Nothing is told of what isn't one.
 pub fn shown(url: &str) -> String {
     let Ok(mut parsed) = Url::parse(url) else {
@@ -95,21 +86,6 @@ pub fn shown(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_missing_scheme_is_http() {
-        for (typed, expected) in [
-            ("example.com", "http://example.com"),
-            ("example.com:8080/a", "http://example.com:8080/a"),
-            ("localhost:8080", "http://localhost:8080"),
-            ("[::1]:80", "http://[::1]:80"),
-            ("http://example.com", "http://example.com"),
-            ("HTTPS://example.com", "HTTPS://example.com"),
-            ("ftp://example.com", "ftp://example.com"),
-        ] {
-            assert_eq!(complete(typed), expected);
-        }
-    }
 
     #[test]
     fn nobody_is_told_a_password() {

@@ -137,7 +137,7 @@ fn tasks(args: &Fetch) -> Result<Vec<Task>, Failure> {
         false => None,
     };
     let tasks = args.urls.0.iter().enumerate().map(|(number, typed)| {
-        let mut url = names::complete(typed);
+        let mut url = sockbox_grammar::values::url(typed);
         if let Some(query) = &query {
             url = data::into_query(&url, query);
         }

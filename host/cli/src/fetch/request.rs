@@ -142,8 +142,11 @@ impl Template {
         for name in &self.omit {
             request = request.without_header(name);
         }
-        for pin in args.pins() {
-            request = request.static_host(&pin.host, pin.port, pin.addresses.iter().copied());
+        for host in args.static_hosts() {
+            // Those of every port are the sandbox's to know: see `Session`.
+            if let Some(port) = host.port {
+                request = request.static_host(&host.host, port, host.addresses.iter().copied());
+            }
         }
         if args.ipv4 {
             request = request.family(Family::Ipv4);

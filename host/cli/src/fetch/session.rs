@@ -8,7 +8,9 @@ use crate::watch::Watch;
 use crate::watchdog::{self, Deadline};
 use crate::{room, stderr};
 use sockbox::policy::AnsweredNames;
+use sockbox::profile::StaticHost;
 use sockbox::{Error, Instance, Policy, Profile, Sandbox, TlsConfig, UrlError, origin_of};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// An instance, made when it is needed, and again when it can't be used any more.
@@ -38,6 +40,13 @@ impl Session {
         let args = &plan.args;
         let mut profile = plan.profile.clone();
         profile.policy = granted(args, profile.policy);
+        for host in args.static_hosts().filter(|host| host.port.is_none()) {
+            // It is one: the command line could not be parsed otherwise.
+            if let Ok(name) = host.host.parse() {
+                let host = StaticHost::new(name, host.addresses.iter().copied());
+                profile.static_hosts.push(host);
+            }
+        }
         for url in urls {
             // Whoever fetches it learns what is wrong with it.
             if let Ok(origin) = origin_of(url) {
@@ -125,8 +134,11 @@ fn granted(args: &Fetch, mut policy: Policy) -> Policy {
     if args.location {
         policy = policy.allow_redirects();
     }
-    for target in args.pins().flat_map(|pin| pin.targets()) {
-        policy = policy.allow_connect(target);
+    for host in args.static_hosts() {
+        if let Some(port) = host.port {
+            let targets = host.addresses.iter().map(|ip| SocketAddr::new(*ip, port));
+            policy = targets.fold(policy, Policy::allow_connect);
+        }
     }
     args.connect.add_to(policy)
 }

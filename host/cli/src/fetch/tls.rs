@@ -36,7 +36,12 @@ pub fn config(args: &Fetch, console: &Console) -> Result<TlsConfig, Failure> {
             config = config.trust_folder(folder)?;
         }
     }
-    let urls: Vec<String> = args.urls.0.iter().map(|url| names::complete(url)).collect();
+    let urls: Vec<String> = args
+        .urls
+        .0
+        .iter()
+        .map(|url| sockbox_grammar::values::url(url))
+        .collect();
     if let Some(certificate) = &typed.cert {
         let hosts = urls.iter().filter_map(|url| host(url));
         let (file, key) = (&certificate.file, typed.key.as_deref());

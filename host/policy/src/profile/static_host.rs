@@ -1,6 +1,7 @@
 //! Names that are not looked up: `HOST:ADDRESS[,ADDRESS]...`.
 
 use crate::{Name, RuleError};
+use sockbox_grammar::static_host::{self, InvalidStaticHost};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -24,6 +25,16 @@ pub struct StaticHost {
     pub addresses: Vec<IpAddr>,
 }
 
+impl StaticHost {
+    /// A name with its addresses.
+    pub fn new(name: Name, addresses: impl IntoIterator<Item = IpAddr>) -> StaticHost {
+        StaticHost {
+            name,
+            addresses: addresses.into_iter().collect(),
+        }
+    }
+}
+
 impl FromStr for StaticHost {
     type Err = StaticHostError;
 
@@ -32,20 +43,27 @@ impl FromStr for StaticHost {
     /// # Errors
     /// [`StaticHostError`].
     fn from_str(text: &str) -> Result<StaticHost, StaticHostError> {
-        let error = || StaticHostError::Form {
+        let invalid = |problem: String| StaticHostError::Form {
             text: text.to_owned(),
+            problem,
         };
-        let (name, addresses) = text.split_once(':').ok_or_else(error)?;
-        let name = name.parse()?;
-        let addresses = addresses.split(',').map(|address| {
-            let inside = address
-                .strip_prefix('[')
-                .and_then(|rest| rest.strip_suffix(']'));
-            inside.unwrap_or(address).parse().map_err(|_| error())
-        });
+        let read = static_host::parse(text).map_err(|error| match error {
+            InvalidStaticHost::Form => {
+                invalid("expected HOST:ADDRESS, such as example.com:192.0.2.1".to_owned())
+            }
+            error => invalid(error.to_string()),
+        })?;
+        if let Some(port) = read.port {
+            return Err(invalid(format!(
+                "a component resolves a name without saying for which port: leave {port} out"
+            )));
+        }
+        if read.host == "*" {
+            return Err(invalid("expected the name of one host".to_owned()));
+        }
         Ok(StaticHost {
-            name,
-            addresses: addresses.collect::<Result<_, _>>()?,
+            name: read.host.parse()?,
+            addresses: read.addresses,
         })
     }
 }
@@ -64,11 +82,13 @@ impl fmt::Display for StaticHost {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StaticHostError {
-    /// It isn't a name and its addresses.
-    #[error("`{text}` has no address: expected HOST:ADDRESS, such as example.com:192.0.2.1")]
+    /// It has the wrong form.
+    #[error("`{text}` is not a static host: {problem}")]
     Form {
         /// What was given.
         text: String,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The part before the colon is not a name.
     #[error(transparent)]
@@ -100,6 +120,28 @@ mod tests {
         ] {
             let found = text.parse::<StaticHost>().ok().map(|host| host.to_string());
             assert_eq!(found.as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, expected) in [
+            (
+                "a.example:80:192.0.2.1",
+                "`a.example:80:192.0.2.1` gives no name its addresses: a component resolves a name without saying \
+                 for which port: leave 80 out",
+            ),
+            (
+                "*:192.0.2.1",
+                "`*:192.0.2.1` gives no name its addresses: expected the name of one host",
+            ),
+            (
+                "a.example",
+                "`a.example` gives no name its addresses: expected HOST:ADDRESS, such as example.com:192.0.2.1",
+            ),
+        ] {
+            let error = text.parse::<StaticHost>().unwrap_err();
+            assert_eq!(error.to_string(), expected);
         }
     }
 }
