@@ -128,16 +128,16 @@ mod tests {
         for (text, expected) in [
             (
                 "a.example:80:192.0.2.1",
-                "`a.example:80:192.0.2.1` gives no name its addresses: a component resolves a name without saying \
+                "`a.example:80:192.0.2.1` is not a static host: a component resolves a name without saying \
                  for which port: leave 80 out",
             ),
             (
                 "*:192.0.2.1",
-                "`*:192.0.2.1` gives no name its addresses: expected the name of one host",
+                "`*:192.0.2.1` is not a static host: expected the name of one host",
             ),
             (
                 "a.example",
-                "`a.example` gives no name its addresses: expected HOST:ADDRESS, such as example.com:192.0.2.1",
+                "`a.example` is not a static host: expected HOST:ADDRESS, such as example.com:192.0.2.1",
             ),
         ] {
             let error = text.parse::<StaticHost>().unwrap_err();
