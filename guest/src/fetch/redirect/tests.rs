@@ -151,7 +151,7 @@ fn one_location_counts() {
     for locations in [&[&b"/x"[..], b"/y"], &[b"/x", b""], &[b"", b"/x"]] {
         let refused = of(locations);
         assert!(
-            matches!(&refused, Err(FetchError::Protocol(why)) if why.contains("both")),
+            matches!(&refused, Err(FetchError::Protocol(why)) if why.contains("two different Locations")),
             "{locations:?}: {refused:?}"
         );
     }
