@@ -148,12 +148,12 @@ fn what_is_wrong_with_a_certificate_is_told() {
         (
             "with a gap on the way",
             authority.server_behind(&here, false),
-            &["not known: CN=Between"],
+            &["not trusted: CN=Between"],
         ),
         (
             "a client's",
             authority.client("127.0.0.1"),
-            &["isn't made for servers"],
+            &["is not a server certificate"],
         ),
     ] {
         eprintln!("{what}");

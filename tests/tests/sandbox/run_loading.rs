@@ -264,7 +264,7 @@ fn a_cache_that_cannot_be_written_to_is_read() {
     finished.assert_code(0);
     let said = finished.stderr();
     assert!(
-        said.starts_with("* cache: compiled, and not kept: ") && said.lines().count() == 1,
+        said.starts_with("* cache: compiled but not stored: ") && said.lines().count() == 1,
         "{said}"
     );
     assert_eq!(cache.entries().len(), 1);

@@ -111,7 +111,7 @@ fn what_is_no_destination_is_refused_with_the_right_form() {
         ("example.com:1-2-3", ports("1-2-3")),
         (
             "example.com:8100-8000",
-            "the ports `8100-8000` are upside down: the range is `8000-8100`".to_owned(),
+            "the ports `8100-8000` are in the wrong order: write `8000-8100`".to_owned(),
         ),
         ("*", pattern("*")),
         ("*:80", pattern("*")),

@@ -127,7 +127,7 @@ async fn a_name_has_at_most_253_bytes() {
         let told = told(&mut store, &future);
         assert_eq!(told.is_none(), fits, "{} bytes: {told:?}", name.len());
         if let Some(told) = told {
-            assert!(told.ends_with("is no name that a certificate could be for"));
+            assert!(told.ends_with("is not a name that a certificate can contain"));
             assert!(told.len() < 2 * MAX_NAME_BYTES, "{told}");
         }
         drop_future(&mut store, future);
