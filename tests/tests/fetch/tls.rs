@@ -131,7 +131,7 @@ fn what_is_wrong_with_a_certificate_is_told() {
             }),
             &["127.0.0.1"],
         ),
-        ("for no name", authority.server(&[]), &["no names"]),
+        ("for no name", authority.server(&[]), &["no server names"]),
         (
             "signed by itself",
             authority.self_signed(&here),

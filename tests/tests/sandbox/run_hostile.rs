@@ -129,7 +129,7 @@ fn compiling_ends_at_its_limits() {
     let text = format!("(component {COMMAND})");
     for (flags, code, word) in [
         (["--max-compile-time", "0"], 124, "--max-compile-time"),
-        (["--max-wall-time", "0"], 124, "longer than the 0"),
+        (["--max-wall-time", "0"], 124, "longer than its limit of 0"),
         (["--max-compile-memory", "1M"], 63, "--max-compile-memory"),
     ] {
         let audit = folder.path("audit");
