@@ -147,7 +147,7 @@ fn what_others_could_have_written_is_not_taken() {
         fs::set_permissions(&entry, Permissions::from_mode(mode)).unwrap();
         let (used, compiled) = fixture.ask(&wasm);
         assert!(
-            matches!(&used, CacheUse::Kept { rejected: Some(reason) } if reason.contains("others")),
+            matches!(&used, CacheUse::Kept { rejected: Some(reason) } if reason.contains("other users")),
             "{used:?}"
         );
         assert!(compiled);
@@ -174,7 +174,7 @@ fn what_others_could_have_written_is_not_taken() {
         fs::set_permissions(fixture.folder(), Permissions::from_mode(mode)).unwrap();
         let (used, compiled) = fixture.ask(&wasm);
         assert!(
-            matches!(&used, CacheUse::Unusable { reason } if reason.contains("others")),
+            matches!(&used, CacheUse::Unusable { reason } if reason.contains("other users")),
             "{used:?}"
         );
         assert!(compiled);
@@ -359,7 +359,7 @@ fn an_entry_with_a_second_name_is_not_taken() {
     fs::hard_link(fixture.entry(), &second).unwrap();
     let (used, compiled) = fixture.ask(&wasm);
     assert!(
-        matches!(&used, CacheUse::Kept { rejected: Some(reason) } if reason.contains("another name")),
+        matches!(&used, CacheUse::Kept { rejected: Some(reason) } if reason.contains("second name")),
         "{used:?}"
     );
     assert!(compiled);

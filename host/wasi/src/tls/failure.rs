@@ -446,7 +446,7 @@ mod tests {
             (other("MalformedExtensions"), "malformed extensions"),
             (other("a verifier's own words"), "a verifier's own words"),
             (other("Words of a Verifier"), "Words of a Verifier"),
-            (CertificateError::InvalidOcspResponse, "revoked"),
+            (CertificateError::InvalidOcspResponse, "revocation"),
             (CertificateError::ApplicationVerificationFailure, "refused"),
         ] {
             for reason in [
