@@ -336,13 +336,13 @@ fn a_secret_that_others_could_know_is_not_used() {
     };
     for mode in [0o640, 0o604, 0o620, 0o602] {
         fs::set_permissions(&secret, Permissions::from_mode(mode)).unwrap();
-        is_unusable("others");
+        is_unusable("other users");
     }
     fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
     assert_eq!(fixture.ask(&wasm), LOADED);
     for content in [&b""[..], &[0; HASH - 1], &[0; HASH + 1]] {
         fs::write(&secret, content).unwrap();
-        is_unusable("no secret");
+        is_unusable("not a secret");
     }
     let elsewhere = fixture.root.path().join("elsewhere");
     fs::rename(&secret, &elsewhere).unwrap();

@@ -219,7 +219,7 @@ mod tests {
             (&chain, old, None, Some("openssl pkcs8 -topk8")),
             (&chain, old, Some("a"), Some("openssl pkey")),
             (&chain, &foreign, None, Some("`OPENSSH PRIVATE KEY`")),
-            (&chain, broken, None, Some("broken")),
+            (&chain, broken, None, Some("the key is invalid")),
             (&chain, &chain, None, Some("it contains no PEM private key")),
             (&key, &key, None, Some("it contains no PEM certificate")),
             ("", "", None, Some("it contains no PEM certificate")),
