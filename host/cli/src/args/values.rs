@@ -73,7 +73,7 @@ pub fn pin(text: &str) -> Result<Pin, String> {
     };
     let (removed, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
-        // curl's `+` is about its cache of names, which nobody has here.
+        // curl's `+` is about its cache of names, which does not exist here.
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let end = if text.starts_with('[') {
@@ -137,7 +137,7 @@ pub fn resume(text: &str) -> Result<Resume, String> {
     }
 }
 
-/// Whom the page was found at.
+/// The URL that the page was found at.
 pub fn referer(text: &str) -> Result<String, String> {
     if text.ends_with(";auto") {
         Err("expected a URL: `;auto` is not known here".to_owned())

@@ -24,7 +24,7 @@ pub fn lines(typed: &[OsString]) -> Result<Vec<Line>, Failure> {
         match input::file_name(text) {
             None => lines.push(line(text.as_encoded_bytes())?),
             Some(file) => {
-                let content = input::read(Path::new(&file))?;
+                let content = input::read(Path::new(&file), input::HEADERS)?;
                 for text in content.split(|byte| *byte == b'\n') {
                     let text = text.strip_suffix(b"\r").unwrap_or(text);
                     if !text.is_empty() {
