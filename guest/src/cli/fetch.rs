@@ -62,7 +62,7 @@ impl fmt::Display for Error {
 
 /// What to do about a denial, for the known runtimes.
 const GRANT: &str = "does the runtime grant it? with `wasmtime run`, give -S inherit-network and \
-                     -S allow-ip-name-lookup; with `sockbox run`, give --allow-connect";
+                     -S allow-ip-name-lookup; with `sockbox run`, give the option that it names";
 
 /// Whether the runtime may have denied this, and not the network. A runtime that allows no name
 /// resolution may report only that the resolver can't answer.

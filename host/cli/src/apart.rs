@@ -1,7 +1,8 @@
-//! Whether the audit record is apart from what others write: the component that it is about, and the server
-//! whose page goes to standard output.
+//! Whether the audit record is apart from all other files of a run: those that the component, a server or
+//! sockbox itself writes to, and those that are read.
 
 use crate::exit::Failure;
+use crate::identity::Identity;
 use sockbox::profile::Dir;
 use std::fs::{self, File, Metadata};
 use std::io::{self, IsTerminal};
@@ -74,13 +75,81 @@ pub fn from_component(audit: Option<&PathBuf>, dirs: &[Dir]) -> Result<(), Failu
     }
 }
 
-/// Refuse a record that goes where pages go.
-pub fn from_pages(audit: Option<&PathBuf>) -> Result<(), Failure> {
-    match audit {
-        Some(audit) if audit == Path::new("-") || is_same(audit, Stream::Output) => {
-            Err(shared(audit, Stream::Output, "the server's page"))
+/// Refuse a record that is a standard stream of `sockbox fetch`: the response body, messages and `-T -` use
+/// these.
+pub fn from_fetch(audit: Option<&PathBuf>) -> Result<(), Failure> {
+    let Some(audit) = audit else {
+        return Ok(());
+    };
+    if audit == Path::new("-") || is_same(audit, Stream::Output) {
+        return Err(shared(audit, Stream::Output, "the response body"));
+    }
+    from_messages(audit)
+}
+
+/// Refuse a record that is a standard stream of `sockbox serve`, except for `-`, which is standard output.
+pub fn from_serve(audit: Option<&PathBuf>) -> Result<(), Failure> {
+    let Some(audit) = audit.filter(|audit| *audit != Path::new("-")) else {
+        return Ok(());
+    };
+    if is_same(audit, Stream::Output) {
+        // By its name it is opened once more, and one of the two overwrites what the other wrote.
+        let problem = "it is standard output, which has the lines of the server too (name it \
+                       --audit -, or name a file: --audit FILE)";
+        return Err(refused(audit, problem));
+    }
+    from_messages(audit)
+}
+
+fn from_messages(audit: &Path) -> Result<(), Failure> {
+    for (stream, user) in [
+        (Stream::Error, "sockbox's messages"),
+        (Stream::Input, "the input"),
+    ] {
+        if is_same(audit, stream) {
+            return Err(shared(audit, stream, user));
         }
-        _ => Ok(()),
+    }
+    Ok(())
+}
+
+/// A file that an option names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// What it is: the option, or a description.
+    pub what: String,
+    pub path: PathBuf,
+}
+
+impl NamedFile {
+    pub fn new(what: impl Into<String>, path: impl Into<PathBuf>) -> NamedFile {
+        NamedFile {
+            what: what.into(),
+            path: path.into(),
+        }
+    }
+}
+
+/// Refuse a record that is one of these files, by whatever name. It is enough to call this before any of
+/// them is opened: nothing is created or emptied by a run that is refused.
+pub fn from_files(audit: Option<&PathBuf>, files: &[NamedFile]) -> Result<(), Failure> {
+    let Some(audit) = audit.filter(|audit| *audit != Path::new("-")) else {
+        return Ok(());
+    };
+    let Some(record) = Identity::of(audit) else {
+        return Ok(());
+    };
+    let same = |file: &&NamedFile| Identity::of(&file.path).is_some_and(|it| it == record);
+    match files.iter().find(same) {
+        None => Ok(()),
+        Some(file) => Err(refused(
+            audit,
+            &format!(
+                "it is the same file as {} {} (name another one: --audit FILE)",
+                file.what,
+                file.path.display()
+            ),
+        )),
     }
 }
 
@@ -210,8 +279,51 @@ mod tests {
             }
             from_component(Some(&audit), &[dir(&inside, true)]).unwrap();
             from_component(Some(&audit), &[]).unwrap();
-            from_pages(Some(&audit)).unwrap();
+            from_fetch(Some(&audit)).unwrap();
+            from_serve(Some(&audit)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_record_that_is_another_file_of_the_run_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("page"), "").unwrap();
+        fs::hard_link(at("page"), at("hard")).unwrap();
+        symlink("new", at("link")).unwrap();
+        let files = [
+            NamedFile::new("-o", at("page")),
+            NamedFile::new("-D", at("new")),
+            NamedFile::new("-o", "/dev/null"),
+        ];
+        for (audit, option) in [
+            ("page", Some("-o")),
+            ("hard", Some("-o")),
+            ("new", Some("-D")),
+            ("link", Some("-D")),
+            ("other", None),
+            ("/dev/null", None),
+        ] {
+            let audit = at(audit);
+            let found = from_files(Some(&audit), &files).err();
+            let found = found.map(|failure| {
+                assert_eq!(failure.code(), 2);
+                failure.message(false).unwrap()
+            });
+            let expected = option.map(|option| {
+                let path = &files.iter().find(|it| it.what == option).unwrap().path;
+                format!(
+                    "cannot write the audit to {}: it is the same file as {option} {} (name another \
+                     one: --audit FILE)",
+                    audit.display(),
+                    path.display()
+                )
+            });
+            assert_eq!(found, expected, "{audit:?}");
+            assert!(!at("new").exists());
+        }
+        from_files(None, &files).unwrap();
+        from_files(Some(&"-".into()), &files).unwrap();
     }
 
     #[test]
@@ -222,7 +334,9 @@ mod tests {
                 .and_then(|file| Ok(id(&file) == id(&fs::metadata("/dev/null")?)))
                 .unwrap_or(false);
             let expected = !is_null;
-            assert_eq!(from_pages(Some(&name)).is_err(), expected, "{name:?}");
+            assert_eq!(from_fetch(Some(&name)).is_err(), expected, "{name:?}");
+            let by_path = expected && name != Path::new("-");
+            assert_eq!(from_serve(Some(&name)).is_err(), by_path, "{name:?}");
             let checked = from_component(Some(&name), &[]);
             assert_eq!(checked.is_err(), expected, "{name:?}");
         }

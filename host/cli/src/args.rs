@@ -1,26 +1,28 @@
 //! What can be typed.
 
+mod curl;
 mod fetch;
 mod grants;
 mod inspect;
 mod ordered;
 mod policy;
 mod run;
+mod serve;
 mod tls;
 mod values;
 
+pub use curl::explain as explain_unknown;
 pub use fetch::Fetch;
 pub use grants::{
-    Accept, Common, read as read_policy, read_file as read_policy_file, wrong as wrong_policy,
+    Common, read as read_policy, read_file as read_policy_file, wrong as wrong_policy,
 };
 pub use inspect::{Compile, Inspect};
 pub use ordered::{Data, DataKind, SaveAs};
 pub use policy::{Check, Explain, PolicyArgs, PolicyCommand};
 pub use run::Run;
+pub use serve::{LogFormat, Restart, Serve};
 pub use tls::TlsMax;
-pub use values::{seconds, size};
 
-use crate::serve::Serve;
 use clap::{Parser, Subcommand};
 use sockbox::Wasi;
 use std::path::PathBuf;
@@ -72,7 +74,7 @@ impl Command {
     /// Look for options that contradict each other.
     ///
     /// # Errors
-    /// The subcommand, and what to tell whoever typed them.
+    /// The subcommand, and the message.
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         match self {
             Command::Fetch(fetch) => fetch.check().map_err(|problem| ("fetch", problem)),

@@ -1,11 +1,11 @@
-//! What the policy refused, for people who wonder why a component failed.
+//! What the policy refused, to explain why a component failed.
 
 use crate::{stderr, words};
 use sockbox::{AuditEvent, EventKind};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many refusals are told: a component that tries a thousand doors has made its point by then.
+/// How many refusals are told: more do not help to find the cause.
 const SHOWN: usize = 5;
 
 /// Collects refusals while a component runs.

@@ -2,7 +2,7 @@
 //! outlive a closed pipe.
 //!
 //! Rust's runtime hides both before `main`: it opens the null device in place of a closed descriptor
-//! (whoever wrote there would seem to have succeeded), and ignores SIGPIPE. So they are looked at before it.
+//! (writing there would seem to succeed), and ignores SIGPIPE. So they are looked at before it.
 
 use std::io;
 
@@ -27,8 +27,8 @@ impl Descriptor {
     }
 }
 
-/// Whether SIGPIPE was ignored when the process started (`trap '' PIPE`): then writing to a pipe that nobody
-/// reads any more is an error like others, and not the end.
+/// Whether SIGPIPE was ignored when the process started (`trap '' PIPE`): then writing to a pipe without
+/// a reader is an error like others, and not the end.
 pub fn outlives_closed_pipes() -> bool {
     at_start::ignored_sigpipe()
 }

@@ -37,13 +37,18 @@ pub enum Failure {
     NoRange { status: u16, reason: String },
     /// The request is to be sent once more, and what it sends came from standard input.
     InputIsGone,
+    /// With `-4` or `-6`: the URL's host is an address of the other family.
+    OtherFamily {
+        address: String,
+        option: &'static str,
+    },
     /// The machine won't let sockbox work.
     System(io::Error),
     /// The time that all of it may take is over.
     MaxTime(Duration),
     /// It was told to end.
     Signal(Signal),
-    /// Nobody reads any more what the component writes.
+    /// The reader of what the component writes is gone.
     ClosedPipe,
 }
 
@@ -81,6 +86,7 @@ impl Failure {
             Failure::Status { .. } => code::STATUS,
             Failure::NoRange { .. } => code::RANGE,
             Failure::InputIsGone => code::REWIND,
+            Failure::OtherFamily { .. } => code::RESOLVE,
             Failure::System(_) => code::OURS,
             Failure::MaxTime(_) => code::TIMEOUT,
             Failure::Signal(signal) => signal.code(),
@@ -91,7 +97,8 @@ impl Failure {
     /// What to tell people, unless they know: they sent the signal, or closed the pipe. Nothing in it can
     /// steer a terminal.
     pub fn message(&self, backtrace: bool) -> Option<String> {
-        self.text(backtrace).map(|text| Lines(text).to_string())
+        self.text(backtrace)
+            .map(|text| shortened(Lines(text).to_string()))
     }
 
     fn text(&self, backtrace: bool) -> Option<String> {
@@ -136,11 +143,26 @@ impl Failure {
                 "the request has to be sent once more, but standard input can't be read again"
                     .to_owned(),
             ),
+            Failure::OtherFamily { address, option } => Some(format!(
+                "{address} is an address of the IP version that {option} excludes"
+            )),
             Failure::System(source) => Some(format!("the system won't let it start: {source}")),
             Failure::MaxTime(limit) => Some(format!("it took longer than {limit:?}")),
             Failure::Signal(_) | Failure::ClosedPipe => None,
         }
     }
+}
+
+/// The most bytes of a message: 16 KiB. It may quote a component or a server, and standard error takes no
+/// line of any length.
+const MAX_MESSAGE: usize = 16 << 10;
+
+fn shortened(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        message.push('\u{2026}');
+    }
+    message
 }
 
 /// A status code with its reason phrase.

@@ -47,7 +47,7 @@ fn within<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let (sender, done) = mpsc::channel();
     let started = thread::Builder::new().spawn(move || {
-        // Too late, if nobody waits for it.
+        // Too late, if it is not waited for.
         let _ = sender.send(work());
     });
     started.map_err(Failure::system)?;

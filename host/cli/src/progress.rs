@@ -37,7 +37,7 @@ pub struct Bars {
     running: Mutex<Vec<Weak<Mutex<Shown>>>>,
 }
 
-/// A bar, and whether it is seen. It ends when nobody has it any more.
+/// A bar, and whether it is seen. It ends when its last handle is dropped.
 struct Shown {
     bar: ProgressBar,
     /// Where it will appear; none once it has.
@@ -99,7 +99,7 @@ impl Bars {
 
     fn tell(&self, what: impl FnOnce()) {
         match &self.all {
-            // Bars are drawn at once, and not by who writes lines.
+            // Bars are drawn at once, and not by what writes lines.
             Some(all) => all.suspend(|| {
                 what();
                 stderr::settle();
@@ -126,7 +126,7 @@ impl Bars {
         self.begin(wanted, name, bar(before, total, template), before)
     }
 
-    /// The bar of `total` bytes that are being sent by somebody who doesn't say how many have gone.
+    /// The bar of `total` bytes that are being sent by the component, which doesn't say how many have gone.
     pub fn sending(&self, wanted: bool, name: &str, total: u64) -> Progress {
         self.begin(wanted, name, bar(0, Some(total), SENDING), 0)
     }

@@ -1,4 +1,4 @@
-//! Asking whoever sits at the terminal what no rule decides.
+//! Asking the user at the terminal about what no rule decides.
 
 use crate::exit::Failure;
 use sockbox::policy::Target;
@@ -220,13 +220,13 @@ impl Answers {
             said.any(|(_, allowed)| *allowed).then_some(true)
         };
         match &question.target {
-            // Who may listen may accept.
+            // A grant of listening includes accepting.
             Target::Accept(address) => said(&Subject::Accept(address.ip()))
                 .or_else(|| any(|subject| matches!(subject, Subject::Listen(..)))),
             // What is bound and wasn't asked about by its port was bound to port 0: the system has chosen.
             Target::Listen(address) => said(&Subject::Listen(address.ip(), address.port()))
                 .or_else(|| said(&Subject::Listen(address.ip(), 0)).filter(|allowed| *allowed)),
-            // A socket to send from is nothing yet, and who may be sent to may answer.
+            // Binding a socket to send from is harmless, and a peer that may be sent to may answer.
             Target::UdpBind(address) if address.ip().is_unspecified() && address.port() == 0 => {
                 Some(true)
             }

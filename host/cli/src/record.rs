@@ -3,10 +3,32 @@
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::stderr;
-use sockbox::audit::{JsonLines, MAX_RECORD_BYTES};
+use sockbox::audit::{FINISH_TIMEOUT, JsonLines, MAX_RECORD_BYTES};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the end waits for the record after a signal: half a second. A disk takes less, and a FIFO
+/// without a reader takes for ever.
+const AFTER_SIGNAL: Duration = Duration::from_millis(500);
+
+/// How the run ended, which decides how long the end waits for the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    ByItself,
+    BySignal,
+}
+
+impl Ended {
+    /// How a subcommand with this result ended.
+    pub fn with<T>(result: &Result<T, Failure>) -> Ended {
+        match result {
+            Err(Failure::Signal(_)) => Ended::BySignal,
+            _ => Ended::ByItself,
+        }
+    }
+}
 
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
@@ -91,9 +113,12 @@ impl Record {
         self.lines.clone()
     }
 
-    /// Wait until all is written, and tell if it isn't.
-    pub fn finish(self) {
-        let written = self.lines.finish();
+    /// Wait until all is written, for a time that depends on how the run ended, and tell if it isn't.
+    pub fn finish(self, ended: Ended) {
+        let written = self.lines.finish_within(match ended {
+            Ended::ByItself => FINISH_TIMEOUT,
+            Ended::BySignal => AFTER_SIGNAL,
+        });
         let name = self.name.display();
         if let Some(error) = written.error {
             stderr::line(format_args!(

@@ -1,27 +1,36 @@
 //! `sockbox run`.
 
+use crate::apart::{self, NamedFile};
 use crate::args::{Common, Run};
 use crate::denials::Denials;
 use crate::descriptors::{self, Closed, Descriptor};
 use crate::exit::Failure;
 use crate::prompt::Prompt;
-use crate::record::Record;
+use crate::record::{Ended, Record};
 use crate::runtime::block_on;
 use crate::watch::Watch;
-use crate::watchdog::{self, Ends, Signals};
-use crate::{apart, cache, output, room, sandbox, source, stderr};
+use crate::watchdog::{self, Deadline, Ends, Signals};
+use crate::{cache, output, room, sandbox, source, stderr, words};
 use sockbox::policy::LeastGrants;
 use sockbox::{Command, Error, Policy, Profile, Program, Sandbox, StdioWriter};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Gives the component's own exit code.
 pub fn run(args: Run) -> Result<i32, Failure> {
+    let started = Instant::now();
     let signals = watchdog::start(Ends::AtTheFirst).map_err(Failure::system)?;
+    let mut reading = reading_deadline(args.common.typed_wall_time(), started);
     let mut profile = args.profile()?;
+    let wall_time = profile.limits().ok().and_then(|limits| limits.wall_time);
+    drop(std::mem::replace(
+        &mut reading,
+        reading_deadline(wall_time, started),
+    ));
     apart::from_component(args.common.audit.as_ref(), &profile.dirs)?;
+    apart::from_files(args.common.audit.as_ref(), &files(&args))?;
     if args.dry_run {
         let denials = profile.policy.denials().iter().cloned();
         profile.policy = denials.fold(Policy::everything(), Policy::deny);
@@ -32,13 +41,13 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         // What the component is told has nothing of this machine in it.
         move |error| denials.note(sockbox_printable::line(&format!("TLS: {error}")).into_owned())
     });
-    let mut words = args.command.into_iter();
+    let mut typed = args.command.into_iter();
     // There is one: the command line can't be parsed without.
-    let file = words.next().unwrap_or_default();
+    let file = typed.next().unwrap_or_default();
     let file = Path::new(&file);
     let name = file.file_name().unwrap_or(file.as_os_str());
     let mut given = vec![name.to_string_lossy().into_owned()];
-    for word in words {
+    for word in typed {
         given.push(word.into_string().map_err(|word| Error::InvalidOptions {
             reason: format!(
                 "the argument {word:?} is not Unicode, which a component's variables must be"
@@ -70,14 +79,16 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         record: record.as_ref().map(Record::sink),
         denials: (!args.verbose).then(|| denials.clone()),
         needed: needed.clone(),
+        reached: None,
     };
-    let started = Instant::now();
+    // The process that compiles has a limit of its own, and the run is checked when it starts.
+    drop(reading);
     let program = load(source, bytes, native, args.no_cache, &profile, &watch);
     let program = match program {
         Ok(program) => program,
         Err(failure) => {
             if let Some(record) = record {
-                record.finish();
+                record.finish(Ended::ByItself);
             }
             return Err(failure);
         }
@@ -85,7 +96,6 @@ pub fn run(args: Run) -> Result<i32, Failure> {
     if args.verbose {
         stderr::line(format_args!("* {}", program.cache_use()));
     }
-    let wall_time = profile.limits().ok().and_then(|limits| limits.wall_time);
     let stdout = stdout().map_err(Failure::system)?;
     let stderr = stderr::writer()
         .cloned()
@@ -116,12 +126,31 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         denials.tell();
     }
     if let Some(record) = record {
-        record.finish();
+        record.finish(Ended::with(&done));
     }
     if let Some(needed) = needed {
         tell(&needed.lock().unwrap_or_else(PoisonError::into_inner));
     }
     done
+}
+
+/// Bound the time of reading what the options name: a FIFO may have no writer.
+fn reading_deadline(wall_time: Option<Duration>, started: Instant) -> Option<Deadline> {
+    let limit = wall_time?;
+    let left = limit.saturating_sub(started.elapsed());
+    Some(watchdog::deadline(left, Error::WallTime { limit }.into()))
+}
+
+/// The files that this command reads.
+fn files(args: &Run) -> Vec<NamedFile> {
+    let mut files = args.common.files();
+    if let Some(component) = args.command.first().filter(|it| *it != "-") {
+        files.push(NamedFile::new("the component", component));
+    }
+    if let Some(file) = &args.cacert {
+        files.push(NamedFile::new("--cacert", file));
+    }
+    files
 }
 
 /// What a component must not be able to change, since sockbox believes it: what it runs without a sandbox, in this
@@ -162,7 +191,7 @@ fn load(
         .audit(watch.clone())
         .build()?;
     Ok(if native {
-        // SAFETY: whoever gave the option answers for the file.
+        // SAFETY: the user who gave the option answers for the file.
         unsafe { sandbox.program_precompiled(name, bytes)? }
     } else {
         sandbox.program_named(name, bytes)?
@@ -198,7 +227,7 @@ async fn until_signal(
     }
 }
 
-/// Wait until nobody can read any more what was written.
+/// Wait until the reader of what was written is gone.
 async fn closed_pipe(writer: &StdioWriter) {
     if !is_deadly(&writer.failed().await) {
         std::future::pending().await
@@ -218,7 +247,7 @@ fn tell(needed: &LeastGrants) {
     }
     stderr::line(format_args!("sockbox: it needed these options:"));
     for rule in needed.rules() {
-        stderr::line(format_args!("  --{rule}"));
+        stderr::line(format_args!("  {}", words::option(&rule)));
     }
     stderr::line(format_args!("sockbox: or, as a policy file:"));
     for line in needed.to_toml().lines() {

@@ -5,7 +5,7 @@ use std::future::Future;
 
 /// Run a subcommand to its end, on this thread.
 ///
-/// What is left over is not waited for: a lookup that nobody needs any more may take its time.
+/// What is left over is not waited for: a lookup whose result is no longer needed may take its time.
 pub fn block_on<T>(subcommand: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -156,10 +156,10 @@ impl Beside {
     }
 }
 
-/// Who may read a temporary file.
+/// Which users may read a temporary file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Whoever may read any new file.
+    /// Those that may read any new file.
     Usual,
     /// Its owner: it is never more readable than the file that it replaces.
     Private,
@@ -221,7 +221,7 @@ fn is_no_folder_for_us(error: &io::Error) -> bool {
 }
 
 /// Whether a path can't be renamed to, but perhaps be written to: it is a mount (EBUSY), one of
-/// another file system (EXDEV), or a file of somebody else's in a folder with the sticky bit (EPERM).
+/// another file system (EXDEV), or another user's file in a folder with the sticky bit (EPERM).
 fn is_no_rename(error: &io::Error) -> bool {
     use io::ErrorKind::{CrossesDevices, PermissionDenied, ResourceBusy};
     matches!(
@@ -234,7 +234,7 @@ fn is_no_rename(error: &io::Error) -> bool {
 fn copy(temporary: &NamedTempFile, target: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true);
-    // Links were followed before. One that is there now was put there by somebody else.
+    // Links were followed before. One that is there now was put there by another process.
     system::follow_no_link(&mut options);
     let mut file = options.open(target)?;
     let mut from = temporary.as_file();

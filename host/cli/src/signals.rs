@@ -1,78 +1,116 @@
-//! The signals that ask a process to end: Ctrl-C, SIGTERM, and a terminal that is closed.
+//! The signals that end a process unless it handles them: Ctrl-C, SIGTERM, a terminal that is closed, and
+//! others.
+//!
+//! All of them are handled alike, so that none leaves a temporary file behind. Not handled are SIGKILL,
+//! which can't be; the signals of a fault (SIGSEGV, SIGABRT and the like), after which nothing can be relied
+//! upon; and real-time signals, which no program sends unasked.
 
 use std::io;
 
-/// A signal that asks the process to end.
+/// A signal that ends the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGHUP: the terminal was closed.
-    Hangup,
-    /// Ctrl-C.
-    Interrupt,
-    /// SIGTERM.
-    Terminate,
+pub struct Signal {
+    number: u8,
 }
 
 impl Signal {
+    /// Ctrl-C.
+    #[cfg(any(not(unix), test))]
+    pub const INTERRUPT: Signal = Signal { number: 2 };
+
+    #[cfg(test)]
+    pub const HANGUP: Signal = Signal { number: 1 };
+
+    #[cfg(test)]
+    pub const TERMINATE: Signal = Signal { number: 15 };
+
     /// The exit code that a shell gives a process that the signal ended.
     pub fn code(self) -> u8 {
-        match self {
-            Signal::Hangup => 129,
-            Signal::Interrupt => 130,
-            Signal::Terminate => 143,
-        }
+        128 + self.number
     }
+}
+
+/// What SIGUSR1 does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserSignal {
+    /// It ends the process, as any other signal does.
+    Ends,
+    /// It asks for statistics ([`StatisticsSignal`]).
+    AsksForStatistics,
 }
 
 /// Receives them, from its creation on. One that was ignored when the process started stays ignored, as
 /// `nohup` and the background of shell scripts count on.
 pub struct Handlers {
     #[cfg(unix)]
-    hangup: Option<tokio::signal::unix::Signal>,
-    #[cfg(unix)]
-    interrupt: Option<tokio::signal::unix::Signal>,
-    #[cfg(unix)]
-    terminate: Option<tokio::signal::unix::Signal>,
+    handlers: Vec<(Signal, tokio::signal::unix::Signal)>,
 }
+
+/// The signals that end a process by default.
+#[cfg(unix)]
+const ENDING: [i32; 11] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGXCPU,
+    libc::SIGIO,
+];
 
 #[cfg(unix)]
 impl Handlers {
-    pub fn new() -> io::Result<Handlers> {
+    pub fn new(user_signal: UserSignal) -> io::Result<Handlers> {
         use tokio::signal::unix::{SignalKind, signal};
         // Where there is no Linux to ask, none is taken for ignored.
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let unless_ignored = |kind: SignalKind| match ignores(&status, kind.as_raw_value()) {
-            true => Ok(None),
-            false => signal(kind).map(Some),
-        };
-        Ok(Handlers {
-            hangup: unless_ignored(SignalKind::hangup())?,
-            interrupt: unless_ignored(SignalKind::interrupt())?,
-            terminate: unless_ignored(SignalKind::terminate())?,
-        })
+        let mut handlers = Vec::with_capacity(ENDING.len());
+        for number in ENDING {
+            let is_taken = number == libc::SIGUSR1 && user_signal == UserSignal::AsksForStatistics;
+            let known = u8::try_from(number).ok().filter(|number| *number < 128);
+            if let Some(known) = known
+                && !is_taken
+                && !ignores(&status, number)
+            {
+                let handler = signal(SignalKind::from_raw(number))?;
+                handlers.push((Signal { number: known }, handler));
+            }
+        }
+        Ok(Handlers { handlers })
     }
 
     /// The next one. The future can be dropped, and nothing is lost.
     pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            () = received(&mut self.hangup) => Signal::Hangup,
-            () = received(&mut self.interrupt) => Signal::Interrupt,
-            () = received(&mut self.terminate) => Signal::Terminate,
-        }
+        use std::task::Poll;
+        std::future::poll_fn(|context| {
+            for (signal, handler) in &mut self.handlers {
+                if let Poll::Ready(Some(())) = handler.poll_recv(context) {
+                    return Poll::Ready(*signal);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 
-/// Wait for a signal; for one that is ignored, for ever.
+/// Have a write beyond the limit on files' sizes (`ulimit -f`) fail with EFBIG, which is reported as any
+/// failed write is. By default SIGXFSZ ends the process there.
 #[cfg(unix)]
-async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
-    let received = match signal {
-        Some(signal) => signal.recv().await,
-        None => None,
-    };
-    if received.is_none() {
-        std::future::pending().await
+#[allow(unsafe_code, reason = "the action of a signal is set")]
+pub fn ignore_file_size_signal() {
+    // SAFETY: no handler is installed, and nothing in this process waits for that signal.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
 }
+
+#[cfg(not(unix))]
+pub fn ignore_file_size_signal() {}
 
 /// What a status as proc(5) has it says of a signal.
 #[cfg(unix)]
@@ -90,14 +128,14 @@ fn ignores(status: &str, signal: i32) -> bool {
 
 #[cfg(not(unix))]
 impl Handlers {
-    pub fn new() -> io::Result<Handlers> {
+    pub fn new(_: UserSignal) -> io::Result<Handlers> {
         Ok(Handlers {})
     }
 
     /// The next one. The future can be dropped, and nothing is lost.
     pub async fn next(&mut self) -> Signal {
         match tokio::signal::ctrl_c().await {
-            Ok(()) => Signal::Interrupt,
+            Ok(()) => Signal::INTERRUPT,
             Err(_) => std::future::pending().await,
         }
     }

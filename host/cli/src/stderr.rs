@@ -1,4 +1,4 @@
-//! Standard error, where what can't be written is lost without a fuss, and nobody waits for a reader.
+//! Standard error, where what can't be written is lost without an error, and no thread waits for a reader.
 
 use crate::descriptors::{Closed, Descriptor};
 use sockbox::StdioWriter;
@@ -40,7 +40,7 @@ pub fn text(text: &[u8]) {
     }
 }
 
-/// Wait until it is written, if somebody reads.
+/// Wait until it is written, if it is read.
 pub fn settle() {
     if let Some(Some(writer)) = STDERR.get() {
         writer.settle(PATIENCE);

@@ -3,11 +3,12 @@
 use crate::denials::Denials;
 use crate::{stderr, words};
 use sockbox::audit::JsonLines;
+use sockbox::limits::Limit;
 use sockbox::policy::{LeastGrants, Target};
 use sockbox::{AuditEvent, AuditSink, EventKind, InstanceBuilder};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Passes events on to whoever wants them.
+/// Passes events on to those of its sinks that are set.
 #[derive(Clone, Default)]
 pub struct Watch {
     /// Tell each on standard error.
@@ -16,14 +17,35 @@ pub struct Watch {
     pub record: Option<JsonLines>,
     /// Keep what was refused, for when the run has failed.
     pub denials: Option<Denials>,
+    /// Keep which limits were reached, to say why a connection was closed.
+    pub reached: Option<Reached>,
     /// Keep what was done, for a dry run's end.
     pub needed: Option<Arc<Mutex<LeastGrants>>>,
 }
 
+/// The limits that a run has reached.
+#[derive(Clone, Default)]
+pub struct Reached(Arc<Mutex<Vec<Limit>>>);
+
+impl Reached {
+    fn note(&self, limit: Limit) {
+        let mut limits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !limits.contains(&limit) {
+            limits.push(limit);
+        }
+    }
+
+    /// The first one of `limits` that was reached.
+    pub fn first_of(&self, limits: &[Limit]) -> Option<Limit> {
+        let reached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reached.iter().copied().find(|it| limits.contains(it))
+    }
+}
+
 impl Watch {
-    /// Have an instance watched, if anybody wants to know: what is not told needn't be found out.
+    /// Have an instance watched, if any sink is set: what is not told needn't be found out.
     pub fn over(&self, builder: InstanceBuilder) -> InstanceBuilder {
-        match self.verbose || self.record.is_some() {
+        match self.verbose || self.record.is_some() || self.reached.is_some() {
             true => builder.audit(self.clone()),
             false => builder,
         }
@@ -42,13 +64,16 @@ impl AuditSink for Watch {
         if let Some(denials) = &self.denials {
             denials.record(event);
         }
+        if let (Some(reached), EventKind::Limit { limit, .. }) = (&self.reached, &event.what) {
+            reached.note(*limit);
+        }
         if let Some(needed) = &self.needed {
             let mut needed = needed.lock().unwrap_or_else(PoisonError::into_inner);
             match &event.what {
                 EventKind::Decision { target, verdict } if verdict.is_allowed() => {
                     needed.note(target, verdict.name());
                 }
-                // Of what was received nothing is needed, and who accepts needs nothing for each.
+                // Receiving needs no grant of its own, and accepting needs none for each client.
                 EventKind::Omitted { like, count } => match &**like {
                     EventKind::Decision {
                         target: Target::Accept(_) | Target::UdpReceive(_),

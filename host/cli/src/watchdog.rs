@@ -7,7 +7,8 @@
 //! the exit code and a message tell of it. It writes nothing that it would have to wait for.
 
 use crate::exit::Failure;
-use crate::signals::{Handlers, Signal};
+use crate::room;
+use crate::signals::{Handlers, Signal, UserSignal};
 use crate::stderr;
 use std::collections::BTreeMap;
 use std::io;
@@ -41,8 +42,11 @@ const MAX_WAITING: usize = 16;
 /// What this thread and the others share.
 #[derive(Default)]
 struct Shared {
-    /// Whether the main thread hears: before, a signal has nothing to wait for.
+    /// Whether the main thread hears: before and after, a signal has nothing to wait for.
     hears: AtomicBool,
+    /// Whether the main thread has ever heard. Before, it reads what the command line names, and keeps no
+    /// deadline itself.
+    has_heard: AtomicBool,
     /// How many messages the main thread has taken.
     taken: AtomicU64,
     deadlines: Mutex<Deadlines>,
@@ -88,6 +92,14 @@ pub enum Ends {
 }
 
 impl Ends {
+    /// A subcommand that is asked to stop in order is a server, and has statistics.
+    fn user_signal(self) -> UserSignal {
+        match self {
+            Ends::AtTheFirst => UserSignal::Ends,
+            Ends::AtTheSecond => UserSignal::AsksForStatistics,
+        }
+    }
+
     fn number(self) -> u64 {
         match self {
             Ends::AtTheFirst => 1,
@@ -99,14 +111,15 @@ impl Ends {
 /// Start the thread. From now on a signal that asks the process to end is told to [`Signals`].
 ///
 /// # Errors
-/// The system has no thread to give, or doesn't let signals be received.
+/// The system has no thread or no files to give, or doesn't let signals be received.
 pub fn start(ends: Ends) -> io::Result<Signals> {
+    room::to_start()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let handlers = {
         let _in_runtime = runtime.enter();
-        Handlers::new()?
+        Handlers::new(ends.user_signal())?
     };
     let shared = SHARED.get_or_init(Arc::default).clone();
     let (tell, messages) = mpsc::channel(MAX_WAITING);
@@ -130,6 +143,7 @@ impl Signals {
     /// Have signals wait for [`Signals::next`] from now on, which is about to be called: they end the process
     /// at once no more.
     pub fn hear(&self) {
+        self.shared.has_heard.store(true, Ordering::SeqCst);
         self.shared.hears.store(true, Ordering::SeqCst);
     }
 
@@ -150,12 +164,20 @@ impl Signals {
     }
 }
 
+impl Drop for Signals {
+    /// From now on a signal ends the process at once: nothing is left to be done but to tell and to record.
+    fn drop(&mut self) {
+        self.shared.hears.store(false, Ordering::SeqCst);
+    }
+}
+
 /// A deadline that is being kept, until it is dropped.
 #[must_use]
 pub struct Deadline(Option<u64>);
 
 /// Have the process end with `failure` if, a little later than in `time`, the main thread is stuck. It has to
-/// keep the deadline itself as long as it isn't.
+/// keep the deadline itself as long as it isn't. Before it has heard signals ([`Signals::hear`]) it need not:
+/// then the process ends at the deadline in any case.
 pub fn deadline(time: Duration, failure: Failure) -> Deadline {
     let at = Instant::now()
         .checked_add(time)
@@ -259,17 +281,17 @@ impl Watch {
         {
             end(&Failure::Signal(signal));
         }
+        if let Some(number) = due
+            && !self.shared.has_heard.load(Ordering::SeqCst)
+        {
+            self.end_at(number);
+        }
         if let Some((_, at)) = self.asked
             && at <= now
         {
             match (self.ending, due) {
                 (Some((signal, _)), _) => end(&Failure::Signal(signal)),
-                (None, Some(number)) => {
-                    let failure = locked(&self.shared.deadlines).by_number.remove(&number);
-                    if let Some((_, failure)) = failure {
-                        end(&failure);
-                    }
-                }
+                (None, Some(number)) => self.end_at(number),
                 // A request to stop in order: the next signal ends it.
                 (None, None) => self.asked = None,
             }
@@ -286,6 +308,14 @@ impl Watch {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// End the process at this deadline, unless it was dropped meanwhile.
+    fn end_at(&self, number: u64) {
+        let failure = locked(&self.shared.deadlines).by_number.remove(&number);
+        if let Some((_, failure)) = failure {
+            end(&failure);
+        }
     }
 
     /// A deadline that has passed.
@@ -338,6 +368,7 @@ mod tests {
     fn watch(ends: Ends) -> (Watch, mpsc::Receiver<Message>) {
         let (tell, messages) = mpsc::channel(MAX_WAITING);
         let shared = Arc::<Shared>::default();
+        shared.has_heard.store(true, Ordering::SeqCst);
         shared.hears.store(true, Ordering::SeqCst);
         let watch = Watch {
             shared,
@@ -388,7 +419,7 @@ mod tests {
     fn a_signal_gives_the_main_thread_its_time() {
         let (mut watch, mut messages) = watch(Ends::AtTheFirst);
         let now = Instant::now();
-        watch.signal(Signal::Terminate, now);
+        watch.signal(Signal::TERMINATE, now);
         assert_eq!(watch.look(now), Some(now + ANSWER));
         assert_eq!(answer(&watch, &mut messages), 1);
         assert_eq!(watch.look(now), Some(now + ENDING));
@@ -398,10 +429,10 @@ mod tests {
     fn a_request_to_stop_in_order_has_no_end() {
         let (mut watch, mut messages) = watch(Ends::AtTheSecond);
         let now = Instant::now();
-        watch.signal(Signal::Terminate, now);
+        watch.signal(Signal::TERMINATE, now);
         assert_eq!(answer(&watch, &mut messages), 1);
         assert_eq!(watch.look(now), None);
-        watch.signal(Signal::Terminate, now);
+        watch.signal(Signal::TERMINATE, now);
         assert_eq!(answer(&watch, &mut messages), 1);
         assert_eq!(watch.look(now), Some(now + ENDING));
     }

@@ -1,6 +1,7 @@
 //! The library's hints in this command's words: its options.
 
 use sockbox::{AuditEvent, Error, Hint, TlsError, TlsHint, policy};
+use std::fmt;
 
 /// What a failure is told as.
 pub fn of_error(error: &Error) -> String {
@@ -40,11 +41,23 @@ fn replaced(text: String, hint: Option<Hint>) -> String {
     }
 }
 
+/// A rule, such as `allow-resolve a.example`, as an option with its value. A value that begins with `-` is
+/// joined with `=`: it would be taken for another option.
+pub fn option(rule: &impl fmt::Display) -> String {
+    let rule = rule.to_string();
+    match rule.split_once(' ') {
+        Some((key, value)) if value.starts_with('-') => format!("--{key}={value}"),
+        _ => format!("--{rule}"),
+    }
+}
+
 /// The options that do what a hint says.
 fn options(hint: &Hint) -> String {
     match hint {
-        Hint::Policy(policy::Hint::GrantPrivate(rule)) => format!("--{rule} --allow-private"),
-        Hint::Policy(hint) => format!("--{hint}"),
+        Hint::Policy(policy::Hint::GrantPrivate(rule)) => {
+            format!("{} --allow-private", option(rule))
+        }
+        Hint::Policy(hint) => option(hint),
         Hint::Tls(TlsHint::TrustCertificate) => "--cacert with that certificate".to_owned(),
         Hint::Tls(TlsHint::TrustIssuer) => "--cacert with the issuer's certificate".to_owned(),
         Hint::Tls(TlsHint::ShowCertificate) => "--cert FILE".to_owned(),
@@ -86,6 +99,15 @@ mod tests {
         assert_eq!(
             of_refusal(&reason, &target, None),
             "connect to 192.0.2.1:80: no rule grants it (--allow-connect 192.0.2.1:80 would)"
+        );
+        let target = Target::Resolve("-x.example".parse().unwrap());
+        let verdict = Policy::new().judge(&target, &ResolvedNames::new());
+        let Verdict::Denied { reason, .. } = verdict else {
+            panic!("nothing is granted");
+        };
+        assert_eq!(
+            of_refusal(&reason, &target, None),
+            "look up -x.example: no rule grants it (--allow-resolve=-x.example would)"
         );
     }
 }

@@ -1,5 +1,7 @@
 //! From a file's bytes to a linked component, with an exact error for each failure.
 
+mod text;
+
 use crate::cache::{Cache, CacheUse};
 use crate::compiler::{self, Bounds, CompileError, Compiler, Job, Task};
 use crate::cost::{self, Cost, Problem, TooMuch};
@@ -369,8 +371,7 @@ pub(crate) fn content<'a>(bytes: &'a [u8], file: Option<&Path>) -> Result<Conten
                 MAX_TEXT_BYTES >> 20
             ));
         }
-        wat::parse_bytes(bytes)
-            .map_err(|error| format!("it is not valid WebAssembly text: {error}"))?
+        wat::parse_bytes(bytes).map_err(|error| text::problem(&error.to_string()))?
     } else if bytes.starts_with(ELF) {
         return Err("it is not WebAssembly, but native code (ELF)".to_owned());
     } else {

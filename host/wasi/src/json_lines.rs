@@ -129,8 +129,13 @@ impl JsonLines {
     /// Wait for what is still to be written, for [`FINISH_TIMEOUT`] at most, and say what came of it. Later
     /// events are lost.
     pub fn finish(&self) -> Written {
+        self.finish_within(FINISH_TIMEOUT)
+    }
+
+    /// The same, but wait for `timeout` at most: what is not written by then counts as lost.
+    pub fn finish_within(&self, timeout: Duration) -> Written {
         drop(locked(&self.shared.queue).take());
-        let result = locked(&self.shared.done).recv_timeout(FINISH_TIMEOUT);
+        let result = locked(&self.shared.done).recv_timeout(timeout);
         let counts = &self.shared.counts;
         let lines = counts.written.load(Ordering::SeqCst);
         let accepted = counts.accepted.load(Ordering::SeqCst);
@@ -342,6 +347,17 @@ mod tests {
             .filter_map(|line| line["lines"].as_u64())
             .sum();
         assert_eq!(lost, written.lost);
+    }
+
+    #[test]
+    fn waiting_for_a_stuck_writer_ends_at_the_timeout() {
+        let (go_on, wait) = mpsc::channel();
+        let record = JsonLines::new(Stuck(wait, Memory::default())).unwrap();
+        record.record(&event());
+        let written = record.finish_within(Duration::ZERO);
+        assert_eq!((written.lines, written.lost), (0, 1));
+        assert!(written.error.is_none());
+        drop(go_on);
     }
 
     #[test]

@@ -318,3 +318,27 @@ fn values_that_cannot_be_read() {
         finished.assert_code(2).assert_stdout(b"");
     }
 }
+
+#[test]
+fn an_upload_beyond_max_sent_fails_when_the_limit_is_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, vec![b'x'; 1_000_000]).unwrap();
+    let file = file.to_str().unwrap();
+    for options in [
+        &["-T", file][..],
+        &["-T", file, "-H", "Expect:"],
+        &["--data-binary", &format!("@{file}")],
+    ] {
+        // It answers nothing, and closes when the client does.
+        let peer = RawPeer::start(|peer: &mut Peer| {
+            peer.read_request()?;
+            peer.send("HTTP/1.1 100 Continue\r\n\r\n")?;
+            peer.wait_for_close()
+        });
+        // Without an end of its own the attempt would wait for a response until this time limit, which is 28.
+        let program = Program::sockbox(["fetch", "--max-sent", "100k", "-m", "40"]);
+        let finished = program.args(options).args([peer.url("/")]).run();
+        finished.assert_failure(63, &["more bytes sent than it may have (--max-sent"]);
+    }
+}

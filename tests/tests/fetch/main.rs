@@ -7,6 +7,7 @@ mod client_certificate;
 mod codings;
 mod connect;
 mod failures;
+mod inputs;
 mod output;
 mod redirects;
 mod report;

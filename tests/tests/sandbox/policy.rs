@@ -1,7 +1,9 @@
 //! Operations that are not granted do not happen: no packet is sent.
 
 use sockbox::{Error, Policy, Request, Sandbox, ServeOptions, origin_of};
-use sockbox_tests::{Finished, NameTrap, Program, RawPeer, Tripwire, Wasi, component, has_ipv6};
+use sockbox_tests::{
+    Finished, Foreign, NameTrap, Peer, Program, RawPeer, Tripwire, Wasi, component, has_ipv6,
+};
 use std::net::{SocketAddr, TcpListener};
 
 /// `sockbox run` of sockbox's own component with these flags.
@@ -232,4 +234,52 @@ async fn the_librarys_default_listens_on_nothing() {
         &address.to_string(),
     );
     TcpListener::bind(address).unwrap();
+}
+
+#[test]
+fn a_static_address_needs_no_grant_of_private_addresses() {
+    let peer = RawPeer::start(|peer: &mut Peer| {
+        peer.read_bytes(4)?;
+        peer.send("pong!")
+    });
+    let port = peer.address().port();
+    let (grant, pin) = (format!("db.example:{port}"), "db.example:127.0.0.1");
+    let attempts = format!("connect-name db.example {port}");
+    let typed = ["--allow-connect", &grant, "--resolve", pin];
+    let finished = Foreign::Rust.run(&typed, &attempts).run();
+    let expected = format!("ok 127.0.0.1:{port} pong!\n");
+    finished
+        .assert_quiet_success()
+        .assert_stdout(expected.as_bytes());
+    // It is a denial that keeps it away,
+    let denied = [&typed[..], &["--deny-connect", "127.0.0.0/8"]].concat();
+    let finished = Foreign::Rust.run(&denied, &attempts).run();
+    finished.assert_failure(1, &["denied by deny-connect 127.0.0.0/8"]);
+    // and a static address grants no name.
+    let finished = Foreign::Rust.run(&["--resolve", pin], &attempts).run();
+    finished.assert_failure(1, &["no rule grants it"]);
+    assert_eq!(peer.connections(), 1);
+    // fetch grants what it is told to use.
+    let page = RawPeer::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let pin = format!("db.example:{}:127.0.0.1", page.address().port());
+    let url = format!("http://db.example:{}/", page.address().port());
+    let finished = Program::sockbox(["fetch", "--resolve", &pin, &url]).run();
+    finished.assert_quiet_success().assert_stdout(b"hello");
+}
+
+#[test]
+fn an_option_that_is_proposed_can_be_typed() {
+    let name = "-x.example";
+    let finished = Foreign::Rust.run(&[], &format!("resolve {name}")).run();
+    finished.assert_failure(1, &["(--allow-resolve=-x.example would)"]);
+    let proposed = "--allow-resolve=-x.example";
+    let finished = Foreign::Rust
+        .run(
+            &[proposed, "--resolve=-x.example:127.0.0.1"],
+            &format!("resolve {name}"),
+        )
+        .run();
+    finished
+        .assert_quiet_success()
+        .assert_stdout(b"ok 127.0.0.1\n");
 }

@@ -194,7 +194,7 @@ fn a_record_that_others_could_write_to_is_refused() {
         let program = Program::sockbox(["fetch", "--audit", name, &url]);
         program
             .run()
-            .assert_failure(2, &[name, "page", "--audit FILE"]);
+            .assert_failure(2, &[name, "the response body", "--audit FILE"]);
     }
     tripwire.assert_untouched();
 }

@@ -3,7 +3,7 @@
 
 use sockbox_guest::hello;
 use sockbox_guest::net::NetError;
-use sockbox_tests::{Json, Program, Serving, Signal};
+use sockbox_tests::{HelloClient, Json, Program, Serving, Signal, Wasi};
 use std::collections::BTreeMap;
 
 /// The options of both.
@@ -176,5 +176,22 @@ fn every_reason_has_one_text() {
         ),
     ] {
         assert_eq!(component.to_string(), host.to_string());
+    }
+}
+
+#[test]
+fn a_connection_that_a_limit_ends_is_logged_with_the_limit() {
+    for (options, limit) in [
+        (["--max-sent", "30"], "--max-sent"),
+        (["--max-received", "15"], "--max-received"),
+    ] {
+        let server = Serving::started(Serving::program(Wasi::V0_2, &options), 1);
+        let mut client = HelloClient::connect(server.address());
+        client.ask("Michael\n", "Hello, Michael!\n");
+        client.send(b"a message with a longer answer\n");
+        let expected = format!(": the limit {limit} is reached; ");
+        server
+            .process()
+            .wait_for_stderr("the limit", |log| log.contains(&expected).then_some(()));
     }
 }

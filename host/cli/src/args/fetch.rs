@@ -98,8 +98,8 @@ pub struct Fetch {
     #[arg(long, help_heading = OUTPUT)]
     pub no_clobber: bool,
 
-    /// Leave no file that isn't complete. That is so without it, but for -C, and for a file whose folder
-    /// takes no new one: that is written where it is
+    /// Accepted for compatibility with curl. An incomplete file is never left, except by -C, and in a folder that
+    /// takes no new file
     #[arg(long, help_heading = OUTPUT)]
     pub remove_on_error: bool,
 
@@ -159,7 +159,7 @@ pub struct Fetch {
     #[arg(long, value_name = "NUMBER", value_parser = redirects, default_value_t = 30, hide_default_value = true, allow_negative_numbers = true, help_heading = NETWORK)]
     pub max_redirs: u32,
 
-    /// Follow redirects from https to http too, where anybody in between can read and answer
+    /// Follow redirects from https to http too, where others on the network can read and answer
     #[arg(long, help_heading = NETWORK)]
     pub allow_downgrade: bool,
 
@@ -297,7 +297,7 @@ impl Fetch {
     /// Look for options that contradict each other.
     ///
     /// # Errors
-    /// What to tell whoever typed them.
+    /// The message.
     pub fn check(&self) -> Result<(), &'static str> {
         let one_method = "a request has one method: give only one of -I, -T and -d";
         let methods = [self.head, !self.uploads.is_empty(), self.sends_data()];

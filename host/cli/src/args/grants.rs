@@ -1,6 +1,8 @@
 //! What is granted, limited and recorded: the options that several subcommands have.
 
 use super::values::size;
+use crate::apart::NamedFile;
+use crate::cache;
 use crate::exit::Failure;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
@@ -12,6 +14,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 const GRANTS: &str = "Grants";
 const LIMITS: &str = "Limits";
@@ -29,19 +32,19 @@ pub struct Connect {
     pub deny_connect: Vec<List<Denied>>,
 
     /// Let granted names reach addresses that are not public: of this machine, of a private network, of a
-    /// cloud's metadata. An address that is granted by its number needs it not
+    /// cloud's metadata. An address that is granted by its number, or set by --resolve, does not need it
     #[arg(long, help_heading = GRANTS)]
     pub allow_private: bool,
 }
 
-/// Whom a component may accept.
+/// Which clients a component may accept.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Accept {
-    /// Accept clients from this range of addresses only [default: whoever connects]
+    /// Accept clients from this range of addresses only [default: every client]
     #[arg(long, value_name = "RANGE,...", value_parser = list::<Range>, help_heading = GRANTS)]
     pub allow_accept: Vec<List<Range>>,
 
-    /// Accept nobody from this range of addresses
+    /// Accept no client from this range of addresses
     #[arg(long, value_name = "RANGE,...", value_parser = list::<Range>, help_heading = GRANTS)]
     pub deny_accept: Vec<List<Range>>,
 }
@@ -57,8 +60,8 @@ pub struct Others {
     #[arg(long, value_name = "ADDRESS[:PORTS],...", value_parser = list::<Endpoint>, help_heading = GRANTS)]
     pub allow_listen: Vec<List<Endpoint>>,
 
-    /// Grant looking NAME up, or all names below it with *.NAME; a name that is granted otherwise needs
-    /// it not
+    /// Grant looking NAME up, or all names below it with *.NAME; a name that is
+    /// granted otherwise does not need it
     #[arg(long, value_name = "NAME,...", value_parser = list::<Names>, help_heading = GRANTS)]
     pub allow_resolve: Vec<List<Names>>,
 
@@ -66,12 +69,12 @@ pub struct Others {
     #[arg(long, value_name = "HOST[:PORTS],...", value_parser = list::<Destination>, help_heading = GRANTS)]
     pub allow_udp_send: Vec<List<Destination>>,
 
-    /// Grant binding UDP sockets to ADDRESS, and receiving from whoever sends; answering takes
-    /// --allow-udp-send, since anybody can put another's address on a datagram
+    /// Grant binding UDP sockets to ADDRESS, and receiving from every peer; answering takes
+    /// --allow-udp-send, since the source address of a datagram can be forged
     #[arg(long, value_name = "ADDRESS[:PORTS],...", value_parser = list::<Endpoint>, help_heading = GRANTS)]
     pub allow_udp_bind: Vec<List<Endpoint>>,
 
-    /// Say what a name resolves to, so that nobody is asked; it grants nothing
+    /// Use these addresses in place of resolving HOST; it grants nothing by itself
     #[arg(long, value_name = "HOST:ADDRESS[,ADDRESS]...", help_heading = GRANTS)]
     pub resolve: Vec<StaticHost>,
 }
@@ -158,6 +161,29 @@ impl Common {
         };
         profile.limits.extend(self.limits.0.iter().cloned());
         Ok(profile)
+    }
+
+    /// The wall time that was typed. Reading the policy file, which may set another one, is bounded by it.
+    pub fn typed_wall_time(&self) -> Option<Duration> {
+        let mut typed = Profile::new();
+        typed.limits.extend(self.limits.0.iter().cloned());
+        // Each value was checked when it was parsed.
+        typed.limits().ok()?.wall_time
+    }
+
+    /// The files that are read, or that must stay as they are, whatever the subcommand is.
+    pub fn files(&self) -> Vec<NamedFile> {
+        let mut files = Vec::new();
+        if let Some(policy) = &self.policy {
+            files.push(NamedFile::new("--policy", policy));
+        }
+        for place in cache::all_places() {
+            files.push(NamedFile::new("the secret of the cache", place.secret));
+        }
+        if let Ok(program) = std::env::current_exe() {
+            files.push(NamedFile::new("the program", program));
+        }
+        files
     }
 }
 

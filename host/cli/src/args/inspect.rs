@@ -40,7 +40,7 @@ Example:
   sockbox run --allow-precompiled program.cwasm
 
 What is written is native code for this machine and this version of sockbox. It is not sandboxed by
-itself: run only files that nobody else could have written. Without this, `sockbox run` keeps what it
+itself: run only files that no other user could have written. Without this, `sockbox run` keeps what it
 compiles in a cache.";
 
 /// Compile a component ahead of time, for `sockbox run --allow-precompiled`

@@ -86,7 +86,7 @@ pub struct Run {
     pub verbose: bool,
 
     /// Take a COMPONENT that is compiled already (sockbox compile). It is native code, which no sandbox
-    /// holds: only for files that nobody but you can have written
+    /// holds: only for files that no other user can have written
     #[arg(long)]
     pub allow_precompiled: bool,
 

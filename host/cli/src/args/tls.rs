@@ -7,18 +7,18 @@ use std::path::PathBuf;
 
 const TLS: &str = "TLS";
 
-/// Whom to trust, and whom to be.
+/// Which certificates are trusted, and which is shown.
 #[derive(Debug, clap::Args)]
 pub struct Tls {
-    /// Trust who is in this PEM file, in place of the system's authorities
+    /// Trust the certificates in this PEM file, in place of the system's authorities
     #[arg(long, value_name = "FILE", help_heading = TLS)]
     pub cacert: Option<PathBuf>,
 
-    /// Trust who is in the PEM files of this folder, in place of the system's authorities
+    /// Trust the certificates in the PEM files of this folder, in place of the system's authorities
     #[arg(long, value_name = "DIR", help_heading = TLS)]
     pub capath: Option<PathBuf>,
 
-    /// Check no certificate: whoever is in between can read what is sent, and answer
+    /// Check no certificate: others on the network can read what is sent, and answer
     #[arg(short = 'k', long, help_heading = TLS)]
     pub insecure: bool,
 
@@ -37,7 +37,7 @@ pub struct Tls {
     #[arg(long, value_name = "FILE", requires = "cert", help_heading = TLS)]
     pub key: Option<PathBuf>,
 
-    /// Speak TLS 1.2 or later; so it is anyway
+    /// Speak TLS 1.2 or later, which is the default
     #[arg(long = "tlsv1.2", overrides_with = "tls_v1_3", help_heading = TLS)]
     pub tls_v1_2: bool,
 

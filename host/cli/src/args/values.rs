@@ -60,7 +60,7 @@ pub fn resume(text: &str) -> Result<Resume, String> {
     }
 }
 
-/// Whom the page was found at.
+/// The URL that the page was found at.
 pub fn referer(text: &str) -> Result<String, String> {
     if text.ends_with(";auto") {
         Err("expected a URL: `;auto` is not known here".to_owned())

@@ -196,9 +196,9 @@ fn every_error_has_its_code() {
         (Failure::InputIsGone, 65),
         (Failure::system(io::ErrorKind::Other.into()), 125),
         (Failure::MaxTime(Duration::ZERO), 28),
-        (Failure::Signal(Signal::Hangup), 129),
-        (Failure::Signal(Signal::Interrupt), 130),
-        (Failure::Signal(Signal::Terminate), 143),
+        (Failure::Signal(Signal::HANGUP), 129),
+        (Failure::Signal(Signal::INTERRUPT), 130),
+        (Failure::Signal(Signal::TERMINATE), 143),
         (Failure::ClosedPipe, 141),
     ] {
         assert_eq!(failure.code(), expected, "{failure:?}");
@@ -248,7 +248,7 @@ fn messages_are_short_and_complete() {
             false,
             Some("can't go on with the file: the server answered 500"),
         ),
-        (Failure::Signal(Signal::Interrupt), true, None),
+        (Failure::Signal(Signal::INTERRUPT), true, None),
         (
             trapped(Some("frames")),
             false,

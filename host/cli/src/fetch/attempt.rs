@@ -97,7 +97,7 @@ impl<'t, 'a> Attempt<'t, 'a> {
             let redirect = match response.redirect().await {
                 Ok(redirect) => redirect,
                 Err(error) if plan.args.location => return Err(error.into()),
-                // Nobody wants to go there.
+                // It is not to be followed.
                 Err(_) => None,
             };
             let Some(redirect) = redirect else {

@@ -45,14 +45,14 @@ impl Console {
         }
     }
 
-    /// Tell what is dangerous, to all but those who want to know of nothing.
+    /// Tell what is dangerous, unless even errors are not wanted.
     pub fn alarm(&self, text: Arguments<'_>) {
         if !self.hides_errors {
             self.bars.line(format_args!("sockbox: {text}"));
         }
     }
 
-    /// Tell what was done, to those who want to know.
+    /// Tell what was done, with -v.
     pub fn note(&self, text: Arguments<'_>) {
         if self.verbose {
             self.bars.line(format_args!("* {text}"));
@@ -121,7 +121,7 @@ impl Console {
         let stdout = Output::stdout()?;
         let mut writer = stdout.writer()?;
         let bars = self.bars.clone();
-        // Bars wait while they are suspended, and nobody must wait for whoever reads a pipe.
+        // Bars wait while they are suspended, and nothing may wait for the reader of a pipe.
         let beside_bars = io::stdout().is_terminal();
         blocking(move || match beside_bars {
             true => bars.suspend(|| writer.write_all(&text)),

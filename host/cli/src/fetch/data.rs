@@ -10,7 +10,7 @@ use std::path::Path;
 /// Join the pieces, in the order in which they were typed.
 ///
 /// # Errors
-/// A file can't be read.
+/// A file can't be read, or all of it is more than [`input::DATA`].
 pub fn join(data: &Data) -> Result<Vec<u8>, Failure> {
     let mut joined = Vec::new();
     for (index, (kind, text)) in data.0.iter().enumerate() {
@@ -18,6 +18,11 @@ pub fn join(data: &Data) -> Result<Vec<u8>, Failure> {
             joined.push(b'&');
         }
         joined.extend(piece(*kind, text)?);
+        let size = joined.len() as u64;
+        input::DATA.check(size).map_err(|source| Failure::Input {
+            name: "the data to be sent".to_owned(),
+            source,
+        })?;
     }
     Ok(joined)
 }
@@ -26,12 +31,9 @@ fn piece(kind: DataKind, text: &OsStr) -> Result<Vec<u8>, Failure> {
     let file = input::file_name(text);
     match (kind, file) {
         (DataKind::Plain, Some(file)) => {
-            let mut content = input::read(Path::new(&file))?;
-            // curl's way: a file that an editor has ended with a newline is sent without it.
-            content.retain(|byte| !b"\r\n\0".contains(byte));
-            Ok(content)
+            input::read(Path::new(&file), input::DATA).map(sockbox_grammar::data::of_file)
         }
-        (DataKind::Binary, Some(file)) => input::read(Path::new(&file)),
+        (DataKind::Binary, Some(file)) => input::read(Path::new(&file), input::DATA),
         (DataKind::UrlEncode, _) => encoded(text.as_encoded_bytes()),
         (DataKind::Raw, _) | (DataKind::Plain | DataKind::Binary, None) => {
             Ok(text.as_encoded_bytes().to_vec())
@@ -49,7 +51,7 @@ fn encoded(text: &[u8]) -> Result<Vec<u8>, Failure> {
             let content = if text[at] == b'=' {
                 rest.to_vec()
             } else {
-                input::read(Path::new(&os_string(rest)))?
+                input::read(Path::new(&os_string(rest)), input::DATA)?
             };
             (name, content)
         }

@@ -2,17 +2,9 @@
 
 use super::input;
 use crate::exit::Failure;
+use sockbox_grammar::header::{self, Line};
 use std::ffi::OsString;
 use std::path::Path;
-
-/// What one line says about a header field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// Send it.
-    Send { name: String, value: Vec<u8> },
-    /// Don't send it, though it would be.
-    Omit { name: String },
-}
 
 /// All lines, those of files included.
 ///
@@ -24,7 +16,7 @@ pub fn lines(typed: &[OsString]) -> Result<Vec<Line>, Failure> {
         match input::file_name(text) {
             None => lines.push(line(text.as_encoded_bytes())?),
             Some(file) => {
-                let content = input::read(Path::new(&file))?;
+                let content = input::read(Path::new(&file), input::HEADERS)?;
                 for text in content.split(|byte| *byte == b'\n') {
                     let text = text.strip_suffix(b"\r").unwrap_or(text);
                     if !text.is_empty() {
@@ -38,38 +30,9 @@ pub fn lines(typed: &[OsString]) -> Result<Vec<Line>, Failure> {
 }
 
 fn line(text: &[u8]) -> Result<Line, Failure> {
-    let wrong = || Failure::Usage {
-        problem: format!(
-            "the header line `{}` is neither `Name: value` nor `Name:` nor `Name;`",
-            text.escape_ascii()
-        ),
-    };
-    let name = |bytes: &[u8]| {
-        let name = String::from_utf8(bytes.trim_ascii().to_vec()).map_err(|_| wrong())?;
-        if name.is_empty() {
-            Err(wrong())
-        } else {
-            Ok(name)
-        }
-    };
-    if let Some(colon) = text.iter().position(|byte| *byte == b':') {
-        let (before, value) = (name(&text[..colon])?, text[colon + 1..].trim_ascii());
-        return Ok(if value.is_empty() {
-            Line::Omit { name: before }
-        } else {
-            Line::Send {
-                name: before,
-                value: value.to_vec(),
-            }
-        });
-    }
-    match text.trim_ascii_end().strip_suffix(b";") {
-        Some(before) => Ok(Line::Send {
-            name: name(before)?,
-            value: Vec::new(),
-        }),
-        None => Err(wrong()),
-    }
+    header::parse(text).map_err(|error| Failure::Usage {
+        problem: error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -91,26 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_has_its_meaning() {
-        for (text, expected) in [
-            ("A: b", Some(send("A", "b"))),
-            ("A:b", Some(send("A", "b"))),
-            (" A :  b c \t", Some(send("A", "b c"))),
-            ("A: b: c", Some(send("A", "b: c"))),
-            ("A: b;", Some(send("A", "b;"))),
-            ("A:", Some(omit("A"))),
-            ("A: ", Some(omit("A"))),
-            ("A;", Some(send("A", ""))),
-            ("A; ", Some(send("A", ""))),
-            ("A", None),
-            ("", None),
-            (":", None),
-            (": b", None),
-            (";", None),
-            ("A;b", None),
-        ] {
-            assert_eq!(line(text.as_bytes()).ok(), expected, "{text:?}");
-        }
+    fn a_line_without_a_form_is_told() {
         let failure = line(b"no\xffsense").unwrap_err();
         assert_eq!(failure.code(), 2);
         assert!(failure.message(false).unwrap().contains(r"no\xffsense"));

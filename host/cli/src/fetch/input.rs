@@ -7,23 +7,77 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
+/// The most that a kind of input may have, since it is kept in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    bytes: u64,
+    /// The bound for people, what has it, and what to do with more.
+    text: &'static str,
+}
+
+/// The data of `-d` and its kin, together: 256 MiB.
+pub const DATA: Bound = Bound {
+    bytes: 256 << 20,
+    text: "256 MiB that the data of -d may have together (-T sends a file of any size)",
+};
+
+/// A file of header lines: 1 MiB. Servers take some KiB of them.
+pub const HEADERS: Bound = Bound {
+    bytes: 1 << 20,
+    text: "1 MiB that a file of header lines may have",
+};
+
+/// A file with the format of `-w`: 1 MiB.
+pub const FORMAT: Bound = Bound {
+    bytes: 1 << 20,
+    text: "1 MiB that a format of -w may have",
+};
+
+/// A file with an entity tag: 64 KiB. It has one line, which becomes a header field.
+pub const ENTITY_TAG: Bound = Bound {
+    bytes: 64 << 10,
+    text: "64 KiB that a file of --etag-compare may have",
+};
+
+impl Bound {
+    /// The bound on what may still be added to `used` bytes.
+    pub fn check(self, used: u64) -> io::Result<()> {
+        match used <= self.bytes {
+            true => Ok(()),
+            false => Err(io::Error::other(format!(
+                "it is larger than the {}",
+                self.text
+            ))),
+        }
+    }
+}
+
 /// What `path` has in it; `-` is standard input.
-pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut content = Vec::new();
-    let (name, read) = if path == Path::new("-") {
+///
+/// # Errors
+/// It can't be read, or has more than the bound.
+pub fn read(path: &Path, bound: Bound) -> Result<Vec<u8>, Failure> {
+    let (name, content) = if path == Path::new("-") {
         let name = "standard input".to_owned();
-        let read = Descriptor::Input.check();
-        let read = read.and_then(|()| io::stdin().lock().read_to_end(&mut content));
-        (name, read)
+        let usable = Descriptor::Input.check();
+        (
+            name,
+            usable.and_then(|()| bounded(io::stdin().lock(), bound)),
+        )
     } else {
         let name = path.display().to_string();
-        let read = fs::File::open(path).and_then(|mut file| file.read_to_end(&mut content));
-        (name, read)
+        let file = fs::File::open(path);
+        (name, file.and_then(|file| bounded(file, bound)))
     };
-    match read {
-        Ok(_) => Ok(content),
-        Err(source) => Err(Failure::Input { name, source }),
-    }
+    content.map_err(|source| Failure::Input { name, source })
+}
+
+fn bounded(reader: impl Read, bound: Bound) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let mut reader = reader.take(bound.bytes.saturating_add(1));
+    reader.read_to_end(&mut content)?;
+    bound.check(content.len() as u64)?;
+    Ok(content)
 }
 
 /// What is behind the `@` of an option's value: the name of a file.
@@ -71,13 +125,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "content").unwrap();
-        assert_eq!(read(&file).unwrap(), b"content");
+        assert_eq!(read(&file, FORMAT).unwrap(), b"content");
         for path in [folder.path().join("missing"), folder.path().to_owned()] {
-            let failure = read(&path).unwrap_err();
+            let failure = read(&path, FORMAT).unwrap_err();
             assert_eq!(failure.code(), 26, "{failure:?}");
             let message = failure.message(false).unwrap();
             let expected = format!("could not read {}: ", path.display());
             assert!(message.starts_with(&expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_in_memory_has_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        for bound in [HEADERS, FORMAT, ENTITY_TAG] {
+            fs::write(&file, vec![b'x'; bound.bytes as usize]).unwrap();
+            assert_eq!(read(&file, bound).unwrap().len() as u64, bound.bytes);
+            fs::write(&file, vec![b'x'; bound.bytes as usize + 1]).unwrap();
+            let failure = read(&file, bound).unwrap_err();
+            assert_eq!(failure.code(), 26);
+            let expected = format!(
+                "could not read {}: it is larger than the {}",
+                file.display(),
+                bound.text
+            );
+            assert_eq!(failure.message(false).unwrap(), expected);
         }
     }
 }

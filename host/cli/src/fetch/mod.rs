@@ -5,11 +5,13 @@
 //! What can be decided without doing anything is decided in the other files.
 
 mod attempt;
+mod attempts;
 mod conditional;
 mod console;
 mod counted;
 mod data;
 mod facts;
+mod files;
 mod headers;
 mod headers_file;
 mod input;
@@ -29,57 +31,71 @@ mod write_out;
 use crate::apart;
 use crate::args::Fetch;
 use crate::exit::Failure;
-use crate::record::Record;
+use crate::record::{Ended, Record};
 use crate::runtime::block_on;
 use crate::watch::Watch;
 use crate::watchdog::{self, Ends};
 use crate::{cache, sandbox};
 use plan::{Plan, Task};
+use request::max_time;
 use session::Session;
-use sockbox::Sandbox;
+use sockbox::{Error, Sandbox};
 use std::mem;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet, spawn_blocking};
+use tokio::time::timeout;
 use transfer::Transfer;
 
 /// Gives the exit code, where what has failed was told already.
 pub fn run(args: Fetch) -> Result<i32, Failure> {
     let mut signals = watchdog::start(Ends::AtTheFirst).map_err(Failure::system)?;
-    apart::from_pages(args.common.audit.as_ref())?;
-    let record = Record::open(args.common.audit.as_ref(), args.common.audit_max)?;
-    let watch = Watch {
-        verbose: args.verbose,
-        record: record.as_ref().map(Record::sink),
-        ..Watch::default()
-    };
-    let done = block_on(async move {
+    apart::from_fetch(args.common.audit.as_ref())?;
+    let mut record = None;
+    let done = block_on(async {
         tokio::select! {
             biased;
             signal = signals.next() => Err(Failure::Signal(signal)),
-            code = all(args, &watch) => Ok(code?.into()),
+            code = all(args, &mut record) => Ok(code?.into()),
         }
     });
+    drop(signals);
     if let Some(record) = record {
-        record.finish();
+        record.finish(Ended::with(&done));
     }
     done
 }
 
 /// Do all of it, and give the exit code of the last transfer that has failed.
-async fn all(args: Fetch, watch: &Watch) -> Result<u8, Failure> {
+async fn all(args: Fetch, record: &mut Option<Record>) -> Result<u8, Failure> {
+    let limits = [
+        max_time(&args).map(|limit| (limit, Failure::MaxTime(limit))),
+        args.common
+            .typed_wall_time()
+            .map(|limit| (limit, Error::WallTime { limit }.into())),
+    ];
     let ready = spawn_blocking(move || prepare(args));
     // Meanwhile, on this thread.
     let sandbox = sandbox::builder(cache::place()).build()?;
-    let ready = ready.await.map_err(|failed| Failure::system(failed.into()));
-    let (plan, tasks) = ready??;
+    let ready = within(limits, ready).await?;
+    let Ready {
+        plan,
+        tasks,
+        record: opened,
+    } = ready.map_err(|failed| Failure::system(failed.into()))??;
+    *record = opened;
+    let watch = Watch {
+        verbose: plan.args.verbose,
+        record: record.as_ref().map(Record::sink),
+        ..Watch::default()
+    };
     let bars = plan.console.bars.clone();
     let code = async {
         if plan.args.parallel {
-            in_parallel(&sandbox, plan.into(), watch, tasks).await
+            in_parallel(&sandbox, plan.into(), &watch, tasks).await
         } else {
-            one_by_one(&sandbox, &plan, watch, &tasks).await
+            one_by_one(&sandbox, &plan, &watch, &tasks).await
         }
     };
     let code = tokio::select! {
@@ -92,11 +108,40 @@ async fn all(args: Fetch, watch: &Watch) -> Result<u8, Failure> {
     code
 }
 
-/// Read what the options name: that may be standard input, and take its time.
-fn prepare(args: Fetch) -> Result<(Plan, Vec<Task>), Failure> {
-    let plan = Plan::new(args)?;
+/// Wait for what is read before the first transfer. Each limit of time bounds that too: a FIFO may have no
+/// writer, and standard input no end.
+async fn within<T>(
+    limits: [Option<(Duration, Failure)>; 2],
+    reading: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let first = limits.into_iter().flatten().min_by_key(|(limit, _)| *limit);
+    match first {
+        None => Ok(reading.await),
+        Some((limit, failure)) => timeout(limit, reading).await.map_err(|_| failure),
+    }
+}
+
+/// What there is before the first transfer.
+struct Ready {
+    plan: Plan,
+    tasks: Vec<Task>,
+    record: Option<Record>,
+}
+
+/// Read what the options name, which may be standard input, and take its time. Files are created or emptied
+/// only after all of them are known to be apart.
+fn prepare(args: Fetch) -> Result<Ready, Failure> {
+    let mut plan = Plan::new(args)?;
     let tasks = plan.tasks()?;
-    Ok((plan, tasks))
+    files::check(&plan, &tasks)?;
+    let common = &plan.args.common;
+    let record = Record::open(common.audit.as_ref(), common.audit_max)?;
+    plan.open_headers_file()?;
+    Ok(Ready {
+        plan,
+        tasks,
+        record,
+    })
 }
 
 /// One instance fetches all, and may use connections again.
@@ -132,7 +177,7 @@ async fn in_parallel(
         let (plan, turns) = (plan.clone(), turns.clone());
         running.spawn_local_on(
             async move {
-                // Nobody closes it; if somebody did, nobody would have to wait any more.
+                // It is never closed. If it were, there would be nothing to wait for.
                 let _turn = turns.acquire().await;
                 Transfer::new(&plan, &task, queued).run(&mut session).await
             },

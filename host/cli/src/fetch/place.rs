@@ -25,7 +25,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// Open it. A file that can't be written is found out before anybody is asked for anything.
+    /// Open it. A file that can't be written is found out before a request is sent.
     pub async fn open(plan: &Plan, target: Option<&Path>) -> Result<Place, Failure> {
         let Some(path) = target else {
             return Ok(Place::Stream(Output::stdout()?));

@@ -6,6 +6,7 @@ use super::request::Template;
 use super::write_out::Format;
 use super::{data, input, names, tls};
 use crate::args::{Fetch, SaveAs};
+use crate::descriptors::Descriptor;
 use crate::exit::Failure;
 use sockbox::policy::AnsweredNames;
 use sockbox::{Profile, TlsConfig};
@@ -61,10 +62,10 @@ pub struct Task {
 pub struct NoName;
 
 impl Plan {
-    /// Read all that the options name.
+    /// Read all that the options name. No file is created or emptied.
     ///
     /// # Errors
-    /// Something can't be read, or written to.
+    /// Something can't be read.
     pub fn new(args: Fetch) -> Result<Plan, Failure> {
         let console = Console::new(&args);
         let profile = args.common.profile()?;
@@ -86,9 +87,9 @@ impl Plan {
         let format = match &args.write_out {
             None => None,
             Some(typed) => Some(match input::file_name(typed) {
-                // curl's way: lines are for whoever writes the file.
+                // curl's way: the file's own line ends are not printed.
                 Some(file) => {
-                    let mut format = input::read(Path::new(&file))?;
+                    let mut format = input::read(Path::new(&file), input::FORMAT)?;
                     format.retain(|byte| !b"\r\n".contains(byte));
                     Format::read(&format)
                 }
@@ -98,10 +99,6 @@ impl Plan {
         for name in format.iter().flat_map(|format| &format.unknown) {
             console.warn(format_args!("-w: there is no variable `{name}`"));
         }
-        let headers_file = match &args.dump_header {
-            None => None,
-            Some(path) => Some(HeadersFile::open(path, args.create_dirs)?),
-        };
         Ok(Plan {
             profile,
             tls,
@@ -109,10 +106,21 @@ impl Plan {
             heads: heads(&args),
             template,
             format,
-            headers_file,
+            headers_file: None,
             console,
             args,
         })
+    }
+
+    /// Create the file of `-D`, or empty it.
+    ///
+    /// # Errors
+    /// It can't be written to.
+    pub fn open_headers_file(&mut self) -> Result<(), Failure> {
+        if let Some(path) = &self.args.dump_header {
+            self.headers_file = Some(HeadersFile::open(path, self.args.create_dirs)?);
+        }
+        Ok(())
     }
 
     /// What is to be done, in the order in which it was typed.
@@ -157,10 +165,14 @@ fn tasks(args: &Fetch) -> Result<Vec<Task>, Failure> {
     Ok(tasks.collect())
 }
 
-/// `-o` alone is for whoever wants to see what came as well as to keep it.
+/// `-o` alone prints the head on standard output, to be read at once. Without a standard output it is left out, and the
+/// body is saved all the same.
 fn heads(args: &Fetch) -> Heads {
     if args.include || args.head {
         return Heads::WithPage;
+    }
+    if Descriptor::Output.check().is_err() {
+        return Heads::Nowhere;
     }
     let for_a_script = args.silent
         || args.write_out.is_some()

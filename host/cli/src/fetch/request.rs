@@ -1,23 +1,23 @@
 //! What is asked for, and how: from what was typed to the library's request.
 
 use super::conditional::{TimeCondition, saved_tag};
-use super::headers::{self, Line};
+use super::headers;
 use super::{data, input};
 use crate::args::Fetch;
 use crate::exit::Failure;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sockbox::{Family, Header, Request};
+use sockbox_grammar::data::FORM;
+use sockbox_grammar::header::Line;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// The longest a time can be that is to mean "for ever".
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// The largest body that nobody is asked about before it is sent: 1 MiB, as in the component.
+/// The largest body that is sent without asking the server first: 1 MiB, as in the component.
 const SMALL_BODY: usize = 1024 * 1024;
-
-/// What curl says of data that nothing else is said of.
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What all requests of a run have in common.
 #[derive(Debug)]
@@ -72,11 +72,15 @@ impl Template {
             template.unless_said("Referer", referer.as_bytes());
         }
         if let Some(file) = &args.etag_compare {
-            // The first time there is nothing to compare with.
-            if let Ok(content) = input::read(file)
-                && let Some(tag) = saved_tag(&content)
-            {
-                template.unless_said("If-None-Match", tag);
+            match input::read(file, input::ENTITY_TAG) {
+                Ok(content) => {
+                    if let Some(tag) = saved_tag(&content) {
+                        template.unless_said("If-None-Match", tag);
+                    }
+                }
+                // The first time there is nothing to compare with.
+                Err(Failure::Input { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                Err(failure) => return Err(failure),
             }
         }
         if let Some(typed) = &args.time_cond {

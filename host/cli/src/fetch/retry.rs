@@ -12,7 +12,7 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// The longest wait that doubling leads to: 10 minutes, as curl has it.
 const LONGEST_DELAY: Duration = Duration::from_secs(600);
 
-/// The longest wait that a server can ask for: 6 hours, as curl has it. Who asks for more is not
+/// The longest wait that a server can ask for: 6 hours, as curl has it. A server that asks for more is not
 /// waited for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(6 * 60 * 60);
 

@@ -12,6 +12,7 @@ use sockbox::profile::StaticHost;
 use sockbox::{Error, Instance, Policy, Profile, Sandbox, TlsConfig, UrlError, origin_of};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use url::{Host, Url};
 
 /// An instance, made when it is needed, and again when it can't be used any more.
 pub struct Session {
@@ -48,12 +49,12 @@ impl Session {
             }
         }
         for url in urls {
-            // Whoever fetches it learns what is wrong with it.
+            // Its transfer tells what is wrong with it.
             if let Ok(origin) = origin_of(url) {
                 profile.policy = profile.policy.allow_origin(origin);
             }
         }
-        // Who says that there are to be none is told so by the attempt to connect.
+        // Where an option says that there are to be none, the attempt to connect tells of it.
         if !room::is_set(&profile) {
             room::for_sockets(&profile, 1, "fetching")?;
         }
@@ -96,6 +97,11 @@ impl Session {
             builder = builder.stderr(writer.never_waiting());
         }
         Ok(builder.build().await?)
+    }
+
+    /// How long a run may take, if that is bounded.
+    pub fn wall_time(&self) -> Option<Duration> {
+        self.wall_time
     }
 
     /// How much time the run has left, if that is bounded. One that is begun next has all of it.
@@ -146,11 +152,11 @@ fn granted(args: &Fetch, mut policy: Policy) -> Policy {
 /// Whether anything can be granted for a URL.
 ///
 /// # Errors
-/// It can't be read.
-pub fn check(url: &str) -> Result<(), Failure> {
+/// It can't be read, or its host is an address that `-4` or `-6` excludes.
+pub fn check(url: &str, args: &Fetch) -> Result<(), Failure> {
     match origin_of(url) {
         // One without a host is not of a kind that can be fetched: the component says so.
-        Ok(_) | Err(UrlError::NoHost { .. }) => Ok(()),
+        Ok(_) | Err(UrlError::NoHost { .. }) => other_family(url, args).map_or(Ok(()), Err),
         Err(UrlError::Invalid { url, .. }) if has_zone(&url) => {
             Err(Failure::Sandbox(Error::InvalidUrl {
                 url,
@@ -162,6 +168,19 @@ pub fn check(url: &str) -> Result<(), Failure> {
         }
         Err(error) => Err(Error::from(error).into()),
     }
+}
+
+/// What is wrong with a URL whose host is an address, if it is one of a family that may not be used.
+fn other_family(url: &str, args: &Fetch) -> Option<Failure> {
+    let url = Url::parse(url).ok()?;
+    let (address, option) = match url.host()? {
+        Host::Ipv4(address) if args.ipv6 => (address.to_string(), "-6"),
+        Host::Ipv6(address) if args.ipv4 => (address.to_string(), "-4"),
+        _ => return None,
+    };
+    // A static address may take its place.
+    let is_static = args.static_hosts().next().is_some();
+    (!is_static).then_some(Failure::OtherFamily { address, option })
 }
 
 /// Whether the URL's host is an IPv6 address with a zone behind it (RFC 6874), which the URL standard
@@ -180,6 +199,7 @@ mod tests {
 
     #[test]
     fn urls_that_cannot_be_read_are_refused() {
+        let args = Fetch::typed("a");
         for (url, expected) in [
             ("http://a/", None),
             ("http://[::1]:81/a b", None),
@@ -190,23 +210,46 @@ mod tests {
             ("http://a:65536/", Some(3)),
             ("nonsense", Some(3)),
         ] {
-            let code = check(url).err().map(|failure| failure.code());
+            let code = check(url, &args).err().map(|failure| failure.code());
             assert_eq!(code, expected, "{url}");
         }
     }
 
     #[test]
     fn a_zone_is_refused_with_a_reason() {
+        let args = Fetch::typed("a");
         for (url, zone) in [
             ("http://[fe80::1%25eth0]/", true),
             ("http://me:secret@[fe80::1%eth0]:80/", true),
             ("http://[fe80:::1]/%25", false),
         ] {
-            let failure = check(url).unwrap_err();
+            let failure = check(url, &args).unwrap_err();
             assert_eq!(failure.code(), 3, "{url}");
             let message = failure.message(false).unwrap();
             assert_eq!(message.contains("has no zone"), zone, "{message}");
             assert!(!message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_the_other_family_is_refused_with_a_reason() {
+        for (words, url, expected) in [
+            ("-6 a", "http://127.0.0.1/", Some(("127.0.0.1", "-6"))),
+            ("-4 a", "http://[::1]:80/", Some(("::1", "-4"))),
+            ("-4 a", "http://127.0.0.1/", None),
+            ("-6 a", "http://[::1]/", None),
+            ("-6 a", "http://a.example/", None),
+            ("-6 --resolve 127.0.0.1:80:::1 a", "http://127.0.0.1/", None),
+            ("a", "http://127.0.0.1/", None),
+        ] {
+            let found = check(url, &Fetch::typed(words)).err().map(|failure| {
+                assert_eq!(failure.code(), 6);
+                failure.message(false).unwrap()
+            });
+            let expected = expected.map(|(address, option)| {
+                format!("{address} is an address of the IP version that {option} excludes")
+            });
+            assert_eq!(found, expected, "{words} {url}");
         }
     }
 }

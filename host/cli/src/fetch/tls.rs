@@ -1,7 +1,6 @@
 //! How TLS is spoken, as it was typed.
 
 use super::console::Console;
-use super::names;
 use crate::args::{Fetch, TlsMax};
 use crate::environment;
 use crate::exit::Failure;
@@ -9,7 +8,7 @@ use crate::stderr;
 use sockbox::{TlsConfig, TlsHandshake, TlsVersion};
 use url::Url;
 
-/// Where curl looks for whom to trust, if that isn't typed.
+/// Where curl looks for trusted certificates, if none are typed.
 const BUNDLE: &str = "CURL_CA_BUNDLE";
 
 /// What the options say. Begins to read what is trusted, where it will be needed.
@@ -25,7 +24,7 @@ pub fn config(args: &Fetch, console: &Console) -> Result<TlsConfig, Failure> {
             "-k: no certificate is checked: whoever is in between can read what is sent, and answer"
         ));
     } else {
-        // Unlike what is typed, it is in the environment of those who fetch no secure page too.
+        // Unlike what is typed, it is in the environment also where no secure page is fetched.
         if let Some(file) = environment::variable(BUNDLE) {
             config = config.system_file(file);
         }

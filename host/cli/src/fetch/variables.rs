@@ -34,7 +34,7 @@ impl Value {
         match self {
             Value::Text(text) => String::from_utf8_lossy(text).into(),
             Value::Number(number) | Value::Status(number) => (*number).into(),
-            // In microseconds, so that no digits are shown that nobody measured.
+            // In microseconds, so that no digits are shown that were not measured.
             Value::Seconds(time) => (time.as_micros() as f64 / 1_000_000.0).into(),
             Value::Nothing => Json::Null,
         }

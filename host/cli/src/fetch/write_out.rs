@@ -5,13 +5,13 @@ use super::facts::Facts;
 use super::variables::{self, Variable};
 use serde_json::{Map, Value};
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A format that was read.
 #[derive(Clone, Debug, Default)]
 pub struct Format {
     pieces: Vec<Piece>,
-    /// Names of variables that nobody knows.
+    /// Names of variables that do not exist.
     pub unknown: Vec<String>,
 }
 
@@ -123,6 +123,14 @@ impl Format {
             append,
         }));
         Some(rest)
+    }
+
+    /// The files that it writes to, and whether the text is added to what they have.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, bool)> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::To(Place::File { path, append }) => Some((path.as_path(), *append)),
+            _ => None,
+        })
     }
 
     /// What it makes of a transfer: what is to be written where, in order. Where that is a terminal

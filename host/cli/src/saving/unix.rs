@@ -17,7 +17,7 @@ const ATTRIBUTES: usize = 4096;
 /// a file that is written to as well.
 const KEPT_MODE: u32 = 0o1777;
 
-/// Let nobody but its owner read a file that is going to be made.
+/// Let a file that is going to be made be read by its owner only.
 pub fn make_private(options: &mut OpenOptions) {
     options.mode(PRIVATE);
 }
@@ -32,7 +32,7 @@ pub fn kept_permissions(found: &Metadata) -> Permissions {
     Permissions::from_mode(found.mode() & KEPT_MODE)
 }
 
-/// Refuse a link that somebody else has put into a folder that is everybody's, as Linux does when it
+/// Refuse a link that another user has put into a folder where every user may write, as Linux does when it
 /// follows links itself (`fs.protected_symlinks`).
 pub fn check_link(link: &Path, folder: &Path) -> io::Result<()> {
     const SHARED: u32 = 0o1002;
@@ -45,10 +45,10 @@ pub fn check_link(link: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Refuse what this process may not write: who may write in its folder could replace it all the same.
+/// Refuse what this process may not write: a process that may write in the folder could replace it all the same.
 pub fn check_writable(path: &Path) -> io::Result<()> {
     match rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS) {
-        // Asked for somebody else than the one who started it (a set-user-ID program), some systems
+        // Asked for another user than the one that started it (a set-user-ID program), some systems
         // can't tell; opening it tells.
         Err(Errno::NOSYS) => OpenOptions::new().write(true).open(path).map(drop),
         asked => Ok(asked?),

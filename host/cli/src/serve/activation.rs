@@ -26,7 +26,7 @@ pub fn listeners() -> Result<Vec<Arc<TcpListener>>, String> {
 #[cfg(unix)]
 const FIRST: i32 = 3;
 
-/// More than anybody listens on, and fewer than there are numbers.
+/// More than any server listens on, and fewer than there are numbers.
 #[cfg(unix)]
 const MOST: i32 = 1000;
 
@@ -63,7 +63,7 @@ fn listener(number: i32) -> Result<Arc<TcpListener>, String> {
     if !socket_acceptconn(file).unwrap_or(false) {
         return Err(wrong());
     }
-    // SAFETY: it is open, and whoever started the process says that it is for us to have. Nothing
+    // SAFETY: it is open, and the process that started this one says that it is for us to have. Nothing
     // else in the process has it: each number is taken once, before anything else is opened.
     let listener = TcpListener::from(unsafe { OwnedFd::from_raw_fd(number) });
     // One for another kind of address has none that can be told so.

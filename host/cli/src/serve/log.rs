@@ -1,12 +1,12 @@
 //! What is told on standard error while it serves: a line for each thing that happens.
 
-use super::args::LogFormat;
+use super::json::{Json, milliseconds};
 use super::totals::Counts;
+use crate::args::LogFormat;
 use crate::stderr;
-use serde_json::Value;
-use sockbox::{Event, ServerStats};
+use sockbox::{Closed, Event, ServerStats};
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The log.
 #[derive(Clone, Copy, Debug)]
@@ -17,13 +17,14 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn event(&self, event: &Event) {
+    /// Something that happened; `why` is the reason why a connection was closed, if the event has none.
+    pub fn event(&self, event: &Event, why: Option<&str>) {
         if self.quiet && !matches!(event, Event::AcceptFailed(_)) {
             return;
         }
         match self.format {
-            LogFormat::Text => stderr::line(format_args!("{}", TextEvent(event))),
-            LogFormat::Json => self.json(event_json(event)),
+            LogFormat::Text => stderr::line(format_args!("{}", TextEvent(event, why))),
+            LogFormat::Json => self.json(event_json(event, why)),
         }
     }
 
@@ -42,7 +43,7 @@ impl Log {
         }
     }
 
-    /// What somebody asked for with a signal.
+    /// The counts that a signal asked for.
     pub fn statistics(&self, counts: &Counts, now: &ServerStats) {
         match self.format {
             LogFormat::Text => {
@@ -82,7 +83,7 @@ impl Log {
         }
     }
 
-    /// Something that whoever started it should know.
+    /// Something that the operator should know.
     pub fn warning(&self, text: &str) {
         match self.format {
             LogFormat::Text => stderr::line(format_args!("warning: {text}")),
@@ -90,7 +91,7 @@ impl Log {
         }
     }
 
-    /// The line for so many that are lost, since nobody has read them in time.
+    /// The line for so many that are lost, since they were not read in time.
     pub fn lost(&self, lines: u64) -> String {
         match self.format {
             LogFormat::Text => {
@@ -105,36 +106,7 @@ impl Log {
     }
 }
 
-/// A JSON object whose members stay in the order in which they were added.
-pub struct Json(String);
-
-impl Json {
-    /// What happens now.
-    fn event(name: &str) -> Json {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        // A clock that is set before 1970 is as good as none.
-        let milliseconds = now.map_or(0, |now| now.as_millis());
-        Json(String::new())
-            .with("time", milliseconds as f64 / 1000.0)
-            .with("event", name)
-    }
-
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Json {
-        let before = if self.0.is_empty() { "" } else { "," };
-        let (name, value) = (Value::from(name), value.into());
-        self.0.push_str(&format!("{before}{name}:{value}"));
-        self
-    }
-}
-
-impl fmt::Display for Json {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let json = format!("{{{}}}", self.0);
-        f.write_str(&sockbox_printable::json(json))
-    }
-}
-
-fn event_json(event: &Event) -> Json {
+fn event_json(event: &Event, why: Option<&str>) -> Json {
     match event {
         Event::Opened(opened) => Json::event("opened")
             .with("id", opened.id)
@@ -144,7 +116,7 @@ fn event_json(event: &Event) -> Json {
             .with("id", closed.id)
             .with("local", closed.local.to_string())
             .with("remote", closed.remote.to_string())
-            .with("reason", closed.reason.to_string())
+            .with("reason", reason(closed, why))
             .with("messages", closed.messages)
             .with("bytes_received", closed.bytes_received)
             .with("bytes_sent", closed.bytes_sent)
@@ -161,13 +133,12 @@ fn event_json(event: &Event) -> Json {
     }
 }
 
-/// Seconds, to the millisecond.
-pub fn milliseconds(duration: Duration) -> f64 {
-    duration.as_millis() as f64 / 1000.0
+fn reason(closed: &Closed, why: Option<&str>) -> String {
+    why.map_or_else(|| closed.reason.to_string(), str::to_owned)
 }
 
 /// A line for people.
-struct TextEvent<'a>(&'a Event);
+struct TextEvent<'a>(&'a Event, Option<&'a str>);
 
 impl fmt::Display for TextEvent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,7 +156,7 @@ impl fmt::Display for TextEvent<'_> {
                 closed.id,
                 closed.remote,
                 closed.local,
-                closed.reason,
+                reason(closed, self.1),
                 closed.messages,
                 closed.bytes_received,
                 closed.bytes_sent,
@@ -204,32 +175,5 @@ impl fmt::Display for TextEvent<'_> {
             // What a later version of the library may tell.
             other => write!(f, "{other:?}"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_keeps_its_order_and_escapes_what_must_be() {
-        let json = Json(String::new())
-            .with("b", "a \"quoted\"\nline")
-            .with("a", 1_u64)
-            .with("c", 0.5);
-        assert_eq!(
-            json.to_string(),
-            r#"{"b":"a \"quoted\"\nline","a":1,"c":0.5}"#
-        );
-        assert_eq!(Json(String::new()).to_string(), "{}");
-    }
-
-    #[test]
-    fn every_line_begins_with_the_time_and_the_event() {
-        let line = Json::event("opened").to_string();
-        let value: Value = serde_json::from_str(&line).unwrap();
-        assert!(value["time"].as_f64().unwrap() > 1e9, "{line}");
-        assert_eq!(value["event"], "opened");
-        assert!(line.starts_with(r#"{"time":"#), "{line}");
     }
 }

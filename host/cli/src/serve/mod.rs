@@ -1,27 +1,30 @@
 //! `sockbox serve`.
 
 mod activation;
-mod args;
 mod files;
+mod json;
 mod log;
 mod notify;
 mod restarts;
 mod totals;
 
-pub use args::Serve;
-
+use crate::args::Serve;
 use crate::descriptors::Descriptor;
 use crate::exit::{Failure, wants_backtrace};
-use crate::record::Record;
+use crate::record::{Ended, Record};
 use crate::runtime::block_on;
 use crate::signals::StatisticsSignal;
-use crate::watch::Watch;
+use crate::watch::{Reached, Watch};
 use crate::watchdog::{self, Ends, Signals};
-use crate::{cache, output, room, sandbox, stderr};
+use crate::{apart, cache, output, room, sandbox, stderr};
 use log::Log;
 use notify::Notify;
 use restarts::Restarts;
-use sockbox::{Error, Event, Profile, Sandbox, ServeOptions, Server, ServerStats, StdioWriter};
+use sockbox::limits::Limit;
+use sockbox::{
+    CloseReason, Error, Event, NetworkError, Profile, Sandbox, ServeOptions, Server, ServerStats,
+    StdioWriter,
+};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +38,8 @@ pub fn run(args: Serve) -> Result<(), Failure> {
     // First of all: these are files that nothing else in the process may have touched.
     let listeners = activation::listeners().map_err(|reason| Error::InvalidOptions { reason })?;
     files::raise_limit();
+    apart::from_serve(args.common.audit.as_ref())?;
+    apart::from_files(args.common.audit.as_ref(), &args.common.files())?;
     let record = Record::open(args.common.audit.as_ref(), args.common.audit_max)?;
     let watch = Watch {
         verbose: args.verbose,
@@ -43,7 +48,11 @@ pub fn run(args: Serve) -> Result<(), Failure> {
     };
     let served = block_on(serve(args, &watch, listeners));
     if let Some(record) = record {
-        record.finish();
+        record.finish(match &served {
+            // Only a signal ends it in order.
+            Ok(()) => Ended::BySignal,
+            failed => Ended::with(failed),
+        });
     }
     served
 }
@@ -65,7 +74,7 @@ async fn serve(
         statistics: StatisticsSignal::new().map_err(Failure::system)?,
         notify: Notify::from_environment().unwrap_or_else(|error| {
             log.warning(&format!("NOTIFY_SOCKET can't be used: {error}"));
-            Notify::nobody()
+            Notify::none()
         }),
         stdout: stdout().map_err(|source| Failure::output(STDOUT, source))?,
         announced: false,
@@ -73,9 +82,22 @@ async fn serve(
         drain: args.drain_timeout,
         stopping: false,
         log,
+        reached: None,
     };
     // Once: a restart keeps to the policy that the server was started with.
+    let reading = args
+        .common
+        .typed_wall_time()
+        .map(|limit| watchdog::deadline(limit, Error::WallTime { limit }.into()));
     let profile = args.common.profile()?;
+    drop(reading);
+    // Such a limit has traffic counted in any case. Without one it costs something, and is not done.
+    let is_counted = |(limit, _): &(Limit, String)| TRAFFIC_LIMITS.contains(limit);
+    service.reached = profile.limits.iter().any(is_counted).then(Reached::default);
+    let watch = &Watch {
+        reached: service.reached.clone(),
+        ..watch.clone()
+    };
     let sandbox = sandbox::builder(cache::place())
         .wasi(args.wasi.into())
         .build()?;
@@ -94,7 +116,7 @@ async fn serve(
     for address in server.addresses() {
         service.stdout.line(&format!("listening on {address}"));
     }
-    // Whoever waits for these lines must not wait for ever. A pipe that nobody reads yet holds up nothing.
+    // A program that waits for these lines must not wait for ever. A pipe without a reader holds up nothing.
     if let Ok(told) = timeout(ANNOUNCING, service.stdout.written()).await {
         told.map_err(|source| Failure::output(STDOUT, source))?;
         service.announced = true;
@@ -121,7 +143,7 @@ async fn serve(
     };
     log.stopped(&counts);
     let summary = describe(&counts);
-    // It has stopped as it should, even if whoever waited for `listening on` reads no more.
+    // It has stopped as it should, even if the reader of `listening on` is gone.
     service.stdout.line(&summary);
     if !matches!(
         timeout(ANNOUNCING, service.stdout.written()).await,
@@ -132,7 +154,7 @@ async fn serve(
     Ok(())
 }
 
-/// Standard output. One that was closed from the start is nobody's to wait for.
+/// Standard output. One that was closed from the start is not waited for.
 fn stdout() -> std::io::Result<StdioWriter> {
     match Descriptor::Output.check() {
         Ok(()) => StdioWriter::file(output::stdout()?),
@@ -140,10 +162,13 @@ fn stdout() -> std::io::Result<StdioWriter> {
     }
 }
 
+/// The limits that break connections.
+const TRAFFIC_LIMITS: [Limit; 2] = [Limit::SentBytes, Limit::ReceivedBytes];
+
 /// What people call it.
 const STDOUT: &str = "standard output";
 
-/// How long a reader of standard output may take before it counts as one who reads later: 1 second.
+/// How long a reader of standard output may take before it counts as one that reads later: 1 second.
 const ANNOUNCING: Duration = Duration::from_secs(1);
 
 /// Everything that goes on beside the component, and longer than one life of it.
@@ -158,10 +183,11 @@ struct Service {
     drain: Duration,
     stopping: bool,
     log: Log,
+    reached: Option<Reached>,
 }
 
 impl Service {
-    /// Tell who ought to know that clients can connect.
+    /// Tell systemd that clients can connect, and the operator of what is bounded.
     fn announce(&self, args: &Serve, server: &Server) {
         let addresses: Vec<_> = server
             .addresses()
@@ -208,7 +234,19 @@ impl Service {
 
     fn event(&mut self, event: &Event) {
         self.totals.event(event);
-        self.log.event(event);
+        self.log.event(event, self.why_closed(event).as_deref());
+    }
+
+    /// The limit that a connection was closed for, where the component could only be told that the connection
+    /// failed.
+    fn why_closed(&self, event: &Event) -> Option<String> {
+        let is_unknown = matches!(
+            event,
+            Event::Closed(closed) if closed.reason == CloseReason::Failed(NetworkError::Other)
+        );
+        let reached = self.reached.as_ref().filter(|_| is_unknown)?;
+        let limit = reached.first_of(&TRAFFIC_LIMITS)?;
+        Some(format!("the limit --{} is reached", limit.key()))
     }
 
     fn stop(&mut self) {

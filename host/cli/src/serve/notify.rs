@@ -6,7 +6,7 @@
 use crate::environment;
 use std::io;
 
-/// Whoever wants to know how it is going.
+/// The service manager, which is told of the state of the server.
 pub struct Notify {
     #[cfg(unix)]
     socket: Option<std::os::unix::net::UnixDatagram>,
@@ -20,12 +20,12 @@ impl Notify {
     /// It is named, and isn't there.
     pub fn from_environment() -> io::Result<Notify> {
         match environment::variable("NOTIFY_SOCKET") {
-            None => Ok(Notify::nobody()),
+            None => Ok(Notify::none()),
             Some(name) => Notify::connect(&name),
         }
     }
 
-    pub fn nobody() -> Notify {
+    pub fn none() -> Notify {
         Notify { socket: None }
     }
 
@@ -54,7 +54,7 @@ impl Notify {
 
     fn tell(&self, state: &str) {
         if let Some(socket) = &self.socket {
-            // Nobody listens any more, or can't now: it is no reason to stop serving.
+            // The manager does not listen, or can't now: it is no reason to stop serving.
             let _ = socket.send(state.as_bytes());
         }
     }
@@ -66,7 +66,7 @@ impl Notify {
         Ok(Notify {})
     }
 
-    pub fn nobody() -> Notify {
+    pub fn none() -> Notify {
         Notify {}
     }
 

@@ -1,6 +1,6 @@
 //! How often a component that traps is started anew.
 
-use super::args::Restart;
+use crate::args::Restart;
 use sockbox::Error;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

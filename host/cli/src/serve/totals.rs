@@ -1,12 +1,12 @@
 //! Counts over all starts of the component.
 
-use super::log::{Json, milliseconds};
+use super::json::{Json, milliseconds};
 use sockbox::{Event, ServerStats};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Adds up what the component counts in each of its lives. Of one that ends in a trap nobody has the
-/// counts any more: what is known is what it had told, which is without the messages of clients
+/// Adds up what the component counts in each of its lives. The counts
+/// of one that ends in a trap are lost: what is known is what it had told, which is without the messages of clients
 /// that were still connected.
 pub struct Totals {
     since: Instant,

@@ -235,8 +235,8 @@ fn endpoints_are_addresses_of_this_machine() {
         (
             "8080",
             Err(
-                "`8080` is a port where a host is wanted, as in `example.com:8080`; for several \
-                 ports of one host name it with each: `example.com:80,example.com:443`",
+                "`8080` is a port without a host: write `example.com:8080`; for several \
+                 ports of one host, repeat the host: `example.com:80,example.com:443`",
             ),
         ),
         (

@@ -20,7 +20,7 @@ use sockbox_policy::Target;
 use sockbox_policy::{Limit, Limits};
 use std::future::{Future, ready};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready as ready_or_pending};
 use std::time::{Duration, Instant};
@@ -68,6 +68,7 @@ impl Meter {
             meter: self.clone(),
             open: account.map(Open::new),
             unsent: unsent.clone(),
+            refused: Refused::default(),
         });
         let input = MeteredInput {
             input: Some(input),
@@ -270,6 +271,33 @@ struct Connection {
     /// None if traffic is not recorded.
     open: Option<Open>,
     unsent: Unsent,
+    refused: Refused,
+}
+
+/// Whether a connection was refused to send more. What is sent over TCP is one sequence of bytes, so it breaks off
+/// there, and no answer to the rest can come: its input ends too, behind what has arrived by then.
+#[derive(Default)]
+struct Refused {
+    is_so: AtomicBool,
+    told: tokio::sync::Notify,
+}
+
+impl Refused {
+    fn set(&self) {
+        self.is_so.store(true, Ordering::SeqCst);
+        self.told.notify_waiters();
+    }
+
+    fn get(&self) -> bool {
+        self.is_so.load(Ordering::SeqCst)
+    }
+
+    async fn wait(&self) {
+        let told = self.told.notified();
+        if !self.get() {
+            told.await;
+        }
+    }
 }
 
 impl Connection {
@@ -297,16 +325,18 @@ impl Pollable for MeteredInput {
     {
         let connection = &*self.connection;
         let direction = &connection.meter.received;
-        match &mut self.input {
-            None => Box::pin(ready(())),
-            Some(input) => match direction.throttle {
-                None => input.ready(),
-                Some(_) => Box::pin(async move {
-                    input.ready().await;
-                    direction.flows(connection.target()).await;
-                }),
-            },
+        let Some(input) = &mut self.input else {
+            return Box::pin(ready(()));
+        };
+        if direction.throttle.is_none() && !connection.meter.sent.is_bound() {
+            return input.ready();
         }
+        Box::pin(async move {
+            tokio::select! {
+                () = input.ready() => direction.flows(connection.target()).await,
+                () = connection.refused.wait() => {}
+            }
+        })
     }
 }
 
@@ -329,6 +359,10 @@ impl InputStream for MeteredInput {
             return Ok(Bytes::new());
         }
         let bytes = input.read(now)?;
+        if bytes.is_empty() && size > 0 && self.connection.refused.get() {
+            self.input = None;
+            return Err(StreamError::Closed);
+        }
         direction.went(bytes.len() as u64);
         self.received += bytes.len() as u64;
         Ok(bytes)

@@ -135,6 +135,7 @@ impl OutputStream for MeteredOutput {
         }
         if length > direction.left() {
             self.sending = Sending::Closed;
+            self.connection.refused.set();
             return Err(direction.error(&self.connection));
         }
         match &mut self.sending {

@@ -50,6 +50,53 @@ async fn what_is_received_is_counted_over_all_connections() {
     }
 }
 
+/// An input from which nothing more comes, and which has no end.
+struct Silent(Vec<u8>);
+
+#[async_trait]
+impl Pollable for Silent {
+    async fn ready(&mut self) {
+        if self.0.is_empty() {
+            std::future::pending().await
+        }
+    }
+}
+
+#[async_trait]
+impl InputStream for Silent {
+    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        let rest = self.0.split_off(size.min(self.0.len()));
+        Ok(std::mem::replace(&mut self.0, rest).into())
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_may_send_no_more_ends_behind_what_has_arrived() {
+    let meter = meter(Limits::default().sent_bytes(Some(100)));
+    let around = |arrived: &[u8]| {
+        let output = MemoryOutputPipe::new(1 << 20);
+        let input = Box::new(Silent(arrived.to_vec()));
+        let (input, output, _) = meter.around(None, input, Box::new(output));
+        (input, output)
+    };
+    let (mut waiting, mut output) = around(b"");
+    assert!(waiting.read(10).unwrap().is_empty());
+    let mut ready = waiting.ready();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(ready.as_mut().poll(&mut cx).is_pending());
+    assert!(is_refused(output.write(vec![0; 101].into())));
+    ready.await;
+    assert!(matches!(waiting.read(10), Err(StreamError::Closed)));
+
+    let (mut answered, mut output) = around(b"answer");
+    assert!(is_refused(output.write(vec![0; 101].into())));
+    answered.ready().await;
+    assert_eq!(answered.read(4).unwrap(), "answ");
+    assert_eq!(answered.read(4).unwrap(), "er");
+    answered.ready().await;
+    assert!(matches!(answered.read(4), Err(StreamError::Closed)));
+}
+
 #[tokio::test]
 async fn what_is_sent_is_counted_over_all_connections() {
     for (size, refused) in [(39, false), (40, false), (41, true)] {

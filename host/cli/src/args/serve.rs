@@ -1,6 +1,8 @@
 //! What can be typed behind `sockbox serve`.
 
-use crate::args::{Accept, Common, WasiVersion, seconds, size};
+use super::WasiVersion;
+use super::grants::{Accept, Common};
+use super::values::{seconds, size};
 use clap::ValueEnum;
 use sockbox::Framing;
 use std::net::SocketAddr;
@@ -20,9 +22,9 @@ More: host/docs/serve.md in the source of sockbox";
 
 /// Answer every message that a client sends over TCP with `Hello, MESSAGE!`
 ///
-/// The component may listen on the addresses given, and accept whoever connects, and nothing else.
-/// Ctrl-C or SIGTERM stops it: it accepts nobody any more, finishes what it has received, and closes
-/// who is idle. A second one ends it at once.
+/// The component may listen on the addresses given, and accept clients there, and nothing else.
+/// Ctrl-C or SIGTERM stops it: it accepts no further client, answers what it has received, and closes
+/// idle connections. A second signal ends it at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Serve {
@@ -47,7 +49,7 @@ pub struct Serve {
     #[arg(short, long)]
     pub verbose: bool,
 
-    /// Don't log who comes and goes; what goes wrong is told all the same
+    /// Don't log connections; problems are logged all the same
     #[arg(short, long)]
     pub quiet: bool,
 
@@ -97,7 +99,7 @@ pub struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub max_connections: Option<u32>,
 
-    /// Turn those away who are too much, with one line, rather than let them wait
+    /// Refuse a client beyond --max-connections, with one line, rather than let it wait
     #[arg(long, help_heading = "Limits")]
     pub refuse_when_full: bool,
 
@@ -106,8 +108,8 @@ pub struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub max_per_peer: Option<u32>,
 
-    /// How long clients have to take their answers when the server stops; who hasn't done so then is
-    /// closed as it is
+    /// How long clients have to take their answers when the server stops. A connection
+    /// that has not taken them by then is closed
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", help_heading = "End")]
     pub drain_timeout: Duration,
 
