@@ -61,21 +61,33 @@ impl Policy {
     /// The rule by which a name may be reached at a port, over TCP or `udp`, whatever it resolves to: of
     /// that those addresses which a granted name [reaches](Policy::allow_private), and which aren't denied.
     pub fn rule_for_name(&self, name: &Name, port: u16, udp: bool) -> Option<&Rule> {
-        self.rules.iter().find(|rule| match udp {
+        let mut rules = self.rules.iter().filter(|_| !self.denies_lookup(name));
+        rules.find(|rule| match udp {
             true => rule.covers_udp_port_of(name, port),
             false => rule.covers_port_of(name, port),
         })
     }
 
     /// What denies `target` in so many words.
-    fn denied_by(&self, target: &Target) -> Option<&Deny> {
+    pub(crate) fn denied_by(&self, target: &Target) -> Option<&Deny> {
         self.denials.iter().find(|rule| match target {
             Target::Connect(address) | Target::UdpSend(address) => rule.covers_connect(*address),
             Target::Accept(address) | Target::UdpReceive(address) => {
                 rule.covers_accept(address.ip())
             }
-            Target::Resolve(_) | Target::Bind(_) | Target::Listen(_) | Target::UdpBind(_) => false,
+            Target::Resolve(name) => rule.covers_lookup(name),
+            Target::Bind(_) | Target::Listen(_) | Target::UdpBind(_) => false,
         })
+    }
+
+    /// What denies looking `name` up.
+    pub(crate) fn lookup_denied_by(&self, name: &Name) -> Option<&Deny> {
+        self.denials.iter().find(|rule| rule.covers_lookup(name))
+    }
+
+    /// Whether looking `name` up is denied, whatever grants it.
+    pub fn denies_lookup(&self, name: &Name) -> bool {
+        self.lookup_denied_by(name).is_some()
     }
 
     fn is_denied(&self, by: impl Fn(&Deny) -> bool) -> bool {
@@ -102,13 +114,18 @@ impl Policy {
 
     /// Why `target` is denied, which nothing grants.
     fn refusal(&self, target: &Target, answers: &ResolvedNames) -> Verdict {
-        let (names, latest): (Vec<&Name>, _) = match target {
+        let (mut names, mut latest): (Vec<&Name>, _) = match target {
             Target::Connect(address) | Target::UdpSend(address) | Target::UdpReceive(address) => (
                 answers.names_of(address.ip()).collect(),
                 answers.latest_name_of(address.ip()),
             ),
             _ => (Vec::new(), None),
         };
+        if let Some(denied) = self.denied_name(target, &names) {
+            return denied;
+        }
+        names.retain(|name| !self.denies_lookup(name));
+        latest = latest.filter(|name| !self.denies_lookup(name));
         let reason = match target {
             Target::Connect(address) => {
                 self.why_not(*address, &names, answers, Rule::covers_port_of)
@@ -125,6 +142,26 @@ impl Policy {
             _ => latest.cloned(),
         };
         Verdict::Denied { reason, name }
+    }
+
+    /// Why `target`, whose address has these names, is denied, where a rule with a name would reach it and looking
+    /// that name up is denied.
+    fn denied_name(&self, target: &Target, names: &[&Name]) -> Option<Verdict> {
+        let covers = |rule: &Rule, name: &Name| match target {
+            Target::Connect(address) => rule.covers_port_of(name, address.port()),
+            Target::UdpSend(address) => rule.covers_udp_port_of(name, address.port()),
+            _ => false,
+        };
+        let mut granted = names
+            .iter()
+            .filter(|name| self.rules.iter().any(|rule| covers(rule, name)));
+        granted.find_map(|name| {
+            let rule = self.lookup_denied_by(name)?.clone();
+            Some(Verdict::Denied {
+                reason: DenialReason::Rule { rule },
+                name: Some((*name).clone()),
+            })
+        })
     }
 
     /// Why `address` may not be reached, which has these names.
@@ -198,9 +235,9 @@ impl Policy {
         })
     }
 
-    /// Whether some rule grants looking `name` up.
+    /// Whether some rule grants looking `name` up, and none denies it.
     pub fn grants_lookup(&self, name: &Name) -> bool {
-        self.rules.iter().any(|rule| rule.covers_lookup(name))
+        !self.denies_lookup(name) && self.rules.iter().any(|rule| rule.covers_lookup(name))
     }
 
     /// Tell which of the addresses of `name`, whose lookup was asked for, may be told: those that
@@ -218,6 +255,9 @@ impl Policy {
         addresses: Vec<IpAddr>,
         answers: &ResolvedNames,
     ) -> Result<Vec<IpAddr>, DenialReason> {
+        if let Some(rule) = self.lookup_denied_by(name) {
+            return Err(DenialReason::Rule { rule: rule.clone() });
+        }
         if !self.grants_lookup(name) {
             return Err(DenialReason::NoRule);
         }
@@ -260,6 +300,9 @@ impl Policy {
 
     /// Whether a grant of `name` reaches `address`, to which it resolves.
     pub fn reaches(&self, name: &Name, address: IpAddr, answers: &ResolvedNames) -> bool {
+        if self.denies_lookup(name) {
+            return false;
+        }
         if name.is_localhost() {
             return address.to_canonical().is_loopback();
         }
@@ -301,7 +344,11 @@ impl Policy {
         answers: &ResolvedNames,
         covers: impl Fn(&Rule, &Name, u16) -> bool,
     ) -> Option<Verdict> {
-        answers.names_of(address.ip()).find_map(|name| {
+        let mut names = answers.names_of(address.ip());
+        names.find_map(|name| {
+            if self.denies_lookup(name) {
+                return None;
+            }
             let reaches = |rule: &&Rule| match rule {
                 Rule::Redirect {
                     public_only: true, ..
@@ -321,5 +368,7 @@ impl Policy {
     }
 }
 
+#[cfg(test)]
+mod denied_names;
 #[cfg(test)]
 mod tests;

@@ -64,9 +64,9 @@ pub enum Rule {
 
 /// One thing that is denied, whatever is granted.
 ///
-/// There are no names among them: nobody can tell beforehand which addresses a name will have, and a
-/// denial that misses is worse than none. An address is denied too when the IPv4 address that it stands
-/// for is ([`Policy::judge`](crate::Policy::judge)).
+/// Of a name its lookup can be denied, and not its addresses: which addresses a name will have is not known in
+/// advance, and a denial that misses is worse than none. An address is denied too when the IPv4 address that
+/// it stands for is ([`Policy::judge`](crate::Policy::judge)).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Deny {
@@ -79,6 +79,12 @@ pub enum Deny {
     Accept {
         /// From whom.
         from: Range,
+    },
+    /// Looking names up. No rule with one of these names reaches an address, be it a static host address. An
+    /// address that another name has, or that a rule covers by its number, can still be reached.
+    Resolve {
+        /// The names.
+        names: Names,
     },
 }
 
@@ -136,6 +142,11 @@ impl Deny {
         };
         from.contains(address) || embedded(address).any(|ip| from.contains(ip))
     }
+
+    /// Whether looking `name` up is denied.
+    pub(crate) fn covers_lookup(&self, name: &Name) -> bool {
+        matches!(self, Deny::Resolve { names } if names.cover(name))
+    }
 }
 
 impl fmt::Display for Deny {
@@ -143,6 +154,7 @@ impl fmt::Display for Deny {
         match self {
             Deny::Connect { to } => write!(f, "deny-connect {to}"),
             Deny::Accept { from } => write!(f, "deny-accept {from}"),
+            Deny::Resolve { names } => write!(f, "deny-resolve {names}"),
         }
     }
 }
@@ -400,7 +412,7 @@ pub enum RuleError {
     /// It is a name on the side of what is denied.
     #[error(
         "`{text}` is a name, and which addresses it will have can't be told beforehand: deny the \
-         addresses, as in `192.0.2.1` or `10.0.0.0/8`"
+         addresses, as in `192.0.2.1` or `10.0.0.0/8`, or deny looking the name up: deny-resolve"
     )]
     NameDenied {
         /// What was given.

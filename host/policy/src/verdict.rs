@@ -48,6 +48,8 @@ pub enum GrantedBy {
         /// What it said.
         reason: String,
     },
+    /// No rule: it stays inside the run's own loopback ([`Policy::judge_private`](crate::Policy::judge_private)).
+    PrivateLoopback,
 }
 
 impl fmt::Display for GrantedBy {
@@ -55,6 +57,7 @@ impl fmt::Display for GrantedBy {
         match self {
             GrantedBy::Rule(rule) => rule.fmt(f),
             GrantedBy::Decider { reason } => f.write_str(reason),
+            GrantedBy::PrivateLoopback => f.write_str("private"),
         }
     }
 }
