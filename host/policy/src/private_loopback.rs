@@ -4,6 +4,7 @@
 //! and nothing of it touches the machine. What is granted is the machine's own loopback.
 
 use crate::{DenialReason, GrantedBy, Policy, Rule, Target, Verdict};
+use std::net::SocketAddr;
 
 /// Which listeners on loopback addresses are reachable from their run alone. The later of two settings is the one
 /// that counts where policies are put together.
@@ -60,12 +61,12 @@ impl Policy {
         !left_to_system && self.rules().iter().any(|rule| rule.covers_bind(*address))
     }
 
-    /// Whether a rule grants connecting to `port` of some loopback address, so that a port that the system
-    /// chooses for a private listener should be another.
-    pub fn reaches_loopback_port(&self, port: u16) -> bool {
+    /// Whether a rule may grant connecting to `address`, which is a loopback address. A port that is chosen for a
+    /// private listener is another, so that it doesn't hide the machine's.
+    pub fn may_reach_loopback(&self, address: SocketAddr) -> bool {
         self.rules().iter().any(|rule| match rule {
-            Rule::Connect { to } => to.ports.contains(port),
-            _ => false,
+            Rule::Connect { to } if to.is_of_names() => to.ports.contains(address.port()),
+            rule => rule.covers_connect(address),
         })
     }
 }
@@ -73,7 +74,6 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::SocketAddr;
 
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -185,6 +185,23 @@ mod tests {
         assert_eq!(bind(&dry, "127.0.0.1:0"), "allowed by private");
         assert_eq!(bind(&dry, "127.0.0.1:80"), "not private");
         assert_eq!(bind(&dry, "0.0.0.0:0"), "not private");
+    }
+
+    #[test]
+    fn what_the_run_may_reach_is_known() {
+        let connect = |text| Policy::new().allow_connect_to(text).unwrap();
+        for (policy, expected) in [
+            (Policy::new(), false),
+            (connect("127.0.0.1:50000"), true),
+            (connect("127.0.0.1:50001"), false),
+            (connect("127.0.0.0/8"), true),
+            (connect("10.0.0.1"), false),
+            (connect("localhost:50000"), true),
+            (connect("localhost:50001"), false),
+        ] {
+            let found = policy.may_reach_loopback(address("127.0.0.1:50000"));
+            assert_eq!(found, expected, "{policy:?}");
+        }
     }
 
     #[test]

@@ -29,6 +29,17 @@ impl Verdict {
         matches!(self, Verdict::Allowed { .. })
     }
 
+    /// Whether it stays inside the run's own loopback, which takes no grant.
+    pub fn is_private(&self) -> bool {
+        matches!(
+            self,
+            Verdict::Allowed {
+                by: GrantedBy::PrivateLoopback,
+                ..
+            }
+        )
+    }
+
     /// The name that the address was resolved from, where it was.
     pub fn name(&self) -> Option<&Name> {
         match self {

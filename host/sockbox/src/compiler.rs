@@ -11,6 +11,7 @@
 
 use crate::inspect;
 use crate::load::cant_be_compiled;
+use crate::proposals;
 use crate::reservation::Reservation;
 use sockbox_component::engine;
 use std::ffi::OsString;
@@ -289,7 +290,11 @@ impl Job<'_> {
 pub(crate) fn compile(engine: &Engine, binary: &[u8]) -> Result<Vec<u8>, String> {
     let compiled = engine.precompile_component(binary);
     // What it lacks says more than what its types are made of, which is newer than WASI 0.2.
-    compiled.map_err(|error| inspect::lacks(binary).unwrap_or_else(|| cant_be_compiled(&error)))
+    compiled.map_err(|error| {
+        inspect::lacks(binary)
+            .or_else(|| proposals::lacking(binary))
+            .unwrap_or_else(|| cant_be_compiled(&error))
+    })
 }
 
 /// What is wrong with a component that makes no sense, in the words that compiling it would fail with;
@@ -299,6 +304,7 @@ pub(crate) fn explain(binary: &[u8]) -> String {
     match valid {
         Ok(_) => String::new(),
         Err(error) => inspect::lacks(binary)
+            .or_else(|| proposals::lacking(binary))
             .unwrap_or_else(|| format!("it can't be compiled: {}", first_line(&error))),
     }
 }

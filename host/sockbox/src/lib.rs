@@ -78,6 +78,7 @@ mod load;
 mod network_error;
 mod output;
 mod program;
+mod proposals;
 mod reservation;
 mod sandbox;
 mod serve;
