@@ -7,7 +7,7 @@ use crate::exit::{self, Failure};
 use crate::output::Output;
 use crate::words;
 use sockbox::policy::{
-    Destination, Host, Hosts, Name, PrivateLoopback, ResolvedNames, Target, Verdict,
+    Deny, Destination, Host, Hosts, Name, PrivateLoopback, ResolvedNames, Target, Verdict,
 };
 use sockbox::{Policy, Profile};
 use sockbox_printable::{Line, Lines};
@@ -185,6 +185,10 @@ fn of_name(
     answers: &ResolvedNames,
 ) -> Vec<Explanation> {
     let mut explanations = vec![judged(policy, &Target::Resolve(name.clone()), answers)];
+    if policy.denies_lookup(name) {
+        // No rule with the name reaches anything then.
+        return explanations;
+    }
     let target = |address: IpAddr| {
         let address = SocketAddr::new(address, port);
         match udp {
@@ -233,7 +237,10 @@ struct Except<'a>(&'a Policy);
 
 impl fmt::Display for Except<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, rule) in self.0.denials().iter().enumerate() {
+        // What is denied of names was decided with the lookup.
+        let denials = self.0.denials().iter();
+        let denials = denials.filter(|rule| !matches!(rule, Deny::Resolve { .. }));
+        for (index, rule) in denials.enumerate() {
             let before = if index == 0 { ", except for " } else { ", " };
             write!(f, "{before}{rule}")?;
         }

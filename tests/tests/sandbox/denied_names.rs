@@ -107,7 +107,7 @@ fn fetch_resolves_no_denied_name_though_it_was_typed() {
 fn a_redirect_leads_to_no_denied_name() {
     let tripwire = Tripwire::new();
     let to = format!("http://b.localhost:{}/", tripwire.address().port());
-    let peer = RawPeer::answering(&format!(
+    let peer = RawPeer::answering(format!(
         "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"
     ));
     let finished = Program::sockbox(["fetch", "-L", "--deny-resolve", "*.localhost"])
@@ -134,8 +134,7 @@ fn explain_names_the_denial() {
     denied.assert_code(126);
     assert_eq!(
         denied.stdout_text(),
-        "denied: look up admin.example.com: denied by deny-resolve admin.example.com\n\
-         denied: connect to admin.example.com:443: no rule grants it by its name\n"
+        "denied: look up admin.example.com: denied by deny-resolve admin.example.com\n"
     );
     let allowed = explain("www.example.com:443");
     allowed.assert_code(0);
@@ -154,6 +153,7 @@ fn only_names_can_be_denied() {
         ("a.example:80", "is neither a host's name nor an address"),
     ] {
         let finished = Foreign::Rust.run(&["--deny-resolve", value], "env").run();
-        finished.assert_failure(2, &[told]);
+        finished.assert_code(2);
+        assert!(finished.stderr().contains(told), "{}", finished.stderr());
     }
 }

@@ -103,7 +103,7 @@ fn neither_the_machine_nor_another_run_reaches_it() {
     let port = free_port();
     let at = format!("127.0.0.1:{port}");
     let attempts = format!("listen {at} 1");
-    let [first, second] = [(); 2].map(|()| Foreign::Rust.run(&[], &attempts).start());
+    let [mut first, mut second] = [(); 2].map(|()| Foreign::Rust.run(&[], &attempts).start());
     for process in [&first, &second] {
         assert_eq!(listens(process).to_string(), at);
         let note =

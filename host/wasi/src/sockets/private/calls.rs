@@ -181,13 +181,12 @@ impl SockboxCtxView<'_> {
             State::Starting(queue) | State::Listening(queue) => (private.local, queue.clone()),
             _ => return Ok(Some(Err(ErrorCode::InvalidState))),
         };
+        if !queue.is_empty() && !self.has_socket_left() {
+            return Ok(Some(Err(ErrorCode::NewSocketLimit)));
+        }
         let Some(arrived) = self.next_arrived(&queue) else {
             return Ok(Some(Err(ErrorCode::WouldBlock)));
         };
-        if !self.has_socket_left() {
-            queue.waiting().connections.push_front(arrived);
-            return Ok(Some(Err(ErrorCode::NewSocketLimit)));
-        }
         let made = counted(self, |state| state.like(listener, local))?;
         let socket = match made {
             Ok(socket) => socket,

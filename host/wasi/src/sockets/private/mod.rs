@@ -259,6 +259,10 @@ impl Queue {
         (waiting.connections.len() as u64) < waiting.backlog
     }
 
+    fn is_empty(&self) -> bool {
+        self.waiting().connections.is_empty()
+    }
+
     fn push(&self, arrived: Arrived) {
         let mut waiting = self.waiting();
         waiting.connections.push_back(arrived);
