@@ -313,6 +313,7 @@ fn sending_datagrams() {
 fn serving_datagrams() {
     let attempts = "udp-serve 127.0.0.1:0 2 then udp-bind 127.0.0.2:0 then bind 127.0.0.1:0";
     let flags = [
+        "--no-private-loopback",
         "--allow-udp-bind",
         "127.0.0.1:0",
         "--allow-udp-send",
