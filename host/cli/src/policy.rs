@@ -6,7 +6,9 @@ use crate::args::{
 use crate::exit::{self, Failure};
 use crate::output::Output;
 use crate::words;
-use sockbox::policy::{Destination, Host, Hosts, Name, ResolvedNames, Target, Verdict};
+use sockbox::policy::{
+    Deny, Destination, Host, Hosts, Name, PrivateLoopback, ResolvedNames, Target, Verdict,
+};
 use sockbox::{Policy, Profile};
 use sockbox_printable::{Line, Lines};
 use std::fmt;
@@ -51,6 +53,9 @@ impl fmt::Display for Contents<'_> {
         lines.extend(policy.rules().iter().map(ToString::to_string));
         if policy.allows_private() {
             lines.push("allow-private".to_owned());
+        }
+        if policy.which_private_loopback() == PrivateLoopback::Off {
+            lines.push("no-private-loopback".to_owned());
         }
         lines.extend(
             self.0
@@ -122,7 +127,27 @@ struct Explanation {
     text: String,
 }
 
+/// What stays inside the run's own loopback, told as `shown`.
+fn private(policy: &Policy, target: &Target, shown: &Target) -> Option<Explanation> {
+    let Target::Bind(address) = target else {
+        return None;
+    };
+    policy
+        .judge_private(target)
+        .filter(Verdict::is_private)
+        .map(|_| Explanation {
+            allowed: true,
+            text: format!(
+                "allowed: {shown}, private: only the run itself can connect to it (--allow-listen \
+                 {address} would open it)"
+            ),
+        })
+}
+
 fn judged(policy: &Policy, target: &Target, answers: &ResolvedNames) -> Explanation {
+    if let Some(private) = private(policy, target, target) {
+        return private;
+    }
     let verdict = policy.judge(target, answers);
     Explanation {
         allowed: verdict.is_allowed(),
@@ -139,6 +164,9 @@ fn judged(policy: &Policy, target: &Target, answers: &ResolvedNames) -> Explanat
 /// What a policy says of listening on an address, for which a socket has to be bound first.
 fn listening(policy: &Policy, address: SocketAddr, answers: &ResolvedNames) -> Vec<Explanation> {
     let bind = judged(policy, &Target::Bind(address), answers);
+    if let Some(private) = private(policy, &Target::Bind(address), &Target::Listen(address)) {
+        return vec![private];
+    }
     let listen = judged(policy, &Target::Listen(address), answers);
     // Which port it will be is the system's to say then.
     match bind.allowed && address.port() != 0 {
@@ -157,6 +185,10 @@ fn of_name(
     answers: &ResolvedNames,
 ) -> Vec<Explanation> {
     let mut explanations = vec![judged(policy, &Target::Resolve(name.clone()), answers)];
+    if policy.denies_lookup(name) {
+        // No rule with the name reaches anything then.
+        return explanations;
+    }
     let target = |address: IpAddr| {
         let address = SocketAddr::new(address, port);
         match udp {
@@ -205,7 +237,10 @@ struct Except<'a>(&'a Policy);
 
 impl fmt::Display for Except<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, rule) in self.0.denials().iter().enumerate() {
+        // What is denied of names was decided with the lookup.
+        let denials = self.0.denials().iter();
+        let denials = denials.filter(|rule| !matches!(rule, Deny::Resolve { .. }));
+        for (index, rule) in denials.enumerate() {
             let before = if index == 0 { ", except for " } else { ", " };
             write!(f, "{before}{rule}")?;
         }

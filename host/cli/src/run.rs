@@ -11,7 +11,7 @@ use crate::runtime::block_on;
 use crate::watch::Watch;
 use crate::watchdog::{self, Deadline, Ends, Signals};
 use crate::{cache, output, room, sandbox, source, stderr, words};
-use sockbox::policy::LeastGrants;
+use sockbox::policy::{LeastGrants, PrivateLoopback};
 use sockbox::{Command, Error, Policy, Profile, Program, Sandbox, StdioWriter};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -32,8 +32,7 @@ pub fn run(args: Run) -> Result<i32, Failure> {
     apart::from_component(args.common.audit.as_ref(), &profile.dirs)?;
     apart::from_files(args.common.audit.as_ref(), &files(&args))?;
     if args.dry_run {
-        let denials = profile.policy.denials().iter().cloned();
-        profile.policy = denials.fold(Policy::everything(), Policy::deny);
+        profile.policy = of_dry_run(&profile.policy);
     }
     let denials = Denials::default();
     let tls = args.tls()?.observe_failures({
@@ -151,6 +150,19 @@ fn files(args: &Run) -> Vec<NamedFile> {
         files.push(NamedFile::new("--cacert", file));
     }
     files
+}
+
+/// What a dry run is granted: everything that isn't denied. What the component has on a loopback port that the
+/// system chooses stays private, as it will in a run with what the dry run prints.
+fn of_dry_run(policy: &Policy) -> Policy {
+    let loopback = match policy.which_private_loopback() {
+        PrivateLoopback::Off => PrivateLoopback::Off,
+        _ => PrivateLoopback::PortZero,
+    };
+    let denials = policy.denials().iter().cloned();
+    denials
+        .fold(Policy::everything(), Policy::deny)
+        .private_loopback(loopback)
 }
 
 /// What a component must not be able to change, since sockbox believes it: what it runs without a sandbox, in this

@@ -58,6 +58,9 @@ impl AuditSink for Watch {
         if self.verbose && event.what != EventKind::Ended {
             stderr::line(format_args!("* {}", words::of_event(event)));
         }
+        if let (false, Some(note)) = (self.verbose, words::of_private(event)) {
+            stderr::line(format_args!("sockbox: {note}"));
+        }
         if let Some(record) = &self.record {
             record.record(event);
         }
@@ -70,6 +73,7 @@ impl AuditSink for Watch {
         if let Some(needed) = &self.needed {
             let mut needed = needed.lock().unwrap_or_else(PoisonError::into_inner);
             match &event.what {
+                EventKind::Decision { verdict, .. } if verdict.is_private() => {}
                 EventKind::Decision { target, verdict } if verdict.is_allowed() => {
                     needed.note(target, verdict.name());
                 }
@@ -79,7 +83,9 @@ impl AuditSink for Watch {
                         target: Target::Accept(_) | Target::UdpReceive(_),
                         ..
                     } => {}
-                    EventKind::Decision { verdict, .. } if verdict.is_allowed() => {
+                    EventKind::Decision { verdict, .. }
+                        if verdict.is_allowed() && !verdict.is_private() =>
+                    {
                         needed.note_omitted(*count);
                     }
                     _ => {}

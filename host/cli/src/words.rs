@@ -20,6 +20,18 @@ pub fn of_event(event: &AuditEvent) -> String {
     replaced(event.to_string(), event.hint().map(Hint::Policy))
 }
 
+/// What is told of a listener that only its own run can reach, on a port that the component asked for: a user may
+/// have meant it for others.
+pub fn of_private(event: &AuditEvent) -> Option<String> {
+    let (target, verdict) = event.decision()?;
+    match target {
+        policy::Target::Bind(address) if verdict.is_private() && address.port() != 0 => Some(
+            format!("{address} is private to this run (--allow-listen {address} would open it)"),
+        ),
+        _ => None,
+    }
+}
+
 /// What a refusal is told as.
 pub fn of_refusal(
     reason: &policy::DenialReason,

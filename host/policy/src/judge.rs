@@ -61,21 +61,33 @@ impl Policy {
     /// The rule that grants `name` at a port, over TCP or `udp`. Of the addresses that the name resolves
     /// to, it covers those that a granted name [reaches](Policy::allow_private) and that are not denied.
     pub fn rule_for_name(&self, name: &Name, port: u16, udp: bool) -> Option<&Rule> {
-        self.rules.iter().find(|rule| match udp {
+        let mut rules = self.rules.iter().filter(|_| !self.denies_lookup(name));
+        rules.find(|rule| match udp {
             true => rule.covers_udp_port_of(name, port),
             false => rule.covers_port_of(name, port),
         })
     }
 
     /// The rule that denies `target` explicitly.
-    fn denied_by(&self, target: &Target) -> Option<&Deny> {
+    pub(crate) fn denied_by(&self, target: &Target) -> Option<&Deny> {
         self.denials.iter().find(|rule| match target {
             Target::Connect(address) | Target::UdpSend(address) => rule.covers_connect(*address),
             Target::Accept(address) | Target::UdpReceive(address) => {
                 rule.covers_accept(address.ip())
             }
-            Target::Resolve(_) | Target::Bind(_) | Target::Listen(_) | Target::UdpBind(_) => false,
+            Target::Resolve(name) => rule.covers_lookup(name),
+            Target::Bind(_) | Target::Listen(_) | Target::UdpBind(_) => false,
         })
+    }
+
+    /// What denies looking `name` up.
+    pub(crate) fn lookup_denied_by(&self, name: &Name) -> Option<&Deny> {
+        self.denials.iter().find(|rule| rule.covers_lookup(name))
+    }
+
+    /// Whether looking `name` up is denied, whatever grants it.
+    pub fn denies_lookup(&self, name: &Name) -> bool {
+        self.lookup_denied_by(name).is_some()
     }
 
     fn is_denied(&self, by: impl Fn(&Deny) -> bool) -> bool {
@@ -103,13 +115,18 @@ impl Policy {
 
     /// Why `target`, which no rule grants, is denied.
     fn refusal(&self, target: &Target, answers: &ResolvedNames) -> Verdict {
-        let (names, latest): (Vec<&Name>, _) = match target {
+        let (mut names, mut latest): (Vec<&Name>, _) = match target {
             Target::Connect(address) | Target::UdpSend(address) | Target::UdpReceive(address) => (
                 answers.names_of(address.ip()).collect(),
                 answers.latest_name_of(address.ip()),
             ),
             _ => (Vec::new(), None),
         };
+        if let Some(denied) = self.denied_name(target, &names) {
+            return denied;
+        }
+        names.retain(|name| !self.denies_lookup(name));
+        latest = latest.filter(|name| !self.denies_lookup(name));
         let reason = match target {
             Target::Connect(address) => {
                 self.why_not(*address, &names, answers, Rule::covers_port_of)
@@ -126,6 +143,26 @@ impl Policy {
             _ => latest.cloned(),
         };
         Verdict::Denied { reason, name }
+    }
+
+    /// Why `target`, whose address has these names, is denied, where a rule with a name would reach it and looking
+    /// that name up is denied.
+    fn denied_name(&self, target: &Target, names: &[&Name]) -> Option<Verdict> {
+        let covers = |rule: &Rule, name: &Name| match target {
+            Target::Connect(address) => rule.covers_port_of(name, address.port()),
+            Target::UdpSend(address) => rule.covers_udp_port_of(name, address.port()),
+            _ => false,
+        };
+        let mut granted = names
+            .iter()
+            .filter(|name| self.rules.iter().any(|rule| covers(rule, name)));
+        granted.find_map(|name| {
+            let rule = self.lookup_denied_by(name)?.clone();
+            Some(Verdict::Denied {
+                reason: DenialReason::Rule { rule },
+                name: Some((*name).clone()),
+            })
+        })
     }
 
     /// Why `address`, which has these names, may not be reached.
@@ -199,9 +236,9 @@ impl Policy {
         })
     }
 
-    /// Whether some rule grants looking `name` up.
+    /// Whether some rule grants looking `name` up, and none denies it.
     pub fn grants_lookup(&self, name: &Name) -> bool {
-        self.rules.iter().any(|rule| rule.covers_lookup(name))
+        !self.denies_lookup(name) && self.rules.iter().any(|rule| rule.covers_lookup(name))
     }
 
     /// The resolved addresses of `name` that the component may see: those that a grant reaches. If
@@ -220,6 +257,9 @@ impl Policy {
         addresses: Vec<IpAddr>,
         answers: &ResolvedNames,
     ) -> Result<Vec<IpAddr>, DenialReason> {
+        if let Some(rule) = self.lookup_denied_by(name) {
+            return Err(DenialReason::Rule { rule: rule.clone() });
+        }
         if !self.grants_lookup(name) {
             return Err(DenialReason::NoRule);
         }
@@ -262,6 +302,9 @@ impl Policy {
 
     /// Whether a grant of `name` reaches `address`, to which it resolves.
     pub fn reaches(&self, name: &Name, address: IpAddr, answers: &ResolvedNames) -> bool {
+        if self.denies_lookup(name) {
+            return false;
+        }
         if name.is_localhost() {
             return address.to_canonical().is_loopback();
         }
@@ -303,7 +346,11 @@ impl Policy {
         answers: &ResolvedNames,
         covers: impl Fn(&Rule, &Name, u16) -> bool,
     ) -> Option<Verdict> {
-        answers.names_of(address.ip()).find_map(|name| {
+        let mut names = answers.names_of(address.ip());
+        names.find_map(|name| {
+            if self.denies_lookup(name) {
+                return None;
+            }
             let reaches = |rule: &&Rule| match rule {
                 Rule::Redirect {
                     public_only: true, ..
@@ -323,5 +370,7 @@ impl Policy {
     }
 }
 
+#[cfg(test)]
+mod denied_names;
 #[cfg(test)]
 mod tests;

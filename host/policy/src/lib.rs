@@ -13,6 +13,7 @@
 //! | file | what it has |
 //! |---|---|
 //! | `target`, `policy`, `judge`, `verdict`, `hint` | the question, the policy, how it is judged, the answer and its reason, what would allow it |
+//! | `private_loopback` | what stays inside a run's own loopback |
 //! | `name`, `rule`, `destination`, `ports`, `origin` | what rules are made of, each read from one form of text |
 //! | `resolved_names` | what the names of one run resolved to |
 //! | `special`, `embedded`, `local` | addresses that are not public: by their block, by the IPv4 address in them, by this machine's networks |
@@ -36,6 +37,7 @@ mod name;
 mod origin;
 mod policy;
 mod ports;
+mod private_loopback;
 pub mod profile;
 mod resolved_names;
 mod rule;
@@ -56,6 +58,7 @@ pub use name::{Host, MAX_LABEL_BYTES, MAX_NAME_BYTES, Name, Names};
 pub use origin::Origin;
 pub use policy::Policy;
 pub use ports::Ports;
+pub use private_loopback::PrivateLoopback;
 pub use profile::Profile;
 pub use resolved_names::{AnsweredNames, GRACE, MAX_ADDRESSES_PER_NAME, MAX_NAMES, ResolvedNames};
 pub use rule::{Denied, Deny, Rule, RuleError};

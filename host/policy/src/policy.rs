@@ -1,6 +1,6 @@
 //! Building a policy: what a run may do with the network.
 
-use crate::{Deny, Destination, Endpoint, Host, Name, Origin, Rule, RuleError};
+use crate::{Deny, Destination, Endpoint, Host, Name, Origin, PrivateLoopback, Rule, RuleError};
 use std::net::SocketAddr;
 
 /// What a run may do with the network. The default, like [`Policy::new`], grants nothing.
@@ -28,6 +28,7 @@ pub struct Policy {
     pub(crate) denials: Vec<Deny>,
     redirects: bool,
     pub(crate) private: bool,
+    pub(crate) private_loopback: PrivateLoopback,
     /// The hosts of the origins that the user named.
     named: Vec<Host>,
 }
@@ -210,6 +211,33 @@ impl Policy {
         Ok(self.grant(Rule::Resolve { names }))
     }
 
+    /// Deny looking names up: `NAME` or `*.NAME`, whatever grants it. A rule with such a name then reaches
+    /// nothing, and neither does a static host address of it; what is granted by its number is granted still.
+    ///
+    /// # Errors
+    /// [`RuleError`], with the right form in its message where one can be told.
+    ///
+    /// # Examples
+    /// ```
+    /// use sockbox_policy::{Policy, ResolvedNames, Target};
+    ///
+    /// let policy = Policy::new()
+    ///     .allow_connect_to("*.example.com:443")?
+    ///     .deny_resolve("admin.example.com")?;
+    /// let nothing_resolved = ResolvedNames::new();
+    /// let allows = |name: &str| {
+    ///     let target = Target::Resolve(name.parse().unwrap());
+    ///     policy.judge(&target, &nothing_resolved).is_allowed()
+    /// };
+    /// assert!(allows("www.example.com"));
+    /// assert!(!allows("admin.example.com"));
+    /// # Ok::<(), sockbox_policy::RuleError>(())
+    /// ```
+    pub fn deny_resolve(self, names: &str) -> Result<Policy, RuleError> {
+        let names = names.parse()?;
+        Ok(self.deny(Deny::Resolve { names }))
+    }
+
     /// Grant sending datagrams to `destination`, and receiving datagrams from it.
     ///
     /// # Errors
@@ -228,7 +256,16 @@ impl Policy {
         Ok(self.grant(Rule::UdpBind { on }))
     }
 
-    /// Add the grants and denials of another policy.
+    /// Set which of the run's listeners on loopback addresses are in the run's own loopback:
+    /// [`PrivateLoopback`] says which there are. By default those that no rule grants.
+    #[must_use]
+    pub fn private_loopback(mut self, which: PrivateLoopback) -> Policy {
+        self.private_loopback = which;
+        self
+    }
+
+    /// Add the grants and denials of another policy. Of two settings of the private loopback the later one
+    /// in the order of [`PrivateLoopback`] counts.
     #[must_use]
     pub fn and(mut self, other: Policy) -> Policy {
         for rule in other.rules {
@@ -244,6 +281,7 @@ impl Policy {
         }
         self.redirects |= other.redirects;
         self.private |= other.private;
+        self.private_loopback = self.private_loopback.max(other.private_loopback);
         self
     }
 
@@ -276,6 +314,11 @@ impl Policy {
     /// What is denied, in the order denied.
     pub fn denials(&self) -> &[Deny] {
         &self.denials
+    }
+
+    /// Which listeners are in the run's own loopback: [`Policy::private_loopback`].
+    pub fn which_private_loopback(&self) -> PrivateLoopback {
+        self.private_loopback
     }
 
     /// Whether granted names reach addresses that are not public: [`Policy::allow_private`].

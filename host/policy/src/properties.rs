@@ -1,7 +1,7 @@
 //! Properties that hold for every policy.
 
 use crate::embedded::embedded;
-use crate::{Deny, Destination, Host, Name, Policy, Range, ResolvedNames, Rule, Target};
+use crate::{Deny, Destination, Host, Name, Names, Policy, Range, ResolvedNames, Rule, Target};
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
@@ -108,6 +108,12 @@ fn deny() -> impl Strategy<Value = Deny> {
     prop_oneof![
         to.prop_map(|to| Deny::Connect { to }),
         range().prop_map(|from| Deny::Accept { from }),
+        (name(), any::<bool>()).prop_map(|(name, below)| {
+            let star = if below { "*." } else { "" };
+            Deny::Resolve {
+                names: format!("{star}{name}").parse().unwrap(),
+            }
+        }),
     ]
 }
 
@@ -167,11 +173,11 @@ proptest! {
                 let to: Destination = to.to_string().parse().unwrap();
                 forms.iter().any(|ip| to.covers_address(SocketAddr::new(*ip, address.port())))
             }
-            Deny::Accept { .. } => false,
+            Deny::Accept { .. } | Deny::Resolve { .. } => false,
         });
         let denied_to_accept = policy.denials().iter().any(|deny| match deny {
             Deny::Accept { from } => forms.iter().any(|ip| from.contains(*ip)),
-            Deny::Connect { .. } => false,
+            Deny::Connect { .. } | Deny::Resolve { .. } => false,
         });
         for target in targets(address) {
             let denied = match target {
@@ -193,6 +199,34 @@ proptest! {
             let before = policy.judge(&target, &answers).is_allowed();
             let after = narrower.judge(&target, &answers).is_allowed();
             prop_assert!(before || !after, "{target} by {narrower:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_may_not_be_looked_up_grants_nothing(
+        policy in policy(), answers in answers(), address in address(), denied in name(),
+    ) {
+        let denies = |policy: Policy| policy.deny(Deny::Resolve { names: Names::One(denied.clone()) });
+        let narrower = denies(policy.clone());
+        prop_assert!(!narrower.judge(&Target::Resolve(denied.clone()), &answers).is_allowed());
+        // It is the same to have no such name: what is granted then is granted by something else.
+        let mut without = answers.clone();
+        without.retain(|name| *name != denied);
+        for target in targets(address) {
+            let one = narrower.judge(&target, &answers).is_allowed();
+            let other = narrower.judge(&target, &without).is_allowed();
+            prop_assert_eq!(one, other, "{} by {:?}", target, narrower);
+        }
+    }
+
+    #[test]
+    fn what_is_private_is_never_on_the_machine(
+        policy in policy(), answers in answers(), address in address(),
+    ) {
+        if let Some(verdict) = policy.judge_private(&Target::Bind(address)) {
+            prop_assert!(address.ip().is_loopback());
+            prop_assert!(!policy.judge(&Target::Bind(address), &answers).is_allowed());
+            prop_assert!(verdict.is_allowed());
         }
     }
 

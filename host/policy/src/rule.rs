@@ -64,8 +64,8 @@ pub enum Rule {
 
 /// One thing that is denied, whatever is granted.
 ///
-/// Names can't be denied: their addresses are not known in advance, and a denial that misses an address
-/// gives false safety. An IPv6 address is also denied if the IPv4 address that it contains is denied
+/// Resolving a name can be denied, but not the addresses of a name: they are not known in advance, and a denial that
+/// misses an address gives false safety. An IPv6 address is also denied if the IPv4 address that it contains is denied
 /// ([`Policy::judge`](crate::Policy::judge)).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -79,6 +79,12 @@ pub enum Deny {
     Accept {
         /// The addresses of the clients.
         from: Range,
+    },
+    /// Looking names up. No rule with one of these names reaches an address, be it a static host address. An
+    /// address that another name has, or that a rule covers by its number, can still be reached.
+    Resolve {
+        /// The names.
+        names: Names,
     },
 }
 
@@ -136,6 +142,11 @@ impl Deny {
         };
         from.contains(address) || embedded(address).any(|ip| from.contains(ip))
     }
+
+    /// Whether looking `name` up is denied.
+    pub(crate) fn covers_lookup(&self, name: &Name) -> bool {
+        matches!(self, Deny::Resolve { names } if names.cover(name))
+    }
 }
 
 impl fmt::Display for Deny {
@@ -143,6 +154,7 @@ impl fmt::Display for Deny {
         match self {
             Deny::Connect { to } => write!(f, "deny-connect {to}"),
             Deny::Accept { from } => write!(f, "deny-accept {from}"),
+            Deny::Resolve { names } => write!(f, "deny-resolve {names}"),
         }
     }
 }
@@ -402,7 +414,7 @@ pub enum RuleError {
     },
     /// It is a name in a denial.
     #[error(
-        "`{text}` is a name, and its addresses are not known in advance: deny the addresses instead, such as `192.0.2.1` or `10.0.0.0/8`"
+        "`{text}` is a name, and its addresses are not known in advance: deny the addresses instead, such as `192.0.2.1` or `10.0.0.0/8`, or deny resolving the name: deny-resolve"
     )]
     NameDenied {
         /// What was given.

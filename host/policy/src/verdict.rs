@@ -29,6 +29,17 @@ impl Verdict {
         matches!(self, Verdict::Allowed { .. })
     }
 
+    /// Whether it stays inside the run's own loopback, which takes no grant.
+    pub fn is_private(&self) -> bool {
+        matches!(
+            self,
+            Verdict::Allowed {
+                by: GrantedBy::PrivateLoopback,
+                ..
+            }
+        )
+    }
+
     /// The name that the address was resolved from, where it was.
     pub fn name(&self) -> Option<&Name> {
         match self {
@@ -48,6 +59,8 @@ pub enum GrantedBy {
         /// What it said.
         reason: String,
     },
+    /// No rule: it stays inside the run's own loopback ([`Policy::judge_private`](crate::Policy::judge_private)).
+    PrivateLoopback,
 }
 
 impl fmt::Display for GrantedBy {
@@ -55,6 +68,7 @@ impl fmt::Display for GrantedBy {
         match self {
             GrantedBy::Rule(rule) => rule.fmt(f),
             GrantedBy::Decider { reason } => f.write_str(reason),
+            GrantedBy::PrivateLoopback => f.write_str("private"),
         }
     }
 }

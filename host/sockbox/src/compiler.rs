@@ -10,6 +10,7 @@
 
 use crate::inspect;
 use crate::load::cant_be_compiled;
+use crate::proposals;
 use crate::reservation::Reservation;
 use sockbox_component::engine;
 use std::ffi::OsString;
@@ -295,7 +296,11 @@ impl Job<'_> {
 pub(crate) fn compile(engine: &Engine, binary: &[u8]) -> Result<Vec<u8>, String> {
     let compiled = engine.precompile_component(binary);
     // A missing import is a better explanation than types that are newer than WASI 0.2.
-    compiled.map_err(|error| inspect::lacks(binary).unwrap_or_else(|| cant_be_compiled(&error)))
+    compiled.map_err(|error| {
+        inspect::lacks(binary)
+            .or_else(|| proposals::lacking(binary))
+            .unwrap_or_else(|| cant_be_compiled(&error))
+    })
 }
 
 /// Why a component is invalid, in the words of the compile error. Empty if it is valid.
@@ -304,6 +309,7 @@ pub(crate) fn explain(binary: &[u8]) -> String {
     match valid {
         Ok(_) => String::new(),
         Err(error) => inspect::lacks(binary)
+            .or_else(|| proposals::lacking(binary))
             .unwrap_or_else(|| format!("it can't be compiled: {}", first_line(&error))),
     }
 }

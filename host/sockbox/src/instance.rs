@@ -8,7 +8,7 @@ use crate::exports::Exports;
 use crate::failure::failure;
 use crate::limits::{Limit, Limits};
 use crate::output::StdioWriter;
-use crate::policy::{AnsweredNames, Name, Policy, Wasi};
+use crate::policy::{AnsweredNames, Name, Policy, PrivateLoopback, Wasi};
 use crate::profile::Profile;
 use crate::reservation;
 use crate::sandbox::Sandbox;
@@ -176,7 +176,12 @@ impl InstanceBuilder {
     /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: the
     ///   limits are too tight for it to start.
     /// - [`Error::Trapped`], [`Error::Internal`]: it can't start.
-    pub async fn build(self) -> Result<Instance> {
+    pub async fn build(mut self) -> Result<Instance> {
+        // A server that nothing else can connect to is of no use: without a grant to listen it is denied.
+        let policy = self.grant.granted_policy().clone();
+        self.grant = self
+            .grant
+            .policy(policy.private_loopback(PrivateLoopback::Off));
         let wasi_version = self.sandbox.exports().wasi();
         let limits = self.grant.granted_limits().clone();
         check(&limits, wasi_version)?;

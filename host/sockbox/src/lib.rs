@@ -78,6 +78,7 @@ mod mounts;
 mod network_error;
 mod output;
 mod program;
+mod proposals;
 mod reservation;
 mod sandbox;
 mod serve;

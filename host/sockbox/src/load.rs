@@ -8,6 +8,7 @@ use crate::cost::{self, Cost, Problem, TooMuch};
 use crate::error::{Error, Result};
 use crate::inspect;
 use crate::limits::Limits;
+use crate::proposals;
 use crate::reservation::Reservation;
 use crate::state::State;
 use std::borrow::Cow;
@@ -161,7 +162,7 @@ impl Loader<'_> {
         let Some(compiler) = self.compiler else {
             let compiled = Component::from_binary(self.engine, binary);
             return compiled.map_err(|error| {
-                let lacks = inspect::lacks(binary);
+                let lacks = inspect::lacks(binary).or_else(|| proposals::lacking(binary));
                 not_runnable(file, lacks.unwrap_or_else(|| cant_be_compiled(&error)))
             });
         };

@@ -187,9 +187,10 @@ impl Sandbox {
         cache: CacheUse,
         file: Option<&Path>,
     ) -> Result<Program> {
-        let pre = CommandPre::new(pre).map_err(|error| Error::NotRunnable {
-            file: file.map(Path::to_owned),
-            problem: format!("{IS_NO_COMMAND}: {}", load::first_line(&error)),
+        let component = pre.component().component_type();
+        let pre = CommandPre::new(pre).map_err(|_| {
+            let exports = component.exports(self.engine()).map(|(name, _)| name);
+            load::not_runnable(file, is_no_command(exports))
         })?;
         Ok(Program {
             sandbox: self.clone(),
@@ -200,8 +201,35 @@ impl Sandbox {
     }
 }
 
-/// What is wrong with a component that can't be run.
-pub(crate) const IS_NO_COMMAND: &str = "it is not a command: it does not export `wasi:cli/run@0.2`";
+/// How many exports a message names.
+const MAX_NAMED: usize = 10;
+
+/// What is wrong with a component that is not a command and has these exports.
+pub(crate) fn is_no_command<'a>(exports: impl IntoIterator<Item = &'a str>) -> String {
+    let mut exports = exports.into_iter();
+    let named: Vec<String> = exports
+        .by_ref()
+        .take(MAX_NAMED)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let more = match exports.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let run = |name: &&String| name.starts_with("`wasi:cli/run@0.2.");
+    if let Some(run) = named.iter().find(run) {
+        return format!("it is not a command: its {run} is not the function that a command has");
+    }
+    let what = match &named[..] {
+        [] => "it exports nothing, so that nothing in it can be called".to_owned(),
+        named => format!(
+            "it exports {}{more}; a host that calls these can run it (a plugin host), or a command that \
+             imports them (`wac plug` puts two components together)",
+            named.join(", ")
+        ),
+    };
+    format!("it is not a command, which exports `wasi:cli/run@0.2`: {what}")
+}
 
 impl Program {
     /// Whether it was compiled, or loaded from the sandbox's cache

@@ -101,10 +101,11 @@ impl SockboxCtx {
             .allow_udp(true)
             .socket_addr_check(move |address, use_| asked.ask_address(address, use_))
             .build();
+        let limiter = Limiter::recording(&limits, authority.clone());
         SockboxCtx {
-            sockets: Sockets::new(&limits, &authority),
+            sockets: Sockets::new(&limits, &authority, limiter.memory()),
             _ending: Ending(authority.clone()),
-            limiter: Limiter::recording(&limits, authority.clone()),
+            limiter,
             tls: tls::Client::new(grant.tls.clone(), grant.protocols, authority.clone()),
             authority,
             inherited: Inherited::default(),

@@ -5,6 +5,7 @@ word `then`.
 """
 
 # Python reads this when it first looks a name up, and finds it only when it is part of the component.
+import asyncio
 import encodings.idna
 import errno
 import socket
@@ -81,6 +82,51 @@ def udp_serve(address, count):
     return count
 
 
+def asyncio_connect(address):
+    """An event loop, and one connection."""
+
+    async def main():
+        reader, writer = await asyncio.open_connection(*parsed(address))
+        writer.write(b"ping")
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        return answer.decode()
+
+    return asyncio.run(main())
+
+
+def asyncio_threads():
+    """An event loop that is woken through its own pair of sockets."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        woken = asyncio.Event()
+        # What another thread would do.
+        loop.call_soon(loop.call_soon_threadsafe, woken.set)
+        await woken.wait()
+        await asyncio.sleep(0.001)
+        return "woken"
+
+    return asyncio.run(main())
+
+
+def talk(address):
+    """A listener, and its own client."""
+    with socket.create_server(parsed(address)) as server:
+        place = server.getsockname()
+        with socket.create_connection(place) as client:
+            connection, peer = server.accept()
+            with connection:
+                assert peer == client.getsockname(), (peer, client.getsockname())
+                assert connection.getsockname() == client.getpeername() == place
+                client.sendall(b"ping")
+                client.shutdown(socket.SHUT_WR)
+                heard = connection.recv(4096) + connection.recv(4096)
+                connection.sendall(b"pong")
+            return f"{shown(place)} {heard.decode()} {client.recv(4096).decode()}"
+
+
 def parsed(address):
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
@@ -96,6 +142,9 @@ ATTEMPTS = {
     "connect-name": connect_name,
     "listen": listen,
     "serve": serve,
+    "asyncio-connect": asyncio_connect,
+    "asyncio-threads": asyncio_threads,
+    "talk": talk,
     "udp-ask": udp_ask,
     "udp-serve": udp_serve,
 }

@@ -158,7 +158,10 @@ fn listening() {
         let attempts = "listen 127.0.0.1:0 2 then bind [::1]:0 then udp-bind 127.0.0.1:0 then connect \
                         127.0.0.1:1";
         let process = Foreign::Rust
-            .run(&["--allow-listen", granted], attempts)
+            .run(
+                &["--no-private-loopback", "--allow-listen", granted],
+                attempts,
+            )
             .start();
         let address = listening_address(&process);
         for _ in 0..2 {
@@ -186,7 +189,8 @@ fn listening() {
          bind 127.0.0.1:0",
         port - 1
     );
-    let finished = tries(&["--allow-listen", &granted], &attempts);
+    let flags = ["--no-private-loopback", "--allow-listen", &granted];
+    let finished = tries(&flags, &attempts);
     finished.assert_code(1);
     assert_eq!(
         finished.stdout_text(),
@@ -310,6 +314,7 @@ fn sending_datagrams() {
 fn serving_datagrams() {
     let attempts = "udp-serve 127.0.0.1:0 2 then udp-bind 127.0.0.2:0 then bind 127.0.0.1:0";
     let flags = [
+        "--no-private-loopback",
         "--allow-udp-bind",
         "127.0.0.1:0",
         "--allow-udp-send",

@@ -84,7 +84,8 @@ fn without_grants(language: Foreign) {
          {udp_address} then listen 127.0.0.1:0 1 then udp-serve 127.0.0.1:0 1",
         tcp_address.port()
     );
-    let finished = language.run(&["-v"], &attempts).run();
+    let flags = ["-v", "--no-private-loopback"];
+    let finished = language.run(&flags, &attempts).run();
     let stdout = finished.stdout_text();
     let lines: Vec<&str> = stdout.lines().collect();
     assert_eq!(lines.len(), 6, "{stdout}");

@@ -2,6 +2,7 @@
 
 mod component;
 mod denials;
+mod denied_names;
 mod ends;
 mod grants;
 mod hostile_text;
@@ -11,6 +12,7 @@ mod limits;
 mod machine;
 mod names;
 mod policy;
+mod private_loopback;
 mod process;
 mod prompt;
 mod record;

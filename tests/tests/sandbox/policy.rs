@@ -57,7 +57,8 @@ fn with_a_grant_it_is_made() {
 #[test]
 fn without_a_grant_nothing_is_listened_on() {
     for address in ["127.0.0.1:0", "0.0.0.0:0", "127.0.0.1:80"] {
-        let finished = run(&[], &["serve", "--listen", address]).run();
+        let flags = ["--no-private-loopback"];
+        let finished = run(&flags, &["serve", "--listen", address]).run();
         assert_refused(&finished, address);
     }
 }

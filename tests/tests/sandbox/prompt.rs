@@ -66,7 +66,7 @@ fn an_address_of_localhost_is_asked_about_once() {
          127.0.0.1:0"
     );
     let finished = Foreign::Rust
-        .run(&["--prompt"], &attempts)
+        .run(&["--prompt", "--no-private-loopback"], &attempts)
         .on_a_terminal_answering("", &["y\n"; 4])
         .run();
     finished.assert_code(0);
@@ -139,7 +139,7 @@ fn a_yes_to_one_port_is_none_to_another() {
     let attempts =
         format!("bind {free} then bind 127.0.0.1:0 then udp-bind {free} then udp-bind 127.0.0.1:0");
     let finished = Foreign::Rust
-        .run(&["--prompt"], &attempts)
+        .run(&["--prompt", "--no-private-loopback"], &attempts)
         .on_a_terminal_answering("", &["y\n", "n\n", "y\n", "n\n"])
         .run();
     finished.assert_code(1);

@@ -333,7 +333,9 @@ fn a_dry_run_tells_what_is_needed_and_no_more() {
         "udp-bind 127.0.0.1:99",
         "resolve a.example then udp-ask 1.2.3.4:81",
     ] {
-        let (finished, seen) = internet.run(Foreign::Rust.run(&["--dry-run"], attempts));
+        // Without a loopback of its own a run needs a grant for that too.
+        let strict = "--no-private-loopback";
+        let (finished, seen) = internet.run(Foreign::Rust.run(&["--dry-run", strict], attempts));
         finished.assert_code(0);
         let (stdout, options) = (finished.stdout_text(), options_told(&finished));
         assert!(
@@ -343,7 +345,8 @@ fn a_dry_run_tells_what_is_needed_and_no_more() {
 
         // It is enough,
         let words: Vec<&str> = options.iter().map(String::as_str).collect();
-        let (again, seen_again) = internet.run(Foreign::Rust.run(&words, attempts));
+        let all = [&[strict], &words[..]].concat();
+        let (again, seen_again) = internet.run(Foreign::Rust.run(&all, attempts));
         again.assert_code(0);
         if !attempts.contains("bind") {
             assert_eq!(again.stdout_text(), stdout);
@@ -352,7 +355,7 @@ fn a_dry_run_tells_what_is_needed_and_no_more() {
         // as a file, too,
         let file = folder.path().join("policy.toml");
         fs::write(&file, file_told(&finished)).unwrap();
-        let flags = ["--policy", file.to_str().unwrap()];
+        let flags = [strict, "--policy", file.to_str().unwrap()];
         let (by_file, _) = internet.run(Foreign::Rust.run(&flags, attempts));
         by_file.assert_code(0);
         // and without any one of them it isn't.
@@ -361,7 +364,7 @@ fn a_dry_run_tells_what_is_needed_and_no_more() {
             .collect();
         for (index, start) in starts.iter().enumerate() {
             let end = starts.get(index + 1).copied().unwrap_or(words.len());
-            let fewer = [&words[..*start], &words[end..]].concat();
+            let fewer = [&[strict], &words[..*start], &words[end..]].concat();
             let (without, _) = internet.run(Foreign::Rust.run(&fewer, attempts));
             assert_eq!(
                 without.code(),

@@ -7,7 +7,9 @@ use crate::exit::Failure;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
 use sockbox::limits::{Limit, Limits, Unit};
-use sockbox::policy::{Denied, Deny, Destination, Endpoint, Names, Ports, Range, Rule};
+use sockbox::policy::{
+    Denied, Deny, Destination, Endpoint, Names, Ports, PrivateLoopback, Range, Rule,
+};
 use sockbox::profile::{PolicyFile, PolicyFileError, StaticHost};
 use sockbox::{Policy, Profile};
 use std::error::Error;
@@ -30,6 +32,11 @@ pub struct Connect {
     /// Deny connecting, and sending datagrams, to these addresses, whatever is granted
     #[arg(long, value_name = "ADDRESS[:PORTS],...", value_parser = list::<Denied>, help_heading = GRANTS)]
     pub deny_connect: Vec<List<Denied>>,
+
+    /// Deny resolving NAME, or all names below it with *.NAME, though a wider grant covers it. Its addresses
+    /// can still be granted by their numbers, or by another name
+    #[arg(long, value_name = "NAME,...", value_parser = list::<Names>, help_heading = GRANTS)]
+    pub deny_resolve: Vec<List<Names>>,
 
     /// Let granted names reach addresses that are not public: of this machine, of a private network, of a
     /// cloud's metadata. An address that is granted by its number, or set by --resolve, does not need it
@@ -74,6 +81,11 @@ pub struct Others {
     #[arg(long, value_name = "ADDRESS[:PORTS],...", value_parser = list::<Endpoint>, help_heading = GRANTS)]
     pub allow_udp_bind: Vec<List<Endpoint>>,
 
+    /// Deny listening on 127.0.0.1 and ::1 where no rule grants it. Without this option such a listener is
+    /// private: this run alone can connect to it
+    #[arg(long, help_heading = GRANTS)]
+    pub no_private_loopback: bool,
+
     /// Use these addresses in place of resolving HOST; it grants nothing by itself
     #[arg(long, value_name = "HOST:ADDRESS[,ADDRESS]...", help_heading = GRANTS)]
     pub resolve: Vec<StaticHost>,
@@ -112,6 +124,9 @@ impl Connect {
         for to in all(&self.deny_connect) {
             policy = policy.deny(Deny::Connect { to });
         }
+        for names in all(&self.deny_resolve) {
+            policy = policy.deny(Deny::Resolve { names });
+        }
         match self.allow_private {
             true => policy.allow_private(),
             false => policy,
@@ -148,7 +163,10 @@ impl Others {
         for on in all(&self.allow_udp_bind) {
             policy = policy.grant(Rule::UdpBind { on });
         }
-        policy
+        match self.no_private_loopback {
+            true => policy.private_loopback(PrivateLoopback::Off),
+            false => policy,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Dir, EnvVar, ListenAs, Profile, StaticHost};
 use crate::limits::{Limit, Limits};
-use crate::{Denied, Deny, Destination, Endpoint, Names, Policy, Range, Rule};
+use crate::{Denied, Deny, Destination, Endpoint, Names, Policy, PrivateLoopback, Range, Rule};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use sockbox_printable::{Line, Lines};
@@ -206,12 +206,14 @@ impl fmt::Display for Known<'_> {
 struct Table {
     allow_net: bool,
     allow_private: bool,
+    no_private_loopback: bool,
     allow_connect: Vec<Text<Destination>>,
     deny_connect: Vec<Text<Denied>>,
     allow_listen: Vec<Text<Endpoint>>,
     allow_accept: Vec<Text<Range>>,
     deny_accept: Vec<Text<Range>>,
     allow_resolve: Vec<Text<Names>>,
+    deny_resolve: Vec<Text<Names>>,
     allow_udp_send: Vec<Text<Destination>>,
     allow_udp_bind: Vec<Text<Endpoint>>,
     resolve: Vec<Text<StaticHost>>,
@@ -244,7 +246,12 @@ impl Table {
         policy = rules.fold(policy, Policy::grant);
         let connect = inner(self.deny_connect).map(|to| Deny::Connect { to });
         let accept = inner(self.deny_accept).map(|from| Deny::Accept { from });
-        policy = connect.chain(accept).fold(policy, Policy::deny);
+        let resolve = inner(self.deny_resolve).map(|names| Deny::Resolve { names });
+        let denials = connect.chain(accept).chain(resolve);
+        policy = denials.fold(policy, Policy::deny);
+        if self.no_private_loopback {
+            policy = policy.private_loopback(PrivateLoopback::Off);
+        }
         Profile {
             policy,
             static_hosts: inner(self.resolve).collect(),
@@ -321,6 +328,7 @@ mod tests {
         allow-accept = ["127.0.0.0/8"]
         deny-accept = ["127.0.0.2"]
         allow-resolve = ["*.example"]
+        deny-resolve = ["admin.example", "*.admin.example"]
         allow-udp-send = ["1.1.1.1:53"]
         allow-udp-bind = ["127.0.0.1:53"]
         resolve = ["example.com:192.0.2.1"]
@@ -336,6 +344,7 @@ mod tests {
         [profile.more]
         allow-net = true
         allow-private = true
+        no-private-loopback = true
         inherit-env = true
 
         [profile.more.limits]
@@ -362,7 +371,16 @@ mod tests {
         let denials: Vec<_> = base.policy.denials().iter().map(Deny::to_string).collect();
         assert_eq!(
             denials,
-            ["deny-connect 10.0.0.0/8:*", "deny-accept 127.0.0.2/32"]
+            [
+                "deny-connect 10.0.0.0/8:*",
+                "deny-accept 127.0.0.2/32",
+                "deny-resolve admin.example",
+                "deny-resolve *.admin.example",
+            ]
+        );
+        assert_eq!(
+            base.policy.which_private_loopback(),
+            PrivateLoopback::Ungranted
         );
         assert_eq!(
             base.static_hosts,
@@ -383,6 +401,7 @@ mod tests {
         assert!(more.policy.rules().contains(&Rule::Everything));
         assert_eq!(more.policy.denials(), base.policy.denials());
         assert!(more.inherit_env && more.policy.allows_private());
+        assert_eq!(more.policy.which_private_loopback(), PrivateLoopback::Off);
         assert_eq!(more.limits().unwrap().sockets, 8);
         assert_eq!(more.limits().unwrap().memory_bytes, 16 << 20);
         assert_eq!(file.names().collect::<Vec<_>>(), ["more"]);

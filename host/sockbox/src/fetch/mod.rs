@@ -44,8 +44,12 @@ impl Instance {
     /// A future that is dropped before its end leaves an instance that can't be used any more.
     pub async fn fetch(&mut self, request: Request) -> Result<Response<'_>, Error> {
         let host = host_of(&request.url);
-        let (store, exports) = self.parts();
+        let (_, exports) = self.parts();
         exports.fetch()?;
+        if let Ok(origin) = origin_of(&request.url) {
+            self.authority().check_name(&origin)?;
+        }
+        let (store, _) = self.parts();
         let request = request.into_wit(&mut store.data_mut().table)?;
         let call = self.begin().await?;
         let (store, exports) = self.parts();

@@ -12,7 +12,8 @@ pub use report::{CoreModule, Item, Kind, Memory, Producer, Report};
 use crate::cost::{self, Problem};
 use crate::error::Result;
 use crate::load::{self, Content};
-use crate::program::IS_NO_COMMAND;
+use crate::program::is_no_command;
+use crate::proposals;
 use crate::sandbox::Sandbox;
 use read::Reading;
 use sockbox_component::engine;
@@ -100,6 +101,7 @@ impl Sandbox {
         let valid = Validator::new_with_features(engine::features(false)).validate_all(binary);
         valid.map_err(|error| {
             let lacks = linkable::by_name(reading).err();
+            let lacks = lacks.or_else(|| proposals::lacking(binary));
             lacks.unwrap_or_else(|| format!("it can't be compiled: {error}"))
         })?;
         match cost::of(binary, self.limits()) {
@@ -109,7 +111,8 @@ impl Sandbox {
         }
         linkable::check(self.engine(), self.linker(), binary, reading)?;
         if !reading.is_command() {
-            return Err(IS_NO_COMMAND.to_owned());
+            let exports = reading.exports().map(|(name, _)| name);
+            return Err(is_no_command(exports));
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ impl Reading {
             .filter_map(|(name, item)| Some((name, self.interface(item)?)))
     }
 
-    fn exports(&self) -> impl Iterator<Item = (&str, &ComponentItem)> {
+    pub(super) fn exports(&self) -> impl Iterator<Item = (&str, &ComponentItem)> {
         let item = |name: &str| self.types.as_ref().component_item_for_export(name);
         named(&self.parts.exports, item)
     }

@@ -69,7 +69,31 @@ async fn what_cannot_be_run_is_named() {
     let sandbox = Sandbox::new().unwrap();
     for (text, expected) in [
         ("(module)", "it is a core module"),
-        ("(component)", "it is not a command"),
+        (
+            "(component)",
+            "it is not a command, which exports `wasi:cli/run@0.2`: it exports nothing, so that nothing in it \
+             can be called",
+        ),
+        (
+            r#"(component
+                (core module $m (func (export "f")))
+                (core instance $i (instantiate $m))
+                (func $f (canon lift (core func $i "f")))
+                (instance $tool (export "call" (func $f)))
+                (export "example:tool/api@1.0.0" (instance $tool))
+                (export "reset" (func $f)))"#,
+            "it is not a command, which exports `wasi:cli/run@0.2`: it exports `example:tool/api@1.0.0`, \
+             `reset`; a host that calls these can run it (a plugin host), or a command that imports them \
+             (`wac plug` puts two components together)",
+        ),
+        (
+            r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#,
+            "it is not a command: its `wasi:cli/run@0.2.0` is not the function that a command has",
+        ),
+        (
+            "(component (core module (memory 1 1 shared)))",
+            "it uses `threads`, a proposal of WebAssembly that sockbox does not enable",
+        ),
         (
             r#"(component (import "example:own/thing@1.0.0" (instance (export "f" (func)))))"#,
             "it imports `example:own/thing@1.0.0`, which sockbox does not provide",
@@ -78,6 +102,11 @@ async fn what_cannot_be_run_is_named() {
     ] {
         let error = sandbox.program(text).map(|_| ()).unwrap_err();
         assert!(error.to_string().starts_with(expected), "{text}: {error}");
+        let report = sandbox.inspect(text);
+        let obstacle = report.ok().and_then(|report| report.obstacle);
+        if let Some(obstacle) = obstacle {
+            assert_eq!(obstacle, error.to_string(), "as it is inspected");
+        }
     }
     let error = sandbox
         .program_file("missing.wasm")

@@ -136,7 +136,7 @@ impl Authority {
         let special = address.and_then(|ip| granted.names.special(ip));
         // A name counts only for the addresses that a rule with it would reach.
         let stands = |name: &Name| {
-            granted.names.is_static(name)
+            (granted.names.is_static(name) && !granted.policy.denies_lookup(name))
                 || address.is_none_or(|ip| granted.policy.reaches(name, ip, &granted.names))
         };
         let (name, led_by) = match name {
@@ -150,6 +150,27 @@ impl Authority {
             special,
             led_by,
         }
+    }
+
+    /// Ask whether something may be done inside the run's own loopback, and record the answer. None: it is not a
+    /// matter of that loopback.
+    pub(crate) fn allows_private(&self, target: Target) -> Option<bool> {
+        let verdict = locked(&self.granted).policy.judge_private(&target)?;
+        Some(self.decided(target, verdict))
+    }
+
+    /// Whether a rule may grant connecting to `address`, which is a loopback address.
+    pub(crate) fn may_reach_loopback(&self, address: SocketAddr) -> bool {
+        locked(&self.granted).policy.may_reach_loopback(address)
+    }
+
+    /// Record that no rule grants `target`, which was found out in another way than by asking.
+    pub(crate) fn refuse(&self, target: Target) {
+        let verdict = Verdict::Denied {
+            reason: DenialReason::NoRule,
+            name: None,
+        };
+        self.decided(target, verdict);
     }
 
     fn judge(&self, target: &Target) -> Verdict {

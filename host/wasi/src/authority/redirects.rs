@@ -7,11 +7,36 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 impl Authority {
+    /// Whether the host of an origin may be resolved at all: a component that was told its addresses does not ask.
+    ///
+    /// # Errors
+    /// It is a name whose lookup is denied, whatever grants it. That is recorded.
+    pub fn check_name(&self, origin: &Origin) -> Result<(), Refusal> {
+        let Host::Name(name) = &origin.host else {
+            return Ok(());
+        };
+        if !self.policy.denies_lookup(name) {
+            return Ok(());
+        }
+        let target = Target::Resolve(name.clone());
+        let verdict = self.judge(&target);
+        let Verdict::Denied { reason, name } = &verdict else {
+            return Ok(());
+        };
+        let refusal = Refusal {
+            target: target.clone(),
+            name: name.clone(),
+            reason: reason.clone(),
+        };
+        self.decided(target, verdict);
+        Err(refusal)
+    }
+
     /// Grant following a redirect to `origin`, as far as the policy permits, in place of the grant
     /// for the previous redirect. None: the redirect leads to no host and needs no grant.
     ///
     /// # Errors
-    /// It leads to an address that a redirect may not lead to.
+    /// It leads to an address that a redirect may not lead to, or to a name whose lookup is denied.
     pub fn redirected(&self, origin: Option<&Origin>) -> Result<(), Refusal> {
         let Some(origin) = origin else {
             self.not_redirected();
@@ -20,6 +45,7 @@ impl Authority {
         self.replace(self.policy.for_redirect(origin));
         let address = match &origin.host {
             Host::Name(name) => {
+                self.check_name(origin)?;
                 self.hold(name);
                 return Ok(());
             }

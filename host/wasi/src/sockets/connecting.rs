@@ -29,6 +29,9 @@ pub(super) fn add_to_linker<T: SockboxView>(
                 return Ok((Err(adopted.refusal()),));
             }
             let (rep, to) = (this.rep(), SocketAddr::from(address));
+            if let Some(started) = state.connect_privately(&this, to)? {
+                return Ok((started,));
+            }
             if !state.may_connect(to) {
                 return Ok((Err(ErrorCode::NewSocketLimit),));
             }
@@ -47,6 +50,9 @@ pub(super) fn add_to_linker<T: SockboxView>(
                 return Ok((Err(ErrorCode::NotInProgress),));
             }
             let rep = this.rep();
+            if let Some(connected) = state.finish_private_connect(&this)? {
+                return Ok((connected,));
+            }
             let connected = plain(state.sockets().finish_connect(this))?;
             if let Ok((input, output)) = &connected {
                 state.ctx.sockets.count.has_streams(rep);

@@ -14,6 +14,7 @@ mod datagrams;
 mod inherited;
 mod meter;
 mod options;
+mod private;
 mod rate;
 mod tcp;
 mod udp;
@@ -29,6 +30,7 @@ pub(crate) use tcp::add_to_linker;
 
 use crate::authority::Account;
 use crate::authority::Authority;
+use crate::budget::Budget;
 use crate::ctx::{SockboxCtxView, SockboxView};
 use crate::replaced::{STREAMS, TCP, TCP_CREATE};
 use addresses::{Addresses, Ends};
@@ -37,6 +39,7 @@ use connection::Connection;
 use count::Count;
 use inherited::{Listening, Stage};
 use meter::{Meter, Unsent};
+use private::Loopback;
 use rate::Bucket;
 use rustix::io::Errno;
 use sockbox_policy::Target;
@@ -75,12 +78,14 @@ pub(crate) struct Sockets {
     accepting: HashMap<u32, Arc<Account>>,
     addresses: Addresses,
     peers: udp::Peers,
+    loopback: Loopback,
     /// Written bytes that wait for bandwidth, by socket number, if there is a bandwidth limit.
     unsent: HashMap<u32, Unsent>,
 }
 
 impl Sockets {
-    pub(crate) fn new(limits: &Limits, network: &Arc<Authority>) -> Sockets {
+    /// `memory` is what the run's private connections draw from.
+    pub(crate) fn new(limits: &Limits, network: &Arc<Authority>, memory: &Arc<Budget>) -> Sockets {
         let bucket = |rate: Option<u32>| Some(Bucket::of_events(rate?, Instant::now()));
         Sockets {
             count: Count::new(),
@@ -92,6 +97,7 @@ impl Sockets {
             accepting: HashMap::new(),
             addresses: Addresses::default(),
             peers: udp::Peers::default(),
+            loopback: Loopback::new(memory),
             unsent: HashMap::new(),
         }
     }

@@ -26,11 +26,17 @@ type Theirs<'a> = WasiSocketsCtxView<'a>;
 pub(super) fn add_to_linker<T: SockboxView>(
     tcp: &mut LinkerInstance<'_, T>,
 ) -> wasmtime::Result<()> {
-    fact(
-        tcp,
-        "is-listening",
-        |adopted| adopted.is_listening(),
-        |theirs, this| theirs.is_listening(this),
+    tcp.func_wrap(
+        TCP.item(&method("is-listening")),
+        |mut store: StoreContextMut<'_, T>, (this,): (Resource<TcpSocket>,)| {
+            let mut state = store.data_mut().sockbox();
+            let listening = match (state.adopted(&this), state.private(&this)) {
+                (Some(adopted), _) => adopted.is_listening(),
+                (None, Some(private)) => private.is_listening(),
+                (None, None) => state.sockets().is_listening(this)?,
+            };
+            Ok((listening,))
+        },
     )?;
     fact(
         tcp,
@@ -39,14 +45,19 @@ pub(super) fn add_to_linker<T: SockboxView>(
         |theirs, this| theirs.address_family(this),
     )?;
     // The backlog is a hint. An inherited listener keeps the one that its creator set.
-    set(
-        tcp,
-        "set-listen-backlog-size",
-        |adopted, value| match (nonzero(value)?, adopted) {
-            (_, AdoptedSocket::Listening(_)) => Ok(()),
-            (_, AdoptedSocket::Connection(_)) => Err(ErrorCode::InvalidState),
+    tcp.func_wrap(
+        TCP.item(&method("set-listen-backlog-size")),
+        |mut store: StoreContextMut<'_, T>, (this, value): (Resource<TcpSocket>, u64)| {
+            let mut state = store.data_mut().sockbox();
+            let answer = match state.adopted(&this) {
+                Some(AdoptedSocket::Listening(_)) => nonzero(value).map(drop),
+                Some(AdoptedSocket::Connection(_)) => {
+                    nonzero(value).and(Err(ErrorCode::InvalidState))
+                }
+                None => state.set_backlog(this, value)?,
+            };
+            Ok((answer,))
         },
-        |theirs, this, value| theirs.set_listen_backlog_size(this, value),
     )?;
     get(
         tcp,

@@ -24,9 +24,10 @@ pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime:
         TCP.item("[method]tcp-socket.local-address"),
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<TcpSocket>,)| {
             let mut state = store.data_mut().sockbox();
-            let address = match state.adopted(&this) {
-                Some(adopted) => Ok(adopted.local_address().into()),
-                None => state.local_address(this)?,
+            let address = match (state.adopted(&this), state.private(&this)) {
+                (Some(adopted), _) => Ok(adopted.local_address().into()),
+                (None, Some(private)) => Ok(private.local.into()),
+                (None, None) => state.local_address(this)?,
             };
             Ok((address,))
         },
@@ -35,9 +36,10 @@ pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime:
         TCP.item("[method]tcp-socket.remote-address"),
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<TcpSocket>,)| {
             let mut state = store.data_mut().sockbox();
-            let address = match connection(&state, &this) {
-                Some(connection) => Ok(connection.remote.into()),
-                None => state.remote_address(this)?,
+            let address = match (connection(&state, &this), state.private(&this)) {
+                (Some(connection), _) => Ok(connection.remote.into()),
+                (None, Some(private)) => private.remote().map(IpSocketAddress::from),
+                (None, None) => state.remote_address(this)?,
             };
             Ok((address,))
         },
@@ -55,12 +57,14 @@ pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime:
                 {
                     unsent.gone().await;
                 }
-                let done = match connection(&state, &this) {
-                    Some(connection) => {
+                let private = state.shut_privately(&this, how.into());
+                let done = match (connection(&state, &this), private) {
+                    (Some(connection), _) => {
                         connection.shutdown(how.into());
                         Ok(())
                     }
-                    None => plain(state.sockets().shutdown(this, how))?,
+                    (None, Some(done)) => done,
+                    (None, None) => plain(state.sockets().shutdown(this, how))?,
                 };
                 Ok((done,))
             })
@@ -78,6 +82,7 @@ pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime:
             } else {
                 HostTcpSocket::drop(&mut state.sockets(), Resource::new_own(rep))?;
             }
+            state.ctx.sockets.loopback.closed(rep);
             state.ctx.sockets.connecting.remove(&rep);
             state.ctx.sockets.accepting.remove(&rep);
             state.ctx.sockets.unsent.remove(&rep);
@@ -118,7 +123,12 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
          -> Box<dyn Future<Output = _> + Send + '_> {
             Box::new(async move {
                 let mut state = store.data_mut().sockbox();
-                let bound = match state.inherit(&this, address.into())? {
+                let inherited = state.inherit(&this, address.into())?;
+                let bound = match inherited {
+                    Some(bound) => Some(bound),
+                    None => state.bind_private(&this, address.into())?,
+                };
+                let bound = match bound {
                     Some(bound) => bound,
                     None => plain(state.sockets().start_bind(this, network, address).await)?,
                 };
@@ -130,6 +140,9 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
         TCP.item("[method]tcp-socket.finish-bind"),
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<TcpSocket>,)| {
             let mut state = store.data_mut().sockbox();
+            if let Some(done) = state.finish_private_bind(&this) {
+                return Ok((done,));
+            }
             Ok((match state.adopted(&this) {
                 Some(adopted) => adopted.go_on(Stage::Binding, Stage::Bound),
                 None => plain(state.sockets().finish_bind(this))?,
@@ -143,6 +156,9 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
          -> Box<dyn Future<Output = _> + Send + '_> {
             Box::new(async move {
                 let mut state = store.data_mut().sockbox();
+                if let Some(done) = state.listen_privately(&this) {
+                    return Ok((done,));
+                }
                 Ok((match state.adopted(&this) {
                     Some(adopted) => adopted.go_on(Stage::Bound, Stage::Starting),
                     None => plain(state.sockets().start_listen(this).await)?,
@@ -154,6 +170,9 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
         TCP.item("[method]tcp-socket.finish-listen"),
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<TcpSocket>,)| {
             let mut state = store.data_mut().sockbox();
+            if let Some(done) = state.finish_private_listen(&this) {
+                return Ok((done,));
+            }
             Ok((match state.adopted(&this) {
                 Some(adopted) => adopted.go_on(Stage::Starting, Stage::Listening),
                 None => plain(state.sockets().finish_listen(this))?,
@@ -164,6 +183,9 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
         TCP.item("[method]tcp-socket.subscribe"),
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<TcpSocket>,)| {
             let mut state = store.data_mut().sockbox();
+            if let Some(pollable) = state.subscribe_privately(&this)? {
+                return Ok((pollable,));
+            }
             let pollable = match state.adopted(&this) {
                 Some(AdoptedSocket::Listening(listening)) => {
                     let listening = listening.clone();
@@ -184,6 +206,9 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<TcpSocket>,)| {
             let mut state = store.data_mut().sockbox();
             let rep = this.rep();
+            if let Some(accepted) = state.accept_privately(&this)? {
+                return Ok((accepted,));
+            }
             let listening = match state.adopted(&this) {
                 Some(AdoptedSocket::Listening(listening))
                     if listening.stage() >= Stage::Starting =>

@@ -4,7 +4,7 @@ use super::calls::Calls;
 use crate::Grant;
 use crate::ctx::SockboxView;
 use crate::testing::{self, State};
-use sockbox_policy::Policy;
+use sockbox_policy::{Limits, Policy};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use wasmtime::Store;
@@ -13,6 +13,8 @@ use wasmtime_wasi::p2::bindings::sockets::instance_network::Host as _;
 use wasmtime_wasi::p2::bindings::sockets::network::IpAddressFamily;
 use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
 use wasmtime_wasi::p2::{DynPollable, TcpSocket};
+
+mod private;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -29,6 +31,17 @@ struct Bench {
 
 impl Bench {
     async fn new(host: &str) -> Bench {
+        Bench::with(host, |policy| policy, Limits::default()).await
+    }
+
+    /// With another policy, or other limits.
+    async fn with(host: &str, policy: impl Fn(Policy) -> Policy, limits: Limits) -> Bench {
+        let grant = |own| Grant::new().policy(policy(own)).limits(limits.clone());
+        Bench::granted(host, grant).await
+    }
+
+    /// With what `grant` makes of the usual policy.
+    async fn granted(host: &str, grant: impl Fn(Policy) -> Grant) -> Bench {
         let any = SocketAddr::new(host.parse().unwrap(), 0);
         let listener = TcpListener::bind(any).unwrap();
         let inherited = listener.local_addr().unwrap();
@@ -40,7 +53,7 @@ impl Bench {
                 SocketAddr::V6(any) => format!("[{}]", any.ip()),
             })
             .unwrap();
-        let mut store = testing::store(&testing::engine(), &Grant::new().policy(policy));
+        let mut store = testing::store(&testing::engine(), &grant(policy));
         let mut state = store.data_mut().sockbox();
         state.ctx.offer_listener(&listener).unwrap();
         let network = state.sockets().instance_network().unwrap();

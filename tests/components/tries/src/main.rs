@@ -12,6 +12,8 @@
 //! | `bind ADDRESS:PORT`, `udp-bind ADDRESS:PORT` | the address |
 //! | `listen ADDRESS:PORT N` | N, when so many clients were each given back what they sent first |
 //! | `serve ADDRESS:PORT N` | the same with the standard library's sockets, those that break off not being counted |
+//! | `talk ADDRESS:PORT` | the address, and what a listener there and its own client said to each other |
+//! | `talk-often ADDRESS:PORT N` | N, when such a client has connected so often; all of it is kept |
 //! | `hold-clients ADDRESS:PORT N` | N, when so many have come; they are kept |
 //! | `udp-send ADDRESS:PORT`, `udp-connect ADDRESS:PORT` | nothing, the datagram being sent; the second by a connected socket |
 //! | `udp-ask ADDRESS:PORT` | the answer to the datagram `ping` |
@@ -64,6 +66,8 @@ fn made(words: &[String]) -> Attempt {
         ["bind", address] => tcp::bind(address.parse()?),
         ["listen", address, count] => tcp::listen(address.parse()?, count.parse()?),
         ["serve", address, count] => tcp::serve(address.parse()?, count.parse()?),
+        ["talk", address] => tcp::talk(address.parse()?),
+        ["talk-often", address, count] => tcp::talk_often(address.parse()?, count.parse()?),
         ["hold-clients", address, count] => tcp::hold_clients(address.parse()?, count.parse()?),
         ["wait-for", address] => tcp::wait_for(address.parse()?),
         ["receive", address, count] => tcp::receive(address.parse()?, count.parse()?),

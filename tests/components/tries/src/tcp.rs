@@ -52,15 +52,19 @@ impl Connection {
     fn ask(&self) -> Attempt {
         self.write(b"ping")?;
         self.socket.shutdown(ShutdownType::Send).at("shutdown")?;
-        let mut answer = Vec::new();
+        self.read_all()
+    }
+
+    /// What comes up to the end.
+    fn read_all(&self) -> Attempt {
+        let mut all = Vec::new();
         loop {
             let bytes = self.read()?;
             if bytes.is_empty() {
-                break;
+                return Ok(String::from_utf8_lossy(&all).into_owned());
             }
-            answer.extend(bytes);
+            all.extend(bytes);
         }
-        Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 }
 
@@ -90,6 +94,34 @@ pub fn listen(address: SocketAddr, count: u64) -> Attempt {
         let connection = accepted(&listener).map_err(|failure| failure.after(served))?;
         connection.write(&connection.read()?)?;
     }
+    Ok(count.to_string())
+}
+
+/// A listener, and its own client.
+pub fn talk(address: SocketAddr) -> Attempt {
+    let listener = listening(address)?;
+    let to = local_address(&listener)?;
+    let client = Connection::to(to)?;
+    let server = accepted(&listener)?;
+    client.write(b"ping")?;
+    client.socket.shutdown(ShutdownType::Send).at("shutdown")?;
+    let heard = server.read_all()?;
+    server.write(b"pong")?;
+    drop(server);
+    let answer = client.read_all()?;
+    Ok(format!("{to} {heard} {answer}"))
+}
+
+/// So many connections of a listener's own client, which are kept.
+pub fn talk_often(address: SocketAddr, count: u64) -> Attempt {
+    let listener = listening(address)?;
+    let to = local_address(&listener)?;
+    for made in 0..count {
+        let client = Connection::to(to).map_err(|failure| failure.after(made))?;
+        let server = accepted(&listener).map_err(|failure| failure.after(made))?;
+        std::mem::forget((client, server));
+    }
+    std::mem::forget(listener);
     Ok(count.to_string())
 }
 

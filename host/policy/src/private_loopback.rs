@@ -1,0 +1,222 @@
+//! What stays inside a run's own loopback.
+//!
+//! A run may listen on a loopback address that nothing grants: such a listener is reachable from that run alone,
+//! and nothing of it touches the machine. What is granted is the machine's own loopback.
+
+use crate::{DenialReason, GrantedBy, Policy, Rule, Target, Verdict};
+use std::net::SocketAddr;
+
+/// Which listeners on loopback addresses are reachable from their run alone. The later of two settings is the one
+/// that counts where policies are put together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum PrivateLoopback {
+    /// Those that no rule grants.
+    #[default]
+    Ungranted,
+    /// Those too that a rule grants, where the component leaves the port to the system. For a dry run, which
+    /// grants everything: a component that has a pair of connected sockets made in this way, as Python's
+    /// `asyncio` does, needs no grant for it.
+    PortZero,
+    /// None: what no rule grants is denied.
+    Off,
+}
+
+impl Policy {
+    /// The verdict on `target` inside the run's own loopback. None: it is not a matter of that loopback, and
+    /// [`Policy::judge`] says what becomes of it.
+    ///
+    /// For [`Target::Listen`] the socket is bound there already, and for [`Target::Connect`] and [`Target::Accept`]
+    /// the run has such a listener at the address, or the connection has come to one. A denial holds here as well.
+    pub fn judge_private(&self, target: &Target) -> Option<Verdict> {
+        let address = target.address()?;
+        // An IPv4-mapped address is no loopback address here: no socket can be bound to one.
+        if self.private_loopback == PrivateLoopback::Off || !address.ip().is_loopback() {
+            return None;
+        }
+        match target {
+            Target::Bind(_) if self.grants_bind(target) => return None,
+            Target::Bind(_) | Target::Listen(_) | Target::Connect(_) | Target::Accept(_) => {}
+            _ => return None,
+        }
+        Some(match self.denied_by(target) {
+            Some(rule) => Verdict::Denied {
+                reason: DenialReason::Rule { rule: rule.clone() },
+                name: None,
+            },
+            None => Verdict::Allowed {
+                by: GrantedBy::PrivateLoopback,
+                name: None,
+            },
+        })
+    }
+
+    /// Whether binding there is binding to the machine's own loopback.
+    fn grants_bind(&self, target: &Target) -> bool {
+        let Target::Bind(address) = target else {
+            return false;
+        };
+        let left_to_system =
+            self.private_loopback == PrivateLoopback::PortZero && address.port() == 0;
+        !left_to_system && self.rules().iter().any(|rule| rule.covers_bind(*address))
+    }
+
+    /// Whether a rule may grant connecting to `address`, which is a loopback address. A port that is chosen for a
+    /// private listener is another, so that it doesn't hide the machine's.
+    pub fn may_reach_loopback(&self, address: SocketAddr) -> bool {
+        self.rules().iter().any(|rule| match rule {
+            Rule::Connect { to } if to.is_of_names() => to.ports.contains(address.port()),
+            rule => rule.covers_connect(address),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn told(policy: &Policy, target: Target) -> String {
+        match policy.judge_private(&target) {
+            None => "not private".to_owned(),
+            Some(Verdict::Allowed { by, .. }) => format!("allowed by {by}"),
+            Some(Verdict::Denied { reason, .. }) => reason.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_no_rule_grants_on_a_loopback_address_is_private() {
+        let nothing = Policy::new();
+        for (text, expected) in [
+            ("127.0.0.1:0", "allowed by private"),
+            ("127.0.0.1:8080", "allowed by private"),
+            ("127.255.255.254:1", "allowed by private"),
+            ("[::1]:0", "allowed by private"),
+            ("[::1]:65535", "allowed by private"),
+            ("0.0.0.0:0", "not private"),
+            ("0.0.0.0:8080", "not private"),
+            ("[::]:0", "not private"),
+            ("[::ffff:127.0.0.1]:0", "not private"),
+            ("[::7f00:1]:80", "not private"),
+            ("10.0.0.1:80", "not private"),
+            ("128.0.0.1:80", "not private"),
+            ("[::2]:80", "not private"),
+        ] {
+            for target in [
+                Target::Bind,
+                Target::Listen,
+                Target::Connect,
+                Target::Accept,
+            ] {
+                let target = target(address(text));
+                assert_eq!(told(&nothing, target.clone()), expected, "{target}");
+            }
+            for target in [Target::UdpBind, Target::UdpSend, Target::UdpReceive] {
+                assert_eq!(told(&nothing, target(address(text))), "not private");
+            }
+        }
+        let name = Target::Resolve("localhost".parse().unwrap());
+        assert_eq!(told(&nothing, name), "not private");
+    }
+
+    #[test]
+    fn what_a_rule_grants_is_the_machines() {
+        let listen = |text| Policy::new().allow_listen_on(text).unwrap();
+        for (policy, text, expected) in [
+            (listen("127.0.0.1:80"), "127.0.0.1:80", "not private"),
+            (listen("127.0.0.1:80"), "127.0.0.1:81", "allowed by private"),
+            (listen("127.0.0.1:80"), "127.0.0.1:0", "allowed by private"),
+            (listen("127.0.0.1:80"), "[::1]:80", "allowed by private"),
+            (listen("127.0.0.1:0"), "127.0.0.1:0", "not private"),
+            (listen("0.0.0.0:80"), "127.0.0.1:80", "not private"),
+            (listen("127.0.0.0/8:*"), "127.0.0.9:7", "not private"),
+            (Policy::everything(), "127.0.0.1:0", "not private"),
+        ] {
+            assert_eq!(
+                told(&policy, Target::Bind(address(text))),
+                expected,
+                "{policy:?} {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_denial_holds_inside_too() {
+        let policy = Policy::new()
+            .deny_connect("127.0.0.1:80")
+            .unwrap()
+            .deny_accept("127.0.0.2")
+            .unwrap();
+        for (target, expected) in [
+            (
+                Target::Connect(address("127.0.0.1:80")),
+                "denied by deny-connect 127.0.0.1:80",
+            ),
+            (
+                Target::Connect(address("127.0.0.1:81")),
+                "allowed by private",
+            ),
+            (
+                Target::Accept(address("127.0.0.2:80")),
+                "denied by deny-accept 127.0.0.2/32",
+            ),
+            (
+                Target::Accept(address("127.0.0.1:80")),
+                "allowed by private",
+            ),
+            (Target::Bind(address("127.0.0.1:80")), "allowed by private"),
+        ] {
+            assert_eq!(told(&policy, target.clone()), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn it_can_be_turned_off_and_the_later_setting_counts() {
+        let bind = |policy: &Policy, text| told(policy, Target::Bind(address(text)));
+        let off = Policy::new().private_loopback(PrivateLoopback::Off);
+        assert_eq!(bind(&off, "127.0.0.1:0"), "not private");
+        for both in [off.clone().and(Policy::new()), Policy::new().and(off)] {
+            assert_eq!(bind(&both, "127.0.0.1:0"), "not private");
+        }
+        let dry = Policy::everything().private_loopback(PrivateLoopback::PortZero);
+        assert_eq!(bind(&dry, "127.0.0.1:0"), "allowed by private");
+        assert_eq!(bind(&dry, "127.0.0.1:80"), "not private");
+        assert_eq!(bind(&dry, "0.0.0.0:0"), "not private");
+    }
+
+    #[test]
+    fn what_the_run_may_reach_is_known() {
+        let connect = |text| Policy::new().allow_connect_to(text).unwrap();
+        for (policy, expected) in [
+            (Policy::new(), false),
+            (connect("127.0.0.1:50000"), true),
+            (connect("127.0.0.1:50001"), false),
+            (connect("127.0.0.0/8"), true),
+            (connect("10.0.0.1"), false),
+            (connect("localhost:50000"), true),
+            (connect("localhost:50001"), false),
+        ] {
+            let found = policy.may_reach_loopback(address("127.0.0.1:50000"));
+            assert_eq!(found, expected, "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_private_is_granted_on_the_machine() {
+        // What is private must never be taken for a grant by what opens real sockets.
+        let answers = crate::ResolvedNames::new();
+        for target in [
+            Target::Bind,
+            Target::Listen,
+            Target::Connect,
+            Target::Accept,
+        ] {
+            let target = target(address("127.0.0.1:80"));
+            assert!(Policy::new().judge_private(&target).unwrap().is_allowed());
+            assert!(!Policy::new().judge(&target, &answers).is_allowed());
+        }
+    }
+}

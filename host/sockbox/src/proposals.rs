@@ -1,0 +1,93 @@
+//! The proposals of WebAssembly that are off, and which of them a component uses.
+
+use sockbox_component::engine;
+use wasmparser::{Validator, WasmFeatures};
+
+/// The proposals that are off, by the names that their repositories have.
+const OFF: [(&str, WasmFeatures); 11] = [
+    ("exception-handling", WasmFeatures::EXCEPTIONS),
+    ("legacy exception-handling", WasmFeatures::LEGACY_EXCEPTIONS),
+    ("threads", WasmFeatures::THREADS),
+    (
+        "shared-everything-threads",
+        WasmFeatures::SHARED_EVERYTHING_THREADS,
+    ),
+    ("memory64", WasmFeatures::MEMORY64),
+    ("relaxed-simd", WasmFeatures::RELAXED_SIMD),
+    ("function-references", WasmFeatures::FUNCTION_REFERENCES),
+    ("gc", WasmFeatures::GC.union(WasmFeatures::GC_TYPES)),
+    ("stack-switching", WasmFeatures::STACK_SWITCHING),
+    ("wide-arithmetic", WasmFeatures::WIDE_ARITHMETIC),
+    ("custom-page-sizes", WasmFeatures::CUSTOM_PAGE_SIZES),
+];
+
+/// What is wrong with a component that uses proposals that are off: their names. None: it uses none, or it is not
+/// valid with all of them either.
+///
+/// It is validated once with all of them, and once without each.
+pub(crate) fn lacking(binary: &[u8]) -> Option<String> {
+    let is_valid = |features| {
+        let mut validator = Validator::new_with_features(features);
+        validator.validate_all(binary).is_ok()
+    };
+    let on = engine::features(false);
+    let all = OFF.iter().fold(on, |all, (_, features)| all | *features);
+    if is_valid(on) || !is_valid(all) {
+        return None;
+    }
+    let off = OFF
+        .iter()
+        .filter(|(_, features)| !is_valid((all - *features) | on));
+    let names: Vec<String> = off.map(|(name, _)| format!("`{name}`")).collect();
+    match &names[..] {
+        [] => None,
+        [name] => Some(format!(
+            "it uses {name}, a proposal of WebAssembly that sockbox does not enable"
+        )),
+        names => Some(format!(
+            "it uses {}, proposals of WebAssembly that sockbox does not enable",
+            names.join(", ")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(module: &str) -> Option<String> {
+        let component = format!("(component (core module {module}))");
+        lacking(&wat::parse_str(component).unwrap())
+    }
+
+    #[test]
+    fn the_proposal_that_is_off_is_named() {
+        for (module, name) in [
+            ("(memory 1 1 shared)", "threads"),
+            ("(memory i64 1)", "memory64"),
+            (
+                "(func (param v128) (result v128) local.get 0 i32x4.relaxed_trunc_f32x4_s)",
+                "relaxed-simd",
+            ),
+            ("(memory 1 (pagesize 1))", "custom-page-sizes"),
+            (
+                "(func (param i64 i64 i64 i64) (result i64 i64) local.get 0 local.get 1 local.get 2 \
+                 local.get 3 i64.add128)",
+                "wide-arithmetic",
+            ),
+        ] {
+            let expected =
+                format!("it uses `{name}`, a proposal of WebAssembly that sockbox does not enable");
+            assert_eq!(told(module), Some(expected), "{module}");
+        }
+    }
+
+    #[test]
+    fn several_are_named_and_what_is_on_or_invalid_is_not() {
+        let expected =
+            "it uses `threads`, `memory64`, proposals of WebAssembly that sockbox does not enable";
+        assert_eq!(told("(memory i64 1 1 shared)").as_deref(), Some(expected));
+        assert_eq!(told("(func (param v128))"), None);
+        assert_eq!(told("(memory i64 1) (func (result i32))"), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! The streams of a connection inside a run.
+
+use super::pipe::{Broken, Endpoint};
+use crate::failed::ToComponent;
+use bytes::Bytes;
+use std::future::poll_fn;
+use std::sync::Arc;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
+
+/// The most that is read or written at once: 64 KiB, as wasmtime-wasi has it.
+const MOST: usize = 64 * 1024;
+
+/// What arrives at an end of a connection.
+pub(super) struct Input(pub(super) Arc<Endpoint>);
+
+/// What an end of a connection sends.
+pub(super) struct Output(pub(super) Arc<Endpoint>);
+
+#[async_trait]
+impl Pollable for Input {
+    async fn ready(&mut self) {
+        poll_fn(|cx| self.0.poll_readable(cx)).await;
+    }
+}
+
+impl InputStream for Input {
+    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        self.0.read(size.min(MOST)).map(Bytes::from).map_err(error)
+    }
+}
+
+#[async_trait]
+impl Pollable for Output {
+    async fn ready(&mut self) {
+        poll_fn(|cx| self.0.poll_writable(cx)).await;
+    }
+}
+
+impl OutputStream for Output {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.0.write(&bytes).map_err(error)
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        // What was written has arrived.
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        self.0.room().map(|room| room.min(MOST)).map_err(error)
+    }
+}
+
+fn error(broken: Broken) -> StreamError {
+    match broken {
+        Broken::Closed => StreamError::Closed,
+        // By the name that a connection of the machine's has for it.
+        Broken::Reset => StreamError::LastOperationFailed(ToComponent::error("ConnectionReset")),
+        Broken::NotPermitted => StreamError::trap("a write that was not permitted"),
+    }
+}

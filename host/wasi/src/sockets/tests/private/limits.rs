@@ -1,0 +1,92 @@
+//! What private sockets take of a run's limits.
+
+use super::*;
+
+#[tokio::test]
+async fn private_sockets_count_as_any_others() {
+    for (most, accepted) in [(3, true), (2, false)] {
+        let limits = Limits::default().sockets(most);
+        let (mut bench, told) = Bench::ungranted("127.0.0.1", limits).await;
+        let (listener, at) = bench.private(bench.any).await;
+        let client = bench.connect(at).await.unwrap();
+        assert_eq!(bench.open(), 2);
+        if accepted {
+            let parts = bench.accept(listener).await;
+            assert_eq!(bench.open(), 3);
+            let parts = bench.connected(parts);
+            bench.close(parts).await;
+            assert_eq!(bench.open(), 2);
+            continue;
+        }
+        for _ in 0..2 {
+            let code = bench.code(listener, "accept", &[]).await;
+            assert_eq!(code.as_deref(), Some("new-socket-limit"));
+        }
+        let line = "limit: no more sockets (max-sockets bounds them)";
+        let lines = told.lock().unwrap().clone();
+        assert!(lines.iter().any(|told| told.starts_with(line)), "{lines:?}");
+        // It waits, and is accepted when there is room.
+        bench.send(&client, "still there");
+        let spare = bench.connect(at).await;
+        assert!(
+            spare.is_ok(),
+            "only making a socket is refused, and the test makes it"
+        );
+        drop(spare);
+    }
+}
+
+#[tokio::test]
+async fn so_many_connections_wait_to_be_accepted_and_no_more() {
+    let (mut bench, _) = Bench::ungranted("127.0.0.1", Limits::default()).await;
+    let (listener, at) = bench.private(bench.any).await;
+    bench
+        .done(listener, "set-listen-backlog-size", &[Val::U64(2)])
+        .await;
+    bench.connect(at).await.unwrap();
+    bench.connect(at).await.unwrap();
+    let code = bench.connect(at).await.err();
+    assert_eq!(code.as_deref(), Some("connection-refused"));
+    bench.accept(listener).await;
+    bench.connect(at).await.unwrap();
+    // What was set before it was bound counts as well.
+    let socket = bench.socket_of(at);
+    bench
+        .done(socket, "set-listen-backlog-size", &[Val::U64(1)])
+        .await;
+    let endpoint = bench.endpoint(address("127.0.0.1:7"));
+    bench.done(socket, "start-bind", &endpoint).await;
+    for name in ["finish-bind", "start-listen", "finish-listen"] {
+        bench.done(socket, name, &[]).await;
+    }
+    bench.connect(address("127.0.0.1:7")).await.unwrap();
+    let code = bench.connect(address("127.0.0.1:7")).await.err();
+    assert_eq!(code.as_deref(), Some("connection-refused"));
+}
+
+#[tokio::test]
+async fn what_connections_hold_is_the_runs_memory() {
+    const ONE: u64 = 8 * 1024;
+    // The component that makes the calls has a page of its own.
+    const PAGE: u64 = 64 * 1024;
+    for (memory, connections) in [(PAGE + 2 * ONE, 2), (PAGE + 2 * ONE - 1, 1)] {
+        let limits = Limits::default().memory_bytes(memory);
+        let (mut bench, told) = Bench::ungranted("127.0.0.1", limits).await;
+        let (listener, at) = bench.private(bench.any).await;
+        for _ in 0..connections {
+            bench.connect(at).await.unwrap();
+        }
+        let code = bench.connect(at).await.err();
+        assert_eq!(code.as_deref(), Some("out-of-memory"));
+        let lines = told.lock().unwrap().clone();
+        let reached = lines
+            .iter()
+            .filter(|line| line.starts_with("limit: "))
+            .count();
+        assert_eq!(reached, 1, "{lines:?}");
+        // One that is gone makes room.
+        let accepted = bench.accept(listener).await;
+        let accepted = bench.connected(accepted);
+        bench.close(accepted).await;
+    }
+}
