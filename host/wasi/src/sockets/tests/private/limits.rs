@@ -5,10 +5,7 @@ use super::*;
 #[tokio::test]
 async fn private_sockets_count_as_any_others() {
     for (most, accepted) in [(3, true), (2, false)] {
-        let limits = Limits {
-            sockets: most,
-            ..Limits::default()
-        };
+        let limits = Limits::default().sockets(most);
         let (mut bench, told) = Bench::ungranted("127.0.0.1", limits).await;
         let (listener, at) = bench.private(bench.any).await;
         let client = bench.connect(at).await.unwrap();
@@ -29,13 +26,10 @@ async fn private_sockets_count_as_any_others() {
         let lines = told.lock().unwrap().clone();
         assert!(lines.iter().any(|told| told.starts_with(line)), "{lines:?}");
         // It waits, and is accepted when there is room.
-        bench.send(&client, "still there");
-        let spare = bench.connect(at).await;
-        assert!(
-            spare.is_ok(),
-            "only making a socket is refused, and the test makes it"
-        );
-        drop(spare);
+        bench.close(client).await;
+        assert_eq!(bench.open(), 1);
+        bench.accept(listener).await;
+        assert_eq!(bench.open(), 2);
     }
 }
 
@@ -73,10 +67,7 @@ async fn what_connections_hold_is_the_runs_memory() {
     // The component that makes the calls has a page of its own.
     const PAGE: u64 = 64 * 1024;
     for (memory, connections) in [(PAGE + 2 * ONE, 2), (PAGE + 2 * ONE - 1, 1)] {
-        let limits = Limits {
-            memory_bytes: memory,
-            ..Limits::default()
-        };
+        let limits = Limits::default().memory_bytes(memory);
         let (mut bench, told) = Bench::ungranted("127.0.0.1", limits).await;
         let (listener, at) = bench.private(bench.any).await;
         for _ in 0..connections {
