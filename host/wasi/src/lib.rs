@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `ctx`, `linker`, `grant` | what an embedder uses: a store's data, the linker, what a run is given |
 //! | `authority` | decisions, resolved names, redirects, quotas, incidents, the record |
-//! | `sockets` | TCP and UDP of WASI 0.2, and what can be held of WASI 0.3 |
+//! | `sockets` | TCP and UDP of WASI 0.2, a run's private loopback, and what can be held of WASI 0.3 |
 //! | `lookup`, `poll`, `files`, `failed` | resolving names; polling many inputs; open files; error texts |
 //! | `tls` | `wasi:tls` over rustls |
 //! | `limiter`, `budget`, `trap_limits` | memory, tables, and which limit a trap was about |

@@ -73,23 +73,7 @@ pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime:
     tcp.resource(
         TCP.item("tcp-socket"),
         ResourceType::host::<TcpSocket>(),
-        |mut store: StoreContextMut<'_, T>, rep| {
-            let mut state = store.data_mut().sockbox();
-            state.ctx.inherited.close(rep);
-            let adopted = Resource::<Connection>::new_own(rep);
-            if state.table.get(&adopted).is_ok() {
-                state.table.delete(adopted)?;
-            } else {
-                HostTcpSocket::drop(&mut state.sockets(), Resource::new_own(rep))?;
-            }
-            state.ctx.sockets.loopback.closed(rep);
-            state.ctx.sockets.connecting.remove(&rep);
-            state.ctx.sockets.accepting.remove(&rep);
-            state.ctx.sockets.unsent.remove(&rep);
-            state.ctx.sockets.addresses.closed(rep);
-            state.ctx.sockets.count.dropped(rep);
-            Ok(())
-        },
+        |mut store: StoreContextMut<'_, T>, rep| store.data_mut().sockbox().drop_socket(rep),
     )?;
 
     let mut streams = linker.instance(STREAMS.name())?;
@@ -108,6 +92,27 @@ pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime:
             })
         },
     )
+}
+
+impl SockboxCtxView<'_> {
+    /// The component has dropped its handle of the socket with this number.
+    pub(super) fn drop_socket(&mut self, rep: u32) -> wasmtime::Result<()> {
+        self.ctx.inherited.close(rep);
+        let adopted = Resource::<Connection>::new_own(rep);
+        if self.table.get(&adopted).is_ok() {
+            self.table.delete(adopted)?;
+        } else {
+            HostTcpSocket::drop(&mut self.sockets(), Resource::new_own(rep))?;
+        }
+        let sockets = &mut self.ctx.sockets;
+        sockets.loopback.closed(rep);
+        sockets.connecting.remove(&rep);
+        sockets.accepting.remove(&rep);
+        sockets.unsent.remove(&rep);
+        sockets.addresses.closed(rep);
+        sockets.count.dropped(rep);
+        Ok(())
+    }
 }
 
 /// What a listening socket does, which may be an inherited one.

@@ -84,7 +84,7 @@ impl Endpoint {
         }
     }
 
-    /// Close it as one that nobody has accepted: the peer is told of a reset.
+    /// Close it as one that was not accepted: the peer is told of a reset.
     pub(super) fn reset(self) {
         self.sending.reset();
         self.receiving.reset();
@@ -156,7 +156,7 @@ impl Pipe {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Change something, and wake those who wait for it when that is done.
+    /// Change something, and wake the tasks that wait for it when that is done.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let changed = change(&mut state);
@@ -321,7 +321,7 @@ impl State {
     }
 }
 
-/// Remember whom to wake. Gives back one that is too many.
+/// Remember a task that is to be woken. Gives back one that is too many.
 pub(super) fn remember(wakers: &mut Vec<Waker>, waker: &Waker) -> Option<Waker> {
     if wakers.iter().any(|other| other.will_wake(waker)) {
         return None;

@@ -146,8 +146,14 @@ impl Bench {
         let table = &mut self.store.data_mut().table;
         table.delete(connected.input).unwrap();
         table.delete(connected.output).unwrap();
-        let dropped = connected.socket.resource_drop_async(&mut self.store);
-        dropped.await.unwrap();
+        self.drop_socket(connected.socket);
+    }
+
+    /// Drops a socket as the component does. One that the test has made has no destructor of its own.
+    fn drop_socket(&mut self, socket: ResourceAny) {
+        let socket: Resource<TcpSocket> = socket.try_into_resource(&mut self.store).unwrap();
+        let mut state = self.store.data_mut().sockbox();
+        state.drop_socket(socket.rep()).unwrap();
     }
 
     fn open(&self) -> usize {
@@ -212,6 +218,9 @@ async fn a_private_connection_is_like_any_other_at_both_ends() {
                 let how = Val::Enum(how.to_owned());
                 told.push(bench.told(here, "shutdown", &[how]).await);
             }
+            // How large the system makes a buffer is for the system to say.
+            let sizes = ["receive-buffer-size[]", "send-buffer-size[]"];
+            told.retain(|told| !sizes.iter().any(|size| told.starts_with(size)));
             all.push(told);
         }
         assert_eq!(all[1], all[0]);
@@ -287,10 +296,7 @@ async fn an_end_that_closes_or_shuts_down_is_noticed_at_the_other() {
     assert_eq!(told.as_deref(), Some("failed: ConnectionReset"));
     // So is the end of a listener that has not accepted it.
     let waiting = bench.connect(at).await.unwrap();
-    listener
-        .resource_drop_async(&mut bench.store)
-        .await
-        .unwrap();
+    bench.drop_socket(listener);
     let told = bench.receive(&waiting).await;
     assert_eq!(told.as_deref(), Some("failed: ConnectionReset"));
     let denied = bench.connect(at).await.err();
@@ -315,10 +321,7 @@ async fn an_address_is_in_use_for_as_long_as_its_socket_is_there() {
     bench.private(address("[::1]:80")).await;
     // An accepted connection doesn't hold it.
     let (_client, _accepted) = bench.pair(listener, at).await;
-    listener
-        .resource_drop_async(&mut bench.store)
-        .await
-        .unwrap();
+    bench.drop_socket(listener);
     bench.done(other, "start-bind", &endpoint).await;
     // Ports that are left open differ.
     let (_, first) = bench.private(address("127.0.0.1:0")).await;

@@ -112,7 +112,7 @@ fn with_little_memory_left_it_holds_less_and_with_none_there_is_no_connection() 
 }
 
 #[test]
-fn whoever_waits_is_woken_by_each_event_once() {
+fn a_task_that_waits_is_woken_by_each_event_once() {
     let (one, other) = pair();
     let woken = Arc::new(Count::default());
     let waker = Waker::from(woken.clone());
