@@ -26,6 +26,7 @@ impl Policy {
                     rule.covers_connect(*address) && self.reaches_number(rule, *address, answers)
                 })
                 .or_else(|| self.by_name(*address, answers, Rule::covers_port_of)),
+            Target::Http(request) => self.first(|rule| rule.covers_http(request)),
             Target::Bind(address) => self.first(|rule| rule.covers_bind(*address)),
             Target::Listen(address) => self.first(|rule| rule.covers_listen(*address)),
             Target::Accept(address) => self.accepts(*address, |rule| {
@@ -68,12 +69,13 @@ impl Policy {
     }
 
     /// What denies `target` in so many words.
-    fn denied_by(&self, target: &Target) -> Option<&Deny> {
+    pub(crate) fn denied_by(&self, target: &Target) -> Option<&Deny> {
         self.denials.iter().find(|rule| match target {
             Target::Connect(address) | Target::UdpSend(address) => rule.covers_connect(*address),
             Target::Accept(address) | Target::UdpReceive(address) => {
                 rule.covers_accept(address.ip())
             }
+            Target::Http(request) => rule.covers_http(request),
             Target::Resolve(_) | Target::Bind(_) | Target::Listen(_) | Target::UdpBind(_) => false,
         })
     }
@@ -170,7 +172,12 @@ impl Policy {
     }
 
     /// Why `name`, which is granted, reaches nothing at `address`, which isn't public.
-    fn not_there(&self, name: &Name, address: IpAddr, special: SpecialPurpose) -> DenialReason {
+    pub(crate) fn not_there(
+        &self,
+        name: &Name,
+        address: IpAddr,
+        special: SpecialPurpose,
+    ) -> DenialReason {
         let name = name.clone();
         match self.has_named_name(&name) {
             true => DenialReason::Moved {
@@ -272,6 +279,7 @@ impl Policy {
     pub fn asks_what_is_public(&self) -> bool {
         self.rules.iter().any(|rule| match rule {
             Rule::Connect { to } | Rule::UdpSend { to } => to.is_of_names(),
+            Rule::Http { requests } => requests.is_of_names(),
             Rule::Redirect { .. } => true,
             _ => false,
         })

@@ -167,11 +167,11 @@ proptest! {
                 let to: Destination = to.to_string().parse().unwrap();
                 forms.iter().any(|ip| to.covers_address(SocketAddr::new(*ip, address.port())))
             }
-            Deny::Accept { .. } => false,
+            Deny::Accept { .. } | Deny::Http { .. } => false,
         });
         let denied_to_accept = policy.denials().iter().any(|deny| match deny {
             Deny::Accept { from } => forms.iter().any(|ip| from.contains(*ip)),
-            Deny::Connect { .. } => false,
+            Deny::Connect { .. } | Deny::Http { .. } => false,
         });
         for target in targets(address) {
             let denied = match target {

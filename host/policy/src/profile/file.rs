@@ -2,7 +2,7 @@
 
 use super::{Dir, EnvVar, ListenAs, Profile, StaticHost};
 use crate::limits::{Limit, Limits};
-use crate::{Denied, Deny, Destination, Endpoint, Names, Policy, Range, Rule};
+use crate::{Denied, Deny, Destination, Endpoint, HttpRule, Names, Policy, Range, Rule};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use sockbox_printable::{Line, Lines};
@@ -215,6 +215,8 @@ struct Table {
     allow_resolve: Vec<Text<Names>>,
     allow_udp_send: Vec<Text<Destination>>,
     allow_udp_bind: Vec<Text<Endpoint>>,
+    allow_http: Vec<Text<HttpRule>>,
+    deny_http: Vec<Text<HttpRule>>,
     resolve: Vec<Text<StaticHost>>,
     listen_as: Vec<Text<ListenAs>>,
     dir: Vec<Text<Dir>>,
@@ -241,11 +243,15 @@ impl Table {
         let udp_send = inner(self.allow_udp_send).map(|to| Rule::UdpSend { to });
         let udp_bind = inner(self.allow_udp_bind).map(|on| Rule::UdpBind { on });
         let rules = connect.chain(listen).chain(accept);
+        let http = inner(self.allow_http).map(|requests| Rule::Http { requests });
         let rules = rules.chain(resolve).chain(udp_send).chain(udp_bind);
+        let rules = rules.chain(http);
         policy = rules.fold(policy, Policy::grant);
         let connect = inner(self.deny_connect).map(|to| Deny::Connect { to });
         let accept = inner(self.deny_accept).map(|from| Deny::Accept { from });
-        policy = connect.chain(accept).fold(policy, Policy::deny);
+        let http = inner(self.deny_http).map(|requests| Deny::Http { requests });
+        let denials = connect.chain(accept).chain(http);
+        policy = denials.fold(policy, Policy::deny);
         Profile {
             policy,
             static_hosts: inner(self.resolve).collect(),
@@ -324,6 +330,8 @@ mod tests {
         allow-resolve = ["*.example"]
         allow-udp-send = ["1.1.1.1:53"]
         allow-udp-bind = ["127.0.0.1:53"]
+        allow-http = ["GET,HEAD https://api.example.com/v1/*"]
+        deny-http = ["* https://api.example.com/v1/admin/*"]
         resolve = ["example.com:192.0.2.1"]
         listen-as = ["0.0.0.0:80=127.0.0.1:8080"]
         dir = ["data:ro", "/tmp::/t"]
@@ -358,12 +366,17 @@ mod tests {
                 "allow-resolve *.example",
                 "allow-udp-send 1.1.1.1:53",
                 "allow-udp-bind 127.0.0.1:53",
+                "allow-http GET,HEAD https://api.example.com/v1/*",
             ]
         );
         let denials: Vec<_> = base.policy.denials().iter().map(Deny::to_string).collect();
         assert_eq!(
             denials,
-            ["deny-connect 10.0.0.0/8:*", "deny-accept 127.0.0.2/32"]
+            [
+                "deny-connect 10.0.0.0/8:*",
+                "deny-accept 127.0.0.2/32",
+                "deny-http * https://api.example.com/v1/admin/*"
+            ]
         );
         assert_eq!(
             base.static_hosts,
@@ -413,6 +426,10 @@ mod tests {
             ("allow-connect = \"example.com\"", &["line 1", "string"]),
             ("allow-connect = [80]", &["line 1", "expected a string"]),
             ("deny-connect = [\"example.com\"]", &["line 1", "is a name"]),
+            (
+                "allow-http = [\"https://a.example/\"]",
+                &["line 1", "is not methods and a URL"],
+            ),
             ("allow-net = \"yes\"", &["line 1", "expected a boolean"]),
             ("[limits]\nmax-socket = 1", &["`max-socket` is no limit"]),
             (
