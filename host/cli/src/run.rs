@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::runtime::block_on;
 use crate::watch::Watch;
 use crate::watchdog::{self, Ends, Signals};
-use crate::{apart, cache, output, room, sandbox, source, stderr};
+use crate::{apart, cache, output, room, sandbox, source, stderr, words};
 use sockbox::policy::LeastGrants;
 use sockbox::{Command, Error, Policy, Profile, Program, Sandbox, StdioWriter};
 use std::io::{self, ErrorKind};
@@ -216,7 +216,7 @@ fn tell(needed: &LeastGrants) {
     }
     stderr::line(format_args!("sockbox: it needed these options:"));
     for rule in needed.rules() {
-        stderr::line(format_args!("  --{rule}"));
+        stderr::line(format_args!("  {}", words::option(&rule)));
     }
     stderr::line(format_args!("sockbox: or, as a policy file:"));
     for line in needed.to_toml().lines() {

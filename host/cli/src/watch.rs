@@ -48,6 +48,11 @@ impl AuditSink for Watch {
                 EventKind::Decision { target, verdict } if verdict.is_allowed() => {
                     needed.note(target, verdict.name());
                 }
+                EventKind::Http(exchange) => {
+                    if let Some(address) = exchange.address {
+                        needed.note_http_address(&exchange.request, address);
+                    }
+                }
                 // Of what was received nothing is needed, and who accepts needs nothing for each.
                 EventKind::Omitted { like, count } => match &**like {
                     EventKind::Decision {

@@ -40,9 +40,20 @@ fn replaced(text: String, hint: Option<Hint>) -> String {
     }
 }
 
+/// The option that grants what a rule says, as it is typed in a shell.
+pub fn option(rule: &policy::Rule) -> String {
+    match rule {
+        // No part of it has a quotation mark in it.
+        policy::Rule::Http { requests } => format!("--allow-http '{requests}'"),
+        // The range of one address is written as the address: see the library's text.
+        rule => format!("--{}", policy::Hint::Grant(rule.clone())),
+    }
+}
+
 /// The options that do what a hint says.
 fn options(hint: &Hint) -> String {
     match hint {
+        Hint::Policy(policy::Hint::Grant(rule)) => option(rule),
         Hint::Policy(policy::Hint::GrantPrivate(rule)) => format!("--{rule} --allow-private"),
         Hint::Policy(hint) => format!("--{hint}"),
         Hint::Tls(TlsHint::TrustCertificate) => "--cacert with that certificate".to_owned(),

@@ -37,7 +37,7 @@ mod pem;
 mod roots;
 mod session;
 mod streams;
-mod transport;
+pub(crate) mod transport;
 mod verifier;
 
 pub use certificate::Certificate;
@@ -49,6 +49,7 @@ pub use error::{TlsError, TlsHint};
 pub use failure::Failure;
 // What `bindgen!` is told of has to be as public as what it makes.
 pub use handshake::{Connection, FutureStreams, Handshake};
+pub(crate) use handshake::{SESSION_BYTES, over};
 
 use crate::authority::Authority;
 use crate::bindings::tls;
