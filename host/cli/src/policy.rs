@@ -6,9 +6,7 @@ use crate::args::{
 use crate::exit::{self, Failure};
 use crate::output::Output;
 use crate::words;
-use sockbox::policy::{
-    Destination, Host, Hosts, HttpTarget, Name, ResolvedNames, Target, Verdict,
-};
+use sockbox::policy::{Destination, Host, Hosts, HttpTarget, Name, ResolvedNames, Target, Verdict};
 use sockbox::{Policy, Profile};
 use sockbox_printable::{Line, Lines};
 use std::fmt;
@@ -215,7 +213,13 @@ fn of_request(
     let pins = profile.static_hosts.iter().filter(|pin| pin.name == *name);
     let mut addresses = pins.flat_map(|pin| pin.addresses.iter()).peekable();
     if addresses.peek().is_none() {
-        if let [Explanation { allowed: true, text }] = &mut explanations[..] {
+        if let [
+            Explanation {
+                allowed: true,
+                text,
+            },
+        ] = &mut explanations[..]
+        {
             text.push_str(&format!(
                 ", at {} that {name} resolves to{}",
                 addresses_of(policy, name),

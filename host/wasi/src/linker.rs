@@ -26,6 +26,7 @@ fn replace<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     sockets::add_to_linker(linker)?;
     poll::add_to_linker(linker)?;
     failed::add_to_linker(linker)?;
+    http::replace(linker)?;
     files::add_to_linker(linker)?;
     tls::add_to_linker(linker)
 }

@@ -1,8 +1,6 @@
 //! Requests through `wasi:http`: what is granted, and what becomes of them.
 
-use sockbox_tests::{
-    Authority, Finished, Foreign, Nginx, RawPeer, TlsPeer, TlsSettings, Tripwire,
-};
+use sockbox_tests::{Authority, Finished, Foreign, Nginx, RawPeer, TlsPeer, TlsSettings, Tripwire};
 use std::fs;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage";
@@ -32,7 +30,10 @@ fn a_grant_to_connect_includes_http() {
     }
     let request = peer.requests().remove(0);
     assert!(request.starts_with("GET /a?b=c HTTP/1.1\r\n"), "{request}");
-    assert!(request.contains(&format!("\r\nhost: {address}\r\n")), "{request}");
+    assert!(
+        request.contains(&format!("\r\nhost: {address}\r\n")),
+        "{request}"
+    );
     assert!(request.contains("\r\nx-own: yes\r\n"), "{request}");
 }
 
@@ -138,13 +139,18 @@ fn a_policy_file_and_explain_know_requests() {
     ] {
         let program = sockbox_tests::Program::sockbox(["policy", "explain"]);
         let finished = program.args([&file]).args(["http", asked]).run();
-        finished.assert_code(code).assert_stdout(expected.as_bytes());
+        finished
+            .assert_code(code)
+            .assert_stdout(expected.as_bytes());
     }
     let check = sockbox_tests::Program::sockbox(["policy", "check"]);
     let finished = check.args([&file]).run();
     finished.assert_quiet_success();
     let stdout = finished.stdout_text();
-    assert!(stdout.contains("  allow-http GET https://a.example/v1/*\n"), "{stdout}");
+    assert!(
+        stdout.contains("  allow-http GET https://a.example/v1/*\n"),
+        "{stdout}"
+    );
 }
 
 #[test]
@@ -162,9 +168,15 @@ fn a_dry_run_prints_the_least_that_it_took() {
     let second = format!("  --allow-http 'GET,HEAD http://localhost:{port}/a'\n");
     let file = format!("\"GET,HEAD http://localhost:{port}/a\"");
     for expected in [&first, &second, &file] {
-        assert!(stderr.contains(expected.as_str()), "{expected} isn't in {stderr}");
+        assert!(
+            stderr.contains(expected.as_str()),
+            "{expected} isn't in {stderr}"
+        );
     }
-    assert!(!stderr.contains("allow-connect") && !stderr.contains("secret"), "{stderr}");
+    assert!(
+        !stderr.contains("allow-connect") && !stderr.contains("secret"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -206,7 +218,10 @@ fn the_record_has_each_request_without_its_query() {
     assert_eq!(https[0]["url"], format!("http://{address}/a"));
     assert_eq!(https[0]["address"], address);
     assert_eq!(https[0]["status"], 200);
-    assert_eq!((&https[0]["sent"], &https[0]["received"]), (&5.into(), &4.into()));
+    assert_eq!(
+        (&https[0]["sent"], &https[0]["received"]),
+        (&5.into(), &4.into())
+    );
     assert_eq!(https[1]["error"], "connection-refused");
     let traffic = events.iter().find(|it| it["event"] == "traffic").unwrap();
     assert_eq!(traffic["connections"], 1);
@@ -220,7 +235,11 @@ fn the_record_has_each_request_without_its_query() {
 #[test]
 fn tls_is_spoken_with_what_the_run_trusts() {
     let authority = Authority::new();
-    let peer = TlsPeer::start(&authority.server(&["127.0.0.1"]), TlsSettings::default(), OK);
+    let peer = TlsPeer::start(
+        &authority.server(&["127.0.0.1"]),
+        TlsSettings::default(),
+        OK,
+    );
     let port = peer.port();
     let grant = format!("GET https://127.0.0.1:{port}/");
     let attempt = format!("send GET https 127.0.0.1:{port} /");
@@ -233,7 +252,11 @@ fn tls_is_spoken_with_what_the_run_trusts() {
     assert_lines(&finished, &["ok 200 page"]);
     let finished = run(&["--allow-http", &grant], &attempt);
     assert_lines(&finished, &["TlsCertificateError at response"]);
-    assert!(finished.stderr().contains("sockbox: TLS: "), "{}", finished.stderr());
+    assert!(
+        finished.stderr().contains("sockbox: TLS: "),
+        "{}",
+        finished.stderr()
+    );
     // Plain HTTP on that port is none of TLS.
     let plain = RawPeer::answering(OK);
     let address = plain.address();
@@ -243,7 +266,11 @@ fn tls_is_spoken_with_what_the_run_trusts() {
     );
     let stdout = finished.stdout_text();
     assert!(
-        ["TlsProtocolError at response\n", "ConnectionTerminated at response\n"].contains(&stdout.as_str()),
+        [
+            "TlsProtocolError at response\n",
+            "ConnectionTerminated at response\n"
+        ]
+        .contains(&stdout.as_str()),
         "{stdout}"
     );
 }
@@ -268,7 +295,16 @@ fn pages_of_a_real_server_come_whole() {
     let (page, large) = ("ok 200 268 bytes", "ok 200 1048576 bytes");
     assert_lines(
         &finished,
-        &[page, page, page, large, large, large, "ok 200 0 bytes", page],
+        &[
+            page,
+            page,
+            page,
+            large,
+            large,
+            large,
+            "ok 200 0 bytes",
+            page,
+        ],
     );
 }
 
@@ -276,14 +312,23 @@ fn pages_of_a_real_server_come_whole() {
 fn javascript_fetches() {
     let nginx = Nginx::start();
     nginx.write_page("hello.txt", "hello");
-    let urls = [nginx.url("/hello.txt"), nginx.url("/secret.txt"), "http://10.0.0.1/".to_owned()];
+    let urls = [
+        nginx.url("/hello.txt"),
+        nginx.url("/secret.txt"),
+        "http://10.0.0.1/".to_owned(),
+    ];
     let grant = format!("GET {}", nginx.url("/hello.txt"));
-    let finished = Foreign::Fetch.run(&["--allow-http", &grant], &urls.join(" ")).run();
+    let finished = Foreign::Fetch
+        .run(&["--allow-http", &grant], &urls.join(" "))
+        .run();
     let stdout = finished.stdout_text();
     let lines: Vec<&str> = stdout.lines().collect();
     assert_eq!(lines[0], "ok 200 hello", "{stdout}");
     assert_eq!(lines.len(), 3, "{stdout}");
-    assert!(lines[1..].iter().all(|line| line.starts_with("failed ")), "{stdout}");
+    assert!(
+        lines[1..].iter().all(|line| line.starts_with("failed ")),
+        "{stdout}"
+    );
     assert!(!nginx.access_log().contains("secret"));
     // One that never fetches runs all the same.
     Foreign::Fetch.run(&[], "").run().assert_quiet_success();

@@ -70,7 +70,9 @@ fn bodies_of_any_size_are_streamed_in_bounded_memory() {
         let head = peer.read_request()?;
         assert!(head.starts_with(b"POST"), "{head:?}");
         peer.read_bytes(LENGTH)?;
-        peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n"))?;
+        peer.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n"
+        ))?;
         peer.send_zeros(LENGTH as u64)
     });
     let address = peer.address().to_string();
@@ -114,10 +116,15 @@ fn a_body_waits_to_be_asked_for_where_that_was_said() {
     });
     let refusing = RawPeer::start(|peer| {
         peer.read_request()?;
-        peer.send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        peer.send(
+            "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        )
     });
     let allow = ["--allow-connect", "127.0.0.1"];
-    for (address, expected) in [(peer.address(), "ok 200 page"), (refusing.address(), "ok 417")] {
+    for (address, expected) in [
+        (peer.address(), "ok 200 page"),
+        (refusing.address(), "ok 417"),
+    ] {
         let attempt = format!(
             "send POST http {address} / header=expect:100-continue header=content-length:5 body=hello"
         );
@@ -144,8 +151,14 @@ fn a_connection_is_used_again_by_the_same_run_alone() {
         .map(|(connection, _)| connection)
         .collect();
     assert_eq!(connections.len(), 8, "{log}");
-    assert!(connections[..4].iter().all(|it| *it == connections[0]), "{log}");
-    assert!(connections[4..].iter().all(|it| *it == connections[4]), "{log}");
+    assert!(
+        connections[..4].iter().all(|it| *it == connections[0]),
+        "{log}"
+    );
+    assert!(
+        connections[4..].iter().all(|it| *it == connections[4]),
+        "{log}"
+    );
     assert_ne!(connections[0], connections[4], "{log}");
     // What wasn't read to its end is in the way of what follows.
     let attempts = format!(
@@ -204,7 +217,8 @@ fn the_limits_of_sockets_hold() {
         match expected {
             // Whether it is the write or the response that tells it first.
             [""] => assert!(
-                !found[0].starts_with("ok") && finished.stderr().contains("(--max-sent bounds them)"),
+                !found[0].starts_with("ok")
+                    && finished.stderr().contains("(--max-sent bounds them)"),
                 "{found:?}"
             ),
             expected => assert_eq!(found, expected, "{flags:?}"),
@@ -266,8 +280,17 @@ fn broken_responses_are_told_as_what_they_are() {
         let finished = run(&["--allow-connect", &address], &attempt);
         assert_eq!(lines(&finished), [expected], "{answer:?}");
     }
-    let peer = RawPeer::answering(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(100_000)));
+    let peer = RawPeer::answering(format!(
+        "HTTP/1.1 200 OK\r\nX: {}\r\n\r\n",
+        "x".repeat(100_000)
+    ));
     let address = peer.address().to_string();
-    let finished = run(&["--allow-connect", &address], &format!("send GET http {address} /"));
-    assert_eq!(lines(&finished), ["HttpResponseHeaderSectionSize(None) at response"]);
+    let finished = run(
+        &["--allow-connect", &address],
+        &format!("send GET http {address} /"),
+    );
+    assert_eq!(
+        lines(&finished),
+        ["HttpResponseHeaderSectionSize(None) at response"]
+    );
 }

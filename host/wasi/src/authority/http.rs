@@ -22,7 +22,10 @@ impl Authority {
             let now = Instant::now();
             granted.refresh(now, self.has_decider());
             for address in addresses {
-                match granted.policy.http_reaches(request, address, &granted.names) {
+                match granted
+                    .policy
+                    .http_reaches(request, address, &granted.names)
+                {
                     Ok(()) => usable.push(address),
                     Err(reason) => {
                         refused.get_or_insert(reason);

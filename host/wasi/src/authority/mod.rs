@@ -157,10 +157,8 @@ impl Authority {
         let mut granted = locked(&self.granted);
         let now = Instant::now();
         granted.names.expire(now);
-        if let Target::Connect(_)
-        | Target::UdpSend(_)
-        | Target::UdpReceive(_)
-        | Target::Http(_) = target
+        if let Target::Connect(_) | Target::UdpSend(_) | Target::UdpReceive(_) | Target::Http(_) =
+            target
         {
             granted.refresh(now, self.has_decider());
         }

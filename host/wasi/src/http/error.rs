@@ -170,6 +170,21 @@ impl Failed {
     }
 }
 
+/// The error code of a body that has failed, where a stream's error is that.
+pub(super) fn code(error: &wasmtime::Error) -> Option<ErrorCode> {
+    if let Some(code) = error.downcast_ref::<ErrorCode>() {
+        return Some(code.clone());
+    }
+    Some(match error.downcast_ref::<Error>()? {
+        Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
+        Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),
+        Error::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
+        _ => ErrorCode::HttpProtocolError,
+    })
+}
+
 /// A bound on the bytes of the run was reached.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(super) enum LimitReached {

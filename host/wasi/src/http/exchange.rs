@@ -152,7 +152,8 @@ impl Exchange {
 
     /// It has failed.
     pub(super) fn failed(&self, failed: Failed) {
-        self.told.set(|exchange| exchange.error = Some(failed.word()));
+        self.told
+            .set(|exchange| exchange.error = Some(failed.word()));
     }
 
     fn connected(&self, address: SocketAddr) {

@@ -23,13 +23,14 @@ mod io;
 mod pool;
 mod prepare;
 mod reach;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use hooks::Http;
 
 use crate::ctx::{self, SockboxView};
-use wasmtime::component::Linker;
+use crate::replaced::HTTP_TYPES;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::p2::IoError;
 use wasmtime_wasi_http::WasiHttp;
 use wasmtime_wasi_http::p2::bindings::{LinkOptions, http};
 
@@ -38,4 +39,16 @@ pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime:
     let options = LinkOptions::default();
     http::outgoing_handler::add_to_linker::<T, WasiHttp>(linker, ctx::http)?;
     http::types::add_to_linker::<T, WasiHttp>(linker, &(&options).into(), ctx::http)
+}
+
+/// Replace what wasmtime-wasi-http can't answer: the error code of a body that has failed. What it looks for in an
+/// error of a stream is no error of its own bodies.
+pub(crate) fn replace<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    linker.instance(HTTP_TYPES.name())?.func_wrap(
+        HTTP_TYPES.item("http-error-code"),
+        |mut store: StoreContextMut<'_, T>, (this,): (Resource<IoError>,)| {
+            let state = store.data_mut().sockbox();
+            Ok((error::code(state.table.get(&this)?),))
+        },
+    )
 }

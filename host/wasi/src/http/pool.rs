@@ -89,11 +89,6 @@ impl Pool {
         self.kept().closed = true;
         self.clear();
     }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.kept().connections.len()
-    }
 }
 
 impl Kept {

@@ -111,3 +111,83 @@ fn empty() -> WasiBody {
     use http_body_util::{BodyExt, Empty};
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt, Full};
+
+    fn prepared(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<Prepared, Failed> {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = Full::new("body".into()).map_err(|never| match never {});
+        Prepared::new(request.body(body.boxed_unsync()).unwrap())
+    }
+
+    #[test]
+    fn what_is_judged_is_what_is_sent() {
+        for (url, judged, uri, host) in [
+            (
+                "HTTP://A.Example:80//x/../%7Ey?b=c",
+                "GET http://a.example/~y",
+                "/~y?b=c",
+                "a.example",
+            ),
+            (
+                "https://2130706433:8443",
+                "GET https://127.0.0.1:8443/",
+                "/",
+                "127.0.0.1:8443",
+            ),
+            (
+                "http://[::ffff:10.0.0.1]/",
+                "GET http://10.0.0.1/",
+                "/",
+                "10.0.0.1",
+            ),
+        ] {
+            let mut prepared = prepared("GET", url, &[("x-own", "1")]).unwrap();
+            assert_eq!(prepared.target.to_string(), judged);
+            let request = prepared.request(&Arc::default());
+            assert_eq!(request.uri().to_string(), uri);
+            assert_eq!(request.headers()[HOST], host);
+            assert_eq!(request.headers().len(), 2);
+        }
+    }
+
+    #[test]
+    fn what_is_not_the_components_is_refused() {
+        for (method, url, headers, expected) in [
+            ("GET", "http://a/", ("host", "b"), Failed::Protocol),
+            (
+                "GET",
+                "http://a/",
+                ("connection", "close"),
+                Failed::Protocol,
+            ),
+            ("GET", "http://a/", ("keep-alive", "1"), Failed::Protocol),
+            ("GET", "http://a/", ("upgrade", "x"), Failed::Protocol),
+            (
+                "POST",
+                "http://a/",
+                ("transfer-encoding", "chunked"),
+                Failed::Protocol,
+            ),
+            ("CONNECT", "http://a/", ("x", "y"), Failed::Method),
+            ("GET", "http://u@a/", ("x", "y"), Failed::Uri),
+            ("GET", "http://a/%0d%0a", ("x", "y"), Failed::Uri),
+            ("GET", "ftp://a/", ("x", "y"), Failed::Uri),
+            ("GET", "/", ("x", "y"), Failed::Uri),
+        ] {
+            let found = prepared(method, url, &[headers]).err();
+            assert_eq!(found, Some(expected), "{method} {url} {headers:?}");
+        }
+        let two = [("content-length", "4"), ("content-length", "4")];
+        assert_eq!(
+            prepared("POST", "http://a/", &two).err(),
+            Some(Failed::Protocol)
+        );
+    }
+}

@@ -59,9 +59,7 @@ impl Client {
         let handshake = http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)
             .handshake::<_, RequestBody>(Io::new(streams, socket));
-        let (sender, connection) = handshake
-            .await
-            .map_err(|error| Failed::of_hyper(&error))?;
+        let (sender, connection) = handshake.await.map_err(|error| Failed::of_hyper(&error))?;
         Ok(Connected::new(sender, connection, address, charge))
     }
 

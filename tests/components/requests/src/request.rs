@@ -201,7 +201,11 @@ fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::new();
     while let Some(byte) = bytes.next() {
-        let mut digit = || bytes.next().and_then(|digit| char::from(digit).to_digit(16));
+        let mut digit = || {
+            bytes
+                .next()
+                .and_then(|digit| char::from(digit).to_digit(16))
+        };
         match byte {
             b'%' => {
                 let (high, low) = (digit().unwrap_or(0), digit().unwrap_or(0));
