@@ -318,9 +318,10 @@ fn javascript_fetches() {
         "http://10.0.0.1/".to_owned(),
     ];
     let grant = format!("GET {}", nginx.url("/hello.txt"));
-    let finished = Foreign::Fetch
-        .run(&["--allow-http", &grant], &urls.join(" "))
-        .run();
+    // It is 12 MB, and compiled once.
+    let time = ["--max-compile-time", "600"];
+    let flags = [time[0], time[1], "--allow-http", &grant];
+    let finished = Foreign::Fetch.run(&flags, &urls.join(" ")).run();
     let stdout = finished.stdout_text();
     let lines: Vec<&str> = stdout.lines().collect();
     assert_eq!(lines[0], "ok 200 hello", "{stdout}");
@@ -331,5 +332,5 @@ fn javascript_fetches() {
     );
     assert!(!nginx.access_log().contains("secret"));
     // One that never fetches runs all the same.
-    Foreign::Fetch.run(&[], "").run().assert_quiet_success();
+    Foreign::Fetch.run(&time, "").run().assert_quiet_success();
 }

@@ -123,8 +123,12 @@ impl Failed {
         match error.get_ref().and_then(|error| error.downcast_ref()) {
             Some(LimitReached::Received) => Failed::ResponseBodySize,
             Some(LimitReached::Sent) => Failed::RequestBodySize,
-            None if error.kind() == ErrorKind::UnexpectedEof => Failed::Incomplete,
-            None => Failed::Terminated,
+            None => match error.kind() {
+                ErrorKind::UnexpectedEof => Failed::Incomplete,
+                // hyper's own, of chunks that are none.
+                ErrorKind::InvalidInput | ErrorKind::InvalidData => Failed::Protocol,
+                _ => Failed::Terminated,
+            },
         }
     }
 
