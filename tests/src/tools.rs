@@ -208,8 +208,10 @@ fn installed(
     command: impl FnOnce(&Path) -> Command,
 ) -> Result<PathBuf, String> {
     let tools = folder()?;
-    let _lock = lock(&tools.join(format!("{package}.lock")))?;
-    let folder = tools.join(format!("{package}-{version}"));
+    // npm has scopes: `@scope/name`.
+    let name = package.trim_start_matches('@').replace('/', "-");
+    let _lock = lock(&tools.join(format!("{name}.lock")))?;
+    let folder = tools.join(format!("{name}-{version}"));
     if !folder.is_dir() {
         announce(&format!(
             "taking {package} {version} from {registry} into {}",

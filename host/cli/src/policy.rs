@@ -7,7 +7,8 @@ use crate::exit::{self, Failure};
 use crate::output::Output;
 use crate::words;
 use sockbox::policy::{
-    Deny, Destination, Host, Hosts, Name, PrivateLoopback, ResolvedNames, Target, Verdict,
+    Deny, Destination, Host, Hosts, HttpTarget, Name, PrivateLoopback, ResolvedNames, Target,
+    Verdict,
 };
 use sockbox::{Policy, Profile};
 use sockbox_printable::{Line, Lines};
@@ -97,6 +98,7 @@ fn explain(args: &Explain) -> Result<i32, Failure> {
     };
     let explanations = match question(operation, object)? {
         Question::Target(target) => vec![judged(&profile.policy, &target, &answers)],
+        Question::Http(request) => of_request(&profile, &request, &answers),
         Question::Listen(address) => listening(&profile.policy, address, &answers),
         Question::Name { name, port, udp } => {
             of_name(&profile.policy, &name, port, udp, &profile, &answers)
@@ -113,6 +115,7 @@ fn explain(args: &Explain) -> Result<i32, Failure> {
 /// What can be asked.
 enum Question {
     Target(Target),
+    Http(HttpTarget),
     Listen(SocketAddr),
     /// To reach a name, which has no addresses yet.
     Name {
@@ -211,11 +214,7 @@ fn of_name(
     } else {
         "connect to"
     };
-    let which = match (name.as_str() == "localhost", policy.allows_private()) {
-        (true, _) => "the loopback addresses",
-        (false, true) => "the addresses",
-        (false, false) => "the public addresses",
-    };
+    let which = addresses_of(policy, name);
     explanations.push(match policy.rule_for_name(name, port, udp) {
         Some(rule) => Explanation {
             allowed: true,
@@ -230,6 +229,58 @@ fn of_name(
         },
     });
     explanations
+}
+
+/// What a policy says of a request, and of the addresses that a name in its URL has or may have.
+fn of_request(
+    profile: &Profile,
+    request: &HttpTarget,
+    answers: &ResolvedNames,
+) -> Vec<Explanation> {
+    let policy = &profile.policy;
+    let target = Target::Http(request.clone());
+    let mut explanations = vec![judged(policy, &target, answers)];
+    let Some(name) = request.url.name() else {
+        return explanations;
+    };
+    let pins = profile.static_hosts.iter().filter(|pin| pin.name == *name);
+    let mut addresses = pins.flat_map(|pin| pin.addresses.iter()).peekable();
+    if addresses.peek().is_none() {
+        if let [
+            Explanation {
+                allowed: true,
+                text,
+            },
+        ] = &mut explanations[..]
+        {
+            text.push_str(&format!(
+                ", at {} that {name} resolves to{}",
+                addresses_of(policy, name),
+                Except(policy)
+            ));
+        }
+        return explanations;
+    }
+    for address in addresses {
+        let reached = policy.http_reaches(request, *address, answers);
+        explanations.push(Explanation {
+            allowed: reached.is_ok(),
+            text: match reached {
+                Ok(()) => format!("allowed: send it to {address}"),
+                Err(reason) => format!("denied: {}", words::of_refusal(&reason, &target, None)),
+            },
+        });
+    }
+    explanations
+}
+
+/// Which of a name's addresses are reached.
+fn addresses_of(policy: &Policy, name: &Name) -> &'static str {
+    match (name.as_str() == "localhost", policy.allows_private()) {
+        (true, _) => "the loopback addresses",
+        (false, true) => "the addresses",
+        (false, false) => "the public addresses",
+    }
 }
 
 /// What is denied of what a name may resolve to.
@@ -280,6 +331,19 @@ fn question(operation: &str, object: &str) -> Result<Question, Failure> {
             let name = object.parse().map_err(|error| wrong(format!("{error}")))?;
             Question::Target(Target::Resolve(name))
         }
+        "http" => {
+            let (method, url) = object.trim().split_once(' ').ok_or_else(|| {
+                wrong(format!(
+                    "`{object}` is not a method and a URL: write 'GET https://example.com/'"
+                ))
+            })?;
+            let method = method.parse().map_err(|error| wrong(format!("{error}")))?;
+            let url = url
+                .trim()
+                .parse()
+                .map_err(|error| wrong(format!("{error}")))?;
+            Question::Http(HttpTarget::new(method, url))
+        }
         "bind" => Question::Target(Target::Bind(address()?)),
         "listen" => Question::Listen(address()?),
         "udp-bind" => Question::Target(Target::UdpBind(address()?)),
@@ -295,7 +359,7 @@ fn question(operation: &str, object: &str) -> Result<Question, Failure> {
         other => {
             return Err(wrong(format!(
                 "`{other}` is nothing that a policy decides: connect, resolve, listen, accept, \
-                 udp-send, udp-bind and udp-receive are"
+                 udp-send, udp-bind, udp-receive and http are"
             )));
         }
     })

@@ -1,7 +1,7 @@
 //! Asking the user at the terminal about what no rule decides.
 
 use crate::exit::Failure;
-use sockbox::policy::Target;
+use sockbox::policy::{HttpTarget, Target};
 use sockbox::{Decider, Decision, Question, StdioWriter};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -199,6 +199,8 @@ enum Subject {
     Listen(IpAddr, u16),
     Accept(IpAddr),
     UdpBind(IpAddr, u16),
+    /// This method of this URL.
+    Http(HttpTarget),
 }
 
 /// What is reached.
@@ -258,6 +260,7 @@ fn subject(question: &Question) -> Option<Subject> {
         }
         Target::Accept(address) => Subject::Accept(address.ip()),
         Target::UdpBind(address) => Subject::UdpBind(address.ip(), address.port()),
+        Target::Http(request) => Subject::Http(request.clone()),
         _ => return None,
     })
 }

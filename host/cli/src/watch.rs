@@ -77,6 +77,11 @@ impl AuditSink for Watch {
                 EventKind::Decision { target, verdict } if verdict.is_allowed() => {
                     needed.note(target, verdict.name());
                 }
+                EventKind::Http(exchange) => {
+                    if let Some(address) = exchange.address {
+                        needed.note_http_address(&exchange.request, address);
+                    }
+                }
                 // Receiving needs no grant of its own, and accepting needs none for each client.
                 EventKind::Omitted { like, count } => match &**like {
                     EventKind::Decision {

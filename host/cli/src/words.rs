@@ -54,11 +54,13 @@ fn replaced(text: String, hint: Option<Hint>) -> String {
 }
 
 /// A rule, such as `allow-resolve a.example`, as an option with its value. A value that begins with `-` is
-/// joined with `=`: it would be taken for another option.
+/// joined with `=`: it would be taken for another option. A value with a space is quoted for a shell; none of them
+/// contains a quotation mark.
 pub fn option(rule: &impl fmt::Display) -> String {
     let rule = rule.to_string();
     match rule.split_once(' ') {
         Some((key, value)) if value.starts_with('-') => format!("--{key}={value}"),
+        Some((key, value)) if value.contains(' ') => format!("--{key} '{value}'"),
         _ => format!("--{rule}"),
     }
 }

@@ -1,6 +1,6 @@
 //! What would allow something that was refused.
 
-use crate::{Destination, Endpoint, Host, Limit, Name, Names, Range, Rule, Target};
+use crate::{Destination, Endpoint, Host, HttpRule, Limit, Name, Names, Range, Rule, Target};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -59,6 +59,9 @@ impl Hint {
             },
             Target::UdpReceive(address) => Rule::UdpSend {
                 to: to(address, None),
+            },
+            Target::Http(request) => Rule::Http {
+                requests: HttpRule::exactly([request.method.clone()], &request.url),
             },
         })
     }

@@ -26,6 +26,7 @@ impl Policy {
                     rule.covers_connect(*address) && self.reaches_number(rule, *address, answers)
                 })
                 .or_else(|| self.by_name(*address, answers, Rule::covers_port_of)),
+            Target::Http(request) => self.first(|rule| rule.covers_http(request)),
             Target::Bind(address) => self.first(|rule| rule.covers_bind(*address)),
             Target::Listen(address) => self.first(|rule| rule.covers_listen(*address)),
             Target::Accept(address) => self.accepts(*address, |rule| {
@@ -76,6 +77,10 @@ impl Policy {
                 rule.covers_accept(address.ip())
             }
             Target::Resolve(name) => rule.covers_lookup(name),
+            Target::Http(request) => {
+                let name = request.url.name();
+                rule.covers_http(request) || name.is_some_and(|name| rule.covers_lookup(name))
+            }
             Target::Bind(_) | Target::Listen(_) | Target::UdpBind(_) => false,
         })
     }
@@ -208,7 +213,12 @@ impl Policy {
     }
 
     /// Why the granted `name` does not reach `address`, which is not public.
-    fn not_there(&self, name: &Name, address: IpAddr, special: SpecialPurpose) -> DenialReason {
+    pub(crate) fn not_there(
+        &self,
+        name: &Name,
+        address: IpAddr,
+        special: SpecialPurpose,
+    ) -> DenialReason {
         let name = name.clone();
         match self.has_named_name(&name) {
             true => DenialReason::Moved {
@@ -317,6 +327,7 @@ impl Policy {
     pub fn asks_what_is_public(&self) -> bool {
         self.rules.iter().any(|rule| match rule {
             Rule::Connect { to } | Rule::UdpSend { to } => to.is_of_names(),
+            Rule::Http { requests } => requests.is_of_names(),
             Rule::Redirect { .. } => true,
             _ => false,
         })

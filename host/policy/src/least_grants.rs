@@ -1,8 +1,8 @@
 //! The smallest set of rules that grants what a run did.
 
 use crate::{
-    Destination, Endpoint, Host, Hosts, LocalNetworks, Name, Names, Ports, Rule, SpecialPurpose,
-    Target, is_unbound,
+    Destination, Endpoint, Host, Hosts, HttpMethod, HttpRule, HttpTarget, HttpUrl, LocalNetworks,
+    MAX_HTTP_METHODS, Name, Names, Ports, Rule, SpecialPurpose, Target, is_unbound,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// How many of each kind are remembered: hosts, ports of one host, addresses that were bound or
-/// listened on, names that were resolved, peers that sent datagrams. 1,024.
+/// listened on, names that were resolved, peers that sent datagrams, URLs, methods of one URL. 1,024.
 ///
 /// The component controls how many there are, and each costs the host some hundred bytes. A policy
 /// with a thousand rules for one component is too long to be read.
@@ -52,6 +52,7 @@ pub struct LeastGrants {
     /// Whether a datagram came from a peer to which none had been sent.
     heard_others: bool,
     answered: BTreeSet<IpAddr>,
+    requests: BTreeMap<HttpUrl, BTreeSet<HttpMethod>>,
     local: Arc<LocalNetworks>,
     omitted: u64,
 }
@@ -127,6 +128,7 @@ impl LeastGrants {
                 insert(&mut self.sent_to, *address);
                 reach(&mut self.sends, *address, name, &self.local)
             }
+            Target::Http(request) => self.note_request(request),
             Target::UdpReceive(address) => {
                 self.heard_others |= !self.sent_to.contains(address);
                 self.received_from.insert(*address);
@@ -134,6 +136,32 @@ impl LeastGrants {
             }
         };
         self.omitted = self.omitted.saturating_add(u64::from(!remembered));
+    }
+
+    /// Note that a request went to this address, by way of its URL's name: one that a granted name doesn't reach has
+    /// to be granted by its number.
+    pub fn note_http_address(&mut self, request: &HttpTarget, address: SocketAddr) {
+        let ip = address.ip().to_canonical();
+        let is_reached = |name: &Name| match name.is_localhost() {
+            true => ip.is_loopback(),
+            false => SpecialPurpose::of(ip).is_none() && self.local.special(ip).is_none(),
+        };
+        if request.url.name().is_none_or(is_reached) {
+            return;
+        }
+        let remembered = reach(&mut self.connects, address, None, &self.local);
+        self.omitted = self.omitted.saturating_add(u64::from(!remembered));
+    }
+
+    fn note_request(&mut self, request: &HttpTarget) -> bool {
+        let HttpTarget { method, url } = request;
+        if self.requests.len() >= MAX_LEAST_GRANTS && !self.requests.contains_key(url) {
+            return false;
+        }
+        insert(
+            self.requests.entry(url.clone()).or_default(),
+            method.clone(),
+        )
     }
 
     /// Note that a run did `count` operations that the record does not list.
@@ -200,7 +228,24 @@ impl LeastGrants {
             })
             .collect();
         rules.extend(others);
+        rules.extend(self.http_rules(&rules));
         rules
+    }
+
+    /// The rules that grant its requests, as far as these don't.
+    fn http_rules(&self, rules: &[Rule]) -> Vec<Rule> {
+        let mut http = Vec::new();
+        for (url, methods) in &self.requests {
+            let others = methods.iter().filter(|method| {
+                let request = HttpTarget::new((*method).clone(), url.clone());
+                !rules.iter().any(|rule| rule.covers_http(&request))
+            });
+            let others: Vec<HttpMethod> = others.cloned().collect();
+            http.extend(others.chunks(MAX_HTTP_METHODS).map(|methods| Rule::Http {
+                requests: HttpRule::exactly(methods.iter().cloned(), url),
+            }));
+        }
+        http
     }
 
     /// The same as a policy file.
@@ -209,7 +254,7 @@ impl LeastGrants {
         for rule in self.rules() {
             let text = rule.to_string();
             if let Some((key, value)) = text.split_once(' ') {
-                // Hosts, addresses and ports contain no character that TOML escapes.
+                // Hosts, addresses, ports, methods and paths contain no character that TOML escapes.
                 keys.entry(key.to_owned())
                     .or_default()
                     .push(format!("\"{value}\""));

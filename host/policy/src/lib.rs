@@ -15,6 +15,7 @@
 //! | `target`, `policy`, `judge`, `verdict`, `hint` | the question, the policy, how it is judged, the answer and its reason, what would allow it |
 //! | `private_loopback` | what stays inside a run's own loopback |
 //! | `name`, `rule`, `destination`, `ports`, `origin` | what rules are made of, each read from one form of text |
+//! | `http` | HTTP requests: their URLs in the one form that is judged and sent, and rules about them |
 //! | `resolved_names` | what the names of one run resolved to |
 //! | `special`, `embedded`, `local` | addresses that are not public: by their block, by the IPv4 address in them, by this machine's networks |
 //! | `least_grants` | the least that a program needed, for a dry run |
@@ -29,6 +30,7 @@ pub mod audit;
 mod destination;
 mod embedded;
 mod hint;
+mod http;
 mod judge;
 mod least_grants;
 pub mod limits;
@@ -51,6 +53,10 @@ mod properties;
 
 pub use destination::{Destination, Endpoint, Hosts, Range};
 pub use hint::Hint;
+pub use http::{
+    HttpMethod, HttpRule, HttpRuleError, HttpScheme, HttpTarget, HttpUrl, HttpUrlError,
+    MAX_HTTP_METHOD_BYTES, MAX_HTTP_METHODS, MAX_HTTP_PATH_BYTES, MAX_HTTP_QUERY_BYTES,
+};
 pub use least_grants::{LeastGrants, MAX_LEAST_GRANTS};
 pub use limits::{Limit, Limits};
 pub use local::LocalNetworks;

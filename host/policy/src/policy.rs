@@ -1,6 +1,9 @@
 //! Building a policy: what a run may do with the network.
 
-use crate::{Deny, Destination, Endpoint, Host, Name, Origin, PrivateLoopback, Rule, RuleError};
+use crate::{
+    Deny, Destination, Endpoint, Host, HttpRuleError, Name, Origin, PrivateLoopback, Rule,
+    RuleError,
+};
 use std::net::SocketAddr;
 
 /// What a run may do with the network. The default, like [`Policy::new`], grants nothing.
@@ -162,6 +165,37 @@ impl Policy {
     pub fn deny_connect(self, destination: &str) -> Result<Policy, RuleError> {
         let to = destination.parse()?;
         Ok(self.deny(Deny::Connect { to }))
+    }
+
+    /// Grant sending the HTTP requests that `requests` says, in the form that [`HttpRule`](crate::HttpRule) is read
+    /// from: `METHODS URL`. The host resolves the name, and connects to its public addresses
+    /// ([`Policy::allow_private`]); no socket is granted.
+    ///
+    /// # Errors
+    /// [`HttpRuleError`], with the right form in its message where one can be told.
+    ///
+    /// # Examples
+    /// ```
+    /// use sockbox_policy::Policy;
+    ///
+    /// let policy = Policy::new()
+    ///     .allow_http("GET,HEAD https://api.example.com/v1/*")?
+    ///     .deny_http("* https://api.example.com/v1/admin/*")?;
+    /// assert!(Policy::new().allow_http("https://api.example.com/").is_err());
+    /// # Ok::<(), sockbox_policy::HttpRuleError>(())
+    /// ```
+    pub fn allow_http(self, requests: &str) -> Result<Policy, HttpRuleError> {
+        let requests = requests.parse()?;
+        Ok(self.grant(Rule::Http { requests }))
+    }
+
+    /// Deny sending the HTTP requests that `requests` says, whatever is granted.
+    ///
+    /// # Errors
+    /// [`HttpRuleError`], with the right form in its message where one can be told.
+    pub fn deny_http(self, requests: &str) -> Result<Policy, HttpRuleError> {
+        let requests = requests.parse()?;
+        Ok(self.deny(Deny::Http { requests }))
     }
 
     /// Grant listening on `address`, and accepting every client. [`Endpoint`] says what wildcard

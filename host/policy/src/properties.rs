@@ -173,11 +173,11 @@ proptest! {
                 let to: Destination = to.to_string().parse().unwrap();
                 forms.iter().any(|ip| to.covers_address(SocketAddr::new(*ip, address.port())))
             }
-            Deny::Accept { .. } | Deny::Resolve { .. } => false,
+            Deny::Accept { .. } | Deny::Resolve { .. } | Deny::Http { .. } => false,
         });
         let denied_to_accept = policy.denials().iter().any(|deny| match deny {
             Deny::Accept { from } => forms.iter().any(|ip| from.contains(*ip)),
-            Deny::Connect { .. } | Deny::Resolve { .. } => false,
+            Deny::Connect { .. } | Deny::Resolve { .. } | Deny::Http { .. } => false,
         });
         for target in targets(address) {
             let denied = match target {

@@ -1,7 +1,10 @@
 //! What can be granted, and what can be denied.
 
 use crate::embedded::embedded;
-use crate::{Destination, Endpoint, Host, MAX_LABEL_BYTES, MAX_NAME_BYTES, Name, Names, Range};
+use crate::{
+    Destination, Endpoint, Host, HttpRule, HttpTarget, MAX_LABEL_BYTES, MAX_NAME_BYTES, Name,
+    Names, Range,
+};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -60,12 +63,19 @@ pub enum Rule {
         /// Where.
         on: Endpoint,
     },
+    /// Sending HTTP requests by way of the host, which resolves the name and connects for them: no socket, and no
+    /// lookup of the component's own. `Connect` grants them too, to where it grants connecting.
+    Http {
+        /// Which.
+        requests: HttpRule,
+    },
 }
 
 /// One thing that is denied, whatever is granted.
 ///
 /// Resolving a name can be denied, but not the addresses of a name: they are not known in advance, and a denial that
-/// misses an address gives false safety. An IPv6 address is also denied if the IPv4 address that it contains is denied
+/// misses an address gives false safety. HTTP requests
+/// carry the name, and are denied by it. An IPv6 address is also denied if the IPv4 address that it contains is denied
 /// ([`Policy::judge`](crate::Policy::judge)).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -85,6 +95,11 @@ pub enum Deny {
     Resolve {
         /// The names.
         names: Names,
+    },
+    /// Sending HTTP requests by way of the host. Sockets of the component's own are no such requests.
+    Http {
+        /// Which.
+        requests: HttpRule,
     },
 }
 
@@ -135,6 +150,17 @@ impl Deny {
         matches!(self, Deny::Connect { to } if to.covers(address))
     }
 
+    /// Whether sending this request is denied.
+    pub(crate) fn covers_http(&self, target: &HttpTarget) -> bool {
+        match self {
+            Deny::Http { requests } => requests.denies(target),
+            _ => target
+                .url
+                .address()
+                .is_some_and(|address| self.covers_connect(address)),
+        }
+    }
+
     /// Whether accepting a client from `address` is denied.
     pub(crate) fn covers_accept(&self, address: IpAddr) -> bool {
         let Deny::Accept { from } = self else {
@@ -155,6 +181,7 @@ impl fmt::Display for Deny {
             Deny::Connect { to } => write!(f, "deny-connect {to}"),
             Deny::Accept { from } => write!(f, "deny-accept {from}"),
             Deny::Resolve { names } => write!(f, "deny-resolve {names}"),
+            Deny::Http { requests } => write!(f, "deny-http {requests}"),
         }
     }
 }
@@ -202,6 +229,21 @@ impl Rule {
         }
     }
 
+    /// Whether sending this request is granted, as far as its URL tells.
+    pub(crate) fn covers_http(&self, target: &HttpTarget) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Http { requests } => requests.grants(target),
+            Rule::Connect { to } => match target.url.host() {
+                Host::Name(name) => to.covers_name(name) && to.ports.contains(target.url.port()),
+                Host::Address(address) => {
+                    to.covers_address(SocketAddr::new(*address, target.url.port()))
+                }
+            },
+            _ => false,
+        }
+    }
+
     /// Whether looking `name` up is granted.
     pub(crate) fn covers_lookup(&self, name: &Name) -> bool {
         match self {
@@ -209,7 +251,10 @@ impl Rule {
             Rule::Connect { to } | Rule::UdpSend { to } => to.covers_name(name),
             Rule::Redirect { host, .. } => host.is_name(name),
             Rule::Resolve { names } => names.cover(name),
-            Rule::Listen { .. } | Rule::Accept { .. } | Rule::UdpBind { .. } => false,
+            Rule::Listen { .. }
+            | Rule::Accept { .. }
+            | Rule::UdpBind { .. }
+            | Rule::Http { .. } => false,
         }
     }
 
@@ -309,6 +354,7 @@ impl fmt::Display for Rule {
             Rule::Accept { from } => write!(f, "allow-accept {from}"),
             Rule::UdpSend { to } => write!(f, "allow-udp-send {to}"),
             Rule::UdpBind { on } => write!(f, "allow-udp-bind {on}"),
+            Rule::Http { requests } => write!(f, "allow-http {requests}"),
         }
     }
 }

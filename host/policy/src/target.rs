@@ -1,6 +1,6 @@
 //! What is asked of the network.
 
-use crate::Name;
+use crate::{HttpTarget, Name};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -24,6 +24,8 @@ pub enum Target {
     UdpSend(SocketAddr),
     /// Receiving a datagram from this address.
     UdpReceive(SocketAddr),
+    /// Sending this HTTP request, by way of the host.
+    Http(HttpTarget),
 }
 
 impl Target {
@@ -38,13 +40,15 @@ impl Target {
             Target::UdpBind(_) => "udp-bind",
             Target::UdpSend(_) => "udp-send",
             Target::UdpReceive(_) => "udp-receive",
+            Target::Http(_) => "http",
         }
     }
 
-    /// The address that it is done with, where it is done with one.
+    /// The address that it is done with, where it is done with one. An HTTP request has one where its URL has.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Target::Resolve(_) => None,
+            Target::Http(request) => request.url.address(),
             Target::Connect(address)
             | Target::Bind(address)
             | Target::Listen(address)
@@ -55,10 +59,11 @@ impl Target {
         }
     }
 
-    /// The name or the address that it is done with: `192.0.2.1:80`.
+    /// The name, the address or the request that it is done with: `192.0.2.1:80`, `GET https://example.com/`.
     pub fn object(&self) -> String {
         match self {
             Target::Resolve(name) => name.to_string(),
+            Target::Http(request) => request.to_string(),
             Target::Connect(address)
             | Target::Bind(address)
             | Target::Listen(address)
@@ -81,6 +86,7 @@ impl fmt::Display for Target {
             Target::UdpBind(address) => write!(f, "bind a UDP socket to {address}"),
             Target::UdpSend(address) => write!(f, "send a datagram to {address}"),
             Target::UdpReceive(address) => write!(f, "receive a datagram from {address}"),
+            Target::Http(request) => write!(f, "send {request}"),
         }
     }
 }

@@ -139,6 +139,7 @@ pub mod docs {
                 #[doc = "[exit-codes.md]: self::exit_codes"]
                 #[doc = "[fetch.md]: self::fetch"]
                 #[doc = "[grants.md]: self::grants"]
+                #[doc = "[http.md]: self::http"]
                 #[doc = "[limits.md]: self::limits"]
                 #[doc = "[run.md]: self::run"]
                 #[doc = "[serve.md]: self::serve"]
@@ -158,6 +159,7 @@ pub mod docs {
         exit_codes "exit-codes.md",
         fetch "fetch.md",
         grants "grants.md",
+        http "http.md",
         limits "limits.md",
         run "run.md",
         serve "serve.md",

@@ -37,7 +37,9 @@ const CORE_MODULE: &[u8] = &[1, 0, 0, 0];
 const TLS: &str = "wasi:tls/types@0.2.0-draft";
 /// The start of native programs on most systems, and of wasmtime's compiled code.
 const ELF: &[u8] = b"\x7fELF";
-/// The packages of WASI 0.2 that every component may import.
+/// The interfaces of `wasi:http` that a component may import: those of its own requests.
+const HTTP: [&str; 2] = ["wasi:http/outgoing-handler@0.2.", "wasi:http/types@0.2."];
+/// The packages of WASI 0.2 of which a component may import everything.
 const PACKAGES: [&str; 6] = [
     "wasi:cli/",
     "wasi:clocks/",
@@ -308,13 +310,15 @@ pub(crate) fn all_provided<'a>(imports: impl IntoIterator<Item = &'a str>) -> Re
         more => format!(" and {more} more"),
     };
     Err(format!(
-        "it imports {}{more}, which sockbox does not provide: only WASI 0.2 is",
+        "it imports {}{more}, which sockbox does not provide: there is WASI 0.2, with wasi:http for requests that the \
+         component sends",
         named.join(", ")
     ))
 }
 
 fn is_provided(import: &str) -> bool {
     PACKAGES.iter().any(|package| import.starts_with(package)) && import.contains("@0.2.")
+        || HTTP.iter().any(|interface| import.starts_with(interface))
         || import == TLS
 }
 
@@ -465,7 +469,11 @@ mod tests {
             ("wasi:sockets/types@0.3.0", false),
             ("wasi:tls/types@0.2.0-draft", true),
             ("wasi:tls/types@0.2.0", false),
-            ("wasi:http/types@0.2.0", false),
+            ("wasi:http/types@0.2.0", true),
+            ("wasi:http/outgoing-handler@0.2.12", true),
+            ("wasi:http/incoming-handler@0.2.0", false),
+            ("wasi:http/types@0.3.0", false),
+            ("wasi:http/client@0.3.0", false),
             ("example:own/thing", false),
             ("print", false),
         ] {

@@ -3,6 +3,7 @@
 use crate::authority::Authority;
 use crate::files::Files;
 use crate::grant::Grant;
+use crate::http::Http;
 use crate::limiter::Limiter;
 use crate::lookup::LookupView;
 use crate::poll::Readiness;
@@ -18,6 +19,7 @@ use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiView};
+use wasmtime_wasi_http::WasiHttpCtxView;
 
 /// A store's data that has a [`SockboxCtx`], beside its WASI.
 ///
@@ -70,6 +72,7 @@ pub struct SockboxCtx {
     pub(crate) readiness: Readiness,
     pub(crate) tls: tls::Client,
     pub(crate) tls_connections: tls::Connections,
+    pub(crate) http: Http,
     pub(crate) dropping_breaks_off: bool,
     limits: Limits,
     /// Used only for sockets. They ask the authority, independent of the settings of the store's
@@ -102,8 +105,10 @@ impl SockboxCtx {
             .socket_addr_check(move |address, use_| asked.ask_address(address, use_))
             .build();
         let limiter = Limiter::recording(&limits, authority.clone());
+        let sockets = Sockets::new(&limits, &authority, limiter.memory());
         SockboxCtx {
-            sockets: Sockets::new(&limits, &authority, limiter.memory()),
+            http: Http::new(grant, &authority, sockets.dialer(), limiter.memory()),
+            sockets,
             _ending: Ending(authority.clone()),
             limiter,
             tls: tls::Client::new(grant.tls.clone(), grant.protocols, authority.clone()),
@@ -222,6 +227,12 @@ pub(crate) fn tls<T: SockboxView>(data: &mut T) -> TlsView<'_> {
         readiness: &mut ctx.readiness,
         table,
     }
+}
+
+/// What `wasi:http` works on.
+pub(crate) fn http<T: SockboxView>(data: &mut T) -> WasiHttpCtxView<'_> {
+    let SockboxCtxView { ctx, table } = data.sockbox();
+    ctx.http.view(table)
 }
 
 /// Hold a store to the limits of its [`SockboxCtx`]: memory, tables, instances, resources, handles, and what

@@ -60,6 +60,9 @@ pub(crate) fn text(error: &wasmtime::Error) -> Cow<'static, str> {
     }
     let name = if let Some(error) = error.downcast_ref::<io::Error>() {
         format!("{:?}", error.kind())
+    } else if let Some(error) = error.downcast_ref::<wasmtime_wasi_http::Error>() {
+        // Those of bodies, which are made here.
+        error.to_string()
     } else if let Some(code) = error.downcast_ref::<sockets::ErrorCode>() {
         format!("{code:?}")
     } else if let Some(code) = error.downcast_ref::<network::ErrorCode>() {

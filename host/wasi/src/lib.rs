@@ -1,4 +1,4 @@
-//! WASI sockets, name resolution, TLS and polling under one network policy, for any wasmtime store.
+//! WASI sockets, name resolution, TLS, HTTP and polling under one network policy, for any wasmtime store.
 //!
 //! A store's data has a [`SockboxCtx`] beside its WASI and implements [`SockboxView`]; then
 //! [`add_to_linker_async`] takes the place of `wasmtime_wasi::p2::add_to_linker_async`. What the component
@@ -13,6 +13,7 @@
 //! | `sockets` | TCP and UDP of WASI 0.2, a run's private loopback, and what can be held of WASI 0.3 |
 //! | `lookup`, `poll`, `files`, `failed` | resolving names; polling many inputs; open files; error texts |
 //! | `tls` | `wasi:tls` over rustls |
+//! | `http` | `wasi:http`: requests that components send |
 //! | `limiter`, `budget`, `trap_limits` | memory, tables, and which limit a trap was about |
 //! | `json_lines` | an audit sink that writes a file |
 
@@ -26,6 +27,7 @@ mod ctx;
 mod failed;
 mod files;
 mod grant;
+mod http;
 mod json_lines;
 mod limiter;
 mod linker;

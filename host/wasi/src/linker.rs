@@ -3,10 +3,10 @@
 use crate::bindings::ip_name_lookup;
 use crate::ctx::{self, SockboxView};
 use crate::lookup::HasLookup;
-use crate::{failed, files, poll, sockets, tls};
+use crate::{failed, files, http, poll, sockets, tls};
 use wasmtime::component::Linker;
 
-/// Offer components all of WASI 0.2 and the draft `wasi:tls`, with everything that has to do with the network
+/// Offer components all of WASI 0.2, `wasi:http` and the draft `wasi:tls`, with everything that has to do with the network
 /// under the authority of the store's [`SockboxCtx`](crate::SockboxCtx). It takes the place of
 /// [`wasmtime_wasi::p2::add_to_linker_async`].
 ///
@@ -14,6 +14,7 @@ use wasmtime::component::Linker;
 /// The linker has one of the interfaces already.
 pub fn add_to_linker_async<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    http::add_to_linker(linker)?;
     linker.allow_shadowing(true);
     let replaced = replace(linker);
     linker.allow_shadowing(false);
@@ -25,6 +26,7 @@ fn replace<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     sockets::add_to_linker(linker)?;
     poll::add_to_linker(linker)?;
     failed::add_to_linker(linker)?;
+    http::replace(linker)?;
     files::add_to_linker(linker)?;
     tls::add_to_linker(linker)
 }

@@ -45,7 +45,7 @@ enum State {
     Done(Result<vec::IntoIter<IpAddr>, ErrorCode>),
 }
 
-type Answer = Result<Vec<IpAddr>, ErrorCode>;
+pub(crate) type Answer = Result<Vec<IpAddr>, ErrorCode>;
 
 impl Lookup {
     fn done(answer: Answer) -> Lookup {
@@ -163,7 +163,7 @@ fn loopback() -> Vec<IpAddr> {
 }
 
 /// Ask the system's resolver; but not about `localhost`.
-async fn look_up(authority: &Authority, name: &Name) -> Answer {
+pub(crate) async fn look_up(authority: &Authority, name: &Name) -> Answer {
     let question = (name.as_str().to_owned(), 0);
     let is_localhost = name.is_localhost();
     let reached = |limit| authority.reached(limit, Some(Target::Resolve(name.clone())));

@@ -16,6 +16,7 @@ pub(crate) const TCP: Interface = Interface("wasi:sockets/tcp@0.2.12");
 pub(crate) const TCP_CREATE: Interface = Interface("wasi:sockets/tcp-create-socket@0.2.12");
 pub(crate) const UDP: Interface = Interface("wasi:sockets/udp@0.2.12");
 pub(crate) const UDP_CREATE: Interface = Interface("wasi:sockets/udp-create-socket@0.2.12");
+pub(crate) const HTTP_TYPES: Interface = Interface("wasi:http/types@0.2.12");
 pub(crate) const TYPES_0_3: Interface = Interface("wasi:sockets/types@0.3.0");
 
 impl Interface {
@@ -81,6 +82,7 @@ mod tests {
         assert!(names.len() > 50, "{}", names.len());
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
+        crate::http::add_to_linker(&mut linker).unwrap();
         assert_eq!(missing(&mut linker, names), []);
 
         let mut config = Config::new();

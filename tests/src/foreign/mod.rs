@@ -1,5 +1,6 @@
 //! Components that were not written for sockbox. Their sources are in `tests/components`.
 
+mod fetch;
 mod javascript;
 mod python;
 mod rust;
@@ -22,6 +23,10 @@ pub enum Foreign {
     Python,
     /// With WASI's functions as JavaScript sees them. It has the same attempts as that in Python.
     JavaScript,
+    /// In Rust, with bindings of `wasi:http`: it sends requests, which `tests/components/requests` describes.
+    Requests,
+    /// In JavaScript, with the `fetch` of its engine. Its arguments are URLs, or a method and a URL with a `+` between.
+    Fetch,
 }
 
 impl Foreign {
@@ -33,8 +38,12 @@ impl Foreign {
         static RUST: OnceLock<PathBuf> = OnceLock::new();
         static PYTHON: OnceLock<PathBuf> = OnceLock::new();
         static JAVASCRIPT: OnceLock<PathBuf> = OnceLock::new();
+        static REQUESTS: OnceLock<PathBuf> = OnceLock::new();
+        static FETCH: OnceLock<PathBuf> = OnceLock::new();
         let (place, build): (_, fn() -> Result<PathBuf, String>) = match self {
-            Self::Rust => (&RUST, rust::build),
+            Self::Rust => (&RUST, || rust::build("sockbox-tries")),
+            Self::Requests => (&REQUESTS, || rust::build("sockbox-requests")),
+            Self::Fetch => (&FETCH, fetch::build),
             Self::Python => (&PYTHON, python::build),
             Self::JavaScript => (&JAVASCRIPT, javascript::build),
         };

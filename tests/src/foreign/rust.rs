@@ -1,4 +1,4 @@
-//! The component in Rust.
+//! The components in Rust.
 
 use super::{target, workspace};
 use crate::tools;
@@ -11,12 +11,12 @@ const TARGET: &str = "wasm32-wasip2";
 
 /// Build it as the host's build script builds sockbox's own: with the same compiler, profile and folder,
 /// so that the standard library, where it has to be built, is built once for both.
-pub(super) fn build() -> Result<PathBuf, String> {
+pub(super) fn build(package: &str) -> Result<PathBuf, String> {
     let toolchain = toolchain()?;
     let folder = target().join("guest");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args(["build", "--quiet", "--locked", "--package", "sockbox-tries"])
+        .args(["build", "--quiet", "--locked", "--package", package])
         .args(["--profile", "guest", "--target", TARGET, "--target-dir"])
         .arg(&folder)
         .current_dir(workspace());
@@ -47,7 +47,7 @@ pub(super) fn build() -> Result<PathBuf, String> {
             .env("PATH", path);
     }
     tools::run(&mut cargo)?;
-    Ok(folder.join(TARGET).join("guest/sockbox-tries.wasm"))
+    Ok(folder.join(TARGET).join(format!("guest/{package}.wasm")))
 }
 
 /// What `guest/toolchain` answers.

@@ -8,7 +8,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
 use sockbox::limits::{Limit, Limits, Unit};
 use sockbox::policy::{
-    Denied, Deny, Destination, Endpoint, Names, Ports, PrivateLoopback, Range, Rule,
+    Denied, Deny, Destination, Endpoint, HttpRule, Names, Ports, PrivateLoopback, Range, Rule,
 };
 use sockbox::profile::{PolicyFile, PolicyFileError, StaticHost};
 use sockbox::{Policy, Profile};
@@ -80,6 +80,16 @@ pub struct Others {
     /// --allow-udp-send, since the source address of a datagram can be forged
     #[arg(long, value_name = "ADDRESS[:PORTS],...", value_parser = list::<Endpoint>, help_heading = GRANTS)]
     pub allow_udp_bind: Vec<List<Endpoint>>,
+
+    /// Grant HTTP requests that the component sends through wasi:http: METHODS is a list such as GET,HEAD, or *; URL
+    /// has a scheme, a host or *.HOST, a port unless it is the usual one, and a path, or /* at its end for all below. No
+    /// socket is granted. What --allow-connect grants, it grants for HTTP too
+    #[arg(long, value_name = "METHODS URL", help_heading = GRANTS)]
+    pub allow_http: Vec<HttpRule>,
+
+    /// Deny HTTP requests through wasi:http, whatever is granted. Sockets of the component's own are no such requests
+    #[arg(long, value_name = "METHODS URL", help_heading = GRANTS)]
+    pub deny_http: Vec<HttpRule>,
 
     /// Deny listening on 127.0.0.1 and ::1 where no rule grants it. Without this option such a listener is
     /// private: this run alone can connect to it
@@ -162,6 +172,12 @@ impl Others {
         }
         for on in all(&self.allow_udp_bind) {
             policy = policy.grant(Rule::UdpBind { on });
+        }
+        for requests in self.allow_http.iter().cloned() {
+            policy = policy.grant(Rule::Http { requests });
+        }
+        for requests in self.deny_http.iter().cloned() {
+            policy = policy.deny(Deny::Http { requests });
         }
         match self.no_private_loopback {
             true => policy.private_loopback(PrivateLoopback::Off),

@@ -11,6 +11,8 @@ A policy file is TOML. Its keys are the options of `sockbox run` without their d
   allow-accept = [\"10.0.0.0/8\"]
   allow-resolve = [\"db.example\"]
   allow-udp-send = [\"192.0.2.1:53\"]
+  allow-http = [\"GET,HEAD https://api.example.com/v1/*\"]
+  deny-http = [\"* https://api.example.com/v1/admin/*\"]
   resolve = [\"db.example:10.0.0.5\"]
   dir = [\"pages::/data:ro\"]
   env = [\"LANG=C\", \"HOME\"]
@@ -28,6 +30,7 @@ Examples:
   sockbox policy check policy.toml
   sockbox policy explain policy.toml example.com:443
   sockbox policy explain --profile local policy.toml listen 127.0.0.1:8080
+  sockbox policy explain policy.toml http 'GET https://api.example.com/v1/users'
 
 More: host/docs/grants.md in the source of sockbox";
 
@@ -66,8 +69,8 @@ pub struct Explain {
     pub file: PathBuf,
 
     /// What would be done, with what: connect HOST:PORT, resolve NAME, listen ADDRESS:PORT, accept
-    /// ADDRESS, udp-send HOST:PORT, udp-bind ADDRESS:PORT, udp-receive ADDRESS:PORT. HOST:PORT alone is
-    /// to connect there
+    /// ADDRESS, udp-send HOST:PORT, udp-bind ADDRESS:PORT, udp-receive ADDRESS:PORT, http 'METHOD URL'.
+    /// HOST:PORT alone is to connect there
     #[arg(required = true, num_args = 1..=2, value_name = "TARGET")]
     pub target: Vec<String>,
 }

@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   sockbox run program.wasm some --arguments
   sockbox run --allow-connect example.com:443 client.wasm
+  sockbox run --allow-http 'GET,HEAD https://api.example.com/v1/*' client.wasm
   sockbox run --allow-listen 127.0.0.1:8080 --allow-accept 127.0.0.0/8 server.wasm
   sockbox run --dir ./pages::/data:ro --env LANG=C --max-wall-time 30 program.wasm
   sockbox run --dry-run client.wasm
@@ -64,7 +65,7 @@ pub struct Run {
     pub inherit_env: bool,
 
     /// Trust the certificates in this PEM file, in place of the system's authorities, where the component
-    /// speaks TLS through wasi:tls
+    /// speaks TLS through wasi:tls or sends requests through wasi:http
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     pub cacert: Option<PathBuf>,
 

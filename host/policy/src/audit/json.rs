@@ -1,6 +1,6 @@
 //! Events as JSON.
 
-use super::{AuditEvent, EventKind, Traffic};
+use super::{AuditEvent, EventKind, HttpExchange, Traffic};
 use crate::{Target, Verdict};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -15,15 +15,16 @@ impl AuditEvent {
     /// | --- | --- |
     /// | `decision` | `operation`, `target`, `name`, `verdict` (`allowed` or `denied`); `by`, or `reason` and `flag` |
     /// | `resolved` | `name`, `addresses`, `withheld` |
+    /// | `http` | `method`, `url` (without its query), `address`, `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
     /// | `limit` | `limit` (the flag's name without its dashes), `operation`, `target` |
-    /// | `repeated` | `of` (`decision`, `resolved` or `limit`) and what that has; `count`: how often it happened again |
+    /// | `repeated` | `of` (`decision`, `resolved`, `limit` or `http`) and what that has; `count`: how often it happened again |
     /// | `omitted` | the same, of the first of those that were not recorded; `count`: how many there were |
     /// | `traffic` | `operation`, `target`, `name`, `connections`, `received`, `sent`, `seconds` |
     /// | `not-counted` | on WASI 0.3, in place of `traffic` |
     /// | `ended` | |
     ///
-    /// An operation is `resolve`, `connect`, `bind`, `listen`, `accept`, `udp-bind`, `udp-send` or
-    /// `udp-receive`. Unknown fields are absent.
+    /// An operation is `resolve`, `connect`, `bind`, `listen`, `accept`, `udp-bind`, `udp-send`,
+    /// `udp-receive` or `http`. Unknown fields are absent.
     pub fn to_json(&self) -> String {
         // The fields are in this order so that a person sees the most important ones first.
         let mut object = String::new();
@@ -91,6 +92,10 @@ fn put_what(put: &mut impl FnMut(&str, Value), key: &str, what: &EventKind) {
                 put_target(put, target);
             }
         }
+        EventKind::Http(exchange) => {
+            put(key, "http".into());
+            put_exchange(put, exchange);
+        }
         EventKind::Traffic(traffic) => {
             put(key, "traffic".into());
             put_traffic(put, traffic);
@@ -100,6 +105,18 @@ fn put_what(put: &mut impl FnMut(&str, Value), key: &str, what: &EventKind) {
         // A `Repeated` or `Omitted` event never contains another one.
         EventKind::Repeated { .. } | EventKind::Omitted { .. } => put(key, "counts".into()),
     }
+}
+
+fn put_exchange(put: &mut impl FnMut(&str, Value), exchange: &HttpExchange) {
+    put("method", exchange.request.method.as_str().into());
+    put("url", exchange.request.url.to_string().into());
+    let address = exchange.address.map(|address| address.to_string());
+    put("address", address.into());
+    put("status", exchange.status.into());
+    put("error", exchange.error.into());
+    put("received", exchange.received.into());
+    put("sent", exchange.sent.into());
+    put("seconds", rounded(exchange.time.as_secs_f64()));
 }
 
 fn put_traffic(put: &mut impl FnMut(&str, Value), traffic: &Traffic) {
@@ -139,9 +156,9 @@ fn rounded(seconds: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::RunId;
+    use crate::audit::{HttpExchange, RunId};
     use crate::limits::Limit;
-    use crate::{Policy, ResolvedNames};
+    use crate::{HttpTarget, Policy, ResolvedNames};
     use std::time::{Duration, Instant};
 
     fn told(what: EventKind) -> String {
@@ -171,6 +188,8 @@ mod tests {
             let verdict = policy.judge(&target, &answers);
             told(EventKind::Decision { target, verdict })
         };
+        let url = "https://example.com/a?token=secret".parse().unwrap();
+        let request = HttpTarget::new("PUT".parse().unwrap(), url);
         let receive = Target::UdpReceive("192.0.2.1:53".parse().unwrap());
         let denied_receive = EventKind::Decision {
             verdict: policy.judge(&receive, &answers),
@@ -242,6 +261,37 @@ mod tests {
                 json!({"event": "omitted", "of": "decision", "operation": "udp-receive",
                     "target": "192.0.2.1:53", "verdict": "denied", "reason": "no rule grants it",
                     "hint": "allow-udp-send 192.0.2.1:53", "count": 1_000_000}),
+            ),
+            (
+                told(EventKind::Http(HttpExchange {
+                    address: Some("1.1.1.1:443".parse().unwrap()),
+                    status: Some(200),
+                    received: 10,
+                    sent: 20,
+                    time: Duration::from_millis(1500),
+                    ..HttpExchange::new(request.clone())
+                })),
+                json!({"event": "http", "method": "PUT", "url": "https://example.com/a",
+                    "address": "1.1.1.1:443", "status": 200, "received": 10, "sent": 20,
+                    "seconds": 1.5}),
+            ),
+            (
+                told(EventKind::Http(HttpExchange {
+                    error: Some("connection-refused"),
+                    ..HttpExchange::new(request.clone())
+                })),
+                json!({"event": "http", "method": "PUT", "url": "https://example.com/a",
+                    "error": "connection-refused", "received": 0, "sent": 0, "seconds": 0.0}),
+            ),
+            (
+                told(EventKind::Decision {
+                    verdict: Policy::new().judge(&Target::Http(request.clone()), &answers),
+                    target: Target::Http(request),
+                }),
+                json!({"event": "decision", "operation": "http",
+                    "target": "PUT https://example.com/a", "verdict": "denied",
+                    "reason": "no rule grants it",
+                    "hint": "allow-http PUT https://example.com/a"}),
             ),
             (told(EventKind::NotCounted), json!({"event": "not-counted"})),
             (told(EventKind::Ended), json!({"event": "ended"})),

@@ -5,9 +5,11 @@
 
 mod json;
 
-use crate::{DenialReason, GrantedBy, Hint, Limit, MAX_NAME_BYTES, Name, Target, Verdict};
+use crate::{
+    DenialReason, GrantedBy, Hint, HttpTarget, Limit, MAX_NAME_BYTES, Name, Target, Verdict,
+};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 /// The number of a run. It identifies the events of that run.
@@ -71,6 +73,8 @@ pub enum EventKind {
         /// The network operation that reached the limit, if it was one.
         target: Option<Target>,
     },
+    /// An HTTP request that was allowed is over: its response was read, or left, or there was none.
+    Http(HttpExchange),
     /// The same event has happened again since it was recorded. Denials of one peer with different ports
     /// count as the same event.
     Repeated {
@@ -114,6 +118,42 @@ pub struct Traffic {
     pub sent: u64,
     /// How long its connections were open, added up.
     pub open: Duration,
+}
+
+/// An HTTP request that was sent by way of the host, and what came of it. Its URL has no query here, since secrets
+/// are often in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpExchange {
+    /// The request.
+    pub request: HttpTarget,
+    /// The address of the server, where it came to a connection.
+    pub address: Option<SocketAddr>,
+    /// The status of the response, where there was one.
+    pub status: Option<u16>,
+    /// Why it has failed, in the words of WASI (`connection-refused`), where it has.
+    pub error: Option<&'static str>,
+    /// Bytes of the request's body that were sent.
+    pub sent: u64,
+    /// Bytes of the response's body that were received.
+    pub received: u64,
+    /// How long it took.
+    pub time: Duration,
+}
+
+impl HttpExchange {
+    /// A request of which nothing has been sent.
+    pub fn new(request: HttpTarget) -> HttpExchange {
+        HttpExchange {
+            request,
+            address: None,
+            status: None,
+            error: None,
+            sent: 0,
+            received: 0,
+            time: Duration::ZERO,
+        }
+    }
 }
 
 impl Traffic {
@@ -184,6 +224,7 @@ impl EventKind {
         let of_name = |name: Option<&Name>| name.map_or(0, |name| name.as_str().len());
         let of_target = |target: Option<&Target>| match target {
             Some(Target::Resolve(name)) => name.as_str().len(),
+            Some(Target::Http(request)) => request.held_bytes(),
             _ => 0,
         };
         match self {
@@ -202,6 +243,7 @@ impl EventKind {
             EventKind::Repeated { what, .. } | EventKind::Omitted { like: what, .. } => {
                 size_of::<EventKind>() + what.held_bytes()
             }
+            EventKind::Http(exchange) => exchange.request.held_bytes(),
             EventKind::NotCounted | EventKind::Ended => 0,
         }
     }
@@ -262,6 +304,7 @@ impl fmt::Display for EventKind {
                 f,
                 "{count} more events were not recorded one by one; the first of them: {like}"
             ),
+            EventKind::Http(exchange) => exchange.fmt(f),
             EventKind::Traffic(traffic) => traffic.fmt(f),
             EventKind::NotCounted => f.write_str("total: bytes are not counted on WASI 0.3"),
             EventKind::Ended => f.write_str("ended"),
@@ -279,6 +322,27 @@ fn decision(f: &mut fmt::Formatter<'_>, target: &Target, verdict: &Verdict) -> f
         Verdict::Denied { reason, name } => {
             write!(f, "denied: {}", reason.refusal(target, name.as_ref()))
         }
+    }
+}
+
+impl fmt::Display for HttpExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http: {}", self.request)?;
+        if let Some(address) = self.address {
+            write!(f, " at {address}")?;
+        }
+        match (self.status, self.error) {
+            (Some(status), None) => write!(f, ": {status}")?,
+            (Some(status), Some(error)) => write!(f, ": {status}, then {error}")?,
+            (None, error) => write!(f, ": {}", error.unwrap_or("no response"))?,
+        }
+        write!(
+            f,
+            ", {} bytes received, {} sent, {:.3} s",
+            self.received,
+            self.sent,
+            self.time.as_secs_f64()
+        )
     }
 }
 

@@ -223,3 +223,74 @@ fn a_host_with_too_many_ports_is_granted_with_all_of_them() {
         assert_eq!(needed.omitted(), 0);
     }
 }
+
+#[test]
+fn requests_need_just_those_requests() {
+    let request = |text: &str| {
+        let (method, url) = text.split_once(' ').unwrap();
+        HttpTarget::new(method.parse().unwrap(), url.parse().unwrap())
+    };
+    let rules = |needed: &LeastGrants| -> Vec<String> {
+        needed.rules().iter().map(ToString::to_string).collect()
+    };
+    let mut needed = LeastGrants::new();
+    for text in [
+        "GET https://a.example/x?secret",
+        "HEAD https://a.example/x",
+        "GET https://a.example/x",
+        "GET https://a.example/y'*",
+        "POST http://b.example:81/",
+    ] {
+        needed.note(&Target::Http(request(text)), None);
+    }
+    let expected = [
+        "allow-http GET,HEAD https://a.example/x",
+        "allow-http GET https://a.example/y%27%2A",
+        "allow-http POST http://b.example:81/",
+    ];
+    assert_eq!(rules(&needed), expected);
+    let file = crate::profile::PolicyFile::parse(&needed.to_toml()).unwrap();
+    let granted = file.profile(None).unwrap().policy;
+    assert_eq!(granted.rules(), needed.rules());
+
+    // A socket to the same place is enough for both.
+    let name = "b.example".parse().unwrap();
+    needed.note(&Target::Connect("1.2.3.4:81".parse().unwrap()), Some(&name));
+    assert_eq!(
+        rules(&needed),
+        ["allow-connect b.example:81", expected[0], expected[1]]
+    );
+
+    // A name reaches its public addresses alone.
+    for (text, address, more) in [
+        ("GET http://c.example/", "1.2.3.4:80", None),
+        ("GET http://localhost/", "127.0.0.1:80", None),
+        ("GET http://10.0.0.2/", "10.0.0.2:80", None),
+        (
+            "GET http://c.example/",
+            "10.0.0.1:80",
+            Some("allow-connect 10.0.0.1:80"),
+        ),
+    ] {
+        let mut needed = LeastGrants::new();
+        needed.note(&Target::Http(request(text)), None);
+        needed.note_http_address(&request(text), address.parse().unwrap());
+        let own = format!("allow-http {text}");
+        let expected: Vec<&str> = more.into_iter().chain([own.as_str()]).collect();
+        assert_eq!(rules(&needed), expected, "{address}");
+    }
+}
+
+#[test]
+fn requests_are_bounded() {
+    let mut needed = LeastGrants::new();
+    for n in 0..=MAX_LEAST_GRANTS {
+        let url = format!("http://a.example/{n}").parse().unwrap();
+        let request = HttpTarget::new("GET".parse().unwrap(), url);
+        needed.note(&Target::Http(request), None);
+    }
+    assert_eq!(
+        (needed.rules().len(), needed.omitted()),
+        (MAX_LEAST_GRANTS, 1)
+    );
+}

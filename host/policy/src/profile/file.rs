@@ -2,7 +2,9 @@
 
 use super::{Dir, EnvVar, ListenAs, Profile, StaticHost};
 use crate::limits::{Limit, Limits};
-use crate::{Denied, Deny, Destination, Endpoint, Names, Policy, PrivateLoopback, Range, Rule};
+use crate::{
+    Denied, Deny, Destination, Endpoint, HttpRule, Names, Policy, PrivateLoopback, Range, Rule,
+};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use sockbox_printable::{Line, Lines};
@@ -216,6 +218,8 @@ struct Table {
     deny_resolve: Vec<Text<Names>>,
     allow_udp_send: Vec<Text<Destination>>,
     allow_udp_bind: Vec<Text<Endpoint>>,
+    allow_http: Vec<Text<HttpRule>>,
+    deny_http: Vec<Text<HttpRule>>,
     resolve: Vec<Text<StaticHost>>,
     listen_as: Vec<Text<ListenAs>>,
     dir: Vec<Text<Dir>>,
@@ -242,12 +246,15 @@ impl Table {
         let udp_send = inner(self.allow_udp_send).map(|to| Rule::UdpSend { to });
         let udp_bind = inner(self.allow_udp_bind).map(|on| Rule::UdpBind { on });
         let rules = connect.chain(listen).chain(accept);
+        let http = inner(self.allow_http).map(|requests| Rule::Http { requests });
         let rules = rules.chain(resolve).chain(udp_send).chain(udp_bind);
+        let rules = rules.chain(http);
         policy = rules.fold(policy, Policy::grant);
         let connect = inner(self.deny_connect).map(|to| Deny::Connect { to });
         let accept = inner(self.deny_accept).map(|from| Deny::Accept { from });
         let resolve = inner(self.deny_resolve).map(|names| Deny::Resolve { names });
-        let denials = connect.chain(accept).chain(resolve);
+        let http = inner(self.deny_http).map(|requests| Deny::Http { requests });
+        let denials = connect.chain(accept).chain(resolve).chain(http);
         policy = denials.fold(policy, Policy::deny);
         if self.no_private_loopback {
             policy = policy.private_loopback(PrivateLoopback::Off);
@@ -331,6 +338,8 @@ mod tests {
         deny-resolve = ["admin.example", "*.admin.example"]
         allow-udp-send = ["1.1.1.1:53"]
         allow-udp-bind = ["127.0.0.1:53"]
+        allow-http = ["GET,HEAD https://api.example.com/v1/*"]
+        deny-http = ["* https://api.example.com/v1/admin/*"]
         resolve = ["example.com:192.0.2.1"]
         listen-as = ["0.0.0.0:80=127.0.0.1:8080"]
         dir = ["data:ro", "/tmp::/t"]
@@ -366,6 +375,7 @@ mod tests {
                 "allow-resolve *.example",
                 "allow-udp-send 1.1.1.1:53",
                 "allow-udp-bind 127.0.0.1:53",
+                "allow-http GET,HEAD https://api.example.com/v1/*",
             ]
         );
         let denials: Vec<_> = base.policy.denials().iter().map(Deny::to_string).collect();
@@ -376,6 +386,7 @@ mod tests {
                 "deny-accept 127.0.0.2/32",
                 "deny-resolve admin.example",
                 "deny-resolve *.admin.example",
+                "deny-http * https://api.example.com/v1/admin/*",
             ]
         );
         assert_eq!(
@@ -431,6 +442,10 @@ mod tests {
             ("allow-connect = \"example.com\"", &["line 1", "string"]),
             ("allow-connect = [80]", &["line 1", "expected a string"]),
             ("deny-connect = [\"example.com\"]", &["line 1", "is a name"]),
+            (
+                "allow-http = [\"https://a.example/\"]",
+                &["line 1", "is not methods and a URL"],
+            ),
             ("allow-net = \"yes\"", &["line 1", "expected a boolean"]),
             ("[limits]\nmax-socket = 1", &["`max-socket` is not a limit"]),
             (

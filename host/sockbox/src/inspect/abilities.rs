@@ -49,7 +49,7 @@ pub enum Ability {
     Sleep,
     /// Use random numbers.
     UseRandom,
-    /// Send HTTP requests through the host. sockbox permits this to no component.
+    /// Send HTTP requests through the host.
     SendHttp,
 }
 
@@ -86,14 +86,14 @@ impl Ability {
             Ability::ReceiveUdp => &[Grant::UdpBind],
             Ability::ReadFiles | Ability::ChangeFiles => &[Grant::Dir],
             Ability::ReadEnvironment => &[Grant::Env],
+            Ability::SendHttp => &[Grant::Http, Grant::Connect],
             Ability::ReadArguments
             | Ability::ReadStdin
             | Ability::WriteStdout
             | Ability::WriteStderr
             | Ability::ReadClocks
             | Ability::Sleep
-            | Ability::UseRandom
-            | Ability::SendHttp => &[],
+            | Ability::UseRandom => &[],
         }
     }
 }
@@ -117,7 +117,7 @@ impl fmt::Display for Ability {
             Ability::ReadClocks => "read clocks",
             Ability::Sleep => "wait for a time",
             Ability::UseRandom => "use random numbers",
-            Ability::SendHttp => "send HTTP requests through its host",
+            Ability::SendHttp => "send HTTP requests",
         })
     }
 }
@@ -142,6 +142,8 @@ pub enum Grant {
     Dir,
     /// A variable of the environment.
     Env,
+    /// HTTP requests to somewhere.
+    Http,
 }
 
 impl Grant {
@@ -156,6 +158,7 @@ impl Grant {
             Grant::UdpBind => "allow-udp-bind",
             Grant::Dir => "dir",
             Grant::Env => "env",
+            Grant::Http => "allow-http",
         }
     }
 }

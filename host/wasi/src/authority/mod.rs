@@ -6,11 +6,13 @@
 //! | `decider` | asking the embedder what no rule decides |
 //! | `resolved` | what names resolved to in this run, and which of it the component may be told |
 //! | `redirects` | what following a redirect is granted, and what a server can't make a name mean |
+//! | `http` | where a request that is allowed may be sent |
 //! | `quotas` | limits that are reached and left, and lookups that are left |
 //! | `incidents` | what went wrong, for errors and hints |
 //! | `recorder`, `traffic` | the audit record: decisions, and what was exchanged with which target |
 
 mod decider;
+mod http;
 mod incidents;
 mod quotas;
 mod recorder;
@@ -177,7 +179,9 @@ impl Authority {
         let mut granted = locked(&self.granted);
         let now = Instant::now();
         granted.names.expire(now);
-        if let Target::Connect(_) | Target::UdpSend(_) | Target::UdpReceive(_) = target {
+        if let Target::Connect(_) | Target::UdpSend(_) | Target::UdpReceive(_) | Target::Http(_) =
+            target
+        {
             granted.refresh(now, self.has_decider());
         }
         granted.policy.judge(target, &granted.names)

@@ -53,9 +53,10 @@ impl Recorder {
         }
         let side = match &what {
             EventKind::Decision { target, .. } if is_peers(target) => &mut self.peers,
-            EventKind::Decision { .. } | EventKind::Resolved { .. } | EventKind::Limit { .. } => {
-                &mut self.component
-            }
+            EventKind::Decision { .. }
+            | EventKind::Resolved { .. }
+            | EventKind::Limit { .. }
+            | EventKind::Http(_) => &mut self.component,
             _ => return self.tell(what),
         };
         if let Some(what) = side.note(what) {
@@ -150,6 +151,9 @@ fn are_alike(one: &EventKind, other: &EventKind) -> bool {
         ) => target.operation() == to.operation() && verdict.is_allowed() == outcome.is_allowed(),
         (EventKind::Resolved { .. }, EventKind::Resolved { .. }) => true,
         (EventKind::Limit { limit, .. }, EventKind::Limit { limit: other, .. }) => limit == other,
+        (EventKind::Http(one), EventKind::Http(other)) => {
+            one.status == other.status && one.error == other.error
+        }
         _ => false,
     }
 }
@@ -198,6 +202,7 @@ impl Hash for Kind {
             (None, EventKind::Decision { target, .. }) => target.hash(state),
             (None, EventKind::Resolved { name, .. }) => name.hash(state),
             (None, EventKind::Limit { limit, target }) => (limit, target).hash(state),
+            (None, EventKind::Http(exchange)) => exchange.request.hash(state),
             (None, _) => {}
         }
     }

@@ -1,12 +1,10 @@
 //! Connecting over TCP: the limit on attempts, and the result.
 
 use super::plain;
-use crate::ctx::{SockboxCtxView, SockboxView};
+use crate::ctx::SockboxView;
 use crate::replaced::TCP;
-use sockbox_policy::Limit;
 use sockbox_policy::Target;
 use std::net::SocketAddr;
-use std::time::Instant;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource};
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpSocketAddress};
@@ -32,7 +30,7 @@ pub(super) fn add_to_linker<T: SockboxView>(
             if let Some(started) = state.connect_privately(&this, to)? {
                 return Ok((started,));
             }
-            if !state.may_connect(to) {
+            if !state.ctx.sockets.dialer.may_connect(to) {
                 return Ok((Err(ErrorCode::NewSocketLimit),));
             }
             let started = plain(state.sockets().start_connect(this, network, address))?;
@@ -63,22 +61,4 @@ pub(super) fn add_to_linker<T: SockboxView>(
             Ok((connected,))
         },
     )
-}
-
-impl SockboxCtxView<'_> {
-    /// Count an attempt to connect. False: no attempt is left.
-    fn may_connect(&mut self, to: SocketAddr) -> bool {
-        let Some(connects) = &mut self.ctx.sockets.connects else {
-            return true;
-        };
-        let may = connects.take_one(Instant::now());
-        match may {
-            true => self.ctx.authority.has_room(Limit::ConnectsPerSecond),
-            false => {
-                let target = Some(Target::Connect(to));
-                self.ctx.authority.reached(Limit::ConnectsPerSecond, target);
-            }
-        }
-        may
-    }
 }

@@ -28,6 +28,21 @@ impl Drop for Open {
     }
 }
 
+/// The count of a run's sockets, from outside its store.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<AtomicUsize>);
+
+impl Shared {
+    /// Count one more socket, unless there are as many as `limit` already.
+    pub(super) fn open_one(&self, limit: usize) -> Option<Open> {
+        let more = |open: usize| (open < limit).then_some(open + 1);
+        let counted = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        counted.is_ok().then(|| Open(self.0.clone()))
+    }
+}
+
 impl Count {
     pub(super) fn new() -> Count {
         Count {
@@ -35,6 +50,11 @@ impl Count {
             with_streams: HashSet::new(),
             lent: HashMap::new(),
         }
+    }
+
+    /// A count of the same sockets, for those that the host opens for the component.
+    pub(super) fn shared(&self) -> Shared {
+        Shared(self.open.clone())
     }
 
     pub(super) fn open(&self) -> usize {

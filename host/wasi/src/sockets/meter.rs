@@ -137,9 +137,25 @@ impl Direction {
 
     /// Count so many bytes.
     pub(super) fn gone(&self, bytes: u64) {
+        self.reserve(bytes);
+    }
+
+    /// Count as many of `most` bytes as may go it, and tell how many. A component's own calls come one behind the
+    /// other, but connections for its HTTP requests have tasks of their own.
+    pub(super) fn reserve(&self, most: u64) -> u64 {
+        let Some(left) = &self.left else {
+            return most;
+        };
+        let less = |left: u64| Some(left.saturating_sub(most));
+        match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less) {
+            Ok(before) | Err(before) => before.min(most),
+        }
+    }
+
+    /// Count so many bytes no more, which didn't go it after all.
+    pub(super) fn give_back(&self, bytes: u64) {
         if let Some(left) = &self.left {
-            // A component makes one call at a time.
-            left.store(self.left().saturating_sub(bytes), Ordering::Relaxed);
+            left.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 
@@ -353,18 +369,25 @@ impl InputStream for MeteredInput {
             self.input = None;
             return Err(direction.error(&self.connection));
         }
-        let most = size.min(usize::try_from(direction.left()).unwrap_or(usize::MAX));
-        let now = direction.at_once(most, &self.connection);
-        if now == 0 && size > 0 {
+        let most = usize::try_from(direction.left()).unwrap_or(usize::MAX);
+        let now = direction.at_once(size.min(most), &self.connection);
+        let reserved = direction.reserve(now as u64);
+        if reserved == 0 && size > 0 {
             return Ok(Bytes::new());
         }
-        let bytes = input.read(now)?;
+        // It is `now` at most.
+        let read = input.read(reserved as usize);
+        let received = read.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        direction.give_back(reserved - received);
+        if let Some(mut bucket) = direction.bucket() {
+            bucket.take(received);
+        }
+        self.received += received;
+        let bytes = read?;
         if bytes.is_empty() && size > 0 && self.connection.refused.get() {
             self.input = None;
             return Err(StreamError::Closed);
         }
-        direction.went(bytes.len() as u64);
-        self.received += bytes.len() as u64;
         Ok(bytes)
     }
 

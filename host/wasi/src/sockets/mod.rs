@@ -11,6 +11,7 @@ mod connecting;
 mod connection;
 pub(crate) mod count;
 mod datagrams;
+mod dial;
 mod inherited;
 mod meter;
 mod options;
@@ -25,6 +26,7 @@ mod calls;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use dial::{DialError, Dialer};
 pub(crate) use inherited::Inherited;
 pub(crate) use tcp::add_to_linker;
 
@@ -69,7 +71,7 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView};
 pub(crate) struct Sockets {
     pub(crate) count: Count,
     limit: usize,
-    connects: Option<Bucket>,
+    dialer: Dialer,
     accepts: Option<Bucket>,
     meter: Arc<Meter>,
     /// The addresses that sockets are connecting to, by socket number, if traffic is recorded.
@@ -87,12 +89,14 @@ impl Sockets {
     /// `memory` is what the run's private connections draw from.
     pub(crate) fn new(limits: &Limits, network: &Arc<Authority>, memory: &Arc<Budget>) -> Sockets {
         let bucket = |rate: Option<u32>| Some(Bucket::of_events(rate?, Instant::now()));
+        let count = Count::new();
+        let meter = Arc::new(Meter::new(limits, network));
         Sockets {
-            count: Count::new(),
+            dialer: Dialer::new(limits, network, &count, &meter),
+            count,
             limit: limits.sockets,
-            connects: bucket(limits.connects_per_second),
             accepts: bucket(limits.accepts_per_second),
-            meter: Arc::new(Meter::new(limits, network)),
+            meter,
             connecting: HashMap::new(),
             accepting: HashMap::new(),
             addresses: Addresses::default(),
@@ -113,6 +117,11 @@ impl Sockets {
         }
         let accepts = self.accepts.as_mut()?;
         (accepts.available(Instant::now()) == 0).then_some(Limit::AcceptsPerSecond)
+    }
+
+    /// What opens connections for the host's own clients, under the same limits.
+    pub(crate) fn dialer(&self) -> &Dialer {
+        &self.dialer
     }
 
     /// How many are open: those that listen, those of connections, and those that wait for either.
@@ -246,8 +255,16 @@ impl SockboxCtxView<'_> {
         Ok(())
     }
 
+    /// Make room for a socket where there is none, of connections for HTTP that nothing uses.
+    fn make_room(&self) {
+        if self.ctx.sockets.are_used_up() {
+            self.ctx.http.close_idle();
+        }
+    }
+
     /// Whether one more socket is permitted.
     fn has_socket_left(&self) -> bool {
+        self.make_room();
         let left = !self.ctx.sockets.are_used_up();
         if !left {
             self.ctx.authority.reached(Limit::Sockets, None);

@@ -223,6 +223,7 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
                 Some(_) => return Ok((Err(ErrorCode::InvalidState),)),
                 None => None,
             };
+            state.make_room();
             let limit = state.ctx.sockets.keeps_from_accepting();
             let accepted: Result<Accepted, ErrorCode> = if let Some(limit) = limit {
                 let somebody_waits = match &listening {

@@ -32,7 +32,7 @@ use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn_blocking};
 /// rustls buffers received bytes that are not decrypted yet (a handshake message may have 64 KiB), the
 /// record that it decrypts (16 KiB), and encrypted bytes that are not sent yet (at most one write, 64
 /// KiB). About 100 KiB were measured.
-const SESSION_BYTES: u64 = 128 * 1024;
+pub(crate) const SESSION_BYTES: u64 = 128 * 1024;
 
 /// How much of a server's name that can't be one is repeated: 64 bytes, as many as a label may have and
 /// one more.
@@ -188,6 +188,38 @@ impl State {
                 client.failed(&server, failure.clone());
                 State::Done(Err(failure))
             }
+        }
+    }
+}
+
+/// Speak TLS on a connection that the host opened, with this server. `charge` is for [`SESSION_BYTES`].
+pub(crate) async fn over(
+    client: &Client,
+    server: String,
+    (input, output): (DynInputStream, DynOutputStream),
+    charge: Charge,
+) -> Result<(DynInputStream, DynOutputStream), Failure> {
+    let transport = Transport {
+        input,
+        output,
+        sockets: [None, None],
+    };
+    let mut future = FutureStreams::begin(Preparing {
+        server,
+        transport,
+        client: client.clone(),
+        charge,
+    });
+    poll_fn(|cx| future.poll(cx)).await;
+    match future.0 {
+        State::Done(Ok(shared)) => Ok((
+            Box::new(Input(shared.clone())),
+            Box::new(Output::new(shared)),
+        )),
+        State::Done(Err(failure)) => Err(failure),
+        // It is polled until it is done.
+        State::Preparing(..) | State::Speaking(_) | State::Taken => {
+            Err(Failure::Tls(TlsFailure::Closed))
         }
     }
 }

@@ -36,7 +36,7 @@ mod pem;
 mod roots;
 mod session;
 mod streams;
-mod transport;
+pub(crate) mod transport;
 mod verifier;
 
 pub use certificate::Certificate;
@@ -48,6 +48,7 @@ pub use error::{TlsError, TlsHint};
 pub use failure::Failure;
 // Types given to `bindgen!` must be as public as the code that it generates.
 pub use handshake::{Connection, FutureStreams, Handshake};
+pub(crate) use handshake::{SESSION_BYTES, over};
 
 use crate::authority::Authority;
 use crate::bindings::tls;

@@ -42,15 +42,15 @@ impl<S: Pollable + ?Sized> Half<S> {
 }
 
 /// What arrives.
-pub(super) struct Receiving(Half<dyn wasmtime_wasi::p2::InputStream>);
+pub(crate) struct Receiving(Half<dyn wasmtime_wasi::p2::InputStream>);
 
 impl Receiving {
-    pub(super) fn new(input: DynInputStream) -> Receiving {
+    pub(crate) fn new(input: DynInputStream) -> Receiving {
         Receiving(Half::Idle(input))
     }
 
     /// Takes what has arrived, at least one byte. The error [`StreamError::Closed`] is the end.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<Bytes>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<Bytes>> {
         loop {
             let input = ready!(self.0.poll_idle(cx));
             match input.read(MOST) {
@@ -62,15 +62,15 @@ impl Receiving {
 }
 
 /// What leaves.
-pub(super) struct Sending(Half<dyn wasmtime_wasi::p2::OutputStream>);
+pub(crate) struct Sending(Half<dyn wasmtime_wasi::p2::OutputStream>);
 
 impl Sending {
-    pub(super) fn new(output: DynOutputStream) -> Sending {
+    pub(crate) fn new(output: DynOutputStream) -> Sending {
         Sending(Half::Idle(output))
     }
 
     /// Waits until everything has left, and tells how much may be written then: at least one byte.
-    pub(super) fn poll_permit(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<usize>> {
+    pub(crate) fn poll_permit(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<usize>> {
         loop {
             let output = ready!(self.0.poll_idle(cx));
             match output.check_write() {
@@ -81,7 +81,7 @@ impl Sending {
     }
 
     /// Writes as much as was permitted, or less.
-    pub(super) fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+    pub(crate) fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         match &mut self.0 {
             Half::Idle(output) => output.write(bytes),
             Half::Waiting(_) | Half::Between => Err(StreamError::trap("a write out of turn")),

@@ -133,7 +133,9 @@ impl OutputStream for MeteredOutput {
         if matches!(self.sending, Sending::Closed) {
             return Err(StreamError::Closed);
         }
-        if length > direction.left() {
+        let reserved = direction.reserve(length);
+        if reserved < length {
+            direction.give_back(reserved);
             self.sending = Sending::Closed;
             self.connection.refused.set();
             return Err(direction.error(&self.connection));
@@ -149,7 +151,6 @@ impl OutputStream for MeteredOutput {
                 self.write_or_keep(bytes)?;
             }
         }
-        self.connection.meter.sent.gone(length);
         self.sent += length;
         Ok(())
     }

@@ -1,0 +1,499 @@
+//! Where an HTTP request goes.
+
+use super::path;
+use crate::{Host, Name, RuleError};
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+/// The most bytes that the path of a request's URL may have: 8 KiB.
+pub const MAX_HTTP_PATH_BYTES: usize = 8 * 1024;
+
+/// The most bytes that the query of a request's URL may have: 32 KiB.
+pub const MAX_HTTP_QUERY_BYTES: usize = 32 * 1024;
+
+/// The most bytes that a method may have: 64.
+pub const MAX_HTTP_METHOD_BYTES: usize = 64;
+
+/// The most bytes of an authority that is read at all. A host's name has at most 253, and as it may be spelled each of
+/// them takes a few.
+const MAX_AUTHORITY_BYTES: usize = 4096;
+
+/// A request that a component wants to send: its method, and its URL without the query.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HttpTarget {
+    /// The method.
+    pub method: HttpMethod,
+    /// Where to.
+    pub url: HttpUrl,
+}
+
+impl HttpTarget {
+    /// A request with this method, to this URL.
+    pub fn new(method: HttpMethod, url: HttpUrl) -> HttpTarget {
+        HttpTarget { method, url }
+    }
+
+    /// How many bytes its texts have, roughly.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let readings = self.url.readings.iter().map(String::len).sum::<usize>();
+        self.method.0.len() + 2 * self.url.path.len() + readings
+    }
+}
+
+impl fmt::Display for HttpTarget {
+    /// `GET https://example.com/v1/pages`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.url)
+    }
+}
+
+/// A method (RFC 9110 section 9.1), in the case that it is sent in: ASCII letters and digits, `-`, `_` and `.`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HttpMethod(String);
+
+impl HttpMethod {
+    /// The method as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HttpMethod {
+    type Err = HttpUrlError;
+
+    /// Read a method of at most [`MAX_HTTP_METHOD_BYTES`].
+    ///
+    /// # Errors
+    /// [`HttpUrlError::Method`]. `CONNECT` is one of these: it asks for a tunnel, and has no URL.
+    fn from_str(text: &str) -> Result<HttpMethod, HttpUrlError> {
+        // A token may have stranger characters, which no method has, and which a shell or a rule would take otherwise.
+        let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let is_one = (1..=MAX_HTTP_METHOD_BYTES).contains(&text.len()) && text.bytes().all(usual);
+        match is_one && !text.eq_ignore_ascii_case("CONNECT") {
+            true => Ok(HttpMethod(text.to_owned())),
+            false => Err(HttpUrlError::Method),
+        }
+    }
+}
+
+impl fmt::Display for HttpMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The scheme of a request's URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HttpScheme {
+    /// `http`: nothing is encrypted.
+    Http,
+    /// `https`: over TLS.
+    Https,
+}
+
+impl HttpScheme {
+    /// As URLs have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HttpScheme::Http => "http",
+            HttpScheme::Https => "https",
+        }
+    }
+
+    /// The port of a URL that names none.
+    pub fn default_port(self) -> u16 {
+        match self {
+            HttpScheme::Http => 80,
+            HttpScheme::Https => 443,
+        }
+    }
+}
+
+impl FromStr for HttpScheme {
+    type Err = HttpUrlError;
+
+    fn from_str(text: &str) -> Result<HttpScheme, HttpUrlError> {
+        [HttpScheme::Http, HttpScheme::Https]
+            .into_iter()
+            .find(|scheme| text.eq_ignore_ascii_case(scheme.as_str()))
+            .ok_or(HttpUrlError::Scheme)
+    }
+}
+
+/// The URL of a request without its query, in the one form that is both judged and sent: the host in lower case or as
+/// an address, the port a number, the path without dot segments, doubled slashes and needless percent-encoding.
+///
+/// # Examples
+/// ```
+/// use sockbox_policy::HttpUrl;
+///
+/// let (url, query) = HttpUrl::read("HTTPS", "API.Example.com:443", "/v1//a/../%7Eb?c=d")?;
+/// assert_eq!(url.to_string(), "https://api.example.com/v1/~b");
+/// assert_eq!(query.as_deref(), Some("c=d"));
+/// assert!(HttpUrl::read("https", "user@example.com", "/").is_err());
+/// # Ok::<(), sockbox_policy::HttpUrlError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HttpUrl {
+    pub(super) scheme: HttpScheme,
+    pub(super) host: Host,
+    pub(super) port: u16,
+    path: String,
+    /// What else a server may take the path for.
+    readings: Vec<String>,
+}
+
+/// Ordered as they are written.
+impl Ord for HttpUrl {
+    fn cmp(&self, other: &HttpUrl) -> std::cmp::Ordering {
+        let key = |url: &HttpUrl| (url.authority(), url.scheme, url.path.clone());
+        key(self).cmp(&key(other))
+    }
+}
+
+impl PartialOrd for HttpUrl {
+    fn partial_cmp(&self, other: &HttpUrl) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl HttpUrl {
+    /// Read a URL's parts: its scheme; its host, and port where it names one; its path, which may be empty, with the
+    /// query where there is one. Gives back the URL, and the query as it is sent.
+    ///
+    /// # Errors
+    /// [`HttpUrlError`].
+    pub fn read(
+        scheme: &str,
+        authority: &str,
+        path_and_query: &str,
+    ) -> Result<(HttpUrl, Option<String>), HttpUrlError> {
+        let scheme: HttpScheme = scheme.parse()?;
+        let (host, port) = split_authority(authority)?;
+        let host = host.parse().map_err(HttpUrlError::Host)?;
+        let port = port.unwrap_or(scheme.default_port());
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        let is_too_long = path.len() > MAX_HTTP_PATH_BYTES
+            || query.is_some_and(|query| query.len() > MAX_HTTP_QUERY_BYTES);
+        if is_too_long {
+            return Err(HttpUrlError::TooLong);
+        }
+        if path_and_query.contains('#') {
+            return Err(HttpUrlError::Fragment);
+        }
+        let query = query.map(sent_query).transpose()?;
+        let path = path::normal(path)?;
+        let url = HttpUrl {
+            scheme,
+            host,
+            port,
+            readings: path::readings(&path)?,
+            path,
+        };
+        Ok((url, query))
+    }
+
+    /// Read a whole URL without a query.
+    ///
+    /// # Errors
+    /// [`HttpUrlError`].
+    pub(super) fn parse(text: &str) -> Result<HttpUrl, HttpUrlError> {
+        let (scheme, authority, path) = split(text)?;
+        match HttpUrl::read(scheme, authority, path)? {
+            (url, None) => Ok(url),
+            (_, Some(_)) => Err(HttpUrlError::Query),
+        }
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> HttpScheme {
+        self.scheme
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The host, where it is a name.
+    pub fn name(&self) -> Option<&Name> {
+        match &self.host {
+            Host::Name(name) => Some(name),
+            Host::Address(_) => None,
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The host's address and the port, where the host is an address.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.host {
+            Host::Name(_) => None,
+            Host::Address(address) => Some(SocketAddr::new(*address, self.port)),
+        }
+    }
+
+    /// The path: what a request's first line has, with the query where there is one.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What else a server may take the path for.
+    pub(super) fn readings(&self) -> &[String] {
+        &self.readings
+    }
+
+    /// The host, and the port unless it is the scheme's own: what the header `Host` has.
+    pub fn authority(&self) -> String {
+        match self.port == self.scheme.default_port() {
+            true => self.host.to_string(),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.scheme.as_str();
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+    }
+}
+
+impl FromStr for HttpUrl {
+    type Err = HttpUrlError;
+
+    /// Read a whole URL. Its query is left out.
+    ///
+    /// # Errors
+    /// [`HttpUrlError`].
+    fn from_str(text: &str) -> Result<HttpUrl, HttpUrlError> {
+        let (scheme, authority, path) = split(text)?;
+        HttpUrl::read(scheme, authority, path).map(|(url, _)| url)
+    }
+}
+
+/// The scheme of a URL, its authority, and what is behind that.
+pub(super) fn split(text: &str) -> Result<(&str, &str, &str), HttpUrlError> {
+    let (scheme, rest) = text.split_once("://").ok_or(HttpUrlError::Scheme)?;
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    Ok((scheme, authority, path))
+}
+
+/// The host of an authority, and its port where it names one.
+pub(super) fn split_authority(authority: &str) -> Result<(&str, Option<u16>), HttpUrlError> {
+    if authority.len() > MAX_AUTHORITY_BYTES {
+        return Err(HttpUrlError::TooLong);
+    }
+    if authority.contains('@') {
+        return Err(HttpUrlError::UserInfo);
+    }
+    // The colons of an IPv6 address are in brackets.
+    let behind_host = authority.rfind(']').map_or(0, |at| at + 1);
+    let (host, port) = match authority[behind_host..].find(':') {
+        None => (authority, None),
+        Some(at) => {
+            let (host, port) = authority.split_at(behind_host + at);
+            (host, Some(&port[1..]))
+        }
+    };
+    let port = match port {
+        // RFC 3986 section 6.2.3: an empty port is the scheme's own.
+        None | Some("") => None,
+        Some(port) => {
+            let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+            let number = port.parse().ok().filter(|number| digits && *number != 0);
+            Some(number.ok_or(HttpUrlError::Port)?)
+        }
+    };
+    Ok((host, port))
+}
+
+/// A query as it is sent: what can't stand in a request's first line is percent-encoded.
+fn sent_query(query: &str) -> Result<String, HttpUrlError> {
+    let mut sent = String::with_capacity(query.len());
+    for character in query.chars() {
+        match character {
+            ' '.. if character.is_ascii_graphic() => sent.push(character),
+            _ if character.is_ascii() => return Err(HttpUrlError::Character),
+            _ => {
+                let mut bytes = [0; 4];
+                for byte in character.encode_utf8(&mut bytes).bytes() {
+                    sent.push_str(&format!("%{byte:02X}"));
+                }
+            }
+        }
+    }
+    Ok(sent)
+}
+
+/// Why a request goes nowhere that can be judged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpUrlError {
+    /// Its scheme is another one, or it has none.
+    #[error("a URL begins with `http://` or `https://`")]
+    Scheme,
+    /// Its method is none, or `CONNECT`.
+    #[error(
+        "a method is a word such as GET, of at most {MAX_HTTP_METHOD_BYTES} bytes; CONNECT is none that can be sent"
+    )]
+    Method,
+    /// Its host is none.
+    #[error(transparent)]
+    Host(RuleError),
+    /// It has a user's name or password before its host.
+    #[error("a URL can't have a user's name or a password in it")]
+    UserInfo,
+    /// Its port is none.
+    #[error("a port is a number from 1 to 65535")]
+    Port,
+    /// Its path doesn't begin with a slash.
+    #[error("a path begins with `/`")]
+    NotAPath,
+    /// It has a `%` without two hexadecimal digits behind it.
+    #[error("a `%` in a path has two hexadecimal digits behind it")]
+    Escape,
+    /// It has a space or a control character in it, encoded or not.
+    #[error("a URL can't have spaces or control characters in it")]
+    Character,
+    /// Its path is percent-encoded over and over.
+    #[error("the path is percent-encoded more often than can be judged")]
+    TooManyEncodings,
+    /// It is too long.
+    #[error(
+        "a URL's path has at most {MAX_HTTP_PATH_BYTES} bytes, and its query at most {MAX_HTTP_QUERY_BYTES}"
+    )]
+    TooLong,
+    /// It has a query where none is wanted.
+    #[error("a rule is about paths: leave out what is behind `?`")]
+    Query,
+    /// It has a fragment.
+    #[error("a request has no fragment: leave out what is behind `#`")]
+    Fragment,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_has_one_form() {
+        for (scheme, authority, path, expected) in [
+            ("https", "example.com", "", "https://example.com/"),
+            ("HTTP", "EXAMPLE.com.", "/", "http://example.com/"),
+            ("http", "a.example:80", "/x", "http://a.example/x"),
+            ("http", "a.example:", "/x", "http://a.example/x"),
+            ("http", "a.example:0080", "/x", "http://a.example/x"),
+            ("http", "a.example:443", "/x", "http://a.example:443/x"),
+            ("https", "[::1]:8443", "/", "https://[::1]:8443/"),
+            ("https", "[::ffff:10.0.0.1]", "/", "https://10.0.0.1/"),
+            ("http", "2130706433", "/", "http://127.0.0.1/"),
+            ("http", "0x7f.1", "/", "http://127.0.0.1/"),
+            ("http", "0177.0.0.1:81", "/", "http://127.0.0.1:81/"),
+            ("http", "%6c%6fcalhost", "/", "http://localhost/"),
+            (
+                "http",
+                "bücher.example",
+                "/",
+                "http://xn--bcher-kva.example/",
+            ),
+        ] {
+            let (url, query) = HttpUrl::read(scheme, authority, path).unwrap();
+            assert_eq!(url.to_string(), expected);
+            assert_eq!(query, None);
+            assert_eq!(expected.parse(), Ok(url));
+        }
+    }
+
+    #[test]
+    fn a_query_is_kept_apart() {
+        let read = |path| HttpUrl::read("http", "a", path).map(|(url, query)| (url.path, query));
+        for (path, expected, query) in [
+            ("/a?", "/a", ""),
+            ("?b=../c", "/", "b=../c"),
+            ("/a?b?c", "/a", "b?c"),
+            ("/a?b=%2e%0A", "/a", "b=%2e%0A"),
+            ("/a?ü", "/a", "%C3%BC"),
+            ("/a?{\"'}", "/a", "{\"'}"),
+        ] {
+            let expected = Ok((expected.to_owned(), Some(query.to_owned())));
+            assert_eq!(read(path), expected, "{path:?}");
+        }
+        for (path, expected) in [
+            ("/a?b c", HttpUrlError::Character),
+            ("/a?b\r\nc", HttpUrlError::Character),
+            ("/a?b\0", HttpUrlError::Character),
+            ("/a?b#c", HttpUrlError::Fragment),
+            ("/a#c", HttpUrlError::Fragment),
+        ] {
+            assert_eq!(read(path), Err(expected), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused() {
+        let host = |text: &str| HttpUrlError::Host(text.parse::<Host>().unwrap_err());
+        for (scheme, authority, expected) in [
+            ("ftp", "a.example", HttpUrlError::Scheme),
+            ("", "a.example", HttpUrlError::Scheme),
+            ("http", "", host("")),
+            ("http", "a@b.example", HttpUrlError::UserInfo),
+            ("http", "a:b@b.example", HttpUrlError::UserInfo),
+            ("http", "@b.example", HttpUrlError::UserInfo),
+            ("http", "a.example:0", HttpUrlError::Port),
+            ("http", "a.example:65536", HttpUrlError::Port),
+            ("http", "a.example:+80", HttpUrlError::Port),
+            ("http", "a.example:80:80", HttpUrlError::Port),
+            ("http", "::1", HttpUrlError::Port),
+            ("http", "[::1", HttpUrlError::Port),
+            ("http", "[::1]x", host("[::1]x")),
+            ("http", "[fe80::1%25eth0]", host("[fe80::1%25eth0]")),
+            ("http", "a b.example", host("a b.example")),
+            ("http", "a.example/x", host("a.example/x")),
+            ("http", "a\\b.example", host("a\\b.example")),
+            ("http", "a..example", host("a..example")),
+        ] {
+            let found = HttpUrl::read(scheme, authority, "/").unwrap_err();
+            assert_eq!(found, expected, "{scheme} {authority:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_bounded() {
+        let read = |path: String| HttpUrl::read("http", "a.example", &path).map(drop);
+        for (bytes, expected) in [
+            (MAX_HTTP_PATH_BYTES, Ok(())),
+            (MAX_HTTP_PATH_BYTES + 1, Err(HttpUrlError::TooLong)),
+        ] {
+            assert_eq!(read(format!("/{}", "a".repeat(bytes - 1))), expected);
+        }
+        for (bytes, expected) in [
+            (MAX_HTTP_QUERY_BYTES, Ok(())),
+            (MAX_HTTP_QUERY_BYTES + 1, Err(HttpUrlError::TooLong)),
+        ] {
+            assert_eq!(read(format!("/?{}", "a".repeat(bytes))), expected);
+        }
+        for (bytes, expected) in [
+            (0, false),
+            (1, true),
+            (MAX_HTTP_METHOD_BYTES, true),
+            (MAX_HTTP_METHOD_BYTES + 1, false),
+        ] {
+            let method = "A".repeat(bytes).parse::<HttpMethod>();
+            assert_eq!(method.is_ok(), expected, "{bytes}");
+        }
+        for method in [
+            "CONNECT", "connect", "GET ", "G\r\n", "GET,HEAD", "*", "G'", "ü",
+        ] {
+            assert_eq!(method.parse::<HttpMethod>(), Err(HttpUrlError::Method));
+        }
+    }
+}

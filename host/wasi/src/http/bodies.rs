@@ -1,0 +1,184 @@
+//! Bodies of requests and responses, counted and timed.
+
+use super::driver::Place;
+use super::error::Failed;
+use super::exchange::Exchange;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+/// How long a body waits for the server's word that it is wanted, where the request asks for that word
+/// (`Expect: 100-continue`): a second, as curl does. Then it is sent, for servers that don't know of it (RFC 9110
+/// section 10.1.1).
+const WAIT_TO_CONTINUE: Duration = Duration::from_secs(1);
+
+/// What is sent of a request's body.
+pub(super) struct RequestBody {
+    body: WasiBody,
+    sent: Arc<AtomicU64>,
+    gate: Option<(Gate, Pin<Box<Sleep>>)>,
+}
+
+/// Whether a body may be sent.
+#[derive(Clone, Default)]
+pub(super) struct Gate(Arc<Mutex<(bool, Option<Waker>)>>);
+
+impl Gate {
+    /// The server wants the body.
+    pub(super) fn open(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 = true;
+        if let Some(waker) = state.1.take() {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0 {
+            return Poll::Ready(());
+        }
+        state.1 = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl RequestBody {
+    /// `gate`: it waits until that is open.
+    pub(super) fn new(body: WasiBody, sent: Arc<AtomicU64>, gate: Option<Gate>) -> RequestBody {
+        RequestBody {
+            body,
+            sent,
+            gate: gate.map(|gate| (gate, Box::pin(sleep(WAIT_TO_CONTINUE)))),
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        if let Some((gate, wait)) = &mut this.gate {
+            if gate.poll(cx).is_pending() {
+                ready!(wait.as_mut().poll(cx));
+            }
+            this.gate = None;
+        }
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(bytes) = frame.data_ref()
+        {
+            this.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A response's body, as the component reads it.
+pub(super) struct ResponseBody {
+    body: Incoming,
+    /// How long the next part of it may take.
+    timeout: Option<(Duration, Pin<Box<Sleep>>)>,
+    place: Place,
+    exchange: Arc<Exchange>,
+    failed: bool,
+}
+
+impl ResponseBody {
+    pub(super) fn new(
+        body: Incoming,
+        timeout: Option<Duration>,
+        place: Place,
+        exchange: Arc<Exchange>,
+    ) -> ResponseBody {
+        if body.is_end_stream() {
+            place.read();
+        }
+        ResponseBody {
+            body,
+            timeout: timeout.map(|timeout| (timeout, Box::pin(sleep(timeout)))),
+            place,
+            exchange,
+            failed: false,
+        }
+    }
+
+    fn fail(&mut self, failed: Failed) -> Error {
+        self.failed = true;
+        self.exchange.failed(failed);
+        self.place.close();
+        failed.into_error()
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        if this.failed {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            if let Some((_, wait)) = &mut this.timeout {
+                ready!(wait.as_mut().poll(cx));
+                return Poll::Ready(Some(Err(this.fail(Failed::ReadTimeout))));
+            }
+            return Poll::Pending;
+        };
+        if let Some((timeout, wait)) = &mut this.timeout
+            && let Some(next) = Instant::now().checked_add(*timeout)
+        {
+            wait.as_mut().reset(next);
+        }
+        Poll::Ready(match frame {
+            None => {
+                this.place.read();
+                None
+            }
+            Some(Err(error)) => Some(Err(this.fail(Failed::of_hyper(&error)))),
+            Some(Ok(frame)) => {
+                if let Some(bytes) = frame.data_ref() {
+                    this.exchange.received(bytes.len() as u64);
+                }
+                if this.body.is_end_stream() || frame.is_trailers() {
+                    this.place.read();
+                }
+                Some(Ok(frame))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.failed || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,199 @@
+//! Failures as WASI has them.
+
+use crate::tls::{Failure, TlsFailure};
+use std::error::Error as _;
+use std::io::{self, ErrorKind};
+use wasmtime_wasi::p2::bindings::sockets::network;
+use wasmtime_wasi_http::Error;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+
+/// Why an exchange has failed: WASI's word for it, as the audit has it, and what the component is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    DnsTimeout,
+    /// With the word that name servers have for it (RFC 1035 section 4.1.1, by the registry's names).
+    Dns(&'static str),
+    Unavailable,
+    Prohibited,
+    Unroutable,
+    Refused,
+    Terminated,
+    ConnectTimeout,
+    ReadTimeout,
+    ConnectionLimit,
+    TlsProtocol,
+    TlsCertificate,
+    Denied,
+    RequestBodySize,
+    Method,
+    Uri,
+    UriTooLong,
+    Incomplete,
+    ResponseHeaderSize,
+    ResponseBodySize,
+    Protocol,
+    Configuration,
+}
+
+impl Failed {
+    /// WASI's word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Failed::DnsTimeout => "DNS-timeout",
+            Failed::Dns(_) => "DNS-error",
+            Failed::Unavailable => "destination-unavailable",
+            Failed::Prohibited => "destination-IP-prohibited",
+            Failed::Unroutable => "destination-IP-unroutable",
+            Failed::Refused => "connection-refused",
+            Failed::Terminated => "connection-terminated",
+            Failed::ConnectTimeout => "connection-timeout",
+            Failed::ReadTimeout => "connection-read-timeout",
+            Failed::ConnectionLimit => "connection-limit-reached",
+            Failed::TlsProtocol => "TLS-protocol-error",
+            Failed::TlsCertificate => "TLS-certificate-error",
+            Failed::Denied => "HTTP-request-denied",
+            Failed::RequestBodySize => "HTTP-request-body-size",
+            Failed::Method => "HTTP-request-method-invalid",
+            Failed::Uri => "HTTP-request-URI-invalid",
+            Failed::UriTooLong => "HTTP-request-URI-too-long",
+            Failed::Incomplete => "HTTP-response-incomplete",
+            Failed::ResponseHeaderSize => "HTTP-response-header-section-size",
+            Failed::ResponseBodySize => "HTTP-response-body-size",
+            Failed::Protocol => "HTTP-protocol-error",
+            Failed::Configuration => "configuration-error",
+        }
+    }
+
+    /// What a failed lookup means.
+    pub(super) fn of_lookup(code: network::ErrorCode, timed_out: bool) -> Failed {
+        match code {
+            network::ErrorCode::NameUnresolvable => Failed::Dns("NXDOMAIN"),
+            network::ErrorCode::AccessDenied => Failed::Prohibited,
+            network::ErrorCode::TemporaryResolverFailure if timed_out => Failed::DnsTimeout,
+            _ => Failed::Dns("SERVFAIL"),
+        }
+    }
+
+    /// What a failed attempt to connect means.
+    pub(super) fn of_connect(error: &io::Error) -> Failed {
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Failed::Refused,
+            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Failed::Terminated,
+            ErrorKind::TimedOut => Failed::ConnectTimeout,
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Failed::Unroutable,
+            _ => Failed::Unavailable,
+        }
+    }
+
+    /// What a TLS handshake has failed of.
+    pub(super) fn of_tls(failure: &Failure) -> Failed {
+        match failure {
+            Failure::Certificate(_) => Failed::TlsCertificate,
+            Failure::Trust { .. } => Failed::Configuration,
+            Failure::Tls(TlsFailure::Closed | TlsFailure::Broken { .. }) => Failed::Terminated,
+            Failure::Tls(_) => Failed::TlsProtocol,
+        }
+    }
+
+    /// What hyper means.
+    pub(super) fn of_hyper(error: &hyper::Error) -> Failed {
+        let mut source = error.source();
+        while let Some(cause) = source {
+            if let Some(error) = cause.downcast_ref::<io::Error>() {
+                return Failed::of_stream(error);
+            }
+            if let Some(Error::HttpRequestBodySize(_)) = cause.downcast_ref() {
+                return Failed::RequestBodySize;
+            }
+            source = cause.source();
+        }
+        if error.is_parse_too_large() {
+            Failed::ResponseHeaderSize
+        } else if error.is_incomplete_message() {
+            Failed::Incomplete
+        } else if error.is_closed() || error.is_canceled() {
+            Failed::Terminated
+        } else {
+            Failed::Protocol
+        }
+    }
+
+    /// What a connection that is broken means.
+    fn of_stream(error: &io::Error) -> Failed {
+        match error.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(LimitReached::Received) => Failed::ResponseBodySize,
+            Some(LimitReached::Sent) => Failed::RequestBodySize,
+            None => match error.kind() {
+                ErrorKind::UnexpectedEof => Failed::Incomplete,
+                // hyper's own, of chunks that are none.
+                ErrorKind::InvalidInput | ErrorKind::InvalidData => Failed::Protocol,
+                _ => Failed::Terminated,
+            },
+        }
+    }
+
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Failed::DnsTimeout => Error::DnsTimeout,
+            Failed::Dns(word) => Error::DnsError {
+                rcode: Some(word.to_owned()),
+                info_code: None,
+            },
+            Failed::Unavailable => Error::DestinationUnavailable,
+            Failed::Prohibited => Error::DestinationIpProhibited,
+            Failed::Unroutable => Error::DestinationIpUnroutable,
+            Failed::Refused => Error::ConnectionRefused,
+            Failed::Terminated => Error::ConnectionTerminated,
+            Failed::ConnectTimeout => Error::ConnectionTimeout,
+            Failed::ReadTimeout => Error::ConnectionReadTimeout,
+            Failed::ConnectionLimit => Error::ConnectionLimitReached,
+            Failed::TlsProtocol => Error::TlsProtocolError,
+            Failed::TlsCertificate => Error::TlsCertificateError,
+            Failed::Denied => Error::HttpRequestDenied,
+            Failed::RequestBodySize => Error::HttpRequestBodySize(None),
+            Failed::Method => Error::HttpRequestMethodInvalid,
+            Failed::Uri => Error::HttpRequestUriInvalid,
+            Failed::UriTooLong => Error::HttpRequestUriTooLong,
+            Failed::Incomplete => Error::HttpResponseIncomplete,
+            Failed::ResponseHeaderSize => Error::HttpResponseHeaderSectionSize(None),
+            Failed::ResponseBodySize => Error::HttpResponseBodySize(None),
+            Failed::Protocol => Error::HttpProtocolError,
+            Failed::Configuration => Error::ConfigurationError,
+        }
+    }
+
+    pub(super) fn into_code(self) -> ErrorCode {
+        match self {
+            Failed::RequestBodySize => ErrorCode::HttpRequestBodySize(None),
+            Failed::ResponseBodySize => ErrorCode::HttpResponseBodySize(None),
+            Failed::ResponseHeaderSize => ErrorCode::HttpResponseHeaderSectionSize(None),
+            Failed::Incomplete => ErrorCode::HttpResponseIncomplete,
+            Failed::Terminated => ErrorCode::ConnectionTerminated,
+            _ => ErrorCode::HttpProtocolError,
+        }
+    }
+}
+
+/// The error code of a body that has failed, where a stream's error is that.
+pub(super) fn code(error: &wasmtime::Error) -> Option<ErrorCode> {
+    if let Some(code) = error.downcast_ref::<ErrorCode>() {
+        return Some(code.clone());
+    }
+    Some(match error.downcast_ref::<Error>()? {
+        Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
+        Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),
+        Error::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
+        _ => ErrorCode::HttpProtocolError,
+    })
+}
+
+/// A bound on the bytes of the run was reached.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(super) enum LimitReached {
+    #[error("the run may receive no more")]
+    Received,
+    #[error("the run may send no more")]
+    Sent,
+}

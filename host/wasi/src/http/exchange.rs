@@ -1,0 +1,265 @@
+//! One request, and its response.
+
+use super::bodies::ResponseBody;
+use super::driver::{Connected, Driver, Place};
+use super::error::Failed;
+use super::pool::{Key, Pool};
+use super::prepare::Prepared;
+use crate::authority::Authority;
+use crate::budget::{Budget, Charge};
+use crate::sockets::Dialer;
+use crate::tls;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use sockbox_policy::audit::{EventKind, HttpExchange};
+use sockbox_policy::{HttpTarget, Limit, Target};
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+
+/// What a request takes of the run's memory until its response was read: 192 KiB, of which the most is what the
+/// component has written of the body and hyper hasn't taken yet.
+const EXCHANGE_BYTES: u64 = 192 * 1024;
+
+/// How long it may take to resolve, to connect and to agree on TLS, where the component doesn't say: a minute.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the response's head may take, where the component doesn't say: ten minutes, as in wasmtime.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What requests of a run are sent with.
+pub(super) struct Client {
+    pub(super) authority: Arc<Authority>,
+    pub(super) dialer: Dialer,
+    pub(super) memory: Arc<Budget>,
+    pub(super) tls: tls::Client,
+    pub(super) pool: Pool,
+    pub(super) live: Live,
+}
+
+impl Client {
+    /// The memory for one more exchange. None: there is none left, which is recorded.
+    pub(super) fn charge_exchange(&self) -> Option<Charge> {
+        self.charge(EXCHANGE_BYTES).ok()
+    }
+
+    /// So much of the run's memory.
+    pub(super) fn charge(&self, bytes: u64) -> Result<Charge, Failed> {
+        if let Some(charge) = self.memory.charge(bytes) {
+            return Ok(charge);
+        }
+        // Connections that nothing uses make room.
+        self.pool.clear();
+        self.memory.charge(bytes).ok_or_else(|| {
+            self.authority.reached(Limit::Memory, None);
+            Failed::ConnectionLimit
+        })
+    }
+}
+
+/// The exchanges of a run that are under way.
+#[derive(Clone, Default)]
+pub(super) struct Live(Arc<Mutex<HashMap<u64, (Place, Arc<Told>)>>>);
+
+impl Live {
+    fn all(&self) -> MutexGuard<'_, HashMap<u64, (Place, Arc<Told>)>> {
+        // What it holds is valid at every moment, so a panic elsewhere spoils nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run is over: close their connections, and record what they came to.
+    pub(super) fn break_off(&self) {
+        let all = std::mem::take(&mut *self.all());
+        for (place, told) in all.into_values() {
+            place.close();
+            told.tell();
+        }
+    }
+}
+
+/// What is recorded of an exchange, once.
+struct Told {
+    authority: Arc<Authority>,
+    started: Instant,
+    exchange: Mutex<Option<HttpExchange>>,
+    sent: Arc<AtomicU64>,
+    received: AtomicU64,
+}
+
+impl Told {
+    fn set(&self, set: impl FnOnce(&mut HttpExchange)) {
+        let mut exchange = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(exchange) = &mut *exchange {
+            set(exchange);
+        }
+    }
+
+    fn tell(&self) {
+        let exchange = self
+            .exchange
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(mut exchange) = exchange {
+            exchange.time = self.started.elapsed();
+            exchange.sent = self.sent.load(Ordering::Relaxed);
+            exchange.received = self.received.load(Ordering::Relaxed);
+            self.authority.record(|| EventKind::Http(exchange));
+        }
+    }
+}
+
+/// An exchange that is under way: what it came to is recorded when this is dropped.
+pub(super) struct Exchange {
+    number: u64,
+    live: Live,
+    told: Arc<Told>,
+    _charge: Charge,
+}
+
+impl Exchange {
+    fn new(client: &Client, target: &HttpTarget, place: &Place, charge: Charge) -> Arc<Exchange> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let told = Arc::new(Told {
+            authority: client.authority.clone(),
+            started: Instant::now(),
+            exchange: Mutex::new(Some(HttpExchange::new(target.clone()))),
+            sent: Arc::default(),
+            received: AtomicU64::new(0),
+        });
+        let live = client.live.clone();
+        live.all().insert(number, (place.clone(), told.clone()));
+        Arc::new(Exchange {
+            number,
+            live,
+            told,
+            _charge: charge,
+        })
+    }
+
+    /// So many bytes of the response's body have come.
+    pub(super) fn received(&self, bytes: u64) {
+        self.told.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// It has failed.
+    pub(super) fn failed(&self, failed: Failed) {
+        self.told
+            .set(|exchange| exchange.error = Some(failed.word()));
+    }
+
+    fn connected(&self, address: SocketAddr) {
+        self.told.set(|exchange| exchange.address = Some(address));
+    }
+
+    fn answered(&self, status: u16) {
+        self.told.set(|exchange| exchange.status = Some(status));
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.live.all().remove(&self.number);
+        self.told.tell();
+    }
+}
+
+/// Send a request, if that is allowed, and wait for its response. What is returned besides has to be polled until the
+/// response was read.
+pub(super) async fn send(
+    client: Arc<Client>,
+    request: Request<WasiBody>,
+    options: RequestOptions,
+    charge: Charge,
+) -> Result<(Response<WasiBody>, Driver), Error> {
+    let prepared = Prepared::new(request).map_err(Failed::into_error)?;
+    let target = Target::Http(prepared.target.clone());
+    if !client.authority.ask(target).await {
+        return Err(Failed::Denied.into_error());
+    }
+    let place = Place::default();
+    let exchange = Exchange::new(&client, &prepared.target, &place, charge);
+    let key = Key::of(&prepared.target.url);
+    // From here on it closes the connection if this future is dropped.
+    let driver = Driver::new(place.clone(), key, client.pool.clone());
+    match respond(&client, prepared, options, &place, &exchange).await {
+        Ok(response) => {
+            exchange.answered(response.status().as_u16());
+            let timeout = options.between_bytes_timeout;
+            let response = response
+                .map(|body| ResponseBody::new(body, timeout, place, exchange).boxed_unsync());
+            Ok((response, driver))
+        }
+        Err(failed) => {
+            exchange.failed(failed);
+            Err(failed.into_error())
+        }
+    }
+}
+
+/// Send a request on a connection that was kept, or on a new one.
+async fn respond(
+    client: &Client,
+    mut prepared: Prepared,
+    options: RequestOptions,
+    place: &Place,
+    exchange: &Exchange,
+) -> Result<Response<Incoming>, Failed> {
+    let target = prepared.target.clone();
+    let key = Key::of(&target.url);
+    let is_safe = prepared.can_be_repeated();
+    let first_byte = options.first_byte_timeout.unwrap_or(FIRST_BYTE_TIMEOUT);
+    let timed = |response| async move {
+        let timed = tokio::time::timeout(first_byte, response).await;
+        timed.unwrap_or(Err(Failed::ReadTimeout))
+    };
+    let mut send_on = |mut connected: Connected| {
+        exchange.connected(connected.address);
+        let request = prepared.request(&exchange.told.sent);
+        let response = connected.sender.send_request(request);
+        place.put(connected);
+        timed(drive(response, place))
+    };
+    // A server may close a connection at the moment at which it is used again, and then nobody knows whether it has
+    // taken the request: only one that changes nothing is sent on it.
+    if is_safe && let Some(kept) = client.pool.take(&key) {
+        match send_on(kept).await {
+            Err(Failed::Incomplete | Failed::Terminated) => place.close(),
+            response => return response,
+        }
+    }
+    let connect = options.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+    let connected = tokio::time::timeout(connect, client.reach(&target))
+        .await
+        .unwrap_or(Err(Failed::ConnectTimeout))?;
+    send_on(connected).await
+}
+
+/// Wait for a response, and keep its connection going meanwhile.
+async fn drive(
+    response: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    place: &Place,
+) -> Result<Response<Incoming>, Failed> {
+    let mut response = pin!(response);
+    poll_fn(|cx| {
+        // The connection first: what it has failed of it tells the response.
+        let over = place.poll(cx).is_ready();
+        match response.as_mut().poll(cx) {
+            Poll::Ready(response) => {
+                Poll::Ready(response.map_err(|error| Failed::of_hyper(&error)))
+            }
+            // It can't be: the connection answers when it ends.
+            Poll::Pending if over => Poll::Ready(Err(Failed::Terminated)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

@@ -1,0 +1,117 @@
+//! What wasmtime-wasi-http calls when a component sends a request.
+
+use super::error::Failed;
+use super::exchange::{self, Client};
+use super::pool::Pool;
+use crate::authority::Authority;
+use crate::budget::Budget;
+use crate::grant::Grant;
+use crate::sockets::Dialer;
+use crate::tls;
+use std::future::Future;
+use std::sync::Arc;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
+};
+
+/// The protocol that servers are offered above TLS (RFC 7301).
+const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+
+/// The most that a component writes of a request's body at once: 64 KiB, as on a socket.
+const MOST_WRITTEN: usize = 64 * 1024;
+
+/// A run's HTTP.
+pub(crate) struct Http {
+    ctx: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+struct Hooks(Arc<Client>);
+
+impl Http {
+    pub(crate) fn new(
+        grant: &Grant,
+        authority: &Arc<Authority>,
+        dialer: &Dialer,
+        memory: &Arc<Budget>,
+    ) -> Http {
+        Http {
+            ctx: WasiHttpCtx::new(),
+            hooks: Hooks(Arc::new(Client {
+                authority: authority.clone(),
+                dialer: dialer.clone(),
+                memory: memory.clone(),
+                tls: tls::Client::new(grant.tls.clone(), PROTOCOLS, authority.clone()),
+                pool: Pool::default(),
+                live: exchange::Live::default(),
+            })),
+        }
+    }
+
+    pub(crate) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
+        WasiHttpCtxView {
+            hooks: &mut self.hooks,
+            table,
+            ctx: &mut self.ctx,
+        }
+    }
+
+    /// Close the connections that are kept and not in use.
+    pub(crate) fn close_idle(&self) {
+        self.hooks.0.pool.clear();
+    }
+}
+
+impl Drop for Http {
+    /// The run is over: what is under way is broken off, so that the record is complete.
+    fn drop(&mut self) {
+        self.hooks.0.pool.close();
+        self.hooks.0.live.break_off();
+    }
+}
+
+type Sent = Result<
+    (
+        http::Response<WasiBody>,
+        Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ),
+    Error,
+>;
+
+impl WasiHttpHooks for Hooks {
+    /// The header is made of the URL that was judged.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let client = self.0.clone();
+        // Taken here: a component that never waits can't have more under way than its memory has room for.
+        let charge = client.charge_exchange();
+        Box::new(async move {
+            let charge = charge.ok_or(Error::ConnectionLimitReached)?;
+            let (response, driver) =
+                exchange::send(client, request, options.unwrap_or_default(), charge).await?;
+            let driver = Box::new(async move {
+                driver.await;
+                Ok(())
+            });
+            Ok((response, driver as Box<dyn Future<Output = _> + Send>))
+        })
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        MOST_WRITTEN
+    }
+
+    fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
+        Failed::of_hyper(error).into_code()
+    }
+}

@@ -1,0 +1,117 @@
+//! To the server of a request: its addresses, a connection, TLS on it.
+
+use super::bodies::RequestBody;
+use super::driver::Connected;
+use super::error::Failed;
+use super::exchange::Client;
+use super::io::Io;
+use crate::lookup::look_up;
+use crate::sockets::DialError;
+use crate::tls;
+use hyper::client::conn::http1;
+use sockbox_policy::{Host, HttpScheme, HttpTarget, Limit, Target};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// What a connection takes of the run's memory: 192 KiB. hyper reads and writes through buffers of at most
+/// [`BUFFER_BYTES`] each, and the streams below hold as much of what arrived.
+const CONNECTION_BYTES: u64 = 192 * 1024;
+
+/// The most bytes of a response's head, and of what waits to be written: 64 KiB.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// How many addresses of a name are tried.
+const MOST_ADDRESSES: usize = 16;
+
+/// How long one address may keep the others waiting: 5 seconds.
+const ONE_ADDRESS: Duration = Duration::from_secs(5);
+
+impl Client {
+    /// Connect to the server of a request that may be sent.
+    pub(super) async fn reach(&self, target: &HttpTarget) -> Result<Connected, Failed> {
+        let addresses = self.addresses(target).await?;
+        let charge = self.charge(CONNECTION_BYTES)?;
+        let socket = match self.dialer.socket() {
+            Some(socket) => socket,
+            None => {
+                // Connections that nothing uses make room.
+                self.pool.clear();
+                let target = Target::Http(target.clone());
+                self.dialer.socket().ok_or_else(|| {
+                    self.authority.reached(Limit::Sockets, Some(target));
+                    Failed::ConnectionLimit
+                })?
+            }
+        };
+        let (address, streams) = self.connect(&addresses, target.url.port()).await?;
+        let streams = match target.url.scheme() {
+            HttpScheme::Http => streams,
+            HttpScheme::Https => {
+                let server = match target.url.host() {
+                    Host::Name(name) => name.to_string(),
+                    Host::Address(address) => address.to_string(),
+                };
+                let charge = self.charge(tls::SESSION_BYTES)?;
+                let spoken = tls::over(&self.tls, server, streams, charge).await;
+                spoken.map_err(|failure| Failed::of_tls(&failure))?
+            }
+        };
+        let handshake = http1::Builder::new()
+            .max_buf_size(BUFFER_BYTES)
+            .handshake::<_, RequestBody>(Io::new(streams, socket));
+        let (sender, connection) = handshake.await.map_err(|error| Failed::of_hyper(&error))?;
+        Ok(Connected::new(sender, connection, address, charge))
+    }
+
+    /// The addresses that a request may be sent to.
+    async fn addresses(&self, target: &HttpTarget) -> Result<Vec<IpAddr>, Failed> {
+        let addresses = match target.url.host() {
+            Host::Address(address) => vec![*address],
+            Host::Name(name) => match self.authority.static_addresses(name) {
+                Some(addresses) => addresses.to_vec(),
+                None => {
+                    let found = look_up(&self.authority, name).await;
+                    found.map_err(|code| {
+                        let timed_out = self.authority.has_reached(Limit::LookupTimeout);
+                        Failed::of_lookup(code, timed_out)
+                    })?
+                }
+            },
+        };
+        let usable = self.authority.http_addresses(target, addresses);
+        usable.ok_or(Failed::Prohibited)
+    }
+
+    /// Connect to the first address that answers.
+    async fn connect(
+        &self,
+        addresses: &[IpAddr],
+        port: u16,
+    ) -> Result<(SocketAddr, Streams), Failed> {
+        let mut failed = Failed::Unavailable;
+        let most = addresses.len().min(MOST_ADDRESSES);
+        for (index, ip) in addresses[..most].iter().enumerate() {
+            let address = SocketAddr::new(*ip, port);
+            let connecting = self.dialer.connect(address);
+            let connected = match index + 1 < most {
+                true => tokio::time::timeout(ONE_ADDRESS, connecting).await,
+                false => Ok(connecting.await),
+            };
+            failed = match connected {
+                Ok(Ok(streams)) => return Ok((address, streams)),
+                Ok(Err(DialError::Limit)) => return Err(Failed::ConnectionLimit),
+                Ok(Err(DialError::System(error))) if DialError::is_out_of_files(&error) => {
+                    return Err(Failed::ConnectionLimit);
+                }
+                Ok(Err(DialError::System(error))) => Failed::of_connect(&error),
+                Err(_) => Failed::ConnectTimeout,
+            };
+        }
+        Err(failed)
+    }
+}
+
+type Streams = (
+    wasmtime_wasi::p2::DynInputStream,
+    wasmtime_wasi::p2::DynOutputStream,
+);

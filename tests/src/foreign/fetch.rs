@@ -1,0 +1,25 @@
+//! The component in JavaScript that fetches.
+
+use super::Recipe;
+use crate::tools;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What the component was written for.
+const VERSION: &str = "0.23.0";
+
+pub(super) fn build() -> Result<PathBuf, String> {
+    let recipe = Recipe {
+        language: "fetching-javascript",
+        source: "javascript/fetch.js",
+    };
+    recipe.built(|folder, output| {
+        let packages = tools::installed_from_npm("@bytecodealliance/componentize-js", VERSION)?;
+        let mut command = Command::new(packages.join("node_modules/.bin/componentize-js"));
+        command
+            .args(["fetch.js", "--wit", "wit", "--world-name", "fetcher", "-o"])
+            .arg(output)
+            .current_dir(folder);
+        tools::run(&mut command).map(drop)
+    })
+}
