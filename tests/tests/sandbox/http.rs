@@ -258,7 +258,10 @@ fn tls_is_spoken_with_what_the_run_trusts() {
         finished.stderr()
     );
     // Plain HTTP on that port is none of TLS.
-    let plain = RawPeer::answering(OK);
+    let plain = RawPeer::start(|peer| {
+        peer.read_bytes(1)?;
+        peer.send(OK)
+    });
     let address = plain.address();
     let finished = run(
         &["--allow-connect", &address.to_string()],
