@@ -4,15 +4,17 @@
 
 use libfuzzer_sys::fuzz_target;
 use sockbox_fuzz::assert_one_request;
-use sockbox_guest::cli::headers::{Line, parse};
-use sockbox_guest::http1::{RequestFraming, RequestHead};
+use sockbox_grammar::header::{Line, parse};
+use sockbox_guest::http1::{Header, RequestFraming, RequestHead};
 
 fuzz_target!(|input: &[u8]| {
-    let line = String::from_utf8_lossy(input);
-    let (headers, omit) = match parse(&line) {
-        Ok(Line::Send(header)) => (vec![header], Vec::new()),
-        Ok(Line::Omit(name)) => (Vec::new(), vec![name]),
-        Err(why) => return assert!(!why.chars().any(char::is_control), "{why:?}"),
+    let (headers, omit) = match parse(input) {
+        Ok(Line::Send { name, value }) => (vec![Header { name, value }], Vec::new()),
+        Ok(Line::Omit { name }) => (Vec::new(), vec![name]),
+        Err(error) => {
+            let why = error.to_string();
+            return assert!(!why.chars().any(char::is_control), "{why:?}");
+        }
     };
     let request = RequestHead {
         method: "GET",
