@@ -148,11 +148,11 @@ fn only_names_can_be_denied() {
     for (text, expected) in [
         (
             "1.2.3.4",
-            "`1.2.3.4` is an address, which needs no lookup: give the name of a host",
+            "`1.2.3.4` is an address, which needs no lookup: give a host name",
         ),
         (
             "2130706433",
-            "`2130706433` is an address, which needs no lookup: give the name of a host",
+            "`2130706433` is an address, which needs no lookup: give a host name",
         ),
         (
             "a.example:80",
