@@ -156,11 +156,11 @@ fn only_names_can_be_denied() {
         ),
         (
             "a.example:80",
-            "`a.example:80` is neither a host's name nor an address",
+            "`a.example:80` is neither a host name nor an address",
         ),
         (
             "a.*.example",
-            "`a.*.example` is neither a host's name nor an address",
+            "`a.*.example` is neither a host name nor an address",
         ),
     ] {
         let error = Policy::new().deny_resolve(text).unwrap_err().to_string();
