@@ -50,28 +50,42 @@ impl std::error::Error for InvalidStaticHost {}
 /// # Errors
 /// [`InvalidStaticHost`].
 pub fn parse(text: &str) -> Result<StaticHost, InvalidStaticHost> {
-    let invalid = InvalidStaticHost::Form;
-    let (removed, text) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    let Some(removed) = text.strip_prefix('-') else {
+        return entry(text.strip_prefix('+').unwrap_or(text));
     };
+    let invalid = InvalidStaticHost::Form;
+    let (host, rest) = split(removed)?;
+    match port(rest) {
+        Some(port) => Ok(StaticHost {
+            host: host.to_owned(),
+            port: Some(port),
+            addresses: Vec::new(),
+        }),
+        // Some resolvers know names that begin with `-`.
+        None => entry(text).and_then(|entry| match entry.port {
+            None => Ok(entry),
+            Some(_) => Err(invalid),
+        }),
+    }
+}
+
+/// Splits the text after the host.
+fn split(text: &str) -> Result<(&str, &str), InvalidStaticHost> {
+    let invalid = InvalidStaticHost::Form;
     let end = match text.starts_with('[') {
         true => text.find(']').map(|end| end + 1),
         false => text.find(':'),
     };
     let (host, rest) = text.split_at(end.ok_or(invalid.clone())?);
-    let rest = rest.strip_prefix(':').ok_or(invalid.clone())?;
-    if host.is_empty() {
-        return Err(invalid);
+    match rest.strip_prefix(':') {
+        Some(rest) if !host.is_empty() => Ok((host, rest)),
+        _ => Err(invalid),
     }
-    let host = host.to_owned();
-    if removed {
-        return Ok(StaticHost {
-            host,
-            port: Some(port(rest).ok_or(invalid)?),
-            addresses: Vec::new(),
-        });
-    }
+}
+
+/// Reads a host with addresses.
+fn entry(text: &str) -> Result<StaticHost, InvalidStaticHost> {
+    let (host, rest) = split(text)?;
     // An IPv6 address without brackets may begin as a port does: `1::2`.
     let with_port = rest.split_once(':').and_then(|(number, rest)| {
         let port = port(number)?;
@@ -86,7 +100,7 @@ pub fn parse(text: &str) -> Result<StaticHost, InvalidStaticHost> {
         None => (None, addresses(rest)?),
     };
     Ok(StaticHost {
-        host,
+        host: host.to_owned(),
         port,
         addresses,
     })
@@ -155,6 +169,7 @@ mod tests {
             ("-*:80", Some(("*", Some(80), &[]))),
             ("-[::1]:80", Some(("[::1]", Some(80), &[]))),
             ("-+a:80", Some(("+a", Some(80), &[]))),
+            ("-a:192.0.2.1", Some(("-a", None, one))),
             ("", None),
             ("a", None),
             ("a:", None),

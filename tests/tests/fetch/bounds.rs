@@ -339,6 +339,6 @@ fn an_upload_beyond_max_sent_fails_when_the_limit_is_reached() {
         // Without an end of its own the attempt would wait for a response until this time limit, which is 28.
         let program = Program::sockbox(["fetch", "--max-sent", "100k", "-m", "40"]);
         let finished = program.args(options).args([peer.url("/")]).run();
-        finished.assert_failure(63, &["more bytes sent than it may have (--max-sent"]);
+        finished.assert_failure(63, &["more bytes sent than its limit allows (--max-sent"]);
     }
 }

@@ -194,7 +194,7 @@ fn what_is_wrong_with_a_key_is_told_in_words() {
         (
             "client.pem",
             "other.key",
-            &["other.key", "isn't the certificate's"],
+            &["other.key", "does not belong to the certificate"],
         ),
         (
             "client.pem",
@@ -227,7 +227,7 @@ fn what_ring_does_not_know_is_told_in_words() {
     // A server's certificate of version 1 has no names, and isn't the last in a chain that is checked.
     let server = folder.serve("client", false);
     let finished = folder.fetch(&["--cacert", "ca.pem"], &server);
-    finished.assert_failure(60, &["isn't of version 3"]);
+    finished.assert_failure(60, &["is not of version 3"]);
     assert!(
         !finished.stderr().contains("Other("),
         "{}",

@@ -121,7 +121,7 @@ fn a_lookup_that_hangs_ends() {
     for bound in ["--connect-timeout", "-m"] {
         let program = Program::sockbox(["fetch", bound, "0.5", "http://any-other.example/"]);
         let (finished, _) = hole.run(program);
-        finished.assert_failure(28, &["looking up", "500ms"]);
+        finished.assert_failure(28, &["resolving the host name", "500ms"]);
     }
 }
 

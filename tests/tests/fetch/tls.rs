@@ -274,7 +274,7 @@ fn files_that_are_of_no_use() {
         (
             ["--cert", text(&one.certificate), "--key", text(&two.key)],
             58,
-            "isn't the",
+            "does not belong to the certificate",
         ),
     ] {
         let args = [&args[..], &["https://127.0.0.1:1/"]].concat();

@@ -150,7 +150,7 @@ fn explain_names_the_denial() {
 fn only_names_can_be_denied() {
     for (value, told) in [
         ("1.2.3.4", "is an address, which needs no lookup"),
-        ("a.example:80", "is neither a host's name nor an address"),
+        ("a.example:80", "is neither a host name nor an address"),
     ] {
         let finished = Foreign::Rust.run(&["--deny-resolve", value], "env").run();
         finished.assert_code(2);

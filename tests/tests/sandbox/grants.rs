@@ -73,7 +73,12 @@ fn connecting() {
         other_port.address(),
         other_address.address()
     );
-    let finished = tries(&["--allow-connect", &address.to_string()], &attempts);
+    let flags = [
+        "--no-private-loopback",
+        "--allow-connect",
+        &address.to_string(),
+    ];
+    let finished = tries(&flags, &attempts);
     finished.assert_code(1).assert_stdout(
         b"ok pong\naccess-denied at connect\naccess-denied at connect\naccess-denied at resolve\n\
           access-denied at bind\naccess-denied at bind\n",

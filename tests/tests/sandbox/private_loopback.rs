@@ -213,7 +213,7 @@ fn its_sockets_count() {
     let finished = tries(&["--max-sockets", "6"], "talk-often 127.0.0.1:0 3");
     finished.assert_code(1);
     assert_eq!(results(&finished), ["new-socket-limit at accept after 2"]);
-    let line = "sockbox: limit: no more sockets (--max-sockets bounds them)\n";
+    let line = "sockbox: limit: no more sockets (--max-sockets sets the limit)\n";
     assert!(finished.stderr().contains(line), "{}", finished.stderr());
 }
 

@@ -278,7 +278,7 @@ fn a_cache_that_others_could_write_to_is_not_used() {
     fs::set_permissions(cache.path(), Permissions::from_mode(0o777)).unwrap();
     let said = cache.run(&file);
     assert!(
-        said.contains("not kept") && said.contains(cache.path().to_str().unwrap()),
+        said.contains("not stored") && said.contains(cache.path().to_str().unwrap()),
         "{said}"
     );
 }

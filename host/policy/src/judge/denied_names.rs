@@ -148,19 +148,19 @@ fn only_names_can_be_denied() {
     for (text, expected) in [
         (
             "1.2.3.4",
-            "`1.2.3.4` is an address, which needs no lookup: give the name of a host",
+            "`1.2.3.4` is an address, which needs no lookup: give a host name",
         ),
         (
             "2130706433",
-            "`2130706433` is an address, which needs no lookup: give the name of a host",
+            "`2130706433` is an address, which needs no lookup: give a host name",
         ),
         (
             "a.example:80",
-            "`a.example:80` is neither a host's name nor an address",
+            "`a.example:80` is neither a host name nor an address",
         ),
         (
             "a.*.example",
-            "`a.*.example` is neither a host's name nor an address",
+            "`a.*.example` is neither a host name nor an address",
         ),
     ] {
         let error = Policy::new().deny_resolve(text).unwrap_err().to_string();

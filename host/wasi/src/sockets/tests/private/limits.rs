@@ -22,7 +22,7 @@ async fn private_sockets_count_as_any_others() {
             let code = bench.code(listener, "accept", &[]).await;
             assert_eq!(code.as_deref(), Some("new-socket-limit"));
         }
-        let line = "limit: no more sockets (max-sockets bounds them)";
+        let line = "limit: no more sockets (max-sockets sets the limit)";
         let lines = told.lock().unwrap().clone();
         assert!(lines.iter().any(|told| told.starts_with(line)), "{lines:?}");
         // It waits, and is accepted when there is room.
