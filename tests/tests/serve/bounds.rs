@@ -352,10 +352,14 @@ fn too_few_files_for_a_client_are_told_at_the_start() {
         program.args(args).file_limit(files).run()
     };
     let two = ["--listen", "127.0.0.2:0"];
-    for (args, files, enough) in [(&[][..], 33, 34), (&[], 20, 34), (&two, 34, 35)] {
+    for (args, files, taker, enough) in [
+        (&[][..], 33, "serving", 34),
+        (&[], 20, "every subcommand", 32),
+        (&two, 34, "serving", 35),
+    ] {
         let word = format!("`ulimit -n {enough}` or more");
         let finished = serve(args, files);
-        finished.assert_failure(125, &["serving", &word]);
+        finished.assert_failure(125, &[taker, &word]);
         finished.assert_stdout(b"");
     }
     serve(&["--max-sockets", "1"], 1000).assert_failure(2, &["--max-sockets 1"]);

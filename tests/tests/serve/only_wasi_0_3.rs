@@ -9,7 +9,7 @@ fn systemd_cannot_listen_for_it() {
     Program::serve(Wasi::V0_3)
         .with_files([socket])
         .run()
-        .assert_failure(2, &["listens already", "WASI 0.2"])
+        .assert_failure(2, &["adopting a listening socket needs WASI 0.2"])
         .assert_stdout(b"");
 }
 

@@ -173,9 +173,9 @@ fn a_typed_name_does_not_move_inside_once_its_server_has_answered() {
         let refusal = testing::refusal(&network, &Target::Resolve(name("evil.example")));
         assert_eq!(
             text(refusal.unwrap()),
-            "not allowed to look up evil.example: once its server has answered, a name that was \
-             typed may move among public addresses only, and evil.example is at 127.0.0.1 now, which \
-             is loopback (127.0.0.0/8) (allow-private would allow it)"
+            "not allowed to look up evil.example: after its first response, the host of a given URL may \
+             change only to public addresses, and evil.example is now at 127.0.0.1, which is loopback \
+             (127.0.0.0/8) (allow-private would allow it)"
         );
     }
 }

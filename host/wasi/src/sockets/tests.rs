@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use wasmtime::Store;
 use wasmtime::component::{Resource, ResourceAny, Val};
+use wasmtime_wasi::p2::bindings::io::poll::HostPollable;
 use wasmtime_wasi::p2::bindings::sockets::instance_network::Host as _;
 use wasmtime_wasi::p2::bindings::sockets::network::IpAddressFamily;
 use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
@@ -191,15 +192,13 @@ impl Bench {
         };
         let owned: Resource<DynPollable> = pollable.try_into_resource(&mut self.store).unwrap();
         let borrowed = Resource::new_borrow(owned.rep());
-        let ready = wasmtime_wasi::p2::bindings::io::poll::HostPollable::block(
-            &mut self.store.data_mut().table,
-            borrowed,
-        );
+        let ready = HostPollable::block(&mut self.store.data_mut().table, borrowed);
         tokio::time::timeout(DEADLINE, ready)
             .await
             .unwrap()
             .unwrap();
-        self.store.data_mut().table.delete(owned).unwrap();
+        // Not just deleted from the table: what it waits for may go with it.
+        HostPollable::drop(&mut self.store.data_mut().table, owned).unwrap();
     }
 
     /// Sets every option and asks for it.
