@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Why the command could not do its job.
 #[derive(Debug)]
+// There is one at the end of a run, so its size does not matter.
+#[allow(clippy::large_enum_variant)]
 pub enum Failure {
     /// The library says so.
     Sandbox(Error),

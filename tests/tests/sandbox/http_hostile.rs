@@ -251,7 +251,7 @@ fn what_is_no_url_is_sent_nowhere() {
         ),
         (format!("send GET http {address}:1 /"), ""),
         (format!("send GET http {address}/x /"), ""),
-        (format!("send GET http - /"), ""),
+        ("send GET http - /".to_owned(), ""),
         // Another host in a header.
         (
             format!("send GET http {address} / header=host:evil.example"),

@@ -367,7 +367,7 @@ impl<'a> Response<'a> {
             Err(Failure::Other(error)) => {
                 // Write the received bytes if that is quick. A second error is not reported.
                 let _ = tokio::time::timeout(PATIENCE_AFTER_FAILURE, end.finish()).await;
-                Err(error)
+                Err(*error)
             }
         }
     }
@@ -399,7 +399,7 @@ impl<'a> Response<'a> {
                     }
                 }
                 Err(wit::ErrorCode::WriteFailed) => return Err(Failure::Output),
-                Err(code) => return Err(Failure::Other(self.error(code))),
+                Err(code) => return Err(self.error(code).into()),
             }
         }
     }
@@ -433,12 +433,12 @@ async fn with_progress<W, F: Future>(
 enum Failure {
     /// Writing to the output failed.
     Output,
-    Other(Error),
+    Other(Box<Error>),
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Failure::Other(error)
+        Failure::Other(Box::new(error))
     }
 }
 
