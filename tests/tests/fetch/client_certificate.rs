@@ -199,7 +199,7 @@ fn what_is_wrong_with_a_key_is_told_in_words() {
         (
             "client.pem",
             "client.pem",
-            &["client.pem", "no private key"],
+            &["client.pem", "no PEM private key"],
         ),
     ] {
         eprintln!("{cert} {key}");
