@@ -446,12 +446,12 @@ mod tests {
             ("GET https://a:*/", "a port is a number"),
             ("GET https://a/x*", "has a `*` in its path"),
             ("GET https://a/*/x", "has a `*` in its path"),
-            ("GET https://a*", "pattern of a kind"),
+            ("GET https://a*", "is not a supported pattern"),
             ("GET https://a?x", "leave out what is behind `?`"),
             ("GET https://a/#x", "leave out what is behind `#`"),
             ("GET https://a/ /b", "spaces"),
             ("GET https://10.0.0.0/8", ""),
-            ("GET https:///x", "is neither a host's name"),
+            ("GET https:///x", "is neither a host name"),
         ] {
             match text.parse::<HttpRule>() {
                 // A path, not a range.
