@@ -219,7 +219,7 @@ fn the_limits_of_sockets_hold() {
             // Whether it is the write or the response that tells it first.
             [""] => assert!(
                 !found[0].starts_with("ok")
-                    && finished.stderr().contains("(--max-sent bounds them)"),
+                    && finished.stderr().contains("(--max-sent sets the limit)"),
                 "{found:?}"
             ),
             expected => assert_eq!(found, expected, "{flags:?}"),
