@@ -1,5 +1,5 @@
-//! Whether the audit record is apart from all other files of a run: those that the component, a server or
-//! sockbox itself writes to, and those that are read.
+//! Checks that the audit record is no other file of the run. The other files are the inputs, and those that the
+//! component, a server or sockbox itself writes.
 
 use crate::exit::Failure;
 use crate::identity::Identity;
@@ -8,7 +8,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-/// A standard stream that is not ours alone.
+/// A standard stream. The component, or another part of the run, uses it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {
     Input,
@@ -35,7 +35,7 @@ impl Stream {
         }
     }
 
-    /// What the system knows of it.
+    /// The metadata of the stream's file.
     #[cfg(unix)]
     fn metadata(self) -> io::Result<Metadata> {
         use std::os::fd::AsFd;
@@ -49,8 +49,8 @@ impl Stream {
     }
 }
 
-/// Refuse a record that the component could read as its input, or write to: through a standard stream, all of
-/// which it has, or through a directory in which it may change files.
+/// Refuse a record that the component could read or change. It has all standard streams, and it can change files in the
+/// directories that are granted without `:ro`.
 pub fn from_component(audit: Option<&PathBuf>, dirs: &[Dir]) -> Result<(), Failure> {
     let Some(audit) = audit else {
         return Ok(());
@@ -75,8 +75,8 @@ pub fn from_component(audit: Option<&PathBuf>, dirs: &[Dir]) -> Result<(), Failu
     }
 }
 
-/// Refuse a record that is a standard stream of `sockbox fetch`: the response body, messages and `-T -` use
-/// these.
+/// Refuse a record that is a standard stream of `sockbox fetch`. The response body, the messages and `-T -` use these
+/// streams.
 pub fn from_fetch(audit: Option<&PathBuf>) -> Result<(), Failure> {
     let Some(audit) = audit else {
         return Ok(());
@@ -87,13 +87,14 @@ pub fn from_fetch(audit: Option<&PathBuf>) -> Result<(), Failure> {
     from_messages(audit)
 }
 
-/// Refuse a record that is a standard stream of `sockbox serve`, except for `-`, which is standard output.
+/// Refuse a record that is a standard stream of `sockbox serve`. Only `-` is allowed, which means standard output.
 pub fn from_serve(audit: Option<&PathBuf>) -> Result<(), Failure> {
     let Some(audit) = audit.filter(|audit| *audit != Path::new("-")) else {
         return Ok(());
     };
     if is_same(audit, Stream::Output) {
-        // By its name it is opened once more, and one of the two overwrites what the other wrote.
+        // Opening the stream by its path gives a second position in the file. The record and the log would then
+        // overwrite each other.
         let problem = "it is standard output, which has the lines of the server too (name it \
                        --audit -, or name a file: --audit FILE)";
         return Err(refused(audit, problem));
@@ -101,6 +102,7 @@ pub fn from_serve(audit: Option<&PathBuf>) -> Result<(), Failure> {
     from_messages(audit)
 }
 
+/// Refuse a record that is standard error or standard input.
 fn from_messages(audit: &Path) -> Result<(), Failure> {
     for (stream, user) in [
         (Stream::Error, "sockbox's messages"),
@@ -116,7 +118,7 @@ fn from_messages(audit: &Path) -> Result<(), Failure> {
 /// A file that an option names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedFile {
-    /// What it is: the option, or a description.
+    /// The option that names the file, or a description of the file.
     pub what: String,
     pub path: PathBuf,
 }
@@ -130,8 +132,8 @@ impl NamedFile {
     }
 }
 
-/// Refuse a record that is one of these files, by whatever name. It is enough to call this before any of
-/// them is opened: nothing is created or emptied by a run that is refused.
+/// Refuse a record that is one of these files, also under another name. Call this before any of the files is opened: a
+/// refused run then creates and empties no file.
 pub fn from_files(audit: Option<&PathBuf>, files: &[NamedFile]) -> Result<(), Failure> {
     let Some(audit) = audit.filter(|audit| *audit != Path::new("-")) else {
         return Ok(());
@@ -165,19 +167,20 @@ fn refused(audit: &Path, problem: &str) -> Failure {
     }
 }
 
-/// Whether a path leads to what a standard stream is.
+/// Whether a path leads to the file of a standard stream.
 #[cfg(unix)]
 fn is_same(path: &Path, stream: Stream) -> bool {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-    // What isn't there is nothing yet, and a stream that is closed is nothing any more.
+    // A file that does not exist yet is not a stream, and neither is a stream that is closed.
     let (Ok(file), Ok(stream_is)) = (fs::metadata(path), stream.metadata()) else {
         return false;
     };
     if !file.file_type().is_char_device() {
         return id(&file) == id(&stream_is);
     }
-    // Terminals have several names, and `/dev/tty` is any. Of `/dev/null` and its kind nothing can be read.
+    // A terminal can have several names, and `/dev/tty` stands for each of them. Other character devices are no problem:
+    // `/dev/null`, for example, keeps no data.
     let is_null = fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == file.rdev());
     let is_tty = fs::metadata("/dev/tty").is_ok_and(|tty| tty.rdev() == file.rdev());
     !is_null && stream.is_terminal() && (is_tty || file.rdev() == stream_is.rdev())
@@ -188,7 +191,7 @@ fn is_same(_: &Path, _: Stream) -> bool {
     false
 }
 
-/// What tells files apart, whatever their names are.
+/// The device and inode of a file, which are equal for all its names.
 #[cfg(unix)]
 fn id(file: &Metadata) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
@@ -200,7 +203,7 @@ fn id(_: &Metadata) -> Option<(u64, u64)> {
     None
 }
 
-/// Whether a file has other names, which may be anywhere.
+/// Whether a file has other hard links. They can be in any directory.
 #[cfg(unix)]
 fn has_other_names(file: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -212,14 +215,14 @@ fn has_other_names(_: &Metadata) -> bool {
     false
 }
 
-/// Whether a file, which need not be there yet, can be reached, or replaced, through a directory.
+/// Whether a component can change or replace a file through a directory. The file need not exist yet.
 fn is_within(file: &Path, dir: &Dir) -> bool {
     if fs::metadata(file).is_ok_and(|file| has_other_names(&file)) {
         return true;
     }
     let dir_path = fs::canonicalize(&dir.host).unwrap_or_else(|_| dir.host.clone());
     let dir_id = fs::metadata(&dir.host).ok().and_then(|dir| id(&dir));
-    // Where the name is, which may be that of a link, and where it leads to.
+    // The directory that contains the name, and the file itself, which is somewhere else if the name is a link.
     let parent = match file.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),

@@ -1,4 +1,4 @@
-//! What a path leads to, to be compared with another path before either is opened.
+//! The identity of the file that a path leads to. Two paths can be compared before either file is opened.
 
 use std::fs;
 #[cfg(unix)]
@@ -6,23 +6,23 @@ use std::fs::Metadata;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// The most links that are followed to a file: 40, as Linux has it (path_resolution(7)).
+/// The most links that are followed to a file: 40, as on Linux (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
-/// What a path leads to: two paths with equal identities are names of the same file.
+/// The file that a path leads to. Two paths with equal identities name the same file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A file that exists, whatever its name is.
+    /// A file that exists. All its names have this identity.
     File { device: u64, inode: u64 },
     /// A character device, which can have several names.
     Device(u64),
-    /// A file that does not exist yet, by the path that it would have.
+    /// A file that does not exist yet, with the path that it would get.
     New(PathBuf),
 }
 
 impl Identity {
-    /// The identity of `path`. None for a device that keeps nothing of what is written to it, such as
-    /// `/dev/null`, and for a path that leads to no file and to no place for one.
+    /// The identity of `path`. None for a device that keeps no data, such as `/dev/null`, and for a path at which no
+    /// file exists and none can be created.
     pub fn of(path: &Path) -> Option<Identity> {
         let mut path = path.to_owned();
         for _ in 0..MAX_LINKS {
@@ -31,7 +31,7 @@ impl Identity {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return None,
                 Err(_) => {}
             }
-            // A link to a file that does not exist creates that file when it is written to.
+            // Writing through a link whose target does not exist creates the target.
             match fs::read_link(&path) {
                 Ok(target) => path = parent(&path).join(target),
                 Err(_) => return created_at(&path).map(Identity::New),
@@ -53,7 +53,7 @@ fn of_existing(path: &Path) -> io::Result<Option<Identity>> {
     fs::metadata(path).map(|found| of_metadata(&found))
 }
 
-/// The identity of a file with this metadata; none for a device that keeps nothing.
+/// The identity of a file with this metadata. None for a device that keeps no data.
 #[cfg(unix)]
 pub fn of_metadata(found: &Metadata) -> Option<Identity> {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -75,8 +75,8 @@ fn of_existing(path: &Path) -> io::Result<Option<Identity>> {
     fs::canonicalize(path).map(|path| Some(Identity::New(path)))
 }
 
-/// The path that a file gets when it is created as `path`. Directories that do not exist either can be
-/// created with it (`--create-dirs`), and contain no links then.
+/// The path that a file gets when it is created as `path`. Its missing directories can be created with it
+/// (`--create-dirs`). These contain no links, so `..` in them needs no lookup.
 fn created_at(path: &Path) -> Option<PathBuf> {
     let mut missing: Vec<Component<'_>> = Vec::new();
     let mut rest = path;

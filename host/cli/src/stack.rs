@@ -1,21 +1,21 @@
-//! The stack that a subcommand runs on.
+//! The stack on which a subcommand runs.
 
 use crate::exit::Failure;
 use std::io;
 use std::panic;
 use std::thread;
 
-/// What a subcommand may need, debug builds included: 8 MiB, which is Linux's default for the main thread.
+/// The size of a new thread's stack: 8 MiB, as the main thread has by default on Linux. It is enough for each subcommand,
+/// in debug builds too.
 const NEEDED: usize = 8 << 20;
 
-/// A main thread with less than this is not used: 4 MiB.
+/// The least stack limit with which a subcommand runs on the main thread: 4 MiB.
 const ENOUGH: u64 = 4 << 20;
 
-/// Run `work` on a stack that is large enough for it: the main thread's, or with a low `ulimit -s` that of
-/// another thread.
+/// Run `work` on a stack that is large enough: on the main thread, or with a low `ulimit -s` on a new thread.
 ///
 /// # Errors
-/// The system has no thread to give, or `work` has panicked.
+/// The system can't create a thread, or `work` has panicked.
 pub fn on_enough(work: fn() -> i32) -> Result<i32, Failure> {
     let ended = match limit() {
         Some(limit) if limit < ENOUGH => thread::Builder::new()
@@ -26,11 +26,11 @@ pub fn on_enough(work: fn() -> i32) -> Result<i32, Failure> {
             .join(),
         _ => panic::catch_unwind(work),
     };
-    // Where the panic was is on standard error already.
+    // The panic handler has already printed the place of the panic on standard error.
     ended.map_err(|_| Failure::system(io::Error::other("sockbox has panicked, which is its fault")))
 }
 
-/// The limit on the main thread's stack; none if it has none that is known.
+/// The limit on the main thread's stack. None if there is no limit, or the limit is not known.
 #[cfg(unix)]
 fn limit() -> Option<u64> {
     use rustix::process::{Resource, getrlimit};
@@ -39,7 +39,7 @@ fn limit() -> Option<u64> {
 
 #[cfg(not(unix))]
 fn limit() -> Option<u64> {
-    // Windows gives the main thread 1 MiB.
+    // The main thread has 1 MiB on Windows, which is not enough. 0 selects a new thread.
     Some(0)
 }
 

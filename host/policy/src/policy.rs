@@ -167,12 +167,14 @@ impl Policy {
         Ok(self.deny(Deny::Connect { to }))
     }
 
-    /// Grant sending the HTTP requests that `requests` says, in the form that [`HttpRule`](crate::HttpRule) is read
-    /// from: `METHODS URL`. The host resolves the name, and connects to its public addresses
-    /// ([`Policy::allow_private`]); no socket is granted.
+    /// Grant HTTP requests that the host sends for the component. `requests` is an [`HttpRule`](crate::HttpRule):
+    /// `METHODS URL`.
+    ///
+    /// The host resolves the name and connects to its public addresses ([`Policy::allow_private`]). The rule grants no
+    /// socket and no lookup to the component.
     ///
     /// # Errors
-    /// [`HttpRuleError`], with the right form in its message where one can be told.
+    /// [`HttpRuleError`]. Its message says what to write instead, if that is known.
     ///
     /// # Examples
     /// ```
@@ -189,10 +191,14 @@ impl Policy {
         Ok(self.grant(Rule::Http { requests }))
     }
 
-    /// Deny sending the HTTP requests that `requests` says, whatever is granted.
+    /// Deny HTTP requests that the host would send for the component. A denial wins over every grant. `requests` has the
+    /// form of [`Policy::allow_http`].
+    ///
+    /// The denial does not cover sockets. It compares the host as it is written in the URL: a rule with an address does
+    /// not cover a name that resolves to that address. Use [`Policy::deny_connect`] to deny an address.
     ///
     /// # Errors
-    /// [`HttpRuleError`], with the right form in its message where one can be told.
+    /// [`HttpRuleError`]. Its message says what to write instead, if that is known.
     pub fn deny_http(self, requests: &str) -> Result<Policy, HttpRuleError> {
         let requests = requests.parse()?;
         Ok(self.deny(Deny::Http { requests }))
@@ -245,11 +251,13 @@ impl Policy {
         Ok(self.grant(Rule::Resolve { names }))
     }
 
-    /// Deny looking names up: `NAME` or `*.NAME`, whatever grants it. A rule with such a name then reaches
-    /// nothing, and neither does a static host address of it; what is granted by its number is granted still.
+    /// Deny the lookup of `NAME`, or of all names below it with `*.NAME`. A denial wins over every grant.
+    ///
+    /// A rule with a denied name grants no address, and neither does a static host address of that name. A rule can
+    /// still grant an address by its number.
     ///
     /// # Errors
-    /// [`RuleError`], with the right form in its message where one can be told.
+    /// [`RuleError`]. Its message says what to write instead, if that is known.
     ///
     /// # Examples
     /// ```
@@ -290,16 +298,15 @@ impl Policy {
         Ok(self.grant(Rule::UdpBind { on }))
     }
 
-    /// Set which of the run's listeners on loopback addresses are in the run's own loopback:
-    /// [`PrivateLoopback`] says which there are. By default those that no rule grants.
+    /// Set which listeners on loopback addresses are private. The default is [`PrivateLoopback::Ungranted`].
     #[must_use]
     pub fn private_loopback(mut self, which: PrivateLoopback) -> Policy {
         self.private_loopback = which;
         self
     }
 
-    /// Add the grants and denials of another policy. Of two settings of the private loopback the later one
-    /// in the order of [`PrivateLoopback`] counts.
+    /// Add the grants and denials of another policy. Of the two settings of the private loopback the greater one is
+    /// kept, in the order of [`PrivateLoopback`].
     #[must_use]
     pub fn and(mut self, other: Policy) -> Policy {
         for rule in other.rules {
@@ -350,7 +357,7 @@ impl Policy {
         &self.denials
     }
 
-    /// Which listeners are in the run's own loopback: [`Policy::private_loopback`].
+    /// Which listeners on loopback addresses are private: see [`Policy::private_loopback`].
     pub fn which_private_loopback(&self) -> PrivateLoopback {
         self.private_loopback
     }

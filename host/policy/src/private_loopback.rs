@@ -1,36 +1,43 @@
-//! What stays inside a run's own loopback.
+//! The private loopback of a run.
 //!
-//! A run may listen on a loopback address that nothing grants: such a listener is reachable from that run alone,
-//! and nothing of it touches the machine. What is granted is the machine's own loopback.
+//! A run can listen on a loopback address that no rule grants. Only the run itself can connect to such a listener, and
+//! the listener does not use the machine's loopback. If a rule grants the address, the listener is on the machine.
 
 use crate::{DenialReason, GrantedBy, Policy, Rule, Target, Verdict};
 use std::net::SocketAddr;
 
-/// Which listeners on loopback addresses are reachable from their run alone. The later of two settings is the one
-/// that counts where policies are put together.
+/// Which listeners on loopback addresses are private: only their run can connect to them.
+///
+/// The variants are ordered. [`Policy::and`] keeps the greater of two settings, so `Off` wins over the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum PrivateLoopback {
-    /// Those that no rule grants.
+    /// The listeners that no rule grants.
     #[default]
     Ungranted,
-    /// Those too that a rule grants, where the component leaves the port to the system. For a dry run, which
-    /// grants everything: a component that has a pair of connected sockets made in this way, as Python's
-    /// `asyncio` does, needs no grant for it.
+    /// The listeners that no rule grants, and all listeners that the component binds to port 0.
+    ///
+    /// This is for a dry run, which grants everything. Some components connect to such a listener themselves to make a
+    /// pair of connected sockets, as Python's `asyncio` does. They need no grant for that, so the dry run lists none.
     PortZero,
-    /// None: what no rule grants is denied.
+    /// No listeners. A listener that no rule grants is denied.
     Off,
 }
 
 impl Policy {
-    /// The verdict on `target` inside the run's own loopback. None: it is not a matter of that loopback, and
-    /// [`Policy::judge`] says what becomes of it.
+    /// Judge `target` inside the run's private loopback. None if `target` does not belong to it: ask [`Policy::judge`]
+    /// then.
     ///
-    /// For [`Target::Listen`] the socket is bound there already, and for [`Target::Connect`] and [`Target::Accept`]
-    /// the run has such a listener at the address, or the connection has come to one. A denial holds here as well.
+    /// The caller has to check these conditions first:
+    ///
+    /// - [`Target::Listen`]: the socket is bound privately.
+    /// - [`Target::Connect`]: the run listens privately on the address.
+    /// - [`Target::Accept`]: the connection comes to a private listener.
+    ///
+    /// A denial holds inside the private loopback too.
     pub fn judge_private(&self, target: &Target) -> Option<Verdict> {
         let address = target.address()?;
-        // An IPv4-mapped address is no loopback address here: no socket can be bound to one.
+        // `is_loopback` is false for an IPv4-mapped address. No socket can be bound to one in WASI.
         if self.private_loopback == PrivateLoopback::Off || !address.ip().is_loopback() {
             return None;
         }
@@ -51,7 +58,7 @@ impl Policy {
         })
     }
 
-    /// Whether binding there is binding to the machine's own loopback.
+    /// Whether `target` is a bind on the machine: a rule grants it, and the setting does not keep it private.
     fn grants_bind(&self, target: &Target) -> bool {
         let Target::Bind(address) = target else {
             return false;
@@ -61,8 +68,11 @@ impl Policy {
         !left_to_system && self.rules().iter().any(|rule| rule.covers_bind(*address))
     }
 
-    /// Whether a rule may grant connecting to `address`, which is a loopback address. A port that is chosen for a
-    /// private listener is another, so that it doesn't hide the machine's.
+    /// Whether a rule may grant connecting to `address`, a loopback address. For a rule with a name only the port
+    /// counts, because the name may resolve to the address.
+    ///
+    /// For port 0 the host chooses a port for which this is false, if one is free. A private listener on another port
+    /// would hide the machine's listener on that port from the run.
     pub fn may_reach_loopback(&self, address: SocketAddr) -> bool {
         self.rules().iter().any(|rule| match rule {
             Rule::Connect { to } if to.is_of_names() => to.ports.contains(address.port()),
@@ -206,7 +216,7 @@ mod tests {
 
     #[test]
     fn nothing_private_is_granted_on_the_machine() {
-        // What is private must never be taken for a grant by what opens real sockets.
+        // `judge` decides about sockets of the machine. It must not allow an address because it is private.
         let answers = crate::ResolvedNames::new();
         for target in [
             Target::Bind,

@@ -35,7 +35,7 @@ pub enum Rule {
         /// [`SpecialPurpose`](crate::SpecialPurpose).
         public_only: bool,
     },
-    /// Looking names up, and nothing more.
+    /// Resolving names. No address is granted.
     Resolve {
         /// The names.
         names: Names,
@@ -63,10 +63,10 @@ pub enum Rule {
         /// Where.
         on: Endpoint,
     },
-    /// Sending HTTP requests by way of the host, which resolves the name and connects for them: no socket, and no
-    /// lookup of the component's own. `Connect` grants them too, to where it grants connecting.
+    /// HTTP requests that the host sends for the component. The host resolves the name and connects. The component gets
+    /// no socket and no lookup. `Connect` also grants the requests to its destination.
     Http {
-        /// Which.
+        /// The requests.
         requests: HttpRule,
     },
 }
@@ -90,15 +90,15 @@ pub enum Deny {
         /// The addresses of the clients.
         from: Range,
     },
-    /// Looking names up. No rule with one of these names reaches an address, be it a static host address. An
-    /// address that another name has, or that a rule covers by its number, can still be reached.
+    /// Resolving names. A rule with a denied name grants no address, and neither does a static host address of that
+    /// name. The same address can still be granted by its number, or by another name.
     Resolve {
         /// The names.
         names: Names,
     },
-    /// Sending HTTP requests by way of the host. Sockets of the component's own are no such requests.
+    /// HTTP requests that the host would send for the component. This does not cover the component's sockets.
     Http {
-        /// Which.
+        /// The requests.
         requests: HttpRule,
     },
 }

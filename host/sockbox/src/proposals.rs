@@ -1,9 +1,9 @@
-//! The proposals of WebAssembly that are off, and which of them a component uses.
+//! The proposals of WebAssembly that sockbox does not enable, and which of them a component uses.
 
 use sockbox_component::engine;
 use wasmparser::{Validator, WasmFeatures};
 
-/// The proposals that are off, by the names that their repositories have.
+/// The proposals that are not enabled, by the names of their repositories.
 const OFF: [(&str, WasmFeatures); 11] = [
     ("exception-handling", WasmFeatures::EXCEPTIONS),
     ("legacy exception-handling", WasmFeatures::LEGACY_EXCEPTIONS),
@@ -21,10 +21,10 @@ const OFF: [(&str, WasmFeatures); 11] = [
     ("custom-page-sizes", WasmFeatures::CUSTOM_PAGE_SIZES),
 ];
 
-/// What is wrong with a component that uses proposals that are off: their names. None: it uses none, or it is not
-/// valid with all of them either.
+/// The problem of a component that uses proposals that are not enabled. It names these proposals. None if the component
+/// uses none of them, or is not valid even with all of them.
 ///
-/// It is validated once with all of them, and once without each.
+/// The component is validated without the proposals, with all of them, and with all but each one.
 pub(crate) fn lacking(binary: &[u8]) -> Option<String> {
     let is_valid = |features| {
         let mut validator = Validator::new_with_features(features);

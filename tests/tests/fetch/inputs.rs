@@ -1,8 +1,9 @@
-//! Files that options name, when they have no end, or no writer.
+//! Options that name a file without an end, or a named pipe without a writer.
 
 use sockbox_tests::{Fifo, Program, Signal, Tripwire};
 
-/// The options that have `file` read before the first request, for `https` URLs too.
+/// Options with which `sockbox fetch` reads `file` before the first request. It reads `--cacert` and `--cert` too, even
+/// if the URL is `http`.
 fn readers(file: &str) -> Vec<Vec<String>> {
     let with = |words: &str| {
         let words = words.split(' ');

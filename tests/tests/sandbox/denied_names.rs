@@ -1,4 +1,4 @@
-//! Names that may not be resolved though a wider grant covers them.
+//! `--deny-resolve` denies a name that a wider grant covers.
 
 use sockbox_tests::{Finished, Foreign, Internet, Program, RawPeer, Tripwire};
 
@@ -74,7 +74,8 @@ fn neither_a_static_address_nor_the_whole_network_overrides_a_denial() {
     assert_told(&finished, line);
     seen.assert_nothing();
 
-    // The denial is of the lookup: an address that is granted by its number can be connected to.
+    // The denial covers the lookup and not the address. The component can connect to an address that is granted by its
+    // number.
     let flags = ["--allow-net", "--deny-resolve", "a.example"];
     let (finished, seen) = internet.run(Foreign::Rust.run(&flags, attempts));
     finished.assert_code(1);

@@ -1,4 +1,4 @@
-//! A loopback of each run's own: what a component listens on there without a grant, it alone can connect to.
+//! The private loopback of a run: only the run itself can connect to a listener there.
 
 use sockbox_tests::{Finished, Foreign, Peer, Process, RawPeer, Tripwire, has_ipv6};
 use std::fs;
@@ -16,7 +16,7 @@ fn answering_peer() -> RawPeer {
     })
 }
 
-/// The lines of a run that are no progress.
+/// The lines of a run's output, without those that report progress.
 fn results(finished: &Finished) -> Vec<String> {
     let stdout = finished.stdout_text();
     let lines = stdout.lines();
@@ -34,7 +34,7 @@ fn listens(process: &Process) -> SocketAddr {
     })
 }
 
-/// A port that was free a moment ago.
+/// A port that no socket uses at the moment of the call.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
@@ -90,7 +90,7 @@ fn the_machines_listener_on_the_same_port_is_not_reached() {
         results(&finished),
         [format!("ok {} ping pong", tripwire.address())]
     );
-    // Where the run doesn't listen, it is as if there were no private loopback.
+    // The run does not listen on this address, so the private loopback makes no difference.
     let finished = tries(&[], &format!("connect {}", tripwire.address()));
     finished.assert_code(1);
     let hint = format!("(--allow-connect {} would)", tripwire.address());
@@ -115,11 +115,11 @@ fn neither_the_machine_nor_another_run_reaches_it() {
     assert!(!machine_listens_on(port));
     let refused = TcpStream::connect(&at).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-    // A third run is denied to connect there, as it would be to any address of the machine's.
+    // A third run gets the denial that it gets for any address of the machine.
     let finished = tries(&[], &format!("connect {at}"));
     finished.assert_code(1);
     finished.assert_stdout(b"access-denied at connect\n");
-    // And one that may connect there finds nothing.
+    // A run with a grant for the address finds no listener on the machine.
     let finished = tries(&["--allow-connect", &at], &format!("connect {at}"));
     finished.assert_code(1);
     finished.assert_stdout(b"connection-refused at connect\n");
@@ -152,13 +152,13 @@ fn pythons_event_loop_runs() {
         .run();
     finished.assert_quiet_success();
     assert_eq!(finished.stdout_text(), "ok pong\nok woken\n");
-    // A grant of every port of the loopback hides no pair of sockets.
+    // With a grant for every port of 127.0.0.1 a pair of connected sockets still works.
     let finished = Foreign::Python
         .run(&["--allow-connect", "127.0.0.1"], &attempts)
         .run();
     finished.assert_quiet_success();
 
-    // Without a grant it is the connection that is denied, and not the event loop.
+    // Without a grant the connection is denied. The event loop still works.
     let tripwire = Tripwire::new();
     let attempts = format!("asyncio-connect {}", tripwire.address());
     let finished = Foreign::Python.run(&["-v"], &attempts).run();
@@ -206,7 +206,7 @@ fn the_record_says_private() {
 
 #[test]
 fn its_sockets_count() {
-    // A listener, and two for each connection.
+    // The component has one listener and two sockets for each of three connections.
     let finished = tries(&["--max-sockets", "7"], "talk-often 127.0.0.1:0 3");
     finished.assert_code(0);
     assert_eq!(results(&finished), ["ok 3"]);
@@ -237,7 +237,7 @@ fn a_dry_run_lists_nothing_of_it() {
     );
     assert_eq!(finished.stderr(), expected);
 
-    // Others may be meant to connect to a port that the component chose.
+    // The component chose the port, so other programs may be meant to connect. The dry run lists the listener.
     let at = format!("127.0.0.1:{}", free_port());
     let finished = tries(&["--dry-run"], &format!("bind {at}"));
     let line = format!("  --allow-listen {at}\n");

@@ -1,4 +1,4 @@
-//! What a shell, a terminal and the system do to the process.
+//! The process under the conditions that a shell, a terminal and the system set.
 
 use sockbox_tests::{
     Fifo, Foreign, Peer, Program, RawPeer, Serving, Signal, Tripwire, Wasi, eventually,
@@ -63,7 +63,7 @@ fn sigquit_stops_a_server_in_order() {
 #[test]
 fn a_limit_on_the_size_of_files_is_an_error_like_others() {
     let folder = tempfile::tempdir().unwrap();
-    // Blocks of 512 or 1,024 bytes. Too few of them keep the component from being started.
+    // The shell counts in blocks of 512 or 1,024 bytes. With one block sockbox can't start the component.
     for (blocks, code, message) in [
         (1, 125, "File too large"),
         (8192, 23, "could not write page: File too large"),
@@ -132,7 +132,8 @@ fn help_that_cannot_be_printed_is_a_failure() {
 
 #[test]
 fn the_command_line_is_shown_without_what_steers_a_terminal() {
-    // One sequence at a time: a filter that looks at the whole message may be misled by its own colours.
+    // Each run contains one sequence. The parser's own colours are in the same message, and must not make a filter pass
+    // the sequence.
     for hazard in [
         "\x1b[2J",
         "\x1b]0;title\x07",
@@ -154,7 +155,7 @@ fn the_command_line_is_shown_without_what_steers_a_terminal() {
             finished.assert_code(2);
             let shown = finished.stdout_text();
             let shown = shown.replace("\r\n", "\n");
-            // The parser's own colours and emphasis.
+            // Only the colours and styles that the parser itself prints are allowed.
             let steering = shown.split('\x1b').skip(1).any(|rest| {
                 let style = rest.strip_prefix('[').and_then(|rest| rest.split_once('m'));
                 !style.is_some_and(|(style, _)| ["0", "1", "4", "31", "32", "33"].contains(&style))
@@ -208,7 +209,7 @@ fn time_limits_and_signals_hold_while_a_component_is_read() {
         process.signal(Signal::TERM);
         process.wait().assert_quiet(143);
     }
-    // A limit that the policy file sets holds for what is read behind it.
+    // A limit in the policy file holds for the file that is read after it.
     let policy = folder.path().join("policy.toml");
     fs::write(&policy, "[limits]\nmax-wall-time = 0.1\n").unwrap();
     let finished = Program::sockbox(["run", "--policy", policy.to_str().unwrap(), path]).run();

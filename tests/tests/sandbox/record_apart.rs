@@ -1,4 +1,4 @@
-//! The record is no other file of the run.
+//! The audit record may not be another file of the run.
 
 use sockbox_tests::{Fifo, Foreign, Program, RawPeer, Serving, Signal, Tripwire, Wasi};
 use std::fs::{self, File};
@@ -50,7 +50,7 @@ fn fetch_writes_no_page_over_the_record() {
             "{options:?}"
         );
     }
-    // A record that is not there yet is not made either.
+    // If the record does not exist yet, a refused run does not create it.
     for options in [
         &["-o", "new"][..],
         &["-D", "new"],
@@ -108,7 +108,7 @@ fn messages_are_not_written_over_the_record() {
             finished.assert_failure(2, &[stream, expected]);
         }
     }
-    // The lines of a server go to standard output.
+    // The server's log goes to standard output, which is the record's file here.
     let serve = ["serve", "--listen", "127.0.0.1:0", "--audit"];
     fs::write(&audit, RECORD).unwrap();
     let program = Program::sockbox(serve).args([name]).stdout(open());
@@ -186,8 +186,8 @@ fn a_signal_ends_a_run_whose_record_has_no_reader() {
     sockbox_tests::eventually("it to connect", || (peer.connections() == 1).then_some(()));
     process.signal(Signal::TERM);
     let finished = process.wait();
-    // What was to be written is told as lost: it was waited for, but not for the whole time of a normal end,
-    // in which the line of a second signal would end it without a word.
+    // sockbox waits for the record's reader, and then says that lines are lost. It waits for less time than at a normal
+    // end: during a longer wait a second signal could end the process before it prints that message.
     finished.assert_code(143);
     assert!(finished.stderr().contains("lost"), "{}", finished.stderr());
 

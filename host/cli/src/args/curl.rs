@@ -1,12 +1,12 @@
-//! Options of curl that `sockbox fetch` does not have.
+//! Error messages for options of curl that `sockbox fetch` does not have.
 //!
-//! The parser proposes the option with the most similar name, which does something else: `--range` is not
-//! `--referer`. So it is said that there is none.
+//! For an unknown option the parser proposes the option with the most similar name. For an option of curl that is
+//! misleading: for `--range` it would propose `--referer`. The message therefore says that there is no such option.
 
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Long names, of curl 8. Options that transfer by other protocols than HTTP are left out.
+/// The long names, from curl 8. Options for protocols other than HTTP are left out.
 const LONG: [&str; 95] = [
     "abstract-unix-socket",
     "alt-svc",
@@ -105,10 +105,10 @@ const LONG: [&str; 95] = [
     "unix-socket",
 ];
 
-/// Short names.
+/// The short names.
 const SHORT: &str = "bcFgjJKnNpPqrRtUVx#:01239";
 
-/// Take the parser's proposals out of a message about such an option, and say that there is none.
+/// If `error` is about such an option, replace the parser's proposals with a text that says that there is no such option.
 pub fn explain(mut error: Error) -> Error {
     if error.kind() != ErrorKind::UnknownArgument {
         return error;

@@ -33,7 +33,7 @@ pub struct Connect {
     #[arg(long, value_name = "ADDRESS[:PORTS],...", value_parser = list::<Denied>, help_heading = GRANTS)]
     pub deny_connect: Vec<List<Denied>>,
 
-    /// Deny resolving NAME, or all names below it with *.NAME, though a wider grant covers it. Its addresses
+    /// Deny resolving NAME, or all names below it with *.NAME, even if another option grants it. Its addresses
     /// can still be granted by their numbers, or by another name
     #[arg(long, value_name = "NAME,...", value_parser = list::<Names>, help_heading = GRANTS)]
     pub deny_resolve: Vec<List<Names>>,
@@ -81,18 +81,18 @@ pub struct Others {
     #[arg(long, value_name = "ADDRESS[:PORTS],...", value_parser = list::<Endpoint>, help_heading = GRANTS)]
     pub allow_udp_bind: Vec<List<Endpoint>>,
 
-    /// Grant HTTP requests that the component sends through wasi:http: METHODS is a list such as GET,HEAD, or *; URL
-    /// has a scheme, a host or *.HOST, a port unless it is the usual one, and a path, or /* at its end for all below. No
-    /// socket is granted. What --allow-connect grants, it grants for HTTP too
+    /// Grant HTTP requests that the component sends through wasi:http. METHODS is a list such as GET,HEAD, or *. URL
+    /// has a scheme, a host or *.HOST, a port unless it is the scheme's default, and a path. /* at the end of the path
+    /// covers all paths below it. This option grants no socket. --allow-connect grants HTTP requests too
     #[arg(long, value_name = "METHODS URL", help_heading = GRANTS)]
     pub allow_http: Vec<HttpRule>,
 
-    /// Deny HTTP requests through wasi:http, whatever is granted. Sockets of the component's own are no such requests
+    /// Deny HTTP requests through wasi:http, even if another option grants them. This does not deny sockets
     #[arg(long, value_name = "METHODS URL", help_heading = GRANTS)]
     pub deny_http: Vec<HttpRule>,
 
-    /// Deny listening on 127.0.0.1 and ::1 where no rule grants it. Without this option such a listener is
-    /// private: this run alone can connect to it
+    /// Deny listening on loopback addresses (127.0.0.1, ::1) unless an option grants it. Without this option such a
+    /// listener is private: only this run can connect to it
     #[arg(long, help_heading = GRANTS)]
     pub no_private_loopback: bool,
 

@@ -1,4 +1,4 @@
-//! The attempts of a transfer, from the first one to what is told of it.
+//! The attempts of a transfer, and the output after the last one.
 
 use super::attempt::{Attempt, End};
 use super::names;
@@ -12,15 +12,15 @@ use sockbox::Error;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// How much later than the component the host looks at the clock: it keeps `--max-time` by itself,
-/// but not while the host waits for the reader of its output.
+/// How much later than the component the host enforces `--max-time`. The component enforces it too, but can't while the
+/// host waits for the reader of its output.
 const SECOND_CLOCK: Duration = Duration::from_millis(250);
 
-/// How long telling what came of a transfer may take where `--max-time` bounds it: 1 second. The
-/// reader of standard output may have stopped.
+/// How long writing the output after a transfer may take if `--max-time` is set: 1 second. The reader of standard
+/// output may have stopped reading.
 const TELLING: Duration = Duration::from_secs(1);
 
-/// Do it until then at most.
+/// Wait for `what`, at most until the time that `until` gives.
 async fn in_time(
     until: Option<(Duration, Instant)>,
     what: impl Future<Output = Result<(), Failure>>,
@@ -34,14 +34,13 @@ async fn in_time(
 }
 
 impl Transfer<'_> {
-    /// Do it, tell what came of it, and give the exit code.
+    /// Make the transfer, write its output, and return the exit code.
     pub async fn run(mut self, session: &mut Session) -> u8 {
         let plan = self.plan;
         let mut ended = self.attempts(session).await;
         let telling = max_time(&plan.args).map(|time| (time, Instant::now() + TELLING));
         if ended.is_err() {
-            // Heads that came before it failed are worth being seen. If they can't be, that is not
-            // worth more than what has failed.
+            // Print the heads that arrived before the failure. If printing fails, only the first failure is reported.
             let _ = in_time(telling, self.print_heads(None)).await;
         } else {
             ended = in_time(telling, self.save_tag()).await;
@@ -117,7 +116,7 @@ impl Transfer<'_> {
             let instance = session.instance().await?;
             let attempt = Attempt::new(self, fresh, begun, run_left).run(instance);
             match (run_left, wall_time) {
-                // The instance keeps it too, but not while a file is opened that is to be sent.
+                // The instance enforces this limit too, but can't while the host opens the file to send.
                 (Some(left), Some(limit)) => timeout(left.saturating_add(SECOND_CLOCK), attempt)
                     .await
                     .unwrap_or_else(|_| Err(Error::WallTime { limit }.into())),
@@ -132,8 +131,8 @@ impl Transfer<'_> {
                 .unwrap_or(Err(Failure::MaxTime(time))),
         };
         if done.is_err() {
-            // To tell of it may be what hangs, on a terminal that is stopped: this deadline goes on, and does
-            // nothing as long as this thread gets on.
+            // Printing the failure can block on a stopped terminal. The deadline stays active for that case, and has
+            // no effect if this thread continues.
             std::mem::forget(deadline);
         }
         done

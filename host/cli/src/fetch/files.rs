@@ -1,4 +1,5 @@
-//! The files that a run writes to and reads: no two of them may be one where one would destroy the other.
+//! Checks the files of `sockbox fetch` before the run: no output may destroy another output, and the audit record must be
+//! no other file of the run.
 
 use super::input;
 use super::plan::{Plan, Task};
@@ -9,8 +10,8 @@ use crate::identity::Identity;
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// Refuse an audit record that is any file of this run, and a file that would be written over by another
-/// output. Nothing has been created or emptied when this fails.
+/// Refuse an audit record that is also another file of this run. Refuse an output file that another output would
+/// replace. This check creates and empties no file.
 pub fn check(plan: &Plan, tasks: &[Task]) -> Result<(), Failure> {
     let written = written(plan, tasks);
     let mut all = written.clone();
@@ -20,8 +21,8 @@ pub fn check(plan: &Plan, tasks: &[Task]) -> Result<(), Failure> {
     outputs_apart(&written)
 }
 
-/// Refuse `-D` or `--etag-save` with the file of another output: the one that is written later replaces the
-/// other. Several `-o` may name one file: each replaces what the one before it saved, as with curl.
+/// Refuse two outputs with the same file, because the later one would replace the earlier one. Two `-o` or `-O` may name
+/// the same file: each replaces the response body before it, as with curl.
 fn outputs_apart(written: &[NamedFile]) -> Result<(), Failure> {
     let is_page = |file: &NamedFile| matches!(&*file.what, "-o" | "-O");
     for (index, one) in written.iter().enumerate() {
@@ -29,7 +30,8 @@ fn outputs_apart(written: &[NamedFile]) -> Result<(), Failure> {
             continue;
         };
         for other in &written[index + 1..] {
-            // Text of -w may be added to any file with `>>`, and is added to its own in any case.
+            // With `>>` the text of -w is appended, so it may go to the file of any output. Several texts of -w may
+            // share a file.
             let may_be_one = is_page(one) && is_page(other)
                 || other.what == APPENDED
                 || is_text(one) && is_text(other);
@@ -48,7 +50,7 @@ fn outputs_apart(written: &[NamedFile]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Text of `-w` that replaces a file, and that is added to one.
+/// Text of `-w` that replaces a file, and text that is appended to a file.
 const REPLACED: &str = "%output{}";
 const APPENDED: &str = "%output{>>}";
 
@@ -56,7 +58,7 @@ fn is_text(file: &NamedFile) -> bool {
     matches!(&*file.what, REPLACED | APPENDED)
 }
 
-/// What is written to. Text of `-w` comes last, as it is written last.
+/// The output files. The files of `-w` come last, because they are written last.
 fn written(plan: &Plan, tasks: &[Task]) -> Vec<NamedFile> {
     let args = &plan.args;
     let mut files = Vec::new();
@@ -84,7 +86,7 @@ fn written(plan: &Plan, tasks: &[Task]) -> Vec<NamedFile> {
     files
 }
 
-/// What is read, besides what every subcommand reads.
+/// The input files of `sockbox fetch`, without those that every subcommand reads.
 fn read(args: &Fetch) -> Vec<NamedFile> {
     let mut files = Vec::new();
     let mut add = |what: &str, path: &Path| {
@@ -130,7 +132,7 @@ fn read(args: &Fetch) -> Vec<NamedFile> {
     files
 }
 
-/// Whether a path is one, and not `-` for a standard stream.
+/// Whether a path names a file. `-` names a standard stream.
 fn is_no_stream(path: &&Path) -> bool {
     path.as_os_str() != OsStr::new("-")
 }
@@ -201,7 +203,7 @@ mod tests {
     fn a_record_is_no_file_that_is_read_or_written() {
         let folder = tempfile::tempdir().unwrap();
         let audit = folder.path().join("audit");
-        // The content of a header line, too.
+        // The content is also valid for -H @FILE.
         fs::write(&audit, "A: b\n").unwrap();
         let audit = audit.display();
         for (words, option) in [

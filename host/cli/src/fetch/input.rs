@@ -1,4 +1,4 @@
-//! Files that options name, and standard input.
+//! Input from files that options name, and from standard input.
 
 use crate::descriptors::Descriptor;
 use crate::exit::Failure;
@@ -7,21 +7,21 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The most that a kind of input may have, since it is kept in memory.
+/// The size limit of one kind of input, which is kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
     bytes: u64,
-    /// The bound for people, what has it, and what to do with more.
+    /// The end of the error message: the limit, the input that it holds for, and the alternative if there is one.
     text: &'static str,
 }
 
-/// The data of `-d` and its kin, together: 256 MiB.
+/// All data of `-d` and the similar options together: 256 MiB.
 pub const DATA: Bound = Bound {
     bytes: 256 << 20,
     text: "256 MiB that the data of -d may have together (-T sends a file of any size)",
 };
 
-/// A file of header lines: 1 MiB. Servers take some KiB of them.
+/// A file of header lines: 1 MiB. Servers accept some KiB of header lines.
 pub const HEADERS: Bound = Bound {
     bytes: 1 << 20,
     text: "1 MiB that a file of header lines may have",
@@ -33,14 +33,17 @@ pub const FORMAT: Bound = Bound {
     text: "1 MiB that a format of -w may have",
 };
 
-/// A file with an entity tag: 64 KiB. It has one line, which becomes a header field.
+/// A file with an entity tag: 64 KiB. The file has one line, which becomes the value of a header.
 pub const ENTITY_TAG: Bound = Bound {
     bytes: 64 << 10,
     text: "64 KiB that a file of --etag-compare may have",
 };
 
 impl Bound {
-    /// The bound on what may still be added to `used` bytes.
+    /// Check that `used` bytes are within the limit.
+    ///
+    /// # Errors
+    /// They are more.
     pub fn check(self, used: u64) -> io::Result<()> {
         match used <= self.bytes {
             true => Ok(()),
@@ -52,10 +55,10 @@ impl Bound {
     }
 }
 
-/// What `path` has in it; `-` is standard input.
+/// Read the file `path`, or standard input for `-`.
 ///
 /// # Errors
-/// It can't be read, or has more than the bound.
+/// The input can't be read, or is larger than `bound`.
 pub fn read(path: &Path, bound: Bound) -> Result<Vec<u8>, Failure> {
     let (name, content) = if path == Path::new("-") {
         let name = "standard input".to_owned();
@@ -80,22 +83,21 @@ fn bounded(reader: impl Read, bound: Bound) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// What is behind the `@` of an option's value: the name of a file.
+/// The file name in a value such as `@FILE`. None for a value without `@`.
 pub fn file_name(value: &OsStr) -> Option<OsString> {
     let bytes = value.as_encoded_bytes().strip_prefix(b"@")?;
     Some(os_string(bytes))
 }
 
-/// A part of a word that was typed, as a word of its own. Where words are Unicode (Windows) it has
-/// to be too, and what isn't is replaced.
+/// The bytes of a part of an argument, as a string of the system.
 #[cfg(unix)]
 pub fn os_string(bytes: &[u8]) -> OsString {
     use std::os::unix::ffi::OsStringExt;
     OsString::from_vec(bytes.to_vec())
 }
 
-/// A part of a word that was typed, as a word of its own. Where words are Unicode (Windows) it has
-/// to be too, and what isn't is replaced.
+/// The bytes of a part of an argument, as a string of the system. Arguments are Unicode on Windows, so bytes that are not
+/// are replaced.
 #[cfg(not(unix))]
 pub fn os_string(bytes: &[u8]) -> OsString {
     String::from_utf8_lossy(bytes).into_owned().into()

@@ -1,4 +1,4 @@
-//! Lines of the log as JSON.
+//! The lines of the log as JSON.
 
 use serde_json::Value;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Json(String);
 
 impl Json {
-    /// What happens now.
+    /// An object with the current time and the name of an event.
     pub fn event(name: &str) -> Json {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        // A clock that is set before 1970 is as good as none.
+        // A clock that is set before 1970 is wrong. The time is 0 then.
         let milliseconds = now.map_or(0, |now| now.as_millis());
         Json(String::new())
             .with("time", milliseconds as f64 / 1000.0)
@@ -33,7 +33,7 @@ impl fmt::Display for Json {
     }
 }
 
-/// Seconds, to the millisecond.
+/// A duration in seconds, cut to milliseconds.
 pub fn milliseconds(duration: Duration) -> f64 {
     duration.as_millis() as f64 / 1000.0
 }

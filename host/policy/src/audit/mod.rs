@@ -73,7 +73,7 @@ pub enum EventKind {
         /// The network operation that reached the limit, if it was one.
         target: Option<Target>,
     },
-    /// An HTTP request that was allowed is over: its response was read, or left, or there was none.
+    /// An allowed HTTP request has ended: the component has read or dropped the response, or the request has failed.
     Http(HttpExchange),
     /// The same event has happened again since it was recorded. Denials of one peer with different ports
     /// count as the same event.
@@ -120,29 +120,29 @@ pub struct Traffic {
     pub open: Duration,
 }
 
-/// An HTTP request that was sent by way of the host, and what came of it. Its URL has no query here, since secrets
-/// are often in it.
+/// An HTTP request that the host has sent for the component, and its result. The query of the URL is left out, because it
+/// often contains secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpExchange {
     /// The request.
     pub request: HttpTarget,
-    /// The address of the server, where it came to a connection.
+    /// The address of the server, if the host has connected to it.
     pub address: Option<SocketAddr>,
-    /// The status of the response, where there was one.
+    /// The status of the response, if there is one.
     pub status: Option<u16>,
-    /// Why it has failed, in the words of WASI (`connection-refused`), where it has.
+    /// The error code of WASI (`connection-refused`), if the request or the response has failed.
     pub error: Option<&'static str>,
     /// Bytes of the request's body that were sent.
     pub sent: u64,
     /// Bytes of the response's body that were received.
     pub received: u64,
-    /// How long it took.
+    /// The time from the policy's decision to the end of the request.
     pub time: Duration,
 }
 
 impl HttpExchange {
-    /// A request of which nothing has been sent.
+    /// A request that the host has not sent yet.
     pub fn new(request: HttpTarget) -> HttpExchange {
         HttpExchange {
             request,

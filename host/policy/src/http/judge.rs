@@ -1,18 +1,22 @@
-//! What a policy makes of the address that a request would go to.
+//! Judging the address to which the host would send a request.
 
 use super::HttpTarget;
 use crate::{DenialReason, Host, Policy, ResolvedNames, Rule, Target};
 use std::net::{IpAddr, SocketAddr};
 
 impl Policy {
-    /// Say whether a request that may be sent ([`Policy::judge`] with [`Target::Http`]) may be sent to `address`: the
-    /// one of its URL, or one that the URL's name resolves to.
+    /// Judge whether a request may be sent to `address`. This is the address in its URL, or one that the URL's name
+    /// resolves to. Ask [`Policy::judge`] with [`Target::Http`] first: this method does not judge the request itself.
     ///
-    /// It is what holds for sockets: an address that is denied is denied, a name reaches its public addresses
-    /// ([`Policy::allow_private`]), and others where they are granted by their number.
+    /// The rules are those for sockets:
+    ///
+    /// - An address that is denied is never allowed.
+    /// - A name reaches its static addresses and its public addresses. With [`Policy::allow_private`] it reaches the
+    ///   others too.
+    /// - A name also reaches an address that a rule for connecting grants by its number.
     ///
     /// # Errors
-    /// Why it may not.
+    /// The reason of the denial.
     pub fn http_reaches(
         &self,
         target: &HttpTarget,

@@ -1,11 +1,11 @@
-//! HTTP requests: their URLs in one form, and rules about them.
+//! HTTP requests: the form of their URLs, and rules about them.
 //!
-//! | file | what it has |
+//! | file | content |
 //! |---|---|
-//! | `url` | [`HttpUrl`], [`HttpTarget`]: where a request goes, in the one form that is judged and sent |
-//! | `path` | paths in one form, and what a server may take them for |
+//! | `url` | [`HttpUrl`], [`HttpTarget`]: a request's URL, in the form in which it is judged and sent |
+//! | `path` | the form of a path, and the other paths that a server may read in it |
 //! | `rule` | [`HttpRule`]: methods, origin, path |
-//! | `judge` | what a policy makes of the address that a request would go to |
+//! | `judge` | judging the address to which the host would send a request |
 
 mod judge;
 mod path;

@@ -1,16 +1,19 @@
-//! Paths of URLs in one form, and what a server may take them for.
+//! The form of a URL's path, and its readings: the other paths that a server may read in it.
 
 use super::HttpUrlError;
 
-/// How often a path may be percent-encoded over: with more, a request is refused.
+/// How many rounds of decoding a path may need. A request whose path needs more is refused.
 const MAX_ENCODINGS: usize = 4;
 
-/// The path in its one form: as it is judged and sent.
+/// The path in the form in which it is judged and sent:
 ///
 /// - An empty path is `/`.
-/// - Segments `.` and `..` are resolved, however their dots are written; several slashes in a row are one.
-/// - What needs no percent-encoding has none (RFC 3986 section 6.2.2.2), and what needs it has it, in capitals.
-///   `*` is never encoded and `'` always is, so that a rule with the path can be quoted.
+/// - Segments `.` and `..` are resolved, also if their dots are percent-encoded. Repeated slashes are one slash.
+/// - A character is percent-encoded only if it has to be (RFC 3986 section 6.2.2.2), with capital digits.
+/// - `*` is never encoded. `'` is always encoded, because a rule with the path may stand between quotes in a shell.
+///
+/// # Errors
+/// [`HttpUrlError`]: the path does not begin with a slash, or has an invalid `%`, a space or a control character.
 pub(super) fn normal(path: &str) -> Result<String, HttpUrlError> {
     match path.as_bytes().first() {
         None => return Ok("/".to_owned()),
@@ -36,11 +39,11 @@ pub(super) fn normal(path: &str) -> Result<String, HttpUrlError> {
     Ok(resolved(&spelled))
 }
 
-/// What else a server may take a path in its one form for: one that decodes `%2F`, `%5C` or `%252E` before it looks
-/// for the path's segments, or that leaves out what is behind a `;` in each of them.
+/// The readings of a path that [`normal`] returned. Each is the path after some rounds of decoding (`%2F`, `%5C`,
+/// `%252E`), or that path without the parameters of its segments (from each `;` on).
 ///
 /// # Errors
-/// It is encoded over so often that this can't be told, or has a control character in it.
+/// The path would need more than [`MAX_ENCODINGS`] rounds, or a round finds a control character.
 pub(super) fn readings(path: &str) -> Result<Vec<String>, HttpUrlError> {
     let mut readings: Vec<String> = Vec::new();
     let mut latest = path.to_owned();
@@ -63,7 +66,7 @@ pub(super) fn readings(path: &str) -> Result<Vec<String>, HttpUrlError> {
     Ok(readings)
 }
 
-/// What is left of a path when it is decoded once, with a backslash taken for a slash.
+/// The path decoded once. A backslash becomes a slash.
 fn decoded(path: &str) -> Result<String, HttpUrlError> {
     let mut plain = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -85,7 +88,7 @@ fn decoded(path: &str) -> Result<String, HttpUrlError> {
         let digits = plain.get(index + 1..index + 3).unwrap_or_default();
         match byte {
             b'\\' => spelled.push('/'),
-            // It begins what is to be decoded in the next round.
+            // This `%` begins an escape that the next round decodes.
             b'%' if digits.len() == 2 && digits.iter().all(|digit| hex(*digit).is_some()) => {
                 spelled.push('%');
             }
@@ -128,7 +131,7 @@ fn resolved(path: &str) -> String {
     resolved
 }
 
-/// Add a byte as it is where a path may have it (RFC 3986 section 3.3), and else percent-encoded.
+/// Add a byte: as it is if a path may contain it (RFC 3986 section 3.3), and otherwise percent-encoded.
 fn spell(text: &mut String, byte: u8) -> Result<(), HttpUrlError> {
     match is_unreserved(byte) || b"!$&()+,;=:@/".contains(&byte) {
         true => text.push(byte.into()),
@@ -148,8 +151,8 @@ fn encode(text: &mut String, byte: u8) -> Result<(), HttpUrlError> {
     Ok(())
 }
 
-/// Whether it means the same with and without percent-encoding: RFC 3986 section 2.3, and `*`, which no server takes
-/// for a delimiter.
+/// Whether the byte means the same with and without percent-encoding. These are the unreserved characters of RFC 3986
+/// section 2.3, and `*`, which servers do not use as a delimiter.
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~*".contains(&byte)
 }

@@ -1,9 +1,9 @@
-//! No spelling of a URL gets past a rule.
+//! Property tests: no spelling of a URL evades a rule.
 
 use super::{HttpRule, HttpTarget, HttpUrl};
 use proptest::prelude::*;
 
-/// Pieces that paths are made of, among them all that servers disagree about.
+/// Pieces of paths. Many of them are read differently by different servers.
 fn piece() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
         "/", "//", "\\", ".", "..", "%2e", "%2E%2e", "%2f", "%5c", "%252e", "%252f", "%25252e",
@@ -26,8 +26,8 @@ fn get(url: HttpUrl) -> HttpTarget {
     HttpTarget::new("GET".parse().unwrap(), url)
 }
 
-/// The segments that the most obliging server there is would look for: it decodes as long as there is anything to
-/// decode, takes a backslash for a slash, and leaves out parameters.
+/// The segments that the most tolerant server reads. It decodes the path until nothing is left to decode. Then it reads
+/// a backslash as a slash, and drops the parameters of each segment.
 fn obliging(path: &str) -> Vec<String> {
     let mut bytes = path.as_bytes().to_vec();
     loop {
@@ -74,7 +74,7 @@ fn obliging(path: &str) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
-    /// The form is one: reading it again changes nothing, so that what is judged is what is sent.
+    /// Reading a URL in its form again gives the same URL.
     #[test]
     fn the_form_is_final(path in path()) {
         if let Some(url) = url(&path) {
@@ -89,7 +89,7 @@ proptest! {
         }
     }
 
-    /// Whatever is granted below a prefix stays below it for the strictest and for the most obliging server.
+    /// A path that a rule with a prefix grants is below the prefix, for the strictest and for the most tolerant server.
     #[test]
     fn nothing_leaves_a_granted_prefix(path in path()) {
         let rule: HttpRule = "GET http://a.example/v1/a/*".parse().unwrap();
@@ -102,7 +102,7 @@ proptest! {
         }
     }
 
-    /// Whatever a server takes for a denied path is denied.
+    /// A path that the strictest or the most tolerant server reads as a denied path is denied.
     #[test]
     fn nothing_reaches_a_denied_path(path in path()) {
         let rule: HttpRule = "* http://a.example/admin/*".parse().unwrap();
@@ -115,7 +115,7 @@ proptest! {
         }
     }
 
-    /// What a refusal offers grants that request, and reads as the same rule again.
+    /// The rule that a refusal names grants that request and no other path. Its text parses to the same rule.
     #[test]
     fn the_least_rule_is_enough(path in path(), other in path()) {
         if let (Some(url), Some(other)) = (url(&path), url(&other)) {
@@ -128,7 +128,7 @@ proptest! {
         }
     }
 
-    /// Any text at all is read or refused.
+    /// No text makes the parsers panic.
     #[test]
     fn any_text_is_read_or_refused(scheme in ".*", authority in ".*", path in ".*") {
         let _ = HttpUrl::read(&scheme, &authority, &path);

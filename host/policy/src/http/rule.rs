@@ -1,4 +1,4 @@
-//! Rules about HTTP requests, as people write them: `GET,HEAD https://api.example.com/v1/*`.
+//! Rules about HTTP requests: `GET,HEAD https://api.example.com/v1/*`.
 
 use super::url::{split, split_authority};
 use super::{HttpMethod, HttpScheme, HttpTarget, HttpUrl, HttpUrlError};
@@ -9,11 +9,13 @@ use std::str::FromStr;
 /// The most methods that a rule may name: 32.
 pub const MAX_HTTP_METHODS: usize = 32;
 
-/// Some requests: their methods, their origin, and their path or where it begins.
+/// A set of requests: their methods, their origin, and one path or all paths below a prefix.
 ///
-/// A path is compared by whole segments, in the form that [`HttpUrl`] has. One that ends with `/*` stands for every
-/// path below it: `/v1/*` for `/v1/` and `/v1/pages`, and not for `/v1` or `/v10`. Where a path has an encoded slash,
-/// backslash or dot in it, or a `;`, servers differ in what they take it for, and each of its readings has to be granted.
+/// Paths are compared in the form that [`HttpUrl`] has. A rule whose path ends with `/*` covers every path below it:
+/// `/v1/*` covers `/v1/` and `/v1/pages`, and neither `/v1` nor `/v10`.
+///
+/// Servers read a path differently if it contains an encoded slash, backslash or dot, or a `;`. A rule with `/*` grants
+/// such a path only if it covers each of its readings. A denial holds if it covers one of them.
 ///
 /// # Examples
 /// ```
@@ -47,11 +49,11 @@ enum Methods {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Paths {
     One(Pattern),
-    /// All that begin with this, which ends with a slash.
+    /// All paths that begin with this one, which ends with a slash.
     Below(Pattern),
 }
 
-/// A path, and what else a server may take it for.
+/// A path, and its readings: the other paths that a server may read in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Pattern {
     path: String,
@@ -59,13 +61,14 @@ struct Pattern {
 }
 
 impl Pattern {
+    /// The path, and its readings.
     fn all(&self) -> impl Iterator<Item = &String> {
         std::iter::once(&self.path).chain(&self.readings)
     }
 }
 
 impl HttpRule {
-    /// The rule for just these methods, of one URL.
+    /// The rule for these methods and this URL, and nothing else.
     pub(crate) fn exactly(
         methods: impl IntoIterator<Item = HttpMethod>,
         url: &HttpUrl,
@@ -79,12 +82,12 @@ impl HttpRule {
         }
     }
 
-    /// Whether it is about names, and not about addresses.
+    /// Whether the rule's host is a name or `*.NAME`, and not an address.
     pub(crate) fn is_of_names(&self) -> bool {
         matches!(self.hosts, Hosts::One(Host::Name(_)) | Hosts::Subdomains(_))
     }
 
-    /// Whether it grants this request: whatever the server takes its path for.
+    /// Whether the rule grants this request in each reading of its path.
     pub(crate) fn grants(&self, target: &HttpTarget) -> bool {
         let method = match &self.methods {
             Methods::Any => true,
@@ -93,8 +96,8 @@ impl HttpRule {
         method && self.is_of_origin(&target.url) && self.path.grants(&target.url)
     }
 
-    /// Whether it denies this request: whatever the server takes its path for, and whether or not it minds upper and
-    /// lower case and a slash at the end.
+    /// Whether the rule denies this request in any reading of its path. The case of the method and of the path, and a
+    /// slash at the path's end, make no difference.
     pub(crate) fn denies(&self, target: &HttpTarget) -> bool {
         let asked = target.method.as_str();
         let method = match &self.methods {
@@ -128,7 +131,7 @@ impl Pattern {
 impl Paths {
     fn grants(&self, url: &HttpUrl) -> bool {
         match self {
-            // It is what the rule's author has written, reading by reading.
+            // The rule names exactly this path, so its readings are the same.
             Paths::One(own) => own.path == url.path(),
             Paths::Below(own) => {
                 let is_below_any =
@@ -170,7 +173,7 @@ impl fmt::Display for HttpRule {
         if self.port != self.scheme.default_port() {
             write!(f, ":{}", self.port)?;
         }
-        // A `*` that stands for itself is written so that it can't be taken for one that doesn't.
+        // A literal `*` is written `%2A`, because `/*` at the end means every path below.
         let written = |pattern: &Pattern| pattern.path.replace('*', "%2A");
         match &self.path {
             Paths::One(path) => f.write_str(&written(path)),
@@ -182,11 +185,11 @@ impl fmt::Display for HttpRule {
 impl FromStr for HttpRule {
     type Err = HttpRuleError;
 
-    /// Read `METHODS URL`. METHODS is a list such as `GET,HEAD`, or `*`. URL has a scheme, a host or `*.HOST`, a port
-    /// unless it is the scheme's own, and a path, which may end with `/*`.
+    /// Parse `METHODS URL`. METHODS is a list such as `GET,HEAD`, or `*`. URL has a scheme, a host or `*.HOST`, a port
+    /// unless it is the scheme's default, and a path, which may end with `/*`.
     ///
     /// # Errors
-    /// [`HttpRuleError`], with the right form in its message where one can be told.
+    /// [`HttpRuleError`]. Its message says what to write instead, if that is known.
     fn from_str(text: &str) -> Result<HttpRule, HttpRuleError> {
         let (methods, url) = match text.trim().split_once(char::is_whitespace) {
             Some((methods, url)) => (methods, url.trim_start()),
@@ -209,7 +212,8 @@ impl FromStr for HttpRule {
         if path.contains('*') {
             return Err(HttpRuleError::Wildcard { text: shown(url) });
         }
-        // The path and the scheme are read as a request's; the host is read above, since it may be a pattern.
+        // The host can be a pattern, so it is parsed above. The other parts are parsed as in a request's URL, with an
+        // address in the place of the host.
         let port = port.map_or_else(String::new, |port| format!(":{port}"));
         let url = HttpUrl::parse(&format!("{scheme}://0.0.0.0{port}{path}")).map_err(of_url)?;
         let pattern = Pattern::of(&url);
@@ -254,7 +258,7 @@ fn parse_hosts(host: &str) -> Result<Hosts, HttpRuleError> {
     }
 }
 
-/// The beginning of a text that a message repeats.
+/// The text for a message, without the part after 200 bytes.
 fn shown(text: &str) -> String {
     const MOST: usize = 200;
     match text.len() <= MOST {
@@ -263,11 +267,11 @@ fn shown(text: &str) -> String {
     }
 }
 
-/// Why an HTTP rule can't be made of a text.
+/// Why a text is not an HTTP rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpRuleError {
-    /// It has no methods, or no URL.
+    /// The text has no methods, or no URL.
     #[error(
         "`{text}` is not methods and a URL: write `GET,HEAD https://example.com/v1/*`, with `*` for every method"
     )]
@@ -275,7 +279,7 @@ pub enum HttpRuleError {
         /// What was given.
         text: String,
     },
-    /// A method is none.
+    /// A method is not valid, or there are too many methods.
     #[error(
         "`{method}` is not an HTTP method: methods are written `GET,HEAD`, at most {MAX_HTTP_METHODS} of them, or `*`"
     )]
@@ -283,10 +287,10 @@ pub enum HttpRuleError {
         /// What was given.
         method: String,
     },
-    /// The host is none.
+    /// The host is not valid.
     #[error(transparent)]
     Host(RuleError),
-    /// The URL is none.
+    /// The URL is not valid.
     #[error("`{text}` is not a URL for a rule: {problem}")]
     Url {
         /// What was given.
@@ -294,7 +298,7 @@ pub enum HttpRuleError {
         /// What is wrong with it.
         problem: HttpUrlError,
     },
-    /// It has a `*` where there can be none.
+    /// The path has a `*` that is not its last segment.
     #[error(
         "`{text}` has a `*` in its path: it can only be the last segment, as in `https://example.com/v1/*`; the \
          character itself is written `%2A`"

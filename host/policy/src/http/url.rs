@@ -1,4 +1,4 @@
-//! Where an HTTP request goes.
+//! The target of an HTTP request: its method and its URL.
 
 use super::path;
 use crate::{Host, Name, RuleError};
@@ -15,8 +15,8 @@ pub const MAX_HTTP_QUERY_BYTES: usize = 32 * 1024;
 /// The most bytes that a method may have: 64.
 pub const MAX_HTTP_METHOD_BYTES: usize = 64;
 
-/// The most bytes of an authority that is read at all. A host's name has at most 253, and as it may be spelled each of
-/// them takes a few.
+/// The most bytes of an authority: 4 KiB. A host name has at most 253 bytes, but each of them can be percent-encoded,
+/// or written as a longer Unicode character.
 const MAX_AUTHORITY_BYTES: usize = 4096;
 
 /// A request that a component wants to send: its method, and its URL without the query.
@@ -24,17 +24,17 @@ const MAX_AUTHORITY_BYTES: usize = 4096;
 pub struct HttpTarget {
     /// The method.
     pub method: HttpMethod,
-    /// Where to.
+    /// The URL.
     pub url: HttpUrl,
 }
 
 impl HttpTarget {
-    /// A request with this method, to this URL.
+    /// The target of a request with this method, to this URL.
     pub fn new(method: HttpMethod, url: HttpUrl) -> HttpTarget {
         HttpTarget { method, url }
     }
 
-    /// How many bytes its texts have, roughly.
+    /// About how many bytes of memory the method and the path take.
     pub(crate) fn held_bytes(&self) -> usize {
         let readings = self.url.readings.iter().map(String::len).sum::<usize>();
         self.method.0.len() + 2 * self.url.path.len() + readings
@@ -48,7 +48,7 @@ impl fmt::Display for HttpTarget {
     }
 }
 
-/// A method (RFC 9110 section 9.1), in the case that it is sent in: ASCII letters and digits, `-`, `_` and `.`.
+/// A method (RFC 9110 section 9.1): ASCII letters and digits, `-`, `_` and `.`. Its case is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HttpMethod(String);
 
@@ -62,12 +62,13 @@ impl HttpMethod {
 impl FromStr for HttpMethod {
     type Err = HttpUrlError;
 
-    /// Read a method of at most [`MAX_HTTP_METHOD_BYTES`].
+    /// Parse a method of at most [`MAX_HTTP_METHOD_BYTES`].
     ///
     /// # Errors
-    /// [`HttpUrlError::Method`]. `CONNECT` is one of these: it asks for a tunnel, and has no URL.
+    /// [`HttpUrlError::Method`]. `CONNECT` is an error too, because it asks for a tunnel and has no URL.
     fn from_str(text: &str) -> Result<HttpMethod, HttpUrlError> {
-        // A token may have stranger characters, which no method has, and which a shell or a rule would take otherwise.
+        // RFC 9110 permits more characters. No registered method has one, and some mean something else in a shell or in
+        // a rule.
         let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let is_one = (1..=MAX_HTTP_METHOD_BYTES).contains(&text.len()) && text.bytes().all(usual);
         match is_one && !text.eq_ignore_ascii_case("CONNECT") {
@@ -93,7 +94,7 @@ pub enum HttpScheme {
 }
 
 impl HttpScheme {
-    /// As URLs have it.
+    /// The scheme as it is written in a URL.
     pub fn as_str(self) -> &'static str {
         match self {
             HttpScheme::Http => "http",
@@ -101,7 +102,7 @@ impl HttpScheme {
         }
     }
 
-    /// The port of a URL that names none.
+    /// The port of a URL without a port.
     pub fn default_port(self) -> u16 {
         match self {
             HttpScheme::Http => 80,
@@ -121,8 +122,10 @@ impl FromStr for HttpScheme {
     }
 }
 
-/// The URL of a request without its query, in the one form that is both judged and sent: the host in lower case or as
-/// an address, the port a number, the path without dot segments, doubled slashes and needless percent-encoding.
+/// The URL of a request, without its query, in the form in which it is judged and sent.
+///
+/// The host is a name in lower case, or an address. The port is a number. The path has no dot segments, no repeated
+/// slashes and no percent-encoding that it does not need.
 ///
 /// # Examples
 /// ```
@@ -140,11 +143,11 @@ pub struct HttpUrl {
     pub(super) host: Host,
     pub(super) port: u16,
     path: String,
-    /// What else a server may take the path for.
+    /// The other paths that a server may read in `path`.
     readings: Vec<String>,
 }
 
-/// Ordered as they are written.
+/// By authority, then scheme, then path.
 impl Ord for HttpUrl {
     fn cmp(&self, other: &HttpUrl) -> std::cmp::Ordering {
         let key = |url: &HttpUrl| (url.authority(), url.scheme, url.path.clone());
@@ -159,8 +162,9 @@ impl PartialOrd for HttpUrl {
 }
 
 impl HttpUrl {
-    /// Read a URL's parts: its scheme; its host, and port where it names one; its path, which may be empty, with the
-    /// query where there is one. Gives back the URL, and the query as it is sent.
+    /// Parse the parts of a URL, and return the URL and its query. The query is in the form in which it is sent.
+    ///
+    /// `authority` is the host, with or without a port. `path_and_query` can be empty.
     ///
     /// # Errors
     /// [`HttpUrlError`].
@@ -197,7 +201,7 @@ impl HttpUrl {
         Ok((url, query))
     }
 
-    /// Read a whole URL without a query.
+    /// Parse a whole URL. It must have no query.
     ///
     /// # Errors
     /// [`HttpUrlError`].
@@ -219,7 +223,7 @@ impl HttpUrl {
         &self.host
     }
 
-    /// The host, where it is a name.
+    /// The host, if it is a name.
     pub fn name(&self) -> Option<&Name> {
         match &self.host {
             Host::Name(name) => Some(name),
@@ -232,7 +236,7 @@ impl HttpUrl {
         self.port
     }
 
-    /// The host's address and the port, where the host is an address.
+    /// The address and the port, if the host is an address.
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.host {
             Host::Name(_) => None,
@@ -240,17 +244,17 @@ impl HttpUrl {
         }
     }
 
-    /// The path: what a request's first line has, with the query where there is one.
+    /// The path. The request line has this path, and the query if there is one.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What else a server may take the path for.
+    /// The other paths that a server may read in the path.
     pub(super) fn readings(&self) -> &[String] {
         &self.readings
     }
 
-    /// The host, and the port unless it is the scheme's own: what the header `Host` has.
+    /// The host, with the port unless it is the scheme's default. This is the value of the `Host` header.
     pub fn authority(&self) -> String {
         match self.port == self.scheme.default_port() {
             true => self.host.to_string(),
@@ -269,7 +273,7 @@ impl fmt::Display for HttpUrl {
 impl FromStr for HttpUrl {
     type Err = HttpUrlError;
 
-    /// Read a whole URL. Its query is left out.
+    /// Parse a whole URL. Its query is dropped.
     ///
     /// # Errors
     /// [`HttpUrlError`].
@@ -279,7 +283,7 @@ impl FromStr for HttpUrl {
     }
 }
 
-/// The scheme of a URL, its authority, and what is behind that.
+/// Split a URL into its scheme, its authority and the rest.
 pub(super) fn split(text: &str) -> Result<(&str, &str, &str), HttpUrlError> {
     let (scheme, rest) = text.split_once("://").ok_or(HttpUrlError::Scheme)?;
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
@@ -287,7 +291,7 @@ pub(super) fn split(text: &str) -> Result<(&str, &str, &str), HttpUrlError> {
     Ok((scheme, authority, path))
 }
 
-/// The host of an authority, and its port where it names one.
+/// Split an authority into its host and its port, if it has one.
 pub(super) fn split_authority(authority: &str) -> Result<(&str, Option<u16>), HttpUrlError> {
     if authority.len() > MAX_AUTHORITY_BYTES {
         return Err(HttpUrlError::TooLong);
@@ -295,7 +299,7 @@ pub(super) fn split_authority(authority: &str) -> Result<(&str, Option<u16>), Ht
     if authority.contains('@') {
         return Err(HttpUrlError::UserInfo);
     }
-    // The colons of an IPv6 address are in brackets.
+    // An IPv6 address has colons too. It stands in brackets.
     let behind_host = authority.rfind(']').map_or(0, |at| at + 1);
     let (host, port) = match authority[behind_host..].find(':') {
         None => (authority, None),
@@ -305,7 +309,7 @@ pub(super) fn split_authority(authority: &str) -> Result<(&str, Option<u16>), Ht
         }
     };
     let port = match port {
-        // RFC 3986 section 6.2.3: an empty port is the scheme's own.
+        // RFC 3986 section 6.2.3: an empty port means the scheme's default.
         None | Some("") => None,
         Some(port) => {
             let digits = port.bytes().all(|byte| byte.is_ascii_digit());
@@ -316,7 +320,10 @@ pub(super) fn split_authority(authority: &str) -> Result<(&str, Option<u16>), Ht
     Ok((host, port))
 }
 
-/// A query as it is sent: what can't stand in a request's first line is percent-encoded.
+/// A query in the form in which it is sent. Characters outside ASCII are percent-encoded.
+///
+/// # Errors
+/// [`HttpUrlError::Character`] for a space or a control character.
 fn sent_query(query: &str) -> Result<String, HttpUrlError> {
     let mut sent = String::with_capacity(query.len());
     for character in query.chars() {
@@ -334,48 +341,48 @@ fn sent_query(query: &str) -> Result<String, HttpUrlError> {
     Ok(sent)
 }
 
-/// Why a request goes nowhere that can be judged.
+/// Why the target of a request can't be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpUrlError {
-    /// Its scheme is another one, or it has none.
+    /// The URL's scheme is not `http` or `https`, or is missing.
     #[error("a URL begins with `http://` or `https://`")]
     Scheme,
-    /// Its method is none, or `CONNECT`.
+    /// The method is not valid, or is `CONNECT`.
     #[error(
         "a method is a word such as GET, of at most {MAX_HTTP_METHOD_BYTES} bytes; CONNECT is none that can be sent"
     )]
     Method,
-    /// Its host is none.
+    /// The host is not valid.
     #[error(transparent)]
     Host(RuleError),
-    /// It has a user's name or password before its host.
+    /// The URL has a user name or a password before the host.
     #[error("a URL can't have a user's name or a password in it")]
     UserInfo,
-    /// Its port is none.
+    /// The port is not valid.
     #[error("a port is a number from 1 to 65535")]
     Port,
-    /// Its path doesn't begin with a slash.
+    /// The path does not begin with a slash.
     #[error("a path begins with `/`")]
     NotAPath,
-    /// It has a `%` without two hexadecimal digits behind it.
+    /// The path has a `%` that is not followed by two hexadecimal digits.
     #[error("a `%` in a path has two hexadecimal digits behind it")]
     Escape,
-    /// It has a space or a control character in it, encoded or not.
+    /// The path or the query has a space or a control character. In the path an encoded control character counts too.
     #[error("a URL can't have spaces or control characters in it")]
     Character,
-    /// Its path is percent-encoded over and over.
+    /// The path is percent-encoded too many times.
     #[error("the path is percent-encoded more often than can be judged")]
     TooManyEncodings,
-    /// It is too long.
+    /// The authority, the path or the query is too long.
     #[error(
         "a URL's path has at most {MAX_HTTP_PATH_BYTES} bytes, and its query at most {MAX_HTTP_QUERY_BYTES}"
     )]
     TooLong,
-    /// It has a query where none is wanted.
+    /// The URL of a rule has a query.
     #[error("a rule is about paths: leave out what is behind `?`")]
     Query,
-    /// It has a fragment.
+    /// The URL has a fragment.
     #[error("a request has no fragment: leave out what is behind `#`")]
     Fragment,
 }

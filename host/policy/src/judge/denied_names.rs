@@ -1,4 +1,4 @@
-//! Names that may not be looked up, though a wider grant covers them.
+//! Tests of `deny-resolve`, which denies a name that a wider grant covers.
 
 use crate::{DenialReason, Name, Names, Origin, Policy, ResolvedNames, Target, Verdict};
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,7 @@ fn denied_by(policy: &Policy, target: &Target, answers: &ResolvedNames) -> Optio
     }
 }
 
-/// `*.example.com` without `admin.example.com` and what is below it.
+/// Grants `*.example.com` except `admin.example.com` and the names below it.
 fn policy() -> Policy {
     Policy::new()
         .allow_connect_to("*.example.com:443")
@@ -67,7 +67,7 @@ fn everything_is_less_a_denied_name() {
     let expected = "look up a.example: denied by deny-resolve *.example";
     assert_eq!(asked("a.example").as_deref(), Some(expected));
     assert_eq!(asked("example"), None);
-    // What is granted by its number is granted: the denial is of the lookup.
+    // The denial covers the lookup and not the address, so a rule can still grant the address.
     let address = Target::Connect("1.2.3.4:80".parse().unwrap());
     assert_eq!(denied_by(&policy, &address, &answers), None);
 }
@@ -88,11 +88,11 @@ fn a_static_address_of_a_denied_name_is_not_reached() {
         let found = denied_by(&policy(), &target, &answers);
         assert_eq!(found, Some(expected), "and there is no hint");
     }
-    // Nothing would have granted it: the hint names what would, and not the denied name.
+    // No rule covers port 80. The reason names a rule that would allow it, and not the denied name.
     let found = denied_by(&policy(), &connect("1.2.3.4:80"), &answers);
     let expected = "connect to 1.2.3.4:80: no rule grants it (allow-connect 1.2.3.4:80 would)";
     assert_eq!(found.as_deref(), Some(expected));
-    // Another name may have the same address.
+    // Another granted name has the same address, so connecting is allowed.
     answers.insert(&name("www.example.com"), [ip("1.2.3.4")], Instant::now());
     assert_eq!(
         denied_by(&policy(), &connect("1.2.3.4:443"), &answers),

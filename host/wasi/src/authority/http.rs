@@ -1,4 +1,4 @@
-//! Where an HTTP request that is allowed may be sent.
+//! The addresses that the policy allows for an HTTP request.
 
 use super::{Authority, locked};
 use sockbox_policy::audit::EventKind;
@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 impl Authority {
-    /// Of the addresses that a request's host has, those that it may be sent to.
+    /// Those of `addresses` to which the policy allows sending `request`. They are the addresses of the request's host.
     ///
-    /// None: there are none, which is recorded as a refusal of the request.
+    /// None if the policy refuses all of them. That is recorded as a denial of the request.
     pub(crate) fn http_addresses(
         &self,
         request: &HttpTarget,

@@ -1,4 +1,4 @@
-//! Bodies of requests and responses, counted and timed.
+//! The bodies of requests and responses. This module counts their bytes and applies their timeouts.
 
 use super::driver::Place;
 use super::error::Failed;
@@ -15,24 +15,25 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// How long a body waits for the server's word that it is wanted, where the request asks for that word
-/// (`Expect: 100-continue`): a second, as curl does. Then it is sent, for servers that don't know of it (RFC 9110
-/// section 10.1.1).
+/// How long the body of a request with `Expect: 100-continue` waits for the server's response 100: 1 second, as in
+/// curl. After that time the host sends the body, because some servers do not support 100 (RFC 9110 section 10.1.1).
 const WAIT_TO_CONTINUE: Duration = Duration::from_secs(1);
 
-/// What is sent of a request's body.
+/// The body of a request, which hyper sends.
 pub(super) struct RequestBody {
     body: WasiBody,
+    /// The bytes that hyper has taken.
     sent: Arc<AtomicU64>,
+    /// While it is closed, and the timer has not expired, the body gives nothing to hyper.
     gate: Option<(Gate, Pin<Box<Sleep>>)>,
 }
 
-/// Whether a body may be sent.
+/// Whether the server has asked for the body (response 100), and the task that waits for that.
 #[derive(Clone, Default)]
 pub(super) struct Gate(Arc<Mutex<(bool, Option<Waker>)>>);
 
 impl Gate {
-    /// The server wants the body.
+    /// Record that the server wants the body.
     pub(super) fn open(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.0 = true;
@@ -52,7 +53,7 @@ impl Gate {
 }
 
 impl RequestBody {
-    /// `gate`: it waits until that is open.
+    /// A body that waits for `gate` to open, if there is one, for at most [`WAIT_TO_CONTINUE`].
     pub(super) fn new(body: WasiBody, sent: Arc<AtomicU64>, gate: Option<Gate>) -> RequestBody {
         RequestBody {
             body,
@@ -95,10 +96,10 @@ impl Body for RequestBody {
     }
 }
 
-/// A response's body, as the component reads it.
+/// The body of a response, which the component reads.
 pub(super) struct ResponseBody {
     body: Incoming,
-    /// How long the next part of it may take.
+    /// How long the next part of the body may take, and the timer of the current part.
     timeout: Option<(Duration, Pin<Box<Sleep>>)>,
     place: Place,
     exchange: Arc<Exchange>,

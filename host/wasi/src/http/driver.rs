@@ -1,4 +1,4 @@
-//! The connection of an exchange, and what keeps it going.
+//! The connection of an exchange, and the task that drives it.
 
 use super::bodies::RequestBody;
 use super::io::Io;
@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// A connection on which HTTP is spoken.
+/// An HTTP/1.1 connection to a server.
 pub(super) struct Connected {
     pub(super) sender: SendRequest<RequestBody>,
     connection: Pin<Box<Connection<Io, RequestBody>>>,
     pub(super) address: SocketAddr,
-    /// What it takes of the run's memory.
+    /// The connection's share of the run's memory.
     _charge: Charge,
 }
 
@@ -36,34 +36,36 @@ impl Connected {
         }
     }
 
-    /// Whether another request can be sent on it: the server has neither closed it nor sent what nothing asked for.
+    /// Whether the host can send another request on this connection. It can't if the server has closed the connection,
+    /// or has sent bytes without a request.
     pub(super) fn is_usable(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         self.connection.as_mut().poll(&mut cx).is_pending() && self.sender.is_ready()
     }
 
-    /// Read and write. Ready: it is over.
+    /// Read and write. Ready when the connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // What it has failed of is told by the response, or its body.
+        // hyper reports an error to the response or to its body as well, so this one can be dropped.
         self.connection.as_mut().poll(cx).map(drop)
     }
 }
 
-/// The place of an exchange's connection: whatever ends the exchange takes it from here.
+/// The slot that holds an exchange's connection. The code that ends the exchange takes the connection out of it.
 #[derive(Clone, Default)]
 pub(super) struct Place(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     connected: Mutex<Option<Connected>>,
-    /// The response was read to its end.
+    /// Whether the component has read the response to its end.
     is_read: AtomicBool,
+    /// The task of the [`Driver`].
     waker: Mutex<Option<Waker>>,
 }
 
 impl Place {
     fn connected(&self) -> MutexGuard<'_, Option<Connected>> {
-        // A panic in the middle of hyper leaves a connection that fails.
+        // After a panic inside hyper the connection may be in any state. Its next use then fails.
         let connected = self.0.connected.lock();
         connected.unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,7 +74,7 @@ impl Place {
         self.0.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Put the connection there.
+    /// Store the connection.
     pub(super) fn put(&self, connected: Connected) {
         *self.connected() = Some(connected);
     }
@@ -83,7 +85,7 @@ impl Place {
         drop(connected);
     }
 
-    /// The response was read to its end.
+    /// Record that the component has read the response to its end, and wake the [`Driver`].
     pub(super) fn read(&self) {
         self.0.is_read.store(true, Ordering::Release);
         if let Some(waker) = self.waker().take() {
@@ -91,7 +93,7 @@ impl Place {
         }
     }
 
-    /// Read and write. Ready: the connection is over.
+    /// Read and write. Ready when the connection has ended, or the slot is empty.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut connected = self.connected();
         let Some(driven) = &mut *connected else {
@@ -105,8 +107,10 @@ impl Place {
     }
 }
 
-/// Drives a connection until the response was read, and keeps it for the next request then. Dropped before, it closes
-/// the connection; but one whose response was read is kept if it can be.
+/// Drives a connection until the component has read the response. Then it moves the connection to the pool.
+///
+/// If the driver is dropped before that, it closes the connection. If the response is read already, it tries to move
+/// the connection to the pool first.
 pub(super) struct Driver {
     place: Place,
     key: Key,
@@ -118,7 +122,7 @@ impl Driver {
         Driver { place, key, pool }
     }
 
-    /// Keep the connection, if the response was read and the server has taken the whole request.
+    /// Move the connection to the pool if the response is read and hyper has sent the whole request.
     fn try_keep(&self) -> bool {
         let mut place = self.place.connected();
         let is_read = self.place.0.is_read.load(Ordering::Acquire);
@@ -137,7 +141,8 @@ impl Future for Driver {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Before the look at whether it was read: no wake is lost between the two.
+        // The waker is stored before `is_read` is checked. In the other order a wake between the two steps would be
+        // lost.
         *self.place.waker() = Some(cx.waker().clone());
         if self.place.poll(cx).is_ready() || self.try_keep() {
             return Poll::Ready(());
@@ -148,7 +153,7 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // What polls it may need the runtime, and so does keeping it.
+        // Polling the connection and moving it to the pool both need a tokio runtime.
         if self.place.0.is_read.load(Ordering::Acquire)
             && tokio::runtime::Handle::try_current().is_ok()
         {

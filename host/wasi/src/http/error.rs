@@ -1,4 +1,4 @@
-//! Failures as WASI has them.
+//! Why an exchange fails, and the error codes of WASI for that.
 
 use crate::tls::{Failure, TlsFailure};
 use std::error::Error as _;
@@ -7,11 +7,12 @@ use wasmtime_wasi::p2::bindings::sockets::network;
 use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 
-/// Why an exchange has failed: WASI's word for it, as the audit has it, and what the component is told.
+/// Why an exchange has failed. Each variant has one error code of WASI: the audit record has its name, and the
+/// component gets the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failed {
     DnsTimeout,
-    /// With the word that name servers have for it (RFC 1035 section 4.1.1, by the registry's names).
+    /// The lookup failed, with this DNS response code (RFC 1035 section 4.1.1), written as in IANA's registry.
     Dns(&'static str),
     Unavailable,
     Prohibited,
@@ -36,7 +37,7 @@ pub(super) enum Failed {
 }
 
 impl Failed {
-    /// WASI's word for it.
+    /// The name of WASI's error code.
     pub(super) fn word(self) -> &'static str {
         match self {
             Failed::DnsTimeout => "DNS-timeout",
@@ -64,7 +65,7 @@ impl Failed {
         }
     }
 
-    /// What a failed lookup means.
+    /// The failure for a lookup that ended with `code`.
     pub(super) fn of_lookup(code: network::ErrorCode, timed_out: bool) -> Failed {
         match code {
             network::ErrorCode::NameUnresolvable => Failed::Dns("NXDOMAIN"),
@@ -74,7 +75,7 @@ impl Failed {
         }
     }
 
-    /// What a failed attempt to connect means.
+    /// The failure for an attempt to connect that ended with `error`.
     pub(super) fn of_connect(error: &io::Error) -> Failed {
         match error.kind() {
             ErrorKind::ConnectionRefused => Failed::Refused,
@@ -85,7 +86,7 @@ impl Failed {
         }
     }
 
-    /// What a TLS handshake has failed of.
+    /// The failure for a TLS handshake that ended with `failure`.
     pub(super) fn of_tls(failure: &Failure) -> Failed {
         match failure {
             Failure::Certificate(_) => Failed::TlsCertificate,
@@ -95,7 +96,8 @@ impl Failed {
         }
     }
 
-    /// What hyper means.
+    /// The failure for an error of hyper. If one of its causes is an error of the connection or of the request's body,
+    /// that cause decides.
     pub(super) fn of_hyper(error: &hyper::Error) -> Failed {
         let mut source = error.source();
         while let Some(cause) = source {
@@ -118,20 +120,21 @@ impl Failed {
         }
     }
 
-    /// What a connection that is broken means.
+    /// The failure for an error of the connection's streams.
     fn of_stream(error: &io::Error) -> Failed {
         match error.get_ref().and_then(|error| error.downcast_ref()) {
             Some(LimitReached::Received) => Failed::ResponseBodySize,
             Some(LimitReached::Sent) => Failed::RequestBodySize,
             None => match error.kind() {
                 ErrorKind::UnexpectedEof => Failed::Incomplete,
-                // hyper's own, of chunks that are none.
+                // hyper reports an invalid chunk of a chunked body with these kinds.
                 ErrorKind::InvalidInput | ErrorKind::InvalidData => Failed::Protocol,
                 _ => Failed::Terminated,
             },
         }
     }
 
+    /// The error that wasmtime-wasi-http passes on to the component.
     pub(super) fn into_error(self) -> Error {
         match self {
             Failed::DnsTimeout => Error::DnsTimeout,
@@ -162,6 +165,7 @@ impl Failed {
         }
     }
 
+    /// The error code for an error of hyper.
     pub(super) fn into_code(self) -> ErrorCode {
         match self {
             Failed::RequestBodySize => ErrorCode::HttpRequestBodySize(None),
@@ -174,7 +178,7 @@ impl Failed {
     }
 }
 
-/// The error code of a body that has failed, where a stream's error is that.
+/// The error code for the error of a stream. None if the error is not one of an HTTP body.
 pub(super) fn code(error: &wasmtime::Error) -> Option<ErrorCode> {
     if let Some(code) = error.downcast_ref::<ErrorCode>() {
         return Some(code.clone());
@@ -189,7 +193,7 @@ pub(super) fn code(error: &wasmtime::Error) -> Option<ErrorCode> {
     })
 }
 
-/// A bound on the bytes of the run was reached.
+/// The run has reached a limit on its bytes.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(super) enum LimitReached {
     #[error("the run may receive no more")]

@@ -1,4 +1,4 @@
-//! One request, and its response.
+//! An exchange: one request, and its response.
 
 use super::bodies::ResponseBody;
 use super::driver::{Connected, Driver, Place};
@@ -24,17 +24,19 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-/// What a request takes of the run's memory until its response was read: 192 KiB, of which the most is what the
-/// component has written of the body and hyper hasn't taken yet.
+/// How much of the run's memory an exchange is charged until the component has read or dropped the response: 192 KiB.
+/// Most of it is for the part of the request's body that the component has written and hyper has not yet taken.
 const EXCHANGE_BYTES: u64 = 192 * 1024;
 
-/// How long it may take to resolve, to connect and to agree on TLS, where the component doesn't say: a minute.
+/// How long the lookup, the connect and the TLS handshake may take together, unless the component sets a timeout:
+/// 1 minute.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long the response's head may take, where the component doesn't say: ten minutes, as in wasmtime.
+/// How long the host waits for the response's head, unless the component sets a timeout: 10 minutes, as in wasmtime.
+/// The time begins when the host starts to send the request, so it includes the time that the request's body takes.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What requests of a run are sent with.
+/// The run's HTTP client.
 pub(super) struct Client {
     pub(super) authority: Arc<Authority>,
     pub(super) dialer: Dialer,
@@ -45,17 +47,17 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// The memory for one more exchange. None: there is none left, which is recorded.
+    /// Charge one exchange to the run's memory. None if the run has too little memory left, which this records.
     pub(super) fn charge_exchange(&self) -> Option<Charge> {
         self.charge(EXCHANGE_BYTES).ok()
     }
 
-    /// So much of the run's memory.
+    /// Charge `bytes` to the run's memory.
     pub(super) fn charge(&self, bytes: u64) -> Result<Charge, Failed> {
         if let Some(charge) = self.memory.charge(bytes) {
             return Ok(charge);
         }
-        // Connections that nothing uses make room.
+        // Idle connections give their memory back.
         self.pool.clear();
         self.memory.charge(bytes).ok_or_else(|| {
             self.authority.reached(Limit::Memory, None);
@@ -64,17 +66,17 @@ impl Client {
     }
 }
 
-/// The exchanges of a run that are under way.
+/// The run's exchanges that have not ended.
 #[derive(Clone, Default)]
 pub(super) struct Live(Arc<Mutex<HashMap<u64, (Place, Arc<Told>)>>>);
 
 impl Live {
     fn all(&self) -> MutexGuard<'_, HashMap<u64, (Place, Arc<Told>)>> {
-        // What it holds is valid at every moment, so a panic elsewhere spoils nothing.
+        // The map is valid after every statement, so a panic in another thread leaves it usable.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The run is over: close their connections, and record what they came to.
+    /// Close the connections of all exchanges, and record each exchange. For the end of the run.
     pub(super) fn break_off(&self) {
         let all = std::mem::take(&mut *self.all());
         for (place, told) in all.into_values() {
@@ -84,7 +86,7 @@ impl Live {
     }
 }
 
-/// What is recorded of an exchange, once.
+/// The audit event of an exchange. The event is recorded once.
 struct Told {
     authority: Arc<Authority>,
     started: Instant,
@@ -116,7 +118,7 @@ impl Told {
     }
 }
 
-/// An exchange that is under way: what it came to is recorded when this is dropped.
+/// An exchange that has not ended. When it is dropped, its audit event is recorded.
 pub(super) struct Exchange {
     number: u64,
     live: Live,
@@ -145,12 +147,12 @@ impl Exchange {
         })
     }
 
-    /// So many bytes of the response's body have come.
+    /// Add to the number of bytes received of the response's body.
     pub(super) fn received(&self, bytes: u64) {
         self.told.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// It has failed.
+    /// Set why the exchange has failed.
     pub(super) fn failed(&self, failed: Failed) {
         self.told
             .set(|exchange| exchange.error = Some(failed.word()));
@@ -172,8 +174,10 @@ impl Drop for Exchange {
     }
 }
 
-/// Send a request, if that is allowed, and wait for its response. What is returned besides has to be polled until the
-/// response was read.
+/// Send a request if the policy allows it, and wait for the head of its response.
+///
+/// The caller has to poll the returned [`Driver`] until the component has read the response: the driver reads the body
+/// from the connection.
 pub(super) async fn send(
     client: Arc<Client>,
     request: Request<WasiBody>,
@@ -188,7 +192,7 @@ pub(super) async fn send(
     let place = Place::default();
     let exchange = Exchange::new(&client, &prepared.target, &place, charge);
     let key = Key::of(&prepared.target.url);
-    // From here on it closes the connection if this future is dropped.
+    // If this future is dropped from here on, the driver closes the connection.
     let driver = Driver::new(place.clone(), key, client.pool.clone());
     match respond(&client, prepared, options, &place, &exchange).await {
         Ok(response) => {
@@ -205,7 +209,7 @@ pub(super) async fn send(
     }
 }
 
-/// Send a request on a connection that was kept, or on a new one.
+/// Send a request on an idle connection of the pool, or on a new connection.
 async fn respond(
     client: &Client,
     mut prepared: Prepared,
@@ -228,8 +232,9 @@ async fn respond(
         place.put(connected);
         timed(drive(response, place))
     };
-    // A server may close a connection at the moment at which it is used again, and then nobody knows whether it has
-    // taken the request: only one that changes nothing is sent on it.
+    // A server may close an idle connection while the host sends the next request on it. The host then can't find out
+    // whether the server has handled the request. It may repeat only a request that changes nothing, so only such a
+    // request uses an idle connection.
     if is_safe && let Some(kept) = client.pool.take(&key) {
         match send_on(kept).await {
             Err(Failed::Incomplete | Failed::Terminated) => place.close(),
@@ -243,20 +248,20 @@ async fn respond(
     send_on(connected).await
 }
 
-/// Wait for a response, and keep its connection going meanwhile.
+/// Wait for the head of a response, and drive the connection while waiting.
 async fn drive(
     response: impl Future<Output = hyper::Result<Response<Incoming>>>,
     place: &Place,
 ) -> Result<Response<Incoming>, Failed> {
     let mut response = pin!(response);
     poll_fn(|cx| {
-        // The connection first: what it has failed of it tells the response.
+        // The connection is polled first: if it fails, hyper passes the error to the response.
         let over = place.poll(cx).is_ready();
         match response.as_mut().poll(cx) {
             Poll::Ready(response) => {
                 Poll::Ready(response.map_err(|error| Failed::of_hyper(&error)))
             }
-            // It can't be: the connection answers when it ends.
+            // Not expected: a connection that ends resolves its response.
             Poll::Pending if over => Poll::Ready(Err(Failed::Terminated)),
             Poll::Pending => Poll::Pending,
         }

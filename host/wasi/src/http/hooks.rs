@@ -1,4 +1,4 @@
-//! What wasmtime-wasi-http calls when a component sends a request.
+//! The hooks that wasmtime-wasi-http calls when a component sends a request.
 
 use super::error::Failed;
 use super::exchange::{self, Client};
@@ -16,13 +16,13 @@ use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
 };
 
-/// The protocol that servers are offered above TLS (RFC 7301).
+/// The protocols that the TLS handshake offers to a server (ALPN, RFC 7301).
 const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 
-/// The most that a component writes of a request's body at once: 64 KiB, as on a socket.
+/// The most bytes that a component can write to a request's body in one call: 64 KiB, as with a socket.
 const MOST_WRITTEN: usize = 64 * 1024;
 
-/// A run's HTTP.
+/// The state of `wasi:http` in a run.
 pub(crate) struct Http {
     ctx: WasiHttpCtx,
     hooks: Hooks,
@@ -58,14 +58,15 @@ impl Http {
         }
     }
 
-    /// Close the connections that are kept and not in use.
+    /// Close the run's idle connections.
     pub(crate) fn close_idle(&self) {
         self.hooks.0.pool.clear();
     }
 }
 
 impl Drop for Http {
-    /// The run is over: what is under way is broken off, so that the record is complete.
+    /// Close all connections, and record the exchanges that have not ended. Without this the audit record would lack
+    /// them.
     fn drop(&mut self) {
         self.hooks.0.pool.close();
         self.hooks.0.live.break_off();
@@ -81,7 +82,7 @@ type Sent = Result<
 >;
 
 impl WasiHttpHooks for Hooks {
-    /// The header is made of the URL that was judged.
+    /// No: `Prepared` makes the header from the URL that the policy judges.
     fn set_host_header(&mut self) -> bool {
         false
     }
@@ -93,7 +94,8 @@ impl WasiHttpHooks for Hooks {
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let client = self.0.clone();
-        // Taken here: a component that never waits can't have more under way than its memory has room for.
+        // Charged here and not in the future, which may not be polled for a long time. The memory limit then also bounds
+        // the requests of a component that sends many and never waits.
         let charge = client.charge_exchange();
         Box::new(async move {
             let charge = charge.ok_or(Error::ConnectionLimitReached)?;

@@ -1,4 +1,4 @@
-//! A connection's two streams, as hyper reads and writes them.
+//! A connection's two streams, with the traits through which hyper reads and writes.
 
 use super::error::LimitReached;
 use crate::failed;
@@ -11,13 +11,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, StreamError};
 
-/// A connection.
+/// A connection's two streams, for hyper.
 pub(super) struct Io {
     receiving: Receiving,
     sending: Sending,
+    /// Bytes that have arrived and that hyper has not taken.
     arrived: Bytes,
     ended: bool,
-    /// It counts as one of the component's sockets. The last field: by then it is closed.
+    /// The connection counts as one of the run's sockets. This is the last field, so the streams are dropped before it.
     _socket: Open,
 }
 
@@ -68,7 +69,7 @@ impl Write for Io {
         Poll::Ready(sent.map_err(|error| broken(&error, LimitReached::Sent)))
     }
 
-    /// Waits until all that was written has left.
+    /// Ready when all bytes that hyper wrote have left the stream.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let permit = ready!(self.get_mut().sending.poll_permit(cx));
         let flushed = permit.map(drop);
@@ -76,12 +77,12 @@ impl Write for Io {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // It is closed when it is dropped, which is next.
+        // Dropping the streams closes the connection. hyper drops them after this call.
         self.poll_flush(cx)
     }
 }
 
-/// A stream's failure, by its kind where that is known.
+/// The error of a stream as an I/O error. `limit` says which limit a stream's `LimitReached` is about.
 fn broken(error: &StreamError, limit: LimitReached) -> io::Error {
     let text = match error {
         StreamError::Closed => return ErrorKind::BrokenPipe.into(),

@@ -1,18 +1,21 @@
-//! `wasi:http` for components: the requests that they send, under the run's authority.
+//! `wasi:http` for components: the host sends their requests, under the run's policy.
 //!
-//! A request takes this way: its URL is brought into one form, and that is judged; its name is resolved by the run's
-//! own resolver, and what that answers is judged; a connection is opened that counts as the component's own sockets
-//! do, with TLS on it where the URL says so; and HTTP/1.1 is spoken by hyper, with the URL as it was judged.
+//! The host handles a request in these steps:
 //!
-//! | file | what it has |
+//! 1. It brings the URL into one form. The policy judges that form.
+//! 2. It resolves the name. The policy judges each address.
+//! 3. It opens a connection, which counts as one of the run's sockets. For an `https` URL it makes a TLS handshake.
+//! 4. hyper sends the request over HTTP/1.1, with the URL in the form that the policy judged.
+//!
+//! | file | content |
 //! |---|---|
-//! | `hooks` | what wasmtime-wasi-http calls |
-//! | `prepare` | from the component's request to the one that is sent |
-//! | `reach` | resolving, connecting, TLS |
-//! | `exchange` | sending a request, and driving its connection until the response was read |
-//! | `driver`, `pool` | the connection of an exchange, and those that are kept for the next one |
-//! | `bodies`, `io` | bodies that are counted and timed; streams as hyper reads and writes them |
-//! | `error` | failures as WASI has them |
+//! | `hooks` | the hooks that wasmtime-wasi-http calls |
+//! | `prepare` | the form of a request in which it is judged and sent |
+//! | `reach` | lookup, connect, TLS handshake |
+//! | `exchange` | sending a request, and waiting for the head of its response |
+//! | `driver`, `pool` | the connection of an exchange, and idle connections |
+//! | `bodies`, `io` | bodies with counts and timeouts; the streams that hyper reads and writes |
+//! | `error` | failures, and the error codes of WASI for them |
 
 mod bodies;
 mod driver;
@@ -34,15 +37,15 @@ use wasmtime_wasi::p2::IoError;
 use wasmtime_wasi_http::WasiHttp;
 use wasmtime_wasi_http::p2::bindings::{LinkOptions, http};
 
-/// Offer `wasi:http/outgoing-handler`, and its types, to components.
+/// Add `wasi:http/outgoing-handler` and `wasi:http/types` to the linker.
 pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let options = LinkOptions::default();
     http::outgoing_handler::add_to_linker::<T, WasiHttp>(linker, ctx::http)?;
     http::types::add_to_linker::<T, WasiHttp>(linker, &(&options).into(), ctx::http)
 }
 
-/// Replace what wasmtime-wasi-http can't answer: the error code of a body that has failed. What it looks for in an
-/// error of a stream is no error of its own bodies.
+/// Replace `http-error-code`, which gives the error code of a body that has failed. wasmtime-wasi-http looks for an
+/// `ErrorCode` only, but a failed body has a [`wasmtime_wasi_http::Error`].
 pub(crate) fn replace<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance(HTTP_TYPES.name())?.func_wrap(
         HTTP_TYPES.item("http-error-code"),

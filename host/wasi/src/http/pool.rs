@@ -1,18 +1,18 @@
-//! Connections that are kept for the run's next request to the same origin.
+//! Idle connections, which the run's next request to the same origin can use.
 
 use super::driver::Connected;
 use sockbox_policy::{Host, HttpScheme, HttpUrl};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many connections of a run are kept when nothing uses them: 16. Each counts as a socket of the run, and makes
-/// room when the component wants one.
+/// The most idle connections of a run: 16. Each counts as a socket of the run. The host closes them when the component
+/// needs a socket and the run has none left.
 const MOST_KEPT: usize = 16;
 
-/// How long a connection is kept when nothing uses it: 5 seconds, less than most servers keep theirs.
+/// How long the pool keeps an idle connection: 5 seconds, which is less than with most servers.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(5);
 
-/// What a connection can be used for: requests to the same scheme, host and port.
+/// The origin that a connection leads to. Only requests with the same scheme, host and port can use the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     scheme: HttpScheme,
@@ -30,26 +30,27 @@ impl Key {
     }
 }
 
-/// The connections of a run that nothing uses.
+/// The idle connections of a run.
 #[derive(Clone, Default)]
 pub(super) struct Pool(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
-    /// The one that was used last is the last one.
+    /// Each with the time at which it became idle, the latest last.
     connections: Vec<(Key, Instant, Connected)>,
-    /// Whether a task waits to close what is kept too long.
+    /// Whether the task runs that closes expired connections.
     is_swept: bool,
+    /// Whether the pool takes no more connections.
     closed: bool,
 }
 
 impl Pool {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // What it holds is valid at every moment, so a panic elsewhere spoils nothing.
+        // The content is valid after every statement, so a panic in another thread leaves it usable.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection for this, the one that was used last.
+    /// Take a usable connection to this origin: the one that became idle last.
     pub(super) fn take(&self, key: &Key) -> Option<Connected> {
         loop {
             let mut kept = self.kept();
@@ -63,7 +64,10 @@ impl Pool {
         }
     }
 
-    /// Keep a connection. Only inside of a tokio runtime, which is asked for a task to close it in the end.
+    /// Add a connection. If 16 are there, the oldest is closed.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime: this spawns a task that closes expired connections.
     pub(super) fn keep(&self, key: Key, connected: Connected) {
         let mut kept = self.kept();
         if kept.closed {
@@ -78,13 +82,13 @@ impl Pool {
         }
     }
 
-    /// Close them all.
+    /// Close all idle connections.
     pub(super) fn clear(&self) {
         let connections = std::mem::take(&mut self.kept().connections);
         drop(connections);
     }
 
-    /// Close them all, and keep none any more.
+    /// Close all idle connections, and take no more.
     pub(super) fn close(&self) {
         self.kept().closed = true;
         self.clear();
@@ -98,7 +102,7 @@ impl Kept {
     }
 }
 
-/// Close what is kept too long, until nothing is.
+/// Close expired connections, until the pool is empty.
 async fn sweep(pool: std::sync::Weak<Mutex<Kept>>) {
     loop {
         tokio::time::sleep(KEPT_FOR).await;

@@ -1,4 +1,4 @@
-//! From the request that a component made to the one that is judged and sent.
+//! The form of a component's request in which the policy judges it and the host sends it.
 
 use super::bodies::{Gate, RequestBody};
 use super::error::Failed;
@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use wasmtime_wasi_http::WasiBody;
 
-/// Headers that are about the connection, which is not the component's, or say where the body ends. A component can't
-/// make such fields; that none is here is looked after all the same, since a server that was told of two ends could
-/// take what is behind the first for another request.
+/// Headers that belong to the connection, or that say where the body ends. The host sets these, and no component may.
+///
+/// wasmtime-wasi-http already refuses such fields. The check here is a second one: a server that gets two different
+/// ends of a body could read the rest of the body as another request, which the policy has not judged.
 const NOT_THE_COMPONENTS: [HeaderName; 9] = [
     CONNECTION,
     HOST,
@@ -29,9 +30,9 @@ const NOT_THE_COMPONENTS: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// A request that can be judged and sent.
+/// A request in the form in which it is judged and sent.
 pub(super) struct Prepared {
-    /// What is judged.
+    /// What the policy judges.
     pub(super) target: HttpTarget,
     method: Method,
     uri: Uri,
@@ -76,13 +77,14 @@ impl Prepared {
         })
     }
 
-    /// Whether it may be sent once more when a connection that was used before breaks: without a body, and with a
-    /// method that changes nothing (RFC 9110 section 9.2.1).
+    /// Whether the host may send the request again if an idle connection breaks. The request then has no body, and a
+    /// safe method (RFC 9110 section 9.2.1).
     pub(super) fn can_be_repeated(&self) -> bool {
         self.method.is_safe() && self.body.as_ref().is_some_and(Body::is_end_stream)
     }
 
-    /// The request as it is sent: `sent` counts its body. Once, unless it can be repeated.
+    /// The request for hyper. `sent` counts the bytes of its body. A second call gives a request without a body, so call
+    /// it once, unless the request [can be repeated](Self::can_be_repeated).
     pub(super) fn request(&mut self, sent: &Arc<AtomicU64>) -> Request<RequestBody> {
         let body = match self.can_be_repeated() {
             true => empty(),

@@ -1,4 +1,4 @@
-//! To the server of a request: its addresses, a connection, TLS on it.
+//! Connecting to the server of a request: lookup, connect, TLS handshake.
 
 use super::bodies::RequestBody;
 use super::driver::Connected;
@@ -13,28 +13,28 @@ use sockbox_policy::{Host, HttpScheme, HttpTarget, Limit, Target};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// What a connection takes of the run's memory: 192 KiB. hyper reads and writes through buffers of at most
-/// [`BUFFER_BYTES`] each, and the streams below hold as much of what arrived.
+/// How much of the run's memory a connection is charged: 192 KiB. hyper has a buffer for reading and one for writing,
+/// of at most [`BUFFER_BYTES`] each. The stream below holds at most the same amount of received bytes.
 const CONNECTION_BYTES: u64 = 192 * 1024;
 
-/// The most bytes of a response's head, and of what waits to be written: 64 KiB.
+/// The most bytes that hyper buffers in each direction: 64 KiB. This also limits the head of a response.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// How many addresses of a name are tried.
+/// The most addresses of a name that the host tries to connect to.
 const MOST_ADDRESSES: usize = 16;
 
-/// How long one address may keep the others waiting: 5 seconds.
+/// How long the host waits for one address before it tries the next one: 5 seconds. The last address has no such limit.
 const ONE_ADDRESS: Duration = Duration::from_secs(5);
 
 impl Client {
-    /// Connect to the server of a request that may be sent.
+    /// Connect to the server of a request that the policy allows.
     pub(super) async fn reach(&self, target: &HttpTarget) -> Result<Connected, Failed> {
         let addresses = self.addresses(target).await?;
         let charge = self.charge(CONNECTION_BYTES)?;
         let socket = match self.dialer.socket() {
             Some(socket) => socket,
             None => {
-                // Connections that nothing uses make room.
+                // Idle connections count as sockets. Closing them can free one.
                 self.pool.clear();
                 let target = Target::Http(target.clone());
                 self.dialer.socket().ok_or_else(|| {
@@ -63,7 +63,7 @@ impl Client {
         Ok(Connected::new(sender, connection, address, charge))
     }
 
-    /// The addresses that a request may be sent to.
+    /// The addresses of a request's server that the policy allows.
     async fn addresses(&self, target: &HttpTarget) -> Result<Vec<IpAddr>, Failed> {
         let addresses = match target.url.host() {
             Host::Address(address) => vec![*address],
@@ -82,7 +82,7 @@ impl Client {
         usable.ok_or(Failed::Prohibited)
     }
 
-    /// Connect to the first address that answers.
+    /// Connect to the first address that accepts the connection. The addresses are tried one after the other.
     async fn connect(
         &self,
         addresses: &[IpAddr],

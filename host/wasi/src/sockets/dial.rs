@@ -1,4 +1,5 @@
-//! Connections that the host opens for a component: the same socket, count, rates and meter as the component's own.
+//! Connections that the host opens for a component. They have the same socket options, count, rate limits and meter as
+//! the component's own connections.
 
 use super::connection::Connection;
 use super::count::{Count, Open, Shared};
@@ -14,7 +15,7 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
-/// Opens connections. Whether one may go where it goes is for the caller to ask.
+/// Opens connections. The caller has to ask the policy first.
 #[derive(Clone)]
 pub(crate) struct Dialer {
     authority: Arc<Authority>,
@@ -27,9 +28,9 @@ pub(crate) struct Dialer {
 /// Why there is no connection.
 #[derive(Debug)]
 pub(crate) enum DialError {
-    /// A limit of the run's was reached, which is recorded.
+    /// The run has reached a limit. This is recorded.
     Limit,
-    /// What the system said.
+    /// The system has refused, with this error.
     System(io::Error),
 }
 
@@ -60,19 +61,20 @@ impl Dialer {
         }
     }
 
-    /// Count a socket. None: there are as many as there may be.
+    /// Count one more socket. None if the run has reached its limit on sockets.
     pub(crate) fn socket(&self) -> Option<Open> {
         let open = self.count.open_one(self.limit)?;
         self.authority.has_room(Limit::Sockets);
         Some(open)
     }
 
-    /// Whether one more attempt to connect may be made, which is counted.
+    /// Whether the rate limit allows one more attempt to connect. This call counts the attempt. If the limit is reached,
+    /// that is recorded.
     pub(crate) fn may_connect(&self, to: SocketAddr) -> bool {
         let Some(connects) = &self.connects else {
             return true;
         };
-        // What it holds is valid at every moment, so a panic elsewhere spoils nothing.
+        // The bucket is valid after every statement, so a panic in another thread leaves it usable.
         let mut bucket = connects.lock().unwrap_or_else(PoisonError::into_inner);
         let may = bucket.take_one(Instant::now());
         drop(bucket);
@@ -86,7 +88,7 @@ impl Dialer {
         may
     }
 
-    /// Connect, and give the connection's two streams, with the meter around them where anything is counted.
+    /// Connect, and return the connection's two streams. If the run counts or limits bytes, the streams are metered.
     pub(crate) async fn connect(
         &self,
         to: SocketAddr,
@@ -95,7 +97,8 @@ impl Dialer {
             return Err(DialError::Limit);
         }
         let stream = TcpStream::connect(to).await.map_err(DialError::System)?;
-        // A request's head and its body are written one behind the other: no word waits for an acknowledgement.
+        // hyper writes a request's head and body separately. With Nagle's algorithm the second write would wait until
+        // the server acknowledges the first.
         stream.set_nodelay(true).map_err(DialError::System)?;
         let connection = Connection::new(stream, to).map_err(DialError::System)?;
         let (input, output) = connection.streams();

@@ -1,22 +1,23 @@
-//! Sends the HTTP requests that its arguments say, through `wasi:http`, and prints what came of each on a line: `ok`,
-//! the status and the body, or the error code that the host gave and where.
+//! Sends the HTTP requests that its arguments describe, through `wasi:http`, and prints one line for each: `ok`, the
+//! status and the body, or the error code from the host and the step that failed.
 //!
-//! Several are separated by the word `then`; each is sent whatever became of the one before. The exit code is 0 when
-//! all went well.
+//! The word `then` separates requests. A request is sent even if the one before it failed. The exit code is 0 if all
+//! requests succeeded.
 //!
-//! `send METHOD SCHEME AUTHORITY PATH [OPTION]...` sends a request; `-` is none of what stands there. OPTION is:
+//! `send METHOD SCHEME AUTHORITY PATH [OPTION]...` sends a request. `-` for SCHEME, AUTHORITY or PATH leaves that part
+//! unset. OPTION is:
 //!
 //! | option | effect |
 //! |---|---|
-//! | `header=NAME:VALUE` | a header; `%XX` in VALUE is that byte |
-//! | `body=TEXT` | a body, with `%XX` as there |
-//! | `bytes=N` | a body of N bytes, a piece at a time |
-//! | `trailer=NAME:VALUE` | a trailer behind the body |
-//! | `connect-ms=N`, `first-byte-ms=N`, `between-bytes-ms=N` | how long each may take |
-//! | `follow` | redirects are followed, ten at most |
-//! | `show=NAME` | the response's header of this name is printed too |
-//! | `count` | of the response's body the number of bytes is printed |
-//! | `leave` | the response's body isn't read |
+//! | `header=NAME:VALUE` | sends a header; `%XX` in VALUE is a byte |
+//! | `body=TEXT` | sends a body; `%XX` in TEXT is a byte |
+//! | `bytes=N` | sends a body of N bytes, in pieces |
+//! | `trailer=NAME:VALUE` | sends a trailer after the body |
+//! | `connect-ms=N`, `first-byte-ms=N`, `between-bytes-ms=N` | sets a timeout |
+//! | `follow` | sends at most 10 requests: the first one, and those to which responses redirect |
+//! | `show=NAME` | also prints the header of this name from the response |
+//! | `count` | prints the number of bytes of the response's body, and not the body |
+//! | `leave` | does not read the response's body |
 
 mod request;
 mod response;
@@ -24,7 +25,7 @@ mod response;
 use request::Plan;
 use std::process::ExitCode;
 
-/// What came of a request: what is printed, or an error code and where it came up.
+/// The result of a request or of one of its steps, or an error code and the step that failed.
 type Outcome<T> = Result<T, (String, &'static str)>;
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! Requests.
+//! Parses the arguments of a request, and sends it.
 
 use crate::Outcome;
 use crate::response::{Answer, read};
@@ -8,10 +8,10 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::{OutputStream, StreamError};
 
-/// The most that one call may write and flush.
+/// The most bytes that one call may write and flush.
 const MAX_WRITE: usize = 4096;
 
-/// A request that is to be sent.
+/// A request to send, and how to print its response.
 #[derive(Default)]
 pub struct Plan {
     method: String,
@@ -69,7 +69,7 @@ impl Plan {
         Some(plan)
     }
 
-    /// Send it once more, to where a response has redirected to.
+    /// Change the target to the one that a response redirects to.
     pub fn go_to(&mut self, location: &str) -> Option<()> {
         if let Some((scheme, rest)) = location.split_once("://") {
             let at = rest.find('/').unwrap_or(rest.len());
@@ -126,7 +126,7 @@ impl Plan {
             Some(Ok(response)) => response.map_err(told("response"))?,
             _ => return Err(("nothing".to_owned(), "response")),
         };
-        // What the server has answered counts for more than that it didn't take all.
+        // The response is read even if the server did not take the whole body. Its text is printed with the error.
         let answer = read(response, self)?;
         if let Some(Err((error, place))) = written {
             return Err((format!("{error} ({})", answer.text), place));
@@ -167,7 +167,7 @@ fn write(stream: &OutputStream, bytes: &[u8]) -> Outcome<()> {
     Ok(())
 }
 
-/// An error code by its name, with what comes with it.
+/// An error code as text: its name and its fields.
 pub fn told(place: &'static str) -> impl Fn(ErrorCode) -> (String, &'static str) {
     move |code| {
         let text = format!("{code:?}");
@@ -196,7 +196,7 @@ fn scheme(name: &str) -> Scheme {
     }
 }
 
-/// A text with `%XX` in it.
+/// The bytes of a text in which `%XX` stands for a byte.
 fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::new();

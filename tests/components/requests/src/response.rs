@@ -1,17 +1,17 @@
-//! Responses.
+//! Reads a response.
 
 use crate::Outcome;
 use crate::request::{Plan, told};
 use wasip2::http::types::{FutureTrailers, IncomingBody, IncomingResponse, http_error_code};
 use wasip2::io::streams::StreamError;
 
-/// The most that one call reads.
+/// The most bytes that one call reads.
 const MAX_READ: u64 = 64 * 1024;
 
 pub struct Answer {
-    /// What is printed.
+    /// The text to print.
     pub text: String,
-    /// Where it redirects to.
+    /// The target of a redirect.
     pub location: Option<String>,
 }
 

@@ -1,5 +1,6 @@
-//! What the component's calls do with private sockets. Where a call gives None, the socket isn't private, and the
-//! call is for others to answer.
+//! The component's calls on private sockets.
+//!
+//! A function here returns None if the call is not about the private loopback. The caller then uses wasmtime-wasi.
 
 use super::super::{Accepted, counted, may_be_bound, plain};
 use super::streams::{Input, Output};
@@ -21,12 +22,12 @@ type Done = Result<(), ErrorCode>;
 type Streams = (Resource<DynInputStream>, Resource<DynOutputStream>);
 
 impl SockboxCtxView<'_> {
-    /// The private socket that a socket is, if it is one.
+    /// The entry of a private socket. None if the socket is not private.
     pub(in super::super) fn private(&self, socket: &Resource<TcpSocket>) -> Option<&Socket> {
         self.ctx.sockets.loopback.get(socket.rep())
     }
 
-    /// Begin to bind.
+    /// Handle `start-bind`.
     pub(in super::super) fn bind_private(
         &mut self,
         socket: &Resource<TcpSocket>,
@@ -50,7 +51,7 @@ impl SockboxCtxView<'_> {
         })
     }
 
-    /// End what `start-bind` began.
+    /// Handle `finish-bind`.
     pub(in super::super) fn finish_private_bind(
         &mut self,
         socket: &Resource<TcpSocket>,
@@ -65,7 +66,7 @@ impl SockboxCtxView<'_> {
         })
     }
 
-    /// Begin to listen.
+    /// Handle `start-listen`.
     pub(in super::super) fn listen_privately(
         &mut self,
         socket: &Resource<TcpSocket>,
@@ -84,7 +85,7 @@ impl SockboxCtxView<'_> {
         })
     }
 
-    /// End what `start-listen` began.
+    /// Handle `finish-listen`.
     pub(in super::super) fn finish_private_listen(
         &mut self,
         socket: &Resource<TcpSocket>,
@@ -99,7 +100,7 @@ impl SockboxCtxView<'_> {
         })
     }
 
-    /// Begin to connect: to a private listener, or with a private socket to anything.
+    /// Handle `start-connect`, if the destination is a private listener or the socket is private.
     pub(in super::super) fn connect_privately(
         &mut self,
         socket: &Resource<TcpSocket>,
@@ -119,7 +120,8 @@ impl SockboxCtxView<'_> {
                 return Ok(Some(Err(ErrorCode::InvalidArgument)));
             }
             if !self.ctx.sockets.loopback.listens(to) {
-                // Nothing else is reached from there; to the machine it would have to be bound on the machine.
+                // A private socket reaches private listeners only. For another destination the component would need a
+                // socket that is bound on the machine, so the denial names the bind.
                 if self.ctx.authority.allows(Target::Connect(to)) {
                     self.ctx.authority.refuse(Target::Bind(asked));
                 }
@@ -144,7 +146,7 @@ impl SockboxCtxView<'_> {
         Ok(Some(connected))
     }
 
-    /// End what `start-connect` began.
+    /// Handle `finish-connect`.
     pub(in super::super) fn finish_private_connect(
         &mut self,
         socket: &Resource<TcpSocket>,
@@ -162,6 +164,7 @@ impl SockboxCtxView<'_> {
         Ok(Some(Ok(streams)))
     }
 
+    /// Add the two streams of a connection to the resource table, as children of its socket.
     fn streams(&mut self, socket: &Resource<TcpSocket>, peer: &Peer) -> wasmtime::Result<Streams> {
         let input: DynInputStream = Box::new(Input(peer.endpoint.clone()));
         let output: DynOutputStream = Box::new(Output(peer.endpoint.clone()));
@@ -169,7 +172,7 @@ impl SockboxCtxView<'_> {
         Ok((input, self.table.push_child(output, socket)?))
     }
 
-    /// Accept a connection on a private listener.
+    /// Handle `accept` on a private listener.
     pub(in super::super) fn accept_privately(
         &mut self,
         listener: &Resource<TcpSocket>,
@@ -211,7 +214,8 @@ impl SockboxCtxView<'_> {
         Ok(Some(Ok((socket, input, output))))
     }
 
-    /// The next connection that may be accepted. The others are reset, as on the machine.
+    /// Take the next connection that the policy allows. Reset those before it that the policy denies, as the machine's
+    /// listeners do.
     fn next_arrived(&self, queue: &Queue) -> Option<Arrived> {
         while let Some(arrived) = queue.pop() {
             let target = Target::Accept(arrived.from);
@@ -223,7 +227,7 @@ impl SockboxCtxView<'_> {
         None
     }
 
-    /// A socket with the options of a listener at `local`: an accepted one has those.
+    /// A new socket with the options of the listener at `local`. An accepted socket inherits them.
     fn like(
         &mut self,
         listener: &Resource<TcpSocket>,
@@ -242,7 +246,7 @@ impl SockboxCtxView<'_> {
         Ok(socket)
     }
 
-    /// Shut a connection down.
+    /// Handle `shutdown`.
     pub(in super::super) fn shut_privately(
         &self,
         socket: &Resource<TcpSocket>,
@@ -257,6 +261,7 @@ impl SockboxCtxView<'_> {
         })
     }
 
+    /// Handle `subscribe`.
     pub(in super::super) fn subscribe_privately(
         &mut self,
         socket: &Resource<TcpSocket>,
@@ -268,7 +273,7 @@ impl SockboxCtxView<'_> {
         Ok(Some(subscribe(self.table, readiness)?))
     }
 
-    /// Set how many connections wait to be accepted, for a socket that is private or may become so.
+    /// Handle `set-listen-backlog-size`, for a socket that is private or can become private.
     pub(in super::super) fn set_backlog(
         &mut self,
         socket: Resource<TcpSocket>,
@@ -290,6 +295,7 @@ impl SockboxCtxView<'_> {
     }
 }
 
+/// Copy the options of one socket to another. The options are those that a component can set.
 fn copy_options(theirs: &mut WasiSocketsCtxView<'_>, from: u32, to: u32) -> SocketResult<()> {
     let (from, to) = (|| Resource::new_borrow(from), || Resource::new_borrow(to));
     let enabled = theirs.keep_alive_enabled(from())?;

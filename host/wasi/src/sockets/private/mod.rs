@@ -1,18 +1,18 @@
-//! A run's own loopback: TCP sockets on 127.0.0.0/8 and `::1` that no rule grants, in memory.
+//! A run's private loopback: TCP sockets on 127.0.0.0/8 and `::1` that no rule grants. Their connections are in memory.
 //!
-//! What the run binds there is reachable from the run alone, and nothing of it touches the machine's loopback.
-//! Which addresses that is about is for the policy to say
+//! Only the run itself can connect to a socket that it binds there. These sockets do not use the machine's loopback.
+//! The policy decides which sockets are private
 //! ([`Policy::judge_private`](sockbox_policy::Policy::judge_private)).
 //!
-//! A private socket is one of wasmtime-wasi's, unbound and unconnected, whose place is taken here: it holds the
-//! options that a component sets. So each counts as one of the run's sockets and as one file of this process. What
-//! its connections hold is charged to the run's memory. Bytes and connections inside a run are neither metered
-//! nor slowed down: no other process takes part in them.
+//! A private socket has an entry in [`Loopback`], and a socket of wasmtime-wasi, which stays unbound and unconnected.
+//! That socket only holds the options that the component sets. Each private socket therefore counts as one of the
+//! run's sockets and as one open file of this process. The buffers of its connections are charged to the run's memory.
+//! The limits on bytes and connection rates do not apply, because no other process takes part.
 //!
 //! | file | content |
 //! |---|---|
-//! | `mod` | which addresses are in use, and what the run's private sockets are |
-//! | `calls` | what the component's calls do with them |
+//! | `mod` | the private sockets and their states, and the addresses in use |
+//! | `calls` | the component's calls on private sockets |
 //! | `pipe`, `streams` | a connection, and its streams |
 
 mod calls;
@@ -29,55 +29,57 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::Pollable;
 use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode;
 
-/// The ports that are chosen where a component leaves the port open (RFC 6335 section 6).
+/// The first of the ports that the host chooses from for port 0. The last is 65535 (RFC 6335 section 6).
 const FIRST_PORT: u16 = 49_152;
 
-/// How many connections wait to be accepted, unless the component sets another number: 128.
+/// How many connections can wait to be accepted on one listener, unless the component sets another number: 128.
 const BACKLOG: u64 = 128;
 
-/// The most connections that wait to be accepted on one listener, whatever the component sets: 4,096, as on Linux.
+/// The largest backlog that a component can set: 4,096, as on Linux.
 const MOST_BACKLOG: u64 = 4096;
 
-/// A run's private sockets.
+/// A run's private sockets. A socket's number is its number in the resource table.
 pub(super) struct Loopback {
     memory: Arc<Budget>,
-    /// By the number in the resource table.
+    /// The private sockets, by number.
     sockets: HashMap<u32, Socket>,
-    /// What the component has set for sockets that may become private, by their number.
+    /// The backlogs that the component has set, by the socket's number. The socket need not be private yet.
     backlogs: HashMap<u32, u64>,
-    /// The addresses that can't be bound to.
+    /// The addresses that private sockets hold.
     in_use: HashSet<SocketAddr>,
     listeners: HashMap<SocketAddr, Arc<Queue>>,
-    /// The port that is tried next where it is left open.
+    /// The port that the host tries next for port 0.
     next_port: u16,
 }
 
 /// A private socket.
 pub(super) struct Socket {
     pub(super) local: SocketAddr,
-    /// Whether the socket keeps others from binding to `local`. An accepted one doesn't.
+    /// Whether no other private socket can bind to `local` while this one is open. False for an accepted socket.
     holds_address: bool,
     pub(super) state: State,
 }
 
-/// States of a private socket: `Binding`, `Bound`, and then `Starting` and `Listening`, or `Connecting` and
-/// `Connected`. An accepted socket is `Connected`.
+/// The state of a private socket: `Binding`, then `Bound`, then either `Starting` and `Listening`, or `Connecting` and
+/// `Connected`. A socket that connects without a bind begins with `Connecting`. An accepted socket is `Connected`.
+///
+/// `Binding`, `Starting` and `Connecting` last until the component calls `finish-bind`, `finish-listen` or
+/// `finish-connect`. The operation itself is already complete.
 pub(super) enum State {
-    /// Bound to the address that was asked for; the component has not asked whether that is done.
+    /// `asked` is the address that the component gave. Its port may be 0.
     Binding {
         asked: SocketAddr,
     },
     Bound {
         asked: SocketAddr,
     },
-    /// It listens; the component has not asked whether that is done.
     Starting(Arc<Queue>),
     Listening(Arc<Queue>),
-    /// It is connected; the component has not asked whether that is done.
     Connecting(Peer),
     Connected(Peer),
 }
 
+/// The other end of a connection: its address, and this end of the pipes to it.
 #[derive(Clone)]
 pub(super) struct Peer {
     remote: SocketAddr,
@@ -116,15 +118,16 @@ impl Loopback {
         self.sockets.get(&rep)
     }
 
-    /// Whether a private listener of the run is at this address.
+    /// Whether a private socket of the run listens on this address.
     pub(super) fn listens(&self, address: SocketAddr) -> bool {
         self.listeners.contains_key(&address)
     }
 
-    /// Bind the socket with this number. `avoided` tells which addresses are not chosen where others are left.
+    /// Bind the socket with this number. For port 0, choose an address for which `avoided` returns false, if one is
+    /// free, and otherwise any free one.
     ///
     /// # Errors
-    /// [`ErrorCode::AddressInUse`].
+    /// [`ErrorCode::AddressInUse`]: another private socket holds the address, or for port 0 no port is free.
     pub(super) fn bind(
         &mut self,
         rep: u32,
@@ -147,7 +150,7 @@ impl Loopback {
         Ok(())
     }
 
-    /// A free port of this address.
+    /// The address with a free port.
     fn choose(
         &mut self,
         ip: IpAddr,
@@ -167,8 +170,8 @@ impl Loopback {
     /// Connect the socket with this number to a private listener.
     ///
     /// # Errors
-    /// - [`ErrorCode::ConnectionRefused`]: no more connections may wait there.
-    /// - [`ErrorCode::AddressInUse`]: no port is left for it.
+    /// - [`ErrorCode::ConnectionRefused`]: no private socket listens on `to`, or its backlog is full.
+    /// - [`ErrorCode::AddressInUse`]: the socket is not bound, and no port is free for it.
     /// - [`ErrorCode::OutOfMemory`]: the run has too little memory left.
     pub(super) fn connect(&mut self, rep: u32, to: SocketAddr) -> Result<(), ErrorCode> {
         let queue = self.listeners.get(&to).cloned();
@@ -204,7 +207,7 @@ impl Loopback {
         Ok(())
     }
 
-    /// Let the socket with this number, which is bound, listen.
+    /// Make the socket with this number listen. The caller checks that it is bound.
     pub(super) fn listen(&mut self, rep: u32) {
         let backlog = self.backlogs.get(&rep).copied().unwrap_or(BACKLOG);
         if let Some(socket) = self.sockets.get_mut(&rep) {
@@ -214,7 +217,7 @@ impl Loopback {
         }
     }
 
-    /// Set how many connections wait to be accepted.
+    /// Set how many connections can wait to be accepted on the socket with this number.
     pub(super) fn set_backlog(&mut self, rep: u32, backlog: u64) {
         self.backlogs.insert(rep, backlog);
         if let Some(State::Starting(queue) | State::Listening(queue)) =
@@ -224,7 +227,8 @@ impl Loopback {
         }
     }
 
-    /// The socket with this number is gone.
+    /// Forget the socket with this number, which the component has dropped. If it listens, reset the connections that
+    /// wait to be accepted.
     pub(super) fn closed(&mut self, rep: u32) {
         self.backlogs.remove(&rep);
         let Some(socket) = self.sockets.remove(&rep) else {
@@ -250,7 +254,7 @@ impl Queue {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // What it holds is valid at every moment, so a panic elsewhere spoils nothing.
+        // The content is valid after every statement, so a panic in another thread leaves it usable.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -275,7 +279,7 @@ impl Queue {
         self.waiting().connections.pop_front()
     }
 
-    /// Nothing accepts them any more.
+    /// Reset all connections, because the listener is closed.
     fn close(&self) {
         let connections = std::mem::take(&mut self.waiting().connections);
         for arrived in connections {
@@ -295,11 +299,11 @@ impl Queue {
     }
 }
 
-/// What a component waits for on a private socket.
+/// The event that a pollable of a private socket waits for.
 pub(super) enum Readiness {
-    /// Nothing: it is ready.
+    /// None: the socket is ready.
     Now,
-    /// A connection to be accepted.
+    /// A connection that waits to be accepted.
     Arrival(Arc<Queue>),
 }
 
@@ -324,7 +328,7 @@ impl Socket {
         matches!(self.state, State::Starting(_) | State::Listening(_))
     }
 
-    /// Why it can't be bound, connected or made to listen once more.
+    /// The error for a bind, connect or listen that is not possible in this state.
     pub(super) fn refusal(&self) -> ErrorCode {
         match self.state {
             State::Binding { .. } | State::Starting(_) | State::Connecting(_) => {

@@ -1,7 +1,10 @@
-//! A connection inside a run: two pipes in memory, one for each direction, and the two ends of it.
+//! A connection inside a run. It has two ends, and two pipes in memory, one for each direction.
 //!
-//! An end acts as a TCP socket does. It can shut down either direction; when it is closed, its peer reads what is
-//! left and then the end; and when it is closed with bytes that it has not read, its peer is told of a reset.
+//! An end behaves like a TCP socket:
+//!
+//! - It can shut down each direction.
+//! - After it is closed, its peer reads the remaining bytes and then the end of the stream.
+//! - If it is closed before it has read all bytes, its peer gets a reset.
 
 use crate::budget::Budget;
 use std::collections::VecDeque;
@@ -9,18 +12,19 @@ use std::net::Shutdown;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// The most bytes that one direction holds: 256 KiB. It is about what Linux lets a connection over loopback hold,
-/// so that a program that writes some ten thousand bytes before it reads them can go on.
+/// The most bytes that one direction holds: 256 KiB. Linux buffers about as much for a connection over loopback. Some
+/// programs write tens of kilobytes to themselves before they read them, and would block with a small buffer.
 pub(super) const MOST_BYTES: usize = 256 * 1024;
 
-/// How many bytes one direction holds without drawing more of the run's memory: 4 KiB.
+/// How many bytes one direction can hold at first: 4 KiB. These are charged to the run's memory when the connection is
+/// made.
 pub(super) const FIRST_BYTES: usize = 4 * 1024;
 
-/// The most tasks that are remembered as waiting for one event. One that is too much is woken at once, and waits
-/// anew.
+/// The most tasks that can wait for one event. When another task begins to wait, the one that has waited longest is
+/// woken, and has to poll again.
 const MOST_WAKERS: usize = 8;
 
-/// One end of a connection. It is closed when it is dropped.
+/// One end of a connection. Dropping it closes it.
 pub(super) struct Endpoint {
     receiving: Arc<Pipe>,
     sending: Arc<Pipe>,
@@ -29,15 +33,16 @@ pub(super) struct Endpoint {
 /// Why a pipe can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// It has ended, or nothing reads it any more.
+    /// The writer has ended the pipe, or the reader is closed.
     Closed,
-    /// The peer was closed without reading all. It is told once.
+    /// The peer was closed before it had read all bytes. The reader and the writer of a pipe each get this error once,
+    /// and then `Closed`.
     Reset,
-    /// More was written than there was room for.
+    /// The caller wrote more bytes than the pipe had room for.
     NotPermitted,
 }
 
-/// A connection's two ends. None: the run has too little memory left.
+/// Make a connection, and return its two ends. None if the run has too little memory left.
 pub(super) fn connection(memory: &Arc<Budget>) -> Option<(Endpoint, Endpoint)> {
     let (one, other) = (Pipe::new(memory)?, Pipe::new(memory)?);
     let (one, other) = (Arc::new(one), Arc::new(other));
@@ -53,7 +58,7 @@ pub(super) fn connection(memory: &Arc<Budget>) -> Option<(Endpoint, Endpoint)> {
 }
 
 impl Endpoint {
-    /// What has arrived, up to `most` bytes; nothing if there is none yet.
+    /// Read the bytes that have arrived, at most `most`. Empty if none have arrived.
     pub(super) fn read(&self, most: usize) -> Result<Vec<u8>, Broken> {
         self.receiving.read(most)
     }
@@ -62,7 +67,7 @@ impl Endpoint {
         self.receiving.poll_readable(cx)
     }
 
-    /// How many bytes may be written now.
+    /// How many bytes can be written now.
     pub(super) fn room(&self) -> Result<usize, Broken> {
         self.sending.room()
     }
@@ -84,7 +89,7 @@ impl Endpoint {
         }
     }
 
-    /// Close it as one that was not accepted: the peer is told of a reset.
+    /// Reset a connection that the listener does not accept. The peer gets a reset.
     pub(super) fn reset(self) {
         self.sending.reset();
         self.receiving.reset();
@@ -109,9 +114,9 @@ struct Pipe {
 
 struct State {
     bytes: VecDeque<u8>,
-    /// How many bytes it may hold, all of which are charged to the run's memory.
+    /// How many bytes the pipe can hold. All of them are charged to the run's memory.
     holds: usize,
-    /// Nothing more is written.
+    /// Whether the writer has ended the pipe.
     ended: bool,
     reader: Reader,
     reset: Option<Reset>,
@@ -122,13 +127,13 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
     Reads,
-    /// It has shut its direction down: what is written is thrown away.
+    /// The reader has shut this direction down. The pipe discards bytes that are written to it.
     Discards,
-    /// It is closed.
+    /// The reader is closed.
     Gone,
 }
 
-/// Which sides have been told of a reset.
+/// Which sides have got the error for a reset.
 #[derive(Clone, Copy, Default)]
 struct Reset {
     reader_knows: bool,
@@ -152,11 +157,11 @@ impl Pipe {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // What it holds is valid at every moment, so a panic elsewhere spoils nothing.
+        // The content is valid after every statement, so a panic in another thread leaves it usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Change something, and wake the tasks that wait for it when that is done.
+    /// Change the state, and then wake the tasks whose event has happened.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let changed = change(&mut state);
@@ -193,7 +198,7 @@ impl Pipe {
         })
     }
 
-    /// How many bytes may be written; it takes more of the run's memory where that is left.
+    /// How many bytes can be written now. If the pipe is more than half full, it first tries to double what it can hold.
     fn room(&self) -> Result<usize, Broken> {
         self.change(|state| {
             state.writable()?;
@@ -204,6 +209,7 @@ impl Pipe {
         })
     }
 
+    /// Double how many bytes the pipe can hold, up to [`MOST_BYTES`], if the run has enough memory left.
     fn grow(&self, state: &mut State) {
         let more = state.holds.min(MOST_BYTES - state.holds);
         if more > 0 && self.memory.take(more as u64) {
@@ -220,7 +226,7 @@ impl Pipe {
             if state.reader == Reader::Reads {
                 let (held, needed) = (state.bytes.len(), state.bytes.len() + bytes.len());
                 if needed > state.bytes.capacity() {
-                    // No more than it is charged for.
+                    // Never allocate more than `holds`, which is what the run's memory is charged for.
                     let room = needed.next_power_of_two().min(state.holds);
                     state.bytes.reserve_exact(room - held);
                 }
@@ -252,12 +258,12 @@ impl Pipe {
         Poll::Pending
     }
 
-    /// Nothing more is written.
+    /// End the pipe: the reader reads the remaining bytes and then the end.
     fn end(&self) {
         self.change(|state| state.ended = true);
     }
 
-    /// Throw away what is there and what comes.
+    /// Discard the bytes that are in the pipe, and all that are written later.
     fn discard(&self) {
         self.change(|state| {
             state.bytes = VecDeque::new();
@@ -267,7 +273,7 @@ impl Pipe {
         });
     }
 
-    /// The reader is closed. Tells whether it has left anything unread.
+    /// Close the reader. Returns whether the pipe had unread bytes.
     fn leave(&self) -> bool {
         self.change(|state| {
             let unread = !state.bytes.is_empty();
@@ -307,7 +313,10 @@ impl State {
         }
     }
 
-    /// Whether anything may be written at all.
+    /// Check that the pipe takes bytes.
+    ///
+    /// # Errors
+    /// [`Broken::Reset`] the first time after a reset, and [`Broken::Closed`].
     fn writable(&mut self) -> Result<(), Broken> {
         match &mut self.reset {
             Some(reset) if !reset.writer_knows && !self.ended => {
@@ -321,7 +330,8 @@ impl State {
     }
 }
 
-/// Remember a task that is to be woken. Gives back one that is too many.
+/// Add a task's waker, unless it is there. If the list is full, remove the oldest waker and return it. The caller has to
+/// wake that task.
 pub(super) fn remember(wakers: &mut Vec<Waker>, waker: &Waker) -> Option<Waker> {
     if wakers.iter().any(|other| other.will_wake(waker)) {
         return None;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
-/// The most that is read or written at once: 64 KiB, as wasmtime-wasi has it.
+/// The most bytes that one call reads or writes: 64 KiB, as in wasmtime-wasi.
 const MOST: usize = 64 * 1024;
 
-/// What arrives at an end of a connection.
+/// The input stream of an end of a connection.
 pub(super) struct Input(pub(super) Arc<Endpoint>);
 
-/// What an end of a connection sends.
+/// The output stream of an end of a connection.
 pub(super) struct Output(pub(super) Arc<Endpoint>);
 
 #[async_trait]
@@ -43,7 +43,7 @@ impl OutputStream for Output {
     }
 
     fn flush(&mut self) -> StreamResult<()> {
-        // What was written has arrived.
+        // A write puts its bytes into the peer's pipe at once.
         Ok(())
     }
 
@@ -55,7 +55,7 @@ impl OutputStream for Output {
 fn error(broken: Broken) -> StreamError {
     match broken {
         Broken::Closed => StreamError::Closed,
-        // By the name that a connection of the machine's has for it.
+        // The same text as for a reset of a connection on the machine.
         Broken::Reset => StreamError::LastOperationFailed(ToComponent::error("ConnectionReset")),
         Broken::NotPermitted => StreamError::trap("a write that was not permitted"),
     }

@@ -1,4 +1,4 @@
-//! Private sockets: asked the same as wasmtime-wasi's, they answer the same, and they reach nothing else.
+//! Private sockets. They answer the component's calls as wasmtime-wasi's sockets do, and reach only the run itself.
 
 use super::*;
 use sockbox_policy::audit::AuditEvent;
@@ -16,7 +16,7 @@ struct Connected {
 }
 
 impl Bench {
-    /// One to which no rule grants listening, and the lines of its audit.
+    /// A bench whose policy grants no listening, and the lines of its audit.
     async fn ungranted(host: &str, limits: Limits) -> (Bench, Arc<Mutex<Vec<String>>>) {
         let told = Arc::new(Mutex::new(Vec::new()));
         let sink = told.clone();
@@ -28,7 +28,7 @@ impl Bench {
         (Bench::granted(host, grant).await, told)
     }
 
-    /// A private listener.
+    /// A private listener, and its address.
     async fn private(&mut self, address: SocketAddr) -> (ResourceAny, SocketAddr) {
         let socket = self.socket_of(address);
         let endpoint = self.endpoint(address);
@@ -54,12 +54,12 @@ impl Bench {
         socket.try_into_resource_any(&mut self.store).unwrap()
     }
 
-    /// Makes a call that succeeds.
+    /// Makes a call, which has to succeed.
     async fn done(&mut self, socket: ResourceAny, name: &str, parameters: &[Val]) {
         assert_eq!(self.code(socket, name, parameters).await, None, "{name}");
     }
 
-    /// The code of a call's failure.
+    /// Makes a call. Returns its error code, and None if it succeeds.
     async fn code(
         &mut self,
         socket: ResourceAny,
@@ -83,7 +83,7 @@ impl Bench {
         std_address(&address)
     }
 
-    /// A connection to a private listener, and the code of what kept it from being one.
+    /// Connects to a private listener, or returns the error code.
     async fn connect(&mut self, to: SocketAddr) -> Result<Connected, String> {
         let socket = self.socket_of(to);
         let endpoint = self.endpoint(to);
@@ -114,7 +114,7 @@ impl Bench {
         }
     }
 
-    /// A connection inside the run: its client's end, and the accepted one.
+    /// A connection inside the run: the client's end, and the accepted end.
     async fn pair(&mut self, listener: ResourceAny, to: SocketAddr) -> (Connected, Connected) {
         let client = self.connect(to).await.unwrap();
         let accepted = self.accept(listener).await;
@@ -129,7 +129,7 @@ impl Bench {
         output.flush().unwrap();
     }
 
-    /// What arrives next, and None at the end.
+    /// The text that arrives next. None at the end of the stream.
     async fn receive(&mut self, connected: &Connected) -> Option<String> {
         let input = Resource::<DynInputStream>::new_borrow(connected.input.rep());
         let input = self.store.data_mut().table.get_mut(&input).unwrap();
@@ -149,7 +149,7 @@ impl Bench {
         self.drop_socket(connected.socket);
     }
 
-    /// Drops a socket as the component does. One that the test has made has no destructor of its own.
+    /// Drops a socket as a component does. A resource that the test holds has no destructor.
     fn drop_socket(&mut self, socket: ResourceAny) {
         let socket: Resource<TcpSocket> = socket.try_into_resource(&mut self.store).unwrap();
         let mut state = self.store.data_mut().sockbox();
@@ -218,7 +218,7 @@ async fn a_private_connection_is_like_any_other_at_both_ends() {
                 let how = Val::Enum(how.to_owned());
                 told.push(bench.told(here, "shutdown", &[how]).await);
             }
-            // How large the system makes a buffer is for the system to say.
+            // The system chooses the sizes of its buffers, so they are not compared.
             let sizes = ["receive-buffer-size[]", "send-buffer-size[]"];
             told.retain(|told| !sizes.iter().any(|size| told.starts_with(size)));
             all.push(told);
@@ -234,7 +234,7 @@ async fn nothing_of_it_is_on_the_machine() {
         machines.set_nonblocking(true).unwrap();
         let at = machines.local_addr().unwrap();
         let (mut bench, told) = Bench::ungranted(host, Limits::default()).await;
-        // The machine's listener is no obstacle, and is not reached.
+        // The machine's listener on the same address does not disturb the bind, and gets no connection.
         let (listener, local) = bench.private(at).await;
         assert_eq!(local, at);
         let (client, accepted) = bench.pair(listener, at).await;
@@ -253,11 +253,11 @@ async fn nothing_of_it_is_on_the_machine() {
         ];
         assert_eq!(*told.lock().unwrap(), lines);
 
-        // And the machine reaches no private one.
+        // The machine can't connect to the private listener.
         drop(machines);
         let refused = TcpStream::connect(at).unwrap_err();
         assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-        // Another run has a loopback of its own.
+        // Another run can't connect to it either.
         let (mut other, _) = Bench::ungranted(host, Limits::default()).await;
         assert_eq!(
             other.connect(at).await.err().as_deref(),
@@ -288,13 +288,13 @@ async fn an_end_that_closes_or_shuts_down_is_noticed_at_the_other() {
     assert_eq!(bench.receive(&client).await.as_deref(), Some("answer"));
     bench.close(accepted).await;
     assert_eq!(bench.receive(&client).await, None);
-    // What was left unread makes it a reset.
+    // If the peer closes before it has read all bytes, the connection is reset.
     let (client, accepted) = bench.pair(listener, at).await;
     bench.send(&client, "unread");
     bench.close(accepted).await;
     let told = bench.receive(&client).await;
     assert_eq!(told.as_deref(), Some("failed: ConnectionReset"));
-    // So is the end of a listener that has not accepted it.
+    // If the listener closes before it accepts the connection, the connection is reset too.
     let waiting = bench.connect(at).await.unwrap();
     bench.drop_socket(listener);
     let told = bench.receive(&waiting).await;
@@ -316,14 +316,14 @@ async fn an_address_is_in_use_for_as_long_as_its_socket_is_there() {
     let endpoint = bench.endpoint(at);
     let code = bench.code(other, "start-bind", &endpoint).await;
     assert_eq!(code.as_deref(), Some("address-in-use"));
-    // The same port of another address is another one.
+    // The same port on another address can be bound.
     bench.private(address("127.0.0.2:80")).await;
     bench.private(address("[::1]:80")).await;
-    // An accepted connection doesn't hold it.
+    // An accepted socket does not keep another socket from binding to its address.
     let (_client, _accepted) = bench.pair(listener, at).await;
     bench.drop_socket(listener);
     bench.done(other, "start-bind", &endpoint).await;
-    // Ports that are left open differ.
+    // Two sockets that bind to port 0 get different ports.
     let (_, first) = bench.private(address("127.0.0.1:0")).await;
     let (_, second) = bench.private(address("127.0.0.1:0")).await;
     assert_ne!(first, second);
@@ -344,7 +344,7 @@ async fn a_chosen_port_hides_none_that_is_granted() {
     let mut bench = Bench::granted("127.0.0.1", granted).await;
     let (_, at) = bench.private(address("127.0.0.1:0")).await;
     assert_eq!(at, address("127.0.0.1:49161"));
-    // Where every port is granted there is one all the same, and it is the run's own.
+    // If connecting to every port is granted, port 0 still gets a port, and the listener there is private.
     let every = |_| Grant::new().policy(Policy::new().allow_connect_to("127.0.0.1").unwrap());
     let mut bench = Bench::granted("127.0.0.1", every).await;
     let (listener, at) = bench.private(address("127.0.0.1:0")).await;
@@ -439,10 +439,10 @@ async fn it_can_be_turned_off() {
 #[tokio::test]
 async fn a_granted_address_is_the_machines() {
     let mut bench = Bench::new("127.0.0.1").await;
-    // Port 0 is granted there.
+    // The policy grants listening on port 0, so that listener is on the machine.
     let (_, at) = bench.private(bench.any).await;
     TcpStream::connect(at).unwrap();
-    // And any other port isn't.
+    // The policy does not grant port 1, so that listener is private.
     let (_, private) = bench.private(address("127.0.0.1:1")).await;
     let refused = TcpStream::connect(private).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);

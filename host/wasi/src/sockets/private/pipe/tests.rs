@@ -1,4 +1,4 @@
-//! The pipes of a private connection.
+//! Tests of the pipes of a private connection.
 
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ fn what_one_end_writes_the_other_reads_and_then_the_end() {
     assert_eq!(one.room(), Err(Broken::Closed));
     assert_eq!(other.read(10), Ok(b"o".to_vec()));
     assert_eq!(other.read(10), Err(Broken::Closed));
-    // The other direction goes on.
+    // The other direction stays open.
     other.write(b"answer").unwrap();
     assert_eq!(one.read(10), Ok(b"answer".to_vec()));
 }
@@ -52,7 +52,7 @@ fn an_end_that_has_not_read_all_resets_the_connection() {
     one.write(b"unread").unwrap();
     other.write(b"left").unwrap();
     drop(other);
-    // What has arrived is read first; each direction tells of the reset once.
+    // The reader gets the bytes that have arrived before the reset. Each direction reports the reset once.
     assert_eq!(one.read(10), Ok(b"left".to_vec()));
     assert_eq!(one.read(10), Err(Broken::Reset));
     assert_eq!(one.read(10), Err(Broken::Closed));

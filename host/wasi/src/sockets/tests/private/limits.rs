@@ -1,4 +1,4 @@
-//! What private sockets take of a run's limits.
+//! Private sockets and the limits of a run.
 
 use super::*;
 
@@ -25,7 +25,7 @@ async fn private_sockets_count_as_any_others() {
         let line = "limit: no more sockets (max-sockets sets the limit)";
         let lines = told.lock().unwrap().clone();
         assert!(lines.iter().any(|told| told.starts_with(line)), "{lines:?}");
-        // It waits, and is accepted when there is room.
+        // The connection still waits. It is accepted as soon as the run has a socket left.
         bench.close(client).await;
         assert_eq!(bench.open(), 1);
         bench.accept(listener).await;
@@ -46,7 +46,7 @@ async fn so_many_connections_wait_to_be_accepted_and_no_more() {
     assert_eq!(code.as_deref(), Some("connection-refused"));
     bench.accept(listener).await;
     bench.connect(at).await.unwrap();
-    // What was set before it was bound counts as well.
+    // A backlog that is set before the bind holds too.
     let socket = bench.socket_of(at);
     bench
         .done(socket, "set-listen-backlog-size", &[Val::U64(1)])
@@ -64,7 +64,7 @@ async fn so_many_connections_wait_to_be_accepted_and_no_more() {
 #[tokio::test]
 async fn what_connections_hold_is_the_runs_memory() {
     const ONE: u64 = 8 * 1024;
-    // The component that makes the calls has a page of its own.
+    // The bench's component has a memory of one page, which is charged too.
     const PAGE: u64 = 64 * 1024;
     for (memory, connections) in [(PAGE + 2 * ONE, 2), (PAGE + 2 * ONE - 1, 1)] {
         let limits = Limits::default().memory_bytes(memory);
@@ -81,7 +81,7 @@ async fn what_connections_hold_is_the_runs_memory() {
             .filter(|line| line.starts_with("limit: "))
             .count();
         assert_eq!(reached, 1, "{lines:?}");
-        // One that is gone makes room.
+        // Closing a connection gives its memory back.
         let accepted = bench.accept(listener).await;
         let accepted = bench.connected(accepted);
         bench.close(accepted).await;
