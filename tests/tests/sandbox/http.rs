@@ -3,17 +3,20 @@
 use sockbox_tests::{Authority, Finished, Foreign, Nginx, RawPeer, TlsPeer, TlsSettings, Tripwire};
 use std::fs;
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage";
+/// A response whose body is `page`.
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage";
 
+/// Run the component that sends requests.
 #[track_caller]
-fn run(flags: &[&str], attempts: &str) -> Finished {
+pub(crate) fn run(flags: &[&str], attempts: &str) -> Finished {
     let finished = Foreign::Requests.run(flags, attempts).run();
     eprintln!("{flags:?} {attempts}: {:?}", finished.stdout_text());
     finished
 }
 
+/// Assert what the component has printed: a line for each attempt.
 #[track_caller]
-fn assert_lines(finished: &Finished, expected: &[&str]) {
+pub(crate) fn assert_lines(finished: &Finished, expected: &[&str]) {
     let stdout = finished.stdout_text();
     assert_eq!(stdout.lines().collect::<Vec<_>>(), expected);
 }

@@ -1,15 +1,7 @@
 //! Connections of `wasi:http`: timeouts, streaming, trailers, reuse, and limits.
 
-use sockbox_tests::{Finished, Foreign, Nginx, RawPeer};
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage";
-
-#[track_caller]
-fn run(flags: &[&str], attempts: &str) -> Finished {
-    let finished = Foreign::Requests.run(flags, attempts).run();
-    eprintln!("{flags:?} {attempts}: {:?}", finished.stdout_text());
-    finished
-}
+use crate::http::{OK, run};
+use sockbox_tests::{Finished, Nginx, RawPeer};
 
 #[track_caller]
 fn lines(finished: &Finished) -> Vec<String> {

@@ -1,32 +1,19 @@
 //! Requests that are to get past the policy, or to make a server take one for two: each with the proof that nothing
 //! was sent that wasn't granted.
 
+use crate::http::{OK, assert_lines, run};
 use sockbox_tests::{Finished, Foreign, Internet, RawPeer, Seen, Tripwire};
 
 const V4: &str = Internet::PUBLIC_V4;
 const METADATA: &str = Internet::METADATA;
 const DENIED: &str = "HttpRequestDenied at response";
 const PROHIBITED: &str = "DestinationIpProhibited at response";
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage";
 
 #[track_caller]
 fn on(internet: &Internet, flags: &[&str], attempts: &str) -> (Finished, Seen) {
     let outcome = internet.run(Foreign::Requests.run(flags, attempts));
     eprintln!("{flags:?} {attempts}: {:?}", outcome.0.stdout_text());
     outcome
-}
-
-#[track_caller]
-fn run(flags: &[&str], attempts: &str) -> Finished {
-    let finished = Foreign::Requests.run(flags, attempts).run();
-    eprintln!("{flags:?} {attempts}: {:?}", finished.stdout_text());
-    finished
-}
-
-#[track_caller]
-fn assert_lines(finished: &Finished, expected: &[&str]) {
-    let stdout = finished.stdout_text();
-    assert_eq!(stdout.lines().collect::<Vec<_>>(), expected);
 }
 
 /// Where a name must not lead: of each kind, and in disguise.

@@ -97,6 +97,25 @@ impl Bench {
         format!("{name}{parameters:?}: {answer}")
     }
 
+    /// Makes the calls that a connection refuses; gives what they answered.
+    async fn misuse(&mut self, connection: ResourceAny) -> Vec<String> {
+        let endpoint = self.endpoint(self.any);
+        let mut told = Vec::new();
+        for name in ["start-bind", "start-connect"] {
+            told.push(self.told(connection, name, &endpoint).await);
+        }
+        for name in [
+            "finish-bind",
+            "finish-connect",
+            "start-listen",
+            "finish-listen",
+            "accept",
+        ] {
+            told.push(self.told(connection, name, &[]).await);
+        }
+        told
+    }
+
     fn endpoint(&self, address: SocketAddr) -> [Val; 2] {
         [Val::Resource(self.network), wit_address(address)]
     }
@@ -319,19 +338,7 @@ async fn a_connection_to_an_inherited_listener_is_like_any_other() {
             // It has nothing to wait for.
             bench.until_ready(socket).await;
             let mut told = bench.options(socket).await;
-            let endpoint = bench.endpoint(bench.any);
-            for name in ["start-bind", "start-connect"] {
-                told.push(bench.told(socket, name, &endpoint).await);
-            }
-            for name in [
-                "finish-bind",
-                "finish-connect",
-                "start-listen",
-                "finish-listen",
-                "accept",
-            ] {
-                told.push(bench.told(socket, name, &[]).await);
-            }
+            told.extend(bench.misuse(socket).await);
             let how = Val::Enum("both".to_owned());
             told.push(bench.told(socket, "shutdown", &[how]).await);
             all.push(told);

@@ -200,19 +200,7 @@ async fn a_private_connection_is_like_any_other_at_both_ends() {
             for socket in [here, there] {
                 bench.until_ready(socket).await;
                 told.extend(bench.options(socket).await);
-                let endpoint = bench.endpoint(bench.any);
-                for name in ["start-bind", "start-connect"] {
-                    told.push(bench.told(socket, name, &endpoint).await);
-                }
-                for name in [
-                    "finish-bind",
-                    "finish-connect",
-                    "start-listen",
-                    "finish-listen",
-                    "accept",
-                ] {
-                    told.push(bench.told(socket, name, &[]).await);
-                }
+                told.extend(bench.misuse(socket).await);
             }
             for how in ["send", "receive", "both"] {
                 let how = Val::Enum(how.to_owned());
