@@ -60,6 +60,12 @@ impl Program {
         Self::new(&paths::wasmtime_run(), flags.chain([component.as_os_str()])).args(args)
     }
 
+    /// The real `wasmtime run` with these flags, on any component.
+    pub fn wasmtime_run_of(component: &Path, flags: &[&str]) -> Self {
+        let flags = flags.iter().map(OsStr::new);
+        Self::new(&paths::wasmtime_run(), flags.chain([component.as_os_str()]))
+    }
+
     /// The same, on the component with TLS.
     pub fn wasmtime_run_with_tls<A: AsRef<OsStr>>(
         flags: &[&str],

@@ -6,7 +6,7 @@ use crate::output::Output;
 use crate::source;
 use serde_json::{Value, json};
 use sockbox::inspect::{Ability, Capability, Grant, Item, Kind, Report};
-use sockbox::{Error, Sandbox};
+use sockbox::{Error, Sandbox, Wasi};
 use sockbox_printable as printable;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
@@ -103,6 +103,10 @@ fn to_json(file: &str, report: &Report) -> Value {
             Kind::Precompiled => "precompiled",
             _ => "other",
         },
+        "wasi": match report.wasi {
+            Wasi::V0_2 => "0.2",
+            Wasi::V0_3 => "0.3",
+        },
         "name": report.name,
         "runnable": report.obstacle.is_none(),
         "obstacle": report.obstacle,
@@ -134,6 +138,12 @@ fn write_text(to: &mut String, file: &str, report: &Report, verbose: bool) -> fm
         writeln!(to, "  it calls itself {}", shortened(name))?;
     }
     match &report.obstacle {
+        None if report.wasi == Wasi::V0_3 => {
+            writeln!(
+                to,
+                "  `sockbox run` runs it, on WASI 0.3, which is experimental"
+            )?;
+        }
         None => writeln!(to, "  `sockbox run` runs it")?,
         Some(obstacle) => {
             writeln!(

@@ -5,10 +5,10 @@ use crate::cache::Cache;
 use crate::error::{Error, NetworkError, Result};
 use crate::exposed::{must_hold_files, must_not_expose};
 use crate::failure::failure;
-use crate::instance::{Clock, check, static_name};
+use crate::instance::{Clock, static_name};
 use crate::limits::{Limit, Limits};
 use crate::output::StdioWriter;
-use crate::policy::{Policy, Wasi};
+use crate::policy::Policy;
 use crate::profile::{Dir, ListenAs, Profile};
 use crate::program::Program;
 use crate::state::State;
@@ -253,8 +253,7 @@ impl Command {
     /// Run the component to its end, and return its exit code: 0 is success.
     ///
     /// # Errors
-    /// - [`Error::InvalidOptions`]: a directory can't be opened or given, or a limit is set that doesn't hold on
-    ///   the sandbox's version of WASI ([`Limit::holds_on`](crate::limits::Limit::holds_on)).
+    /// - [`Error::InvalidOptions`]: a directory can't be opened or given.
     /// - [`Error::ListenFailed`]: an address of [`Command::listen_as`] can't be listened on.
     /// - [`Error::Trapped`]: it trapped.
     /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it
@@ -264,10 +263,8 @@ impl Command {
     /// # Cancel safety
     /// The future can be dropped at any time. That ends the run completely.
     pub async fn run(mut self) -> Result<i32> {
-        // Its sockets may be those of WASI 0.3, where the sandbox has them.
-        let wasi_version = self.program.sandbox.exports().wasi();
+        let runtime = self.program.sandbox.runtime(self.program.wasi)?;
         let limits = self.grant.granted_limits().clone();
-        check(&limits, wasi_version)?;
         let mut wasi = WasiCtxBuilder::new();
         wasi.args(&self.args).envs(&self.env);
         match self.stdin {
@@ -307,7 +304,7 @@ impl Command {
             self.grant = self.grant.policy(policy.allow_listen(*asked));
         }
         let sandbox = &self.program.sandbox;
-        let mut store = State::store(sandbox.engine(), sandbox.next_run(), &self.grant, wasi);
+        let mut store = State::store(&runtime.engine, sandbox.next_run(), &self.grant, wasi);
         for (asked, listener) in &listeners {
             let offered = store.data_mut().sockbox.offer_listener_as(*asked, listener);
             offered.map_err(|error| {
@@ -319,9 +316,6 @@ impl Command {
         // The component's copy is then the only one.
         drop(listeners);
         let authority = store.data().sockbox.authority().clone();
-        if wasi_version == Wasi::V0_3 {
-            authority.counts_no_bytes();
-        }
         if let Err(too_much) = self.program.cost.check(&limits) {
             authority.reached(too_much.limit, None);
             return Err(match too_much.limit {
@@ -331,13 +325,9 @@ impl Command {
                 limit => Error::Exhausted { limit },
             });
         }
-        let clock = Clock::start(sandbox, &limits, authority, self.started)?;
+        let clock = Clock::start(runtime, &limits, authority, self.started)?;
         let run = async {
-            let run = async {
-                let command = self.program.pre.instantiate_async(&mut store).await?;
-                command.wasi_cli_run().call_run(&mut store).await
-            };
-            let done = run.await;
+            let done = self.program.entry.run(&mut store).await;
             // The last output may still wait for a reader. That wait counts as the run's time. The
             // component has already seen write errors, if it checked for them.
             for writer in [&stdout, &stderr].into_iter().flatten() {

@@ -280,36 +280,40 @@ impl Job<'_> {
     /// Do it in this process.
     fn run_here(&self) -> Result<Vec<u8>, String> {
         match self.task {
-            Task::Explain => Err(explain(self.binary)),
+            Task::Explain => Err(explain(self.binary, self.concurrency)),
             Task::Compile => {
                 let mut config = engine::config(self.concurrency);
                 self.reservation.configure(&mut config);
                 let engine = Engine::new(&config)
                     .map_err(|error| format!("the compiler can't be set up: {error:#}"))?;
-                compile(&engine, self.binary)
+                compile(&engine, self.binary, self.concurrency)
             }
         }
     }
 }
 
 /// Compile a component in this process; the error is what is wrong with it.
-pub(crate) fn compile(engine: &Engine, binary: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn compile(
+    engine: &Engine,
+    binary: &[u8],
+    concurrency: bool,
+) -> Result<Vec<u8>, String> {
     let compiled = engine.precompile_component(binary);
-    // A missing import is a better explanation than types that are newer than WASI 0.2.
+    // A missing import is a better explanation than types that are newer than the version of WASI.
     compiled.map_err(|error| {
         inspect::lacks(binary)
-            .or_else(|| proposals::lacking(binary))
+            .or_else(|| proposals::lacking(binary, concurrency))
             .unwrap_or_else(|| cant_be_compiled(&error))
     })
 }
 
 /// Why a component is invalid, in the words of the compile error. Empty if it is valid.
-pub(crate) fn explain(binary: &[u8]) -> String {
-    let valid = Validator::new_with_features(engine::features(false)).validate_all(binary);
+pub(crate) fn explain(binary: &[u8], concurrency: bool) -> String {
+    let valid = Validator::new_with_features(engine::features(concurrency)).validate_all(binary);
     match valid {
         Ok(_) => String::new(),
         Err(error) => inspect::lacks(binary)
-            .or_else(|| proposals::lacking(binary))
+            .or_else(|| proposals::lacking(binary, concurrency))
             .unwrap_or_else(|| format!("it can't be compiled: {}", first_line(&error))),
     }
 }

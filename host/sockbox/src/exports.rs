@@ -38,14 +38,6 @@ impl ExportsPre {
         })
     }
 
-    /// The version of WASI that it runs on.
-    pub(crate) fn wasi(&self) -> Wasi {
-        match self {
-            ExportsPre::V0_2(_) => Wasi::V0_2,
-            ExportsPre::V0_3(..) => Wasi::V0_3,
-        }
-    }
-
     pub(crate) async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Exports> {
         Ok(match self {
             ExportsPre::V0_2(pre) => Exports::V0_2(Box::new(pre.instantiate_async(store).await?)),

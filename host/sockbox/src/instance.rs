@@ -8,9 +8,10 @@ use crate::exports::Exports;
 use crate::failure::failure;
 use crate::limits::{Limit, Limits};
 use crate::output::StdioWriter;
-use crate::policy::{AnsweredNames, Name, Policy, PrivateLoopback, Wasi};
+use crate::policy::{AnsweredNames, Name, Policy, PrivateLoopback};
 use crate::profile::Profile;
 use crate::reservation;
+use crate::runtime::Runtime;
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use sockbox_wasi::tls::TlsConfig;
@@ -42,19 +43,6 @@ enum Stderr {
     /// Where this process's own goes.
     Inherited,
     Writer(StdioWriter),
-}
-
-/// Refuse limits that can't be enforced on this version of WASI.
-pub(crate) fn check(limits: &Limits, wasi: Wasi) -> Result<()> {
-    match limits.not_held_on(wasi) {
-        None => Ok(()),
-        Some(limit) => Err(Error::InvalidOptions {
-            reason: format!(
-                "{} can't be enforced on WASI 0.3: leave it out, or run on WASI 0.2",
-                limit.key()
-            ),
-        }),
-    }
 }
 
 /// Read the name of a static host.
@@ -171,8 +159,6 @@ impl InstanceBuilder {
     /// Start the component.
     ///
     /// # Errors
-    /// - [`Error::InvalidOptions`]: a limit is set that doesn't hold on the sandbox's version of WASI
-    ///   ([`Limit::holds_on`]).
     /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: the
     ///   limits are too tight for it to start.
     /// - [`Error::Trapped`], [`Error::Internal`]: it can't start.
@@ -182,9 +168,7 @@ impl InstanceBuilder {
         self.grant = self
             .grant
             .policy(policy.private_loopback(PrivateLoopback::Off));
-        let wasi_version = self.sandbox.exports().wasi();
         let limits = self.grant.granted_limits().clone();
-        check(&limits, wasi_version)?;
         let mut wasi = WasiCtxBuilder::new();
         let stderr = match self.stderr {
             Stderr::Nowhere => None,
@@ -199,12 +183,9 @@ impl InstanceBuilder {
             wasi.stderr(writer);
         }
         let run = self.sandbox.next_run();
-        let mut store = State::store(self.sandbox.engine(), run, &self.grant, wasi);
+        let mut store = State::store(&self.sandbox.own_runtime().engine, run, &self.grant, wasi);
         let authority = store.data().sockbox.authority().clone();
-        if wasi_version == Wasi::V0_3 {
-            authority.counts_no_bytes();
-        }
-        let clock = Clock::start(&self.sandbox, &limits, authority, None)?;
+        let clock = Clock::start(self.sandbox.own_runtime(), &limits, authority, None)?;
         let started = clock
             .time(self.sandbox.exports().instantiate(&mut store))
             .await?;
@@ -380,13 +361,13 @@ pub(crate) struct Clock {
 impl Clock {
     /// Start a run's time, which began when it was `started`, if that was earlier.
     pub(crate) fn start(
-        sandbox: &Sandbox,
+        runtime: &Runtime,
         limits: &Limits,
         authority: Arc<Authority>,
         started: Option<std::time::Instant>,
     ) -> Result<Clock> {
         let started = started.map_or_else(Instant::now, Instant::from_std);
-        let ticker = sandbox.ticker().handle().map_err(|error| {
+        let ticker = runtime.ticker.handle().map_err(|error| {
             Error::internal(format_args!(
                 "cannot start a thread: {error}{}",
                 reservation::hint()

@@ -65,6 +65,7 @@ mod command;
 mod compiler;
 mod cost;
 mod cpu;
+mod entry;
 mod epoch;
 mod error;
 mod exports;
@@ -80,10 +81,12 @@ mod output;
 mod program;
 mod proposals;
 mod reservation;
+mod runtime;
 mod sandbox;
 mod serve;
 mod state;
 mod url;
+mod wasi_version;
 mod wit_convert;
 
 /// The record of a run: its events, and a sink that writes them to a file.

@@ -8,9 +8,12 @@ use crate::cost::{self, Cost, Problem, TooMuch};
 use crate::error::{Error, Result};
 use crate::inspect;
 use crate::limits::Limits;
+use crate::policy::Wasi;
 use crate::proposals;
 use crate::reservation::Reservation;
+use crate::runtime::Runtime;
 use crate::state::State;
+use crate::wasi_version::is_0_3;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
@@ -39,7 +42,9 @@ const TLS: &str = "wasi:tls/types@0.2.0-draft";
 const ELF: &[u8] = b"\x7fELF";
 /// The interfaces of `wasi:http` that a component may import: those of its own requests.
 const HTTP: [&str; 2] = ["wasi:http/outgoing-handler@0.2.", "wasi:http/types@0.2."];
-/// The packages of WASI 0.2 of which a component may import everything.
+/// Those of WASI 0.3.
+const HTTP_0_3: [&str; 2] = ["wasi:http/client@", "wasi:http/types@"];
+/// The packages of WASI 0.2 of which a component may import everything. Those of WASI 0.3 are the same without `io`.
 const PACKAGES: [&str; 6] = [
     "wasi:cli/",
     "wasi:clocks/",
@@ -88,12 +93,10 @@ pub(crate) fn not_runnable(file: Option<&Path>, mut problem: String) -> Error {
 
 /// What components are loaded with.
 pub(crate) struct Loader<'a> {
-    pub(crate) engine: &'a Engine,
-    pub(crate) linker: &'a Linker<State>,
+    pub(crate) runtime: &'a Runtime,
     pub(crate) cache: Option<&'a Cache>,
     pub(crate) compiler: Option<&'a Compiler>,
     pub(crate) limits: &'a Limits,
-    pub(crate) concurrency: bool,
     pub(crate) reservation: Reservation,
     /// Whether a task still waits for the component.
     pub(crate) wanted: &'a (dyn Fn() -> bool + Sync),
@@ -118,10 +121,10 @@ impl Loader<'_> {
         let cost = self.cost(&binary, file, started)?;
         let compile = || self.compile(&binary, file, started);
         let (component, cache) = match self.cache {
-            Some(cache) => cache.component(self.engine, &binary, compile)?,
+            Some(cache) => cache.component(&self.runtime.engine, &binary, compile)?,
             None => (compile()?, CacheUse::Off),
         };
-        let pre = link(self.engine, self.linker, &component).map_err(problem)?;
+        let pre = link(&self.runtime.engine, &self.runtime.linker, &component).map_err(problem)?;
         Ok(Loaded { pre, cost, cache })
     }
 
@@ -132,9 +135,14 @@ impl Loader<'_> {
         self.cost(&binary, file, started)?;
         match self.compiler {
             Some(compiler) => self.apart(compiler, Task::Compile, &binary, file, started),
-            None => compiler::compile(self.engine, &binary)
+            None => compiler::compile(&self.runtime.engine, &binary, self.concurrency())
                 .map_err(|problem| not_runnable(file, problem)),
         }
+    }
+
+    /// Whether components are compiled with the component model's concurrency.
+    fn concurrency(&self) -> bool {
+        self.runtime.wasi == Wasi::V0_3
     }
 
     /// Count the cost of instantiating it, and refuse it if that exceeds a limit.
@@ -147,7 +155,7 @@ impl Loader<'_> {
                         .apart(compiler, Task::Explain, binary, file, started)
                         .err()
                         .unwrap_or_else(|| not_runnable(file, String::new())),
-                    None => not_runnable(file, compiler::explain(binary)),
+                    None => not_runnable(file, compiler::explain(binary, self.concurrency())),
                 };
                 match explained {
                     Error::NotRunnable { problem, .. } if problem.is_empty() => {
@@ -162,16 +170,17 @@ impl Loader<'_> {
     #[allow(unsafe_code, reason = "native code is loaded")]
     fn compile(&self, binary: &[u8], file: Option<&Path>, started: Instant) -> Result<Component> {
         let Some(compiler) = self.compiler else {
-            let compiled = Component::from_binary(self.engine, binary);
+            let compiled = Component::from_binary(&self.runtime.engine, binary);
             return compiled.map_err(|error| {
-                let lacks = inspect::lacks(binary).or_else(|| proposals::lacking(binary));
+                let lacks = inspect::lacks(binary)
+                    .or_else(|| proposals::lacking(binary, self.concurrency()));
                 not_runnable(file, lacks.unwrap_or_else(|| cant_be_compiled(&error)))
             });
         };
         let code = self.apart(compiler, Task::Compile, binary, file, started)?;
         // SAFETY: the embedder guarantees that the compiler is trusted, and its answer came through a
         // private pipe.
-        let component = unsafe { Component::deserialize(self.engine, &code) };
+        let component = unsafe { Component::deserialize(&self.runtime.engine, &code) };
         component.map_err(|error| {
             Error::internal(format_args!(
                 "cannot load the output of the compiler {}: {error:#}",
@@ -199,7 +208,7 @@ impl Loader<'_> {
         let job = Job {
             binary,
             task,
-            concurrency: self.concurrency,
+            concurrency: self.concurrency(),
             reservation: self.reservation,
         };
         let bounds = Bounds {
@@ -245,8 +254,7 @@ impl TooMuch {
 /// [`Sandbox::precompile`](crate::Sandbox::precompile), and must not have been changed since.
 #[allow(unsafe_code, reason = "native code is loaded")]
 pub(crate) unsafe fn load_precompiled(
-    engine: &Engine,
-    linker: &Linker<State>,
+    runtime: &Runtime,
     bytes: &[u8],
     file: Option<&Path>,
 ) -> Result<InstancePre<State>> {
@@ -261,14 +269,14 @@ pub(crate) unsafe fn load_precompiled(
         None => return Err(problem("it is not a precompiled component".to_owned())),
     }
     // SAFETY: as the caller says.
-    let component = unsafe { Component::deserialize(engine, bytes) }.map_err(|error| {
+    let component = unsafe { Component::deserialize(&runtime.engine, bytes) }.map_err(|error| {
         problem(format!(
             "it was compiled by another version of sockbox or wasmtime, with other settings or for \
              another machine ({}); compile it again, with `sockbox compile`",
             first_line(&error)
         ))
     })?;
-    link(engine, linker, &component).map_err(problem)
+    link(&runtime.engine, &runtime.linker, &component).map_err(problem)
 }
 
 /// Link what `component` imports; the error is what it lacks.
@@ -310,15 +318,17 @@ pub(crate) fn all_provided<'a>(imports: impl IntoIterator<Item = &'a str>) -> Re
         more => format!(" and {more} more"),
     };
     Err(format!(
-        "it imports {}{more}, which sockbox does not provide: there is WASI 0.2, with wasi:http for requests that the \
-         component sends",
+        "it imports {}{more}, which sockbox does not provide: there are WASI 0.2 and 0.3, with wasi:http for requests that \
+         the component sends",
         named.join(", ")
     ))
 }
 
 fn is_provided(import: &str) -> bool {
-    PACKAGES.iter().any(|package| import.starts_with(package)) && import.contains("@0.2.")
-        || HTTP.iter().any(|interface| import.starts_with(interface))
+    let is_of = |names: &[&str]| names.iter().any(|name| import.starts_with(name));
+    is_of(&PACKAGES) && import.contains("@0.2.")
+        || is_0_3(import) && (is_of(&PACKAGES) && !is_of(&["wasi:io/"]) || is_of(&HTTP_0_3))
+        || is_of(&HTTP)
         || import == TLS
 }
 
@@ -343,7 +353,7 @@ pub(crate) const IS_PRECOMPILED: &str = "\
     from, or, if only you can have written it, --allow-precompiled";
 
 /// The component as a binary.
-fn to_binary<'a>(bytes: &'a [u8], file: Option<&Path>) -> Result<Cow<'a, [u8]>, String> {
+pub(crate) fn to_binary<'a>(bytes: &'a [u8], file: Option<&Path>) -> Result<Cow<'a, [u8]>, String> {
     match content(bytes, file)? {
         Content::Component(binary) => Ok(binary),
         Content::CoreModule(_) => Err(IS_CORE_MODULE.to_owned()),
@@ -462,18 +472,23 @@ mod tests {
     }
 
     #[test]
-    fn only_wasi_0_2_is_provided() {
+    fn what_is_provided_of_wasi() {
         for (import, expected) in [
             ("wasi:cli/stdout@0.2.0", true),
             ("wasi:sockets/tcp@0.2.12", true),
-            ("wasi:sockets/types@0.3.0", false),
+            ("wasi:sockets/types@0.3.0", true),
+            ("wasi:cli/run@0.3.1", true),
+            ("wasi:cli/stdout@0.3.0-rc-2026-01-01", false),
+            ("wasi:io/poll@0.3.0", false),
             ("wasi:tls/types@0.2.0-draft", true),
             ("wasi:tls/types@0.2.0", false),
             ("wasi:http/types@0.2.0", true),
             ("wasi:http/outgoing-handler@0.2.12", true),
             ("wasi:http/incoming-handler@0.2.0", false),
-            ("wasi:http/types@0.3.0", false),
-            ("wasi:http/client@0.3.0", false),
+            ("wasi:http/types@0.3.0", true),
+            ("wasi:http/client@0.3.0", true),
+            ("wasi:http/handler@0.3.0", false),
+            ("wasi:http/client@0.3.0-rc-2026-01-01", false),
             ("example:own/thing", false),
             ("print", false),
         ] {

@@ -3,20 +3,25 @@
 use crate::cache::CacheUse;
 use crate::command::Command;
 use crate::cost::Cost;
+use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::load;
+use crate::policy::Wasi;
 use crate::sandbox::Sandbox;
 use crate::state::State;
+use crate::wasi_version;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::InstancePre;
-use wasmtime_wasi::p2::bindings::CommandPre;
 
 /// A command component, compiled and linked: any component that exports `wasi:cli/run` and imports
-/// nothing but WASI 0.2.
+/// nothing but WASI 0.2 or 0.3.
+///
+/// What it imports and exports decides which version of WASI it runs on. The same policy and the same limits hold on
+/// both. wasmtime calls its support for WASI 0.3 experimental.
 ///
 /// # Examples
 /// ```
@@ -41,7 +46,9 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 #[derive(Clone)]
 pub struct Program {
     pub(crate) sandbox: Sandbox,
-    pub(crate) pre: CommandPre<State>,
+    pub(crate) entry: Entry,
+    /// The version of WASI that it runs on.
+    pub(crate) wasi: Wasi,
     /// The cost of starting it. It is unknown for precompiled components.
     pub(crate) cost: Cost,
     cache: CacheUse,
@@ -140,10 +147,20 @@ impl Sandbox {
         bytes: impl AsRef<[u8]>,
     ) -> Result<Program> {
         let file = Some(name.as_ref());
-        let (engine, linker) = (self.engine(), self.linker());
+        let bytes = bytes.as_ref();
+        // The code was compiled for one of the two runtimes, and the other one refuses it.
         // SAFETY: as the caller says.
-        let pre = unsafe { load::load_precompiled(engine, linker, bytes.as_ref(), file)? };
-        self.to_program(pre, Cost::default(), CacheUse::Off, file)
+        let first = unsafe { load::load_precompiled(self.runtime(Wasi::V0_2)?, bytes, file) };
+        let (wasi, pre) = match first {
+            Ok(pre) => (Wasi::V0_2, pre),
+            Err(error) => {
+                let runtime = self.runtime(Wasi::V0_3)?;
+                // SAFETY: as the caller says.
+                let second = unsafe { load::load_precompiled(runtime, bytes, file) };
+                (Wasi::V0_3, second.map_err(|_| error)?)
+            }
+        };
+        self.to_program(wasi, pre, Cost::default(), CacheUse::Off, file)
     }
 
     /// Compile a component, given as a WebAssembly binary or text, to what
@@ -152,8 +169,11 @@ impl Sandbox {
     /// # Errors
     /// Those of [`Sandbox::program`], but that it needn't be a command.
     pub fn precompile(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<Vec<u8>> {
-        let loader = self.loader(&|| true);
-        self.recorded(loader.precompile(bytes.as_ref(), Some(name.as_ref())))
+        let file = Some(name.as_ref());
+        let binary = load::to_binary(bytes.as_ref(), file)
+            .map_err(|problem| load::not_runnable(file, problem))?;
+        let loader = self.loader(wasi_version::of(&binary), &|| true)?;
+        self.recorded(loader.precompile(&binary, file))
     }
 
     /// Read a component from anywhere; None if it has more than the 256 MiB that one may have.
@@ -176,25 +196,31 @@ impl Sandbox {
         file: Option<&Path>,
         wanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Program> {
-        let loaded = self.recorded(self.loader(wanted).load(bytes, file))?;
-        self.to_program(loaded.pre, loaded.cost, loaded.cache, file)
+        let binary =
+            load::to_binary(bytes, file).map_err(|problem| load::not_runnable(file, problem))?;
+        let wasi = wasi_version::of(&binary);
+        let loaded = self.recorded(self.loader(wasi, wanted)?.load(&binary, file))?;
+        self.to_program(wasi, loaded.pre, loaded.cost, loaded.cache, file)
     }
 
     fn to_program(
         &self,
+        wasi: Wasi,
         pre: InstancePre<State>,
         cost: Cost,
         cache: CacheUse,
         file: Option<&Path>,
     ) -> Result<Program> {
         let component = pre.component().component_type();
-        let pre = CommandPre::new(pre).map_err(|_| {
-            let exports = component.exports(self.engine()).map(|(name, _)| name);
+        let engine = pre.component().engine().clone();
+        let entry = Entry::find(pre).ok_or_else(|| {
+            let exports = component.exports(&engine).map(|(name, _)| name);
             load::not_runnable(file, is_no_command(exports))
         })?;
         Ok(Program {
             sandbox: self.clone(),
-            pre,
+            entry,
+            wasi,
             cost,
             cache,
         })
@@ -216,7 +242,10 @@ pub(crate) fn is_no_command<'a>(exports: impl IntoIterator<Item = &'a str>) -> S
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let run = |name: &&String| name.starts_with("`wasi:cli/run@0.2.");
+    let run = |name: &&String| {
+        let version = name.strip_prefix("`wasi:cli/run@");
+        version.is_some_and(|it| it.starts_with("0.2.") || it.starts_with("0.3."))
+    };
     if let Some(run) = named.iter().find(run) {
         return format!("it is not a command: its {run} is not the function that a command has");
     }
@@ -228,7 +257,7 @@ pub(crate) fn is_no_command<'a>(exports: impl IntoIterator<Item = &'a str>) -> S
             named.join(", ")
         ),
     };
-    format!("it is not a command, which exports `wasi:cli/run@0.2`: {what}")
+    format!("it is not a command, which exports `wasi:cli/run@0.2` or `wasi:cli/run@0.3`: {what}")
 }
 
 impl Program {
@@ -236,6 +265,11 @@ impl Program {
     /// ([`SandboxBuilder::cache_dir`](crate::SandboxBuilder::cache_dir)).
     pub fn cache_use(&self) -> &CacheUse {
         &self.cache
+    }
+
+    /// The version of WASI that it runs on.
+    pub fn wasi(&self) -> Wasi {
+        self.wasi
     }
 
     /// Prepare one run, with nothing granted.

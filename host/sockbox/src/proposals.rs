@@ -24,13 +24,15 @@ const OFF: [(&str, WasmFeatures); 11] = [
 /// The problem of a component that uses proposals that are not enabled. It names these proposals. None if the component
 /// uses none of them, or is not valid even with all of them.
 ///
+/// With `concurrency`, what components for WASI 0.3 are made of is enabled.
+///
 /// The component is validated without the proposals, with all of them, and with all but each one.
-pub(crate) fn lacking(binary: &[u8]) -> Option<String> {
+pub(crate) fn lacking(binary: &[u8], concurrency: bool) -> Option<String> {
     let is_valid = |features| {
         let mut validator = Validator::new_with_features(features);
         validator.validate_all(binary).is_ok()
     };
-    let on = engine::features(false);
+    let on = engine::features(concurrency);
     let all = OFF.iter().fold(on, |all, (_, features)| all | *features);
     if is_valid(on) || !is_valid(all) {
         return None;
@@ -57,7 +59,7 @@ mod tests {
 
     fn told(module: &str) -> Option<String> {
         let component = format!("(component (core module {module}))");
-        lacking(&wat::parse_str(component).unwrap())
+        lacking(&wat::parse_str(component).unwrap(), false)
     }
 
     #[test]

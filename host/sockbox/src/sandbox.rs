@@ -3,7 +3,6 @@
 use crate::audit::{AuditEvent, AuditSink, EventKind, RunId};
 use crate::cache::Cache;
 use crate::compiler::Compiler;
-use crate::epoch::EpochTicker;
 use crate::error::{Error, Result};
 use crate::exports::ExportsPre;
 use crate::instance::InstanceBuilder;
@@ -11,20 +10,14 @@ use crate::limits::{Limit, Limits};
 use crate::load::{self, Loader, first_line, link};
 use crate::policy::Wasi;
 use crate::reservation::{self, Reservation};
-use crate::state::State;
+use crate::runtime::Runtime;
 use sockbox_component as component;
-use sockbox_component::code_memory;
-use sockbox_component::engine;
 use sockbox_wasi::tls::TlsConfig;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wasmtime::Engine;
-use wasmtime::component::Linker;
-use wasmtime_wasi::cli::{WasiCli, WasiCliView};
-use wasmtime_wasi::p3::bindings::cli::stdin;
+use std::sync::{Arc, OnceLock};
 
 /// The engine, the component and what it is linked with: prepared once, for any number of runs.
 ///
@@ -50,11 +43,11 @@ pub struct Sandbox {
 }
 
 struct Inner {
-    engine: Engine,
-    linker: Linker<State>,
+    /// What the sandbox's own component runs on.
+    own: Runtime,
+    /// What programs for the other version of WASI run on, from the first such program on.
+    other: OnceLock<Runtime>,
     exports: ExportsPre,
-    ticker: EpochTicker,
-    wasi: Wasi,
     reservation: Reservation,
     compiler: Option<Compiler>,
     cache: Option<Cache>,
@@ -107,26 +100,40 @@ impl Sandbox {
         InstanceBuilder::new(self.clone())
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.inner.engine
+    /// What the sandbox's own component runs on.
+    pub(crate) fn own_runtime(&self) -> &Runtime {
+        &self.inner.own
     }
 
-    pub(crate) fn linker(&self) -> &Linker<State> {
-        &self.inner.linker
+    /// What programs for this version of WASI run on.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: the machine lacks resources for it.
+    pub(crate) fn runtime(&self, wasi: Wasi) -> Result<&Runtime> {
+        if self.inner.own.wasi == wasi {
+            return Ok(&self.inner.own);
+        }
+        if let Some(runtime) = self.inner.other.get() {
+            return Ok(runtime);
+        }
+        let runtime = Runtime::new(wasi, self.inner.reservation).map_err(internal)?;
+        Ok(self.inner.other.get_or_init(|| runtime))
     }
 
-    /// What components are loaded with, for as long as they are `wanted`.
-    pub(crate) fn loader<'a>(&'a self, wanted: &'a (dyn Fn() -> bool + Sync)) -> Loader<'a> {
-        Loader {
-            engine: &self.inner.engine,
-            linker: &self.inner.linker,
+    /// What components for this version of WASI are loaded with, for as long as they are `wanted`.
+    pub(crate) fn loader<'a>(
+        &'a self,
+        wasi: Wasi,
+        wanted: &'a (dyn Fn() -> bool + Sync),
+    ) -> Result<Loader<'a>> {
+        Ok(Loader {
+            runtime: self.runtime(wasi)?,
             cache: self.inner.cache.as_ref(),
             compiler: self.inner.compiler.as_ref(),
             limits: &self.inner.limits,
-            concurrency: self.inner.wasi == Wasi::V0_3,
             reservation: self.inner.reservation,
             wanted,
-        }
+        })
     }
 
     /// Record that a component was not loaded because of a limit, as a run that ended before it began.
@@ -156,10 +163,6 @@ impl Sandbox {
 
     pub(crate) fn cache(&self) -> Option<&Cache> {
         self.inner.cache.as_ref()
-    }
-
-    pub(crate) fn ticker(&self) -> &EpochTicker {
-        &self.inner.ticker
     }
 
     pub(crate) fn next_run(&self) -> RunId {
@@ -208,10 +211,10 @@ impl SandboxBuilder {
         self
     }
 
-    /// Run the component on this version of WASI. Default: [`Wasi::V0_2`].
+    /// Run the sandbox's own component on this version of WASI. Default: [`Wasi::V0_2`].
     ///
     /// On [`Wasi::V0_3`] an instance is the server alone ([`Instance::serve`]). Programs of others
-    /// ([`Sandbox::program`]) are those for WASI 0.2 on either.
+    /// ([`Sandbox::program`]) run on the version that they were built for, whatever is set here.
     ///
     /// [`Instance::serve`]: crate::Instance::serve
     pub fn wasi(mut self, version: Wasi) -> SandboxBuilder {
@@ -300,11 +303,7 @@ impl SandboxBuilder {
     /// - [`Error::Internal`]: the machine can't run it, for lack of memory for example.
     pub fn build(self) -> Result<Sandbox> {
         let reservation = Reservation::fitting();
-        let mut config = engine::config(self.wasi == Wasi::V0_3);
-        reservation.configure(&mut config);
-        code_memory::prepare(&mut config);
-        let engine = Engine::new(&config).map_err(internal)?;
-        let linker = linker(&engine, self.wasi).map_err(internal)?;
+        let own = Runtime::new(self.wasi, reservation).map_err(internal)?;
         let key = self.cache_key;
         let cache = self.cache.map(|folder| Cache::new(folder, key));
         let file = match &self.source {
@@ -312,19 +311,17 @@ impl SandboxBuilder {
             Source::Embedded | Source::Bytes(_) => None,
         };
         let loader = Loader {
-            engine: &engine,
-            linker: &linker,
+            runtime: &own,
             cache: cache.as_ref(),
             compiler: self.compiler.as_ref(),
             limits: &self.limits,
-            concurrency: self.wasi == Wasi::V0_3,
             reservation,
             wanted: &|| true,
         };
         let instance_pre = match &self.source {
             Source::Embedded if reservation == Reservation::Full => {
-                let component = component::load(&engine, self.wasi).map_err(internal)?;
-                link(&engine, &linker, &component).map_err(Error::internal)?
+                let component = component::load(&own.engine, self.wasi).map_err(internal)?;
+                link(&own.engine, &own.linker, &component).map_err(Error::internal)?
             }
             // The embedded code was compiled for full reservations.
             Source::Embedded => loader.load(component::source(self.wasi), None)?.pre,
@@ -341,11 +338,9 @@ impl SandboxBuilder {
             })?;
         Ok(Sandbox {
             inner: Arc::new(Inner {
-                ticker: EpochTicker::new(engine.clone()),
-                engine,
-                linker,
+                own,
+                other: OnceLock::new(),
                 exports,
-                wasi: self.wasi,
                 reservation,
                 compiler: self.compiler,
                 cache,
@@ -373,18 +368,6 @@ impl fmt::Debug for SandboxBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SandboxBuilder").finish_non_exhaustive()
     }
-}
-
-/// All of WASI 0.2 under a run's authority. With 0.3 there are its clocks, its sockets and its standard input as
-/// well, which are what the component needs of it, and no name resolution.
-fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(engine);
-    sockbox_wasi::add_to_linker_async(&mut linker)?;
-    if wasi == Wasi::V0_3 {
-        sockbox_wasi::add_wasi_0_3_to_linker(&mut linker)?;
-        stdin::add_to_linker::<State, WasiCli>(&mut linker, State::cli)?;
-    }
-    Ok(linker)
 }
 
 fn internal(error: wasmtime::Error) -> Error {

@@ -143,7 +143,7 @@ impl SockboxCtx {
         &self.limits
     }
 
-    /// How many sockets the component has open on WASI 0.2.
+    /// How many sockets the component has open, and those that are open for its HTTP requests.
     pub fn open_sockets(&self) -> usize {
         self.sockets.open()
     }

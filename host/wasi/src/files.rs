@@ -16,10 +16,11 @@ use std::fs::File;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::vec;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, LinkerInstance, Resource, ResourceType};
+use wasmtime::component::{Linker, LinkerInstance, Resource, ResourceTableError, ResourceType};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
@@ -36,7 +37,7 @@ use wasmtime_wasi::p2::{
 const STREAM_BYTES: u64 = 64 * 1024;
 
 /// What an entry of a directory takes of the run's memory beside its name: 64 bytes.
-const ENTRY_BYTES: u64 = 64;
+pub(crate) const ENTRY_BYTES: u64 = 64;
 
 /// The files and directories that a run has opened. Those that it was given at the start are the
 /// user's, and don't count.
@@ -44,6 +45,17 @@ pub(crate) struct Files {
     limit: usize,
     /// Those that were open when they were last counted, and those that were opened since.
     opened: Vec<Weak<File>>,
+    /// How many calls are about to open one. Calls of WASI 0.3 may be under way together.
+    opening: Arc<AtomicUsize>,
+}
+
+/// A call that is about to open a file.
+pub(crate) struct Opening(Arc<AtomicUsize>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Files {
@@ -51,15 +63,25 @@ impl Files {
         Files {
             limit: limits.files,
             opened: Vec::new(),
+            opening: Arc::default(),
         }
     }
 
     /// Whether one more may be opened.
     fn have_room(&mut self) -> bool {
-        if self.opened.len() >= self.limit {
+        let opening = self.opening.load(Ordering::Relaxed);
+        if self.opened.len() + opening >= self.limit {
             self.opened.retain(|file| file.strong_count() > 0);
         }
-        self.opened.len() < self.limit
+        self.opened.len() + opening < self.limit
+    }
+
+    /// Begin to open one. It counts until the value is dropped. None: there are too many.
+    pub(crate) fn begin_to_open(&mut self) -> Option<Opening> {
+        self.have_room().then(|| {
+            self.opening.fetch_add(1, Ordering::Relaxed);
+            Opening(self.opening.clone())
+        })
     }
 }
 
@@ -142,7 +164,7 @@ fn add_directories<T: SockboxView>(types: &mut LinkerInstance<'_, T>) -> wasmtim
     )
 }
 
-fn plain<T>(result: FsResult<T>) -> wasmtime::Result<Result<T, ErrorCode>> {
+pub(crate) fn plain<T>(result: FsResult<T>) -> wasmtime::Result<Result<T, ErrorCode>> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(error) => Ok(Err(error.downcast()?)),
@@ -165,15 +187,23 @@ async fn open<T: SockboxView>(
     }
     let mut theirs = data.filesystem();
     let opened = theirs.open_at(this, at, path, how, flags).await?;
-    let state = data.sockbox();
-    let file = match state.table.get(&opened)? {
+    remember(data.sockbox(), &opened)?;
+    Ok(opened)
+}
+
+/// Count a file or directory that was opened.
+pub(crate) fn remember(
+    state: SockboxCtxView<'_>,
+    opened: &Resource<Descriptor>,
+) -> Result<(), ResourceTableError> {
+    let file = match state.table.get(opened)? {
         Descriptor::File(file) => &file.file,
         Descriptor::Dir(dir) => &dir.dir,
     };
     let file = Arc::downgrade(file);
     state.ctx.files.opened.push(file);
     state.ctx.authority.has_room(Limit::Files);
-    Ok(opened)
+    Ok(())
 }
 
 impl SockboxCtxView<'_> {
@@ -227,26 +257,36 @@ async fn list<T: SockboxView>(
     data: &mut T,
     this: Resource<Descriptor>,
 ) -> FsResult<Resource<Entries>> {
-    let read = data.filesystem().read_directory(this).await?;
+    let entries = read_directory(data, this).await?;
     let state = data.sockbox();
-    let mut entries = Vec::new();
     let mut bytes = ENTRY_BYTES;
-    for entry in state.table.delete(read)? {
-        let entry = match entry {
-            Ok(entry) => Ok(entry),
-            Err(error) => Err(error.downcast().map_err(FsError::trap)?),
-        };
+    for entry in &entries {
         let name = entry.as_ref().map_or(0, |entry| entry.name.len());
         bytes = bytes
             .saturating_add(ENTRY_BYTES)
             .saturating_add(name as u64);
-        entries.push(entry);
     }
     let entries = Entries {
         _charge: state.charge(bytes)?,
         left: entries.into_iter(),
     };
     Ok(state.table.push(entries)?)
+}
+
+/// Read a directory.
+pub(crate) async fn read_directory<T: SockboxView>(
+    data: &mut T,
+    this: Resource<Descriptor>,
+) -> FsResult<Vec<Result<DirectoryEntry, ErrorCode>>> {
+    let read = data.filesystem().read_directory(this).await?;
+    let mut entries = Vec::new();
+    for entry in data.sockbox().table.delete(read)? {
+        entries.push(match entry {
+            Ok(entry) => Ok(entry),
+            Err(error) => Err(error.downcast().map_err(FsError::trap)?),
+        });
+    }
+    Ok(entries)
 }
 
 /// A stream of a file, and what it takes of the run's memory.

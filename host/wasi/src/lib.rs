@@ -10,8 +10,8 @@
 //! |---|---|
 //! | `ctx`, `linker`, `grant` | what an embedder uses: a store's data, the linker, what a run is given |
 //! | `authority` | decisions, resolved names, redirects, quotas, incidents, the record |
-//! | `sockets` | TCP and UDP of WASI 0.2, a run's private loopback, and what can be held of WASI 0.3 |
-//! | `lookup`, `poll`, `files`, `failed` | resolving names; polling many inputs; open files; error texts |
+//! | `sockets` | TCP and UDP of WASI 0.2 and 0.3, and a run's private loopback |
+//! | `lookup`, `poll`, `files`, `failed` | resolving names; polling many inputs; open files; error texts. `lookup_0_3` and `files_0_3` are those of WASI 0.3 |
 //! | `tls` | `wasi:tls` over rustls |
 //! | `http` | `wasi:http`: requests that components send |
 //! | `limiter`, `budget`, `trap_limits` | memory, tables, and which limit a trap was about |
@@ -26,6 +26,7 @@ mod budget;
 mod ctx;
 mod failed;
 mod files;
+mod files_0_3;
 mod grant;
 mod http;
 mod json_lines;
@@ -33,6 +34,7 @@ mod limiter;
 mod linker;
 mod local_networks;
 mod lookup;
+mod lookup_0_3;
 mod poll;
 mod replaced;
 mod sockets;
@@ -52,7 +54,6 @@ pub use json_lines::{FINISH_TIMEOUT, JsonLines, MAX_RECORD_BYTES, MAX_WAITING_BY
 pub use limiter::Limiter;
 pub use linker::{add_to_linker_async, add_wasi_0_3_to_linker};
 pub use local_networks::local_networks;
-pub use sockets::wasi_0_3::open as open_sockets_0_3;
 pub use trap_limits::trap_limit;
 
 /// The policy, limits, and audit events.

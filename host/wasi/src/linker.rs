@@ -3,7 +3,7 @@
 use crate::bindings::ip_name_lookup;
 use crate::ctx::{self, SockboxView};
 use crate::lookup::HasLookup;
-use crate::{failed, files, http, poll, sockets, tls};
+use crate::{failed, files, files_0_3, http, lookup_0_3, poll, sockets, tls};
 use wasmtime::component::Linker;
 
 /// Offer components all of WASI 0.2, `wasi:http` and the draft `wasi:tls`, with everything that has to do with the network
@@ -31,16 +31,23 @@ fn replace<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     tls::add_to_linker(linker)
 }
 
-/// Offer components the clocks and the sockets of WASI 0.3 as well, under the same authority. They can resolve
-/// no names.
+/// Offer components all of WASI 0.3 and its `wasi:http/client` as well, under the same authority and the same limits. The engine needs
+/// [`Config::concurrency_support`](wasmtime::Config::concurrency_support).
+///
+/// wasmtime-wasi calls its support for WASI 0.3 experimental.
 ///
 /// # Errors
 /// The linker has one of the interfaces already.
 pub fn add_wasi_0_3_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p3::cli::add_to_linker(linker)?;
     wasmtime_wasi::p3::clocks::add_to_linker(linker)?;
-    wasmtime_wasi::p3::sockets::add_to_linker(linker)?;
+    wasmtime_wasi::p3::filesystem::add_to_linker(linker)?;
+    wasmtime_wasi::p3::random::add_to_linker(linker)?;
+    sockets::wasi_0_3::add_to_linker(linker)?;
+    lookup_0_3::add_to_linker(linker)?;
+    http::wasi_0_3::add_to_linker(linker)?;
     linker.allow_shadowing(true);
-    let replaced = sockets::wasi_0_3::add_to_linker(linker);
+    let replaced = files_0_3::add_to_linker(linker);
     linker.allow_shadowing(false);
     replaced
 }

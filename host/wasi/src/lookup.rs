@@ -140,7 +140,7 @@ impl ip_name_lookup::HostResolveAddressStream for LookupView<'_> {
 }
 
 /// The answer to the component for `name`, whose lookup was allowed.
-async fn answer(authority: &Authority, name: &Name) -> Answer {
+pub(crate) async fn answer(authority: &Authority, name: &Name) -> Answer {
     if let Some(addresses) = authority.static_addresses(name) {
         return Ok(addresses.to_vec());
     }

@@ -17,7 +17,7 @@ pub(crate) const TCP_CREATE: Interface = Interface("wasi:sockets/tcp-create-sock
 pub(crate) const UDP: Interface = Interface("wasi:sockets/udp@0.2.12");
 pub(crate) const UDP_CREATE: Interface = Interface("wasi:sockets/udp-create-socket@0.2.12");
 pub(crate) const HTTP_TYPES: Interface = Interface("wasi:http/types@0.2.12");
-pub(crate) const TYPES_0_3: Interface = Interface("wasi:sockets/types@0.3.0");
+pub(crate) const FILESYSTEM_0_3: Interface = Interface("wasi:filesystem/types@0.3.0");
 
 impl Interface {
     /// Its name, as a linker has it.
@@ -89,9 +89,9 @@ mod tests {
         config.concurrency_support(true);
         let engine = Engine::new(&config).unwrap();
         let names = replaced(&engine, add_wasi_0_3_to_linker);
-        assert_eq!(names.len(), 4);
+        assert_eq!(names.len(), 5);
         let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p3::sockets::add_to_linker(&mut linker).unwrap();
+        wasmtime_wasi::p3::filesystem::add_to_linker(&mut linker).unwrap();
         assert_eq!(missing(&mut linker, names), []);
     }
 }

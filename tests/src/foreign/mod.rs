@@ -19,6 +19,8 @@ use std::time::SystemTime;
 pub enum Foreign {
     /// With plain bindings of WASI. It tries everything: `tests/components/tries` has the list.
     Rust,
+    /// The same attempts over WASI 0.3, and some of its own: `tests/components/tries-0-3` has the list.
+    RustOn0_3,
     /// With Python's own sockets, which are those of wasi-libc. It has some of the attempts.
     Python,
     /// With WASI's functions as JavaScript sees them. It has the same attempts as that in Python.
@@ -36,13 +38,19 @@ impl Foreign {
     /// When it can't be built: without the network, the first time.
     pub fn component(self) -> &'static Path {
         static RUST: OnceLock<PathBuf> = OnceLock::new();
+        static RUST_ON_0_3: OnceLock<PathBuf> = OnceLock::new();
         static PYTHON: OnceLock<PathBuf> = OnceLock::new();
         static JAVASCRIPT: OnceLock<PathBuf> = OnceLock::new();
         static REQUESTS: OnceLock<PathBuf> = OnceLock::new();
         static FETCH: OnceLock<PathBuf> = OnceLock::new();
         let (place, build): (_, fn() -> Result<PathBuf, String>) = match self {
-            Self::Rust => (&RUST, || rust::build("sockbox-tries")),
-            Self::Requests => (&REQUESTS, || rust::build("sockbox-requests")),
+            Self::Rust => (&RUST, || rust::build("sockbox-tries", "sockbox-tries")),
+            Self::RustOn0_3 => (&RUST_ON_0_3, || {
+                rust::build("sockbox-tries-0-3", "sockbox_tries_0_3")
+            }),
+            Self::Requests => (&REQUESTS, || {
+                rust::build("sockbox-requests", "sockbox-requests")
+            }),
             Self::Fetch => (&FETCH, fetch::build),
             Self::Python => (&PYTHON, python::build),
             Self::JavaScript => (&JAVASCRIPT, javascript::build),

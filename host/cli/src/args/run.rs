@@ -22,10 +22,10 @@ resolves to during the run. See `sockbox policy --help` for policy files.
 
 More: host/docs/run.md in the source of sockbox";
 
-/// Run any WASI 0.2 command component
+/// Run any command component for WASI 0.2 or 0.3
 ///
 /// It uses this terminal and gets the arguments; it reaches no network, no file and no environment
-/// variable but what is granted. Its exit code is passed on.
+/// variable but what is granted. Its exit code is passed on. Support for WASI 0.3 is experimental.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = EXAMPLES,

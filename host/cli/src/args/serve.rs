@@ -34,8 +34,7 @@ pub struct Serve {
     pub listen: Vec<SocketAddr>,
 
     /// Run the component for this version of WASI. On 0.3 idle connections cost busy ones nothing,
-    /// and each takes more memory; the runtime's support for it is experimental, and systemd can't
-    /// listen for it
+    /// and each takes more memory; the runtime's support for it is experimental
     #[arg(long, value_name = "VERSION", value_enum, default_value_t)]
     pub wasi: WasiVersion,
 

@@ -20,7 +20,6 @@ impl AuditEvent {
     /// | `repeated` | `of` (`decision`, `resolved`, `limit` or `http`) and what that has; `count`: how often it happened again |
     /// | `omitted` | the same, of the first of those that were not recorded; `count`: how many there were |
     /// | `traffic` | `operation`, `target`, `name`, `connections`, `received`, `sent`, `seconds` |
-    /// | `not-counted` | on WASI 0.3, in place of `traffic` |
     /// | `ended` | |
     ///
     /// An operation is `resolve`, `connect`, `bind`, `listen`, `accept`, `udp-bind`, `udp-send`,
@@ -100,7 +99,6 @@ fn put_what(put: &mut impl FnMut(&str, Value), key: &str, what: &EventKind) {
             put(key, "traffic".into());
             put_traffic(put, traffic);
         }
-        EventKind::NotCounted => put(key, "not-counted".into()),
         EventKind::Ended => put(key, "ended".into()),
         // A `Repeated` or `Omitted` event never contains another one.
         EventKind::Repeated { .. } | EventKind::Omitted { .. } => put(key, "counts".into()),
@@ -293,7 +291,6 @@ mod tests {
                     "reason": "no rule grants it",
                     "hint": "allow-http PUT https://example.com/a"}),
             ),
-            (told(EventKind::NotCounted), json!({"event": "not-counted"})),
             (told(EventKind::Ended), json!({"event": "ended"})),
         ] {
             let found: Value = serde_json::from_str(&found).unwrap();

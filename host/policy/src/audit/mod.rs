@@ -92,9 +92,6 @@ pub enum EventKind {
     },
     /// The run has ended: the traffic with one target, over all connections.
     Traffic(Traffic),
-    /// The run has ended, and its traffic was not counted, because that is not possible on
-    /// [`Wasi::V0_3`](crate::Wasi::V0_3). This event replaces [`EventKind::Traffic`].
-    NotCounted,
     /// The run has ended. This is its last event.
     Ended,
 }
@@ -244,7 +241,7 @@ impl EventKind {
                 size_of::<EventKind>() + what.held_bytes()
             }
             EventKind::Http(exchange) => exchange.request.held_bytes(),
-            EventKind::NotCounted | EventKind::Ended => 0,
+            EventKind::Ended => 0,
         }
     }
 }
@@ -306,7 +303,6 @@ impl fmt::Display for EventKind {
             ),
             EventKind::Http(exchange) => exchange.fmt(f),
             EventKind::Traffic(traffic) => traffic.fmt(f),
-            EventKind::NotCounted => f.write_str("total: bytes are not counted on WASI 0.3"),
             EventKind::Ended => f.write_str("ended"),
         }
     }

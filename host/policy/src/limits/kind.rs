@@ -1,7 +1,6 @@
 //! The limits one by one: their names, their units, and the texts about them.
 
 use super::{Limits, text};
-use crate::Wasi;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -262,20 +261,6 @@ impl Limit {
         self.fact().unit
     }
 
-    /// Whether it can be enforced on this version of WASI. On [`Wasi::V0_3`] five limits can't be
-    /// enforced, because its sockets and streams can't be wrapped. A run with one of them is
-    /// refused (`Error::InvalidOptions`).
-    pub fn holds_on(self, wasi: Wasi) -> bool {
-        match self {
-            Limit::ConnectsPerSecond
-            | Limit::AcceptsPerSecond
-            | Limit::ReceivedBytes
-            | Limit::SentBytes
-            | Limit::Bandwidth => wasi == Wasi::V0_2,
-            _ => true,
-        }
-    }
-
     /// Whether it bounds how a component is loaded, rather than what it does when it runs. These do not
     /// apply to the component that comes with sockbox, because it was compiled together with sockbox.
     pub fn is_for_loading(self) -> bool {
@@ -352,13 +337,6 @@ enum Field<'a> {
 }
 
 impl Limits {
-    /// The first limit that is set and can't be enforced on this version of WASI.
-    pub fn not_held_on(&self, wasi: Wasi) -> Option<Limit> {
-        let default = Limits::default();
-        Limit::all()
-            .find(|limit| !limit.holds_on(wasi) && self.value(*limit) != default.value(*limit))
-    }
-
     /// Set a limit to what a flag or a policy file says: a number in the limit's [`Unit`], or `none`
     /// where there can be no bound.
     ///

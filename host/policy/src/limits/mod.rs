@@ -152,8 +152,8 @@ pub struct Limits {
     /// for one more is an error of that call, and so is asking for one when the process can open no
     /// more files.
     ///
-    /// On [`Wasi::V0_3`](crate::Wasi::V0_3) it bounds those that the component makes, and a server has at most
-    /// as many connections as are left besides those that listen.
+    /// On [`Wasi::V0_3`](crate::Wasi::V0_3) a connection that would be one more is not accepted: its client waits in
+    /// the system's queue until a socket is closed.
     pub sockets: usize,
     /// The most bytes that the component may pass in one call of the host. Default:
     /// [`DEFAULT_HOSTCALL_BYTES`]. Passing more ends the run: `Error::Exhausted`.
@@ -176,27 +176,19 @@ pub struct Limits {
     /// The most attempts to connect per second, over TCP; as many may be made at once after a second
     /// without any. Default: none, no bound. One more is refused as `new-socket-limit`. With 0 none can
     /// be made.
-    ///
-    /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its sockets can't be wrapped.
     pub connects_per_second: Option<u32>,
     /// The most connections accepted per second; as many may be accepted at once after a second
     /// without any. Default: none, no bound. Accepting one more is refused as `new-socket-limit`;
     /// that client waits in the system's queue.
-    ///
-    /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its sockets can't be wrapped.
     pub accepts_per_second: Option<u32>,
     /// The most bytes that the component may receive, over TCP and UDP, all connections together.
     /// Default: none, no bound. Up to the bound all is received; receiving more is a failed operation
     /// (`last-operation-failed`, after which the stream is closed; for a datagram, which is lost,
     /// `access-denied`).
-    ///
-    /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its streams can't be wrapped.
     pub received_bytes: Option<u64>,
     /// The most bytes that the component may send, over TCP and UDP, all connections together.
     /// Default: none, no bound. Up to the bound all is sent; sending more is a failed operation
     /// (`last-operation-failed`, after which the stream is closed; for a datagram `access-denied`).
-    ///
-    /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its streams can't be wrapped.
     pub sent_bytes: Option<u64>,
     /// The most bytes per second, in each direction, over TCP and UDP, all sockets together. Default: none,
     /// no bound.
@@ -207,8 +199,6 @@ pub struct Limits {
     /// without protocol headers. The limit only delays transfers: a socket is not ready until bytes are
     /// permitted. Meanwhile the system drops UDP datagrams for which it has no room. A component that
     /// writes more than its permit traps. With 0 nothing is transferred.
-    ///
-    /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its streams can't be wrapped.
     pub bandwidth: Option<u64>,
     /// The most lookups of names, all together. Default: none, no bound. One more is refused as
     /// `temporary-resolver-failure`. An address, and a name with static addresses, needs no lookup.

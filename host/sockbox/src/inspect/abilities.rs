@@ -1,6 +1,7 @@
 //! From imported functions to what a component could do with them, and which grant that takes.
 
 use super::read::{Interface, Reading, is_wasi_0_2};
+use crate::wasi_version::is_0_3;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -541,10 +542,10 @@ fn finding(interfaces: &[(&str, Interface<'_>)], wasi: Wasi, any_of: &AnyOf) -> 
 
 /// Of which version of WASI an interface is, if it is of one that is known.
 fn version(name: &str) -> Option<Wasi> {
-    let (interface, version) = name.split_once('@')?;
+    let (interface, _) = name.split_once('@')?;
     if is_wasi_0_2(name, &format!("{interface}@")) {
         Some(Wasi::V0_2)
-    } else if version.starts_with("0.3.") && !version.contains('-') {
+    } else if is_0_3(name) {
         Some(Wasi::V0_3)
     } else {
         None

@@ -12,9 +12,11 @@ pub use report::{CoreModule, Item, Kind, Memory, Producer, Report};
 use crate::cost::{self, Problem};
 use crate::error::Result;
 use crate::load::{self, Content};
+use crate::policy::Wasi;
 use crate::program::is_no_command;
 use crate::proposals;
 use crate::sandbox::Sandbox;
+use crate::wasi_version;
 use read::Reading;
 use sockbox_component::engine;
 use std::path::Path;
@@ -83,7 +85,8 @@ impl Sandbox {
             .map_err(|error| problem(format!("it is not valid WebAssembly: {error}")))?;
         let mut report = Report::new(Kind::Component, bytes.len());
         if is_component {
-            report.obstacle = self.obstacle(&binary, &reading).err();
+            report.wasi = wasi_version::of(&binary);
+            report.obstacle = self.obstacle(&binary, report.wasi, &reading).err();
             if reading.is_command() {
                 report.kind = Kind::Command;
             }
@@ -97,11 +100,13 @@ impl Sandbox {
     }
 
     /// Why the component can't be run, in the words of the error that running it would give.
-    fn obstacle(&self, binary: &[u8], reading: &Reading) -> Result<(), String> {
-        let valid = Validator::new_with_features(engine::features(false)).validate_all(binary);
+    fn obstacle(&self, binary: &[u8], wasi: Wasi, reading: &Reading) -> Result<(), String> {
+        let concurrency = wasi == Wasi::V0_3;
+        let features = engine::features(concurrency);
+        let valid = Validator::new_with_features(features).validate_all(binary);
         valid.map_err(|error| {
             let lacks = linkable::by_name(reading).err();
-            let lacks = lacks.or_else(|| proposals::lacking(binary));
+            let lacks = lacks.or_else(|| proposals::lacking(binary, concurrency));
             lacks.unwrap_or_else(|| format!("it can't be compiled: {error}"))
         })?;
         match cost::of(binary, self.limits()) {
@@ -109,7 +114,8 @@ impl Sandbox {
             Err(Problem::Invalid(reason)) => return Err(format!("it can't be compiled: {reason}")),
             Err(Problem::TooMuch(too_much)) => return Err(too_much.error(None).to_string()),
         }
-        linkable::check(self.engine(), self.linker(), binary, reading)?;
+        let runtime = self.runtime(wasi).map_err(|error| error.to_string())?;
+        linkable::check(&runtime.engine, &runtime.linker, binary, reading)?;
         if !reading.is_command() {
             let exports = reading.exports().map(|(name, _)| name);
             return Err(is_no_command(exports));

@@ -2,6 +2,7 @@
 
 use super::report::{CoreModule, Item, Memory, Producer, Report};
 use crate::cost::MAX_DEPTH;
+use crate::wasi_version::is_0_3;
 use wasmparser::component_types::{
     ComponentEntityType, ComponentFuncTypeId, ComponentInstanceType, ComponentItem,
 };
@@ -89,9 +90,8 @@ impl Reading {
             let run = self.types.as_ref().get(run)?;
             Some(run.params.is_empty() && run.result.is_some())
         };
-        self.exports().any(|(name, item)| {
-            is_wasi_0_2(name, "wasi:cli/run@") && has_run(item).unwrap_or_default()
-        })
+        self.exports()
+            .any(|(name, item)| is_run(name) && has_run(item).unwrap_or_default())
     }
 
     /// Put all of it into the report.
@@ -157,6 +157,12 @@ impl<'a> Interface<'a> {
             _ => None,
         }
     }
+}
+
+/// Whether an interface is the one that a command exports, of either version of WASI.
+fn is_run(name: &str) -> bool {
+    let prefix = "wasi:cli/run@";
+    is_wasi_0_2(name, prefix) || name.starts_with(prefix) && is_0_3(name)
 }
 
 /// Whether an interface is `prefix`, which ends with `@`, in a version that is compatible with WASI 0.2.

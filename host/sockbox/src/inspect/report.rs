@@ -1,6 +1,7 @@
 //! The report about a file.
 
 use super::abilities::{Ability, Capability, Grant};
+use crate::policy::Wasi;
 use std::collections::BTreeSet;
 
 /// What a file is and what it could ask for.
@@ -12,6 +13,8 @@ use std::collections::BTreeSet;
 pub struct Report {
     /// What it is.
     pub kind: Kind,
+    /// The version of WASI that it runs on.
+    pub wasi: Wasi,
     /// The file's size in bytes.
     pub bytes: u64,
     /// The name that it gives itself.
@@ -41,6 +44,7 @@ impl Report {
     pub(super) fn new(kind: Kind, bytes: usize) -> Report {
         Report {
             kind,
+            wasi: Wasi::default(),
             bytes: bytes as u64,
             name: None,
             obstacle: None,
@@ -76,7 +80,7 @@ impl Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A component that exports `wasi:cli/run@0.2`: a program.
+    /// A component that exports `wasi:cli/run@0.2` or `wasi:cli/run@0.3`: a program.
     Command,
     /// Any other component.
     Component,

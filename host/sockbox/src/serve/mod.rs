@@ -88,7 +88,7 @@ impl Instance {
     ///
     /// # Errors
     /// - [`Error::InvalidOptions`]: no address is given, a bound is 0, the greeting has a line break, or
-    ///   there are [listeners](ServeOptions::listener) and it isn't on WASI 0.2.
+    ///   a [listener](ServeOptions::listener) is not a listening TCP socket.
     /// - [`Error::Denied`]: an address isn't granted.
     /// - [`Error::ListenFailed`]: an address is in use, or does not belong to this machine.
     /// - [`Error::Abandoned`], [`Error::Trapped`], [`Error::WallTime`], [`Error::CpuTime`],
@@ -97,26 +97,7 @@ impl Instance {
         let (mut wit_options, mut max_connections) = options.to_wit(self.limits());
         let sockets = self.limits().sockets;
         let (store, exports) = self.parts();
-        if exports.wasi() == Wasi::V0_3 {
-            // On WASI 0.3 the host does not count accepted sockets, so their number is limited
-            // here.
-            let listening = wit_options.listen.len();
-            if listening > 0 && listening == sockets {
-                return Err(Error::InvalidOptions {
-                    reason: format!("max-sockets {sockets} leaves none for clients"),
-                });
-            }
-            // If the limit is less than the listening sockets, listening fails.
-            let left = u32::try_from(sockets.saturating_sub(listening)).unwrap_or(u32::MAX);
-            let left = left.max(1);
-            max_connections = max_connections.min(left);
-            wit_options.max_connections = Some(max_connections);
-        }
-        if exports.wasi() == Wasi::V0_3 && !options.listeners().is_empty() {
-            return Err(Error::InvalidOptions {
-                reason: "adopting a listening socket needs WASI 0.2".to_owned(),
-            });
-        }
+        let wasi = exports.wasi();
         let sockbox = &mut store.data_mut().sockbox;
         sockbox.break_off_writes_on_drop();
         for listener in options.listeners() {
@@ -125,6 +106,22 @@ impl Instance {
                 reason: format!("not a listening TCP socket: {error}"),
             })?;
             wit_options.listen.push(address.into());
+        }
+        if wasi == Wasi::V0_3 {
+            // WASI 0.3 does not tell the component that no socket is left for a client, which then waits. So the
+            // component itself is told how many there are.
+            let listening = wit_options.listen.len();
+            if listening > 0 && listening == sockets {
+                return Err(Error::InvalidOptions {
+                    reason: format!("max-sockets {sockets} leaves none for clients"),
+                });
+            }
+            // Refusing a client takes a socket as well. If there are fewer sockets than addresses, listening fails.
+            let kept = usize::from(wit_options.refuse_when_full);
+            let left = sockets.saturating_sub(listening).saturating_sub(kept);
+            let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
+            max_connections = max_connections.min(left);
+            wit_options.max_connections = Some(max_connections);
         }
         let mark = self.authority().mark();
         let call = self.begin().await?;

@@ -5,9 +5,7 @@ use super::{Event, ServerStats};
 use crate::bindings::hello_server as wit;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
-use crate::policy::Wasi;
 use crate::wit_convert::nanoseconds;
-use sockbox_wasi::open_sockets_0_3;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use wasmtime::component::ResourceAny;
@@ -72,12 +70,8 @@ impl Worker {
     }
 
     fn stats(&mut self, stats: wit::ServerStats) -> ServerStats {
-        let (store, exports) = self.instance.parts();
-        let sockets = match exports.wasi() {
-            Wasi::V0_2 => store.data().sockbox.open_sockets(),
-            Wasi::V0_3 => open_sockets_0_3(&mut store.data_mut().table),
-        };
-        ServerStats::new(stats, sockets)
+        let (store, _) = self.instance.parts();
+        ServerStats::new(stats, store.data().sockbox.open_sockets())
     }
 
     async fn answer_requests(&mut self) -> Result<()> {

@@ -37,7 +37,6 @@ use sockbox_policy::{DenialReason, GrantedBy, Name, Policy, Target, Verdict, is_
 use std::future::{Future, poll_fn, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use traffic::Accounts;
@@ -54,8 +53,6 @@ pub struct Authority {
     /// None where there is no audit, and once the run is over.
     audit: Mutex<Option<Recorder>>,
     accounts: Option<Mutex<Accounts>>,
-    /// Whether its accounts tell what went through its connections.
-    counts_bytes: AtomicBool,
     incidents: Mutex<Incidents>,
     pub(crate) quotas: Quotas,
 }
@@ -70,7 +67,6 @@ impl Authority {
             static_hosts: grant.static_hosts.clone(),
             decider: grant.decider.clone(),
             accounts: grant.audit.is_some().then(Mutex::default),
-            counts_bytes: AtomicBool::new(true),
             audit: Mutex::new(grant.audit.clone().map(|sink| Recorder::new(run, sink))),
             incidents: Mutex::default(),
             quotas: Quotas::new(&grant.limits),
@@ -241,11 +237,6 @@ impl Authority {
         self.accounts.is_some()
     }
 
-    /// Record at the end that the traffic of this run could not be counted.
-    pub fn counts_no_bytes(&self) {
-        self.counts_bytes.store(false, Ordering::Relaxed);
-    }
-
     /// The run is over: record what it came to.
     pub(crate) fn end(&self) {
         let totals = self
@@ -257,9 +248,6 @@ impl Authority {
         }
         for traffic in totals.into_iter().flatten() {
             self.record(|| EventKind::Traffic(traffic));
-        }
-        if !self.counts_bytes.load(Ordering::Relaxed) {
-            self.record(|| EventKind::NotCounted);
         }
         self.record(|| EventKind::Ended);
         *locked(&self.audit) = None;

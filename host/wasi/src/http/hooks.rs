@@ -113,6 +113,10 @@ impl WasiHttpHooks for Hooks {
         MOST_WRITTEN
     }
 
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        MOST_WRITTEN
+    }
+
     fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
         Failed::of_hyper(error).into_code()
     }

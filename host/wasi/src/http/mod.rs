@@ -16,6 +16,7 @@
 //! | `driver`, `pool` | the connection of an exchange, and idle connections |
 //! | `bodies`, `io` | bodies with counts and timeouts; the streams that hyper reads and writes |
 //! | `error` | failures, and the error codes of WASI for them |
+//! | `wasi_0_3` | the interfaces of WASI 0.3 |
 
 mod bodies;
 mod driver;
@@ -26,6 +27,7 @@ mod io;
 mod pool;
 mod prepare;
 mod reach;
+pub(crate) mod wasi_0_3;
 
 pub(crate) use hooks::Http;
 

@@ -5,32 +5,43 @@
 //! then they keep the descriptor open when the handle has been dropped.
 
 use std::collections::{HashMap, HashSet};
+use std::future::Future;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Notify;
 use wasmtime::component::{Resource, ResourceTable};
 
 /// The sockets of a run.
 pub(crate) struct Count {
-    open: Arc<AtomicUsize>,
+    open: Arc<Counter>,
     /// Those of TCP that have streams, by their number.
     with_streams: HashSet<u32>,
     /// Those of which a stream was lent.
     lent: HashMap<u32, Arc<Open>>,
 }
 
+/// How many sockets are open.
+#[derive(Default)]
+struct Counter {
+    open: AtomicUsize,
+    /// Tells when a socket is closed.
+    closed: Notify,
+}
+
 /// A socket that is open. It counts until the last holder drops this.
-pub(crate) struct Open(Arc<AtomicUsize>);
+pub(crate) struct Open(Arc<Counter>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.closed.notify_waiters();
     }
 }
 
 /// The count of a run's sockets, from outside its store.
 #[derive(Clone)]
-pub(super) struct Shared(Arc<AtomicUsize>);
+pub(super) struct Shared(Arc<Counter>);
 
 impl Shared {
     /// Count one more socket, unless there are as many as `limit` already.
@@ -38,6 +49,7 @@ impl Shared {
         let more = |open: usize| (open < limit).then_some(open + 1);
         let counted = self
             .0
+            .open
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         counted.is_ok().then(|| Open(self.0.clone()))
     }
@@ -58,12 +70,18 @@ impl Count {
     }
 
     pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.open.open.load(Ordering::Relaxed)
+    }
+
+    /// Wait until a socket is closed, from now on.
+    pub(super) fn freed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let counter = self.open.clone();
+        async move { counter.closed.notified().await }
     }
 
     /// A socket was opened.
     pub(super) fn opened(&self) {
-        self.open.fetch_add(1, Ordering::Relaxed);
+        self.open.open.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The socket with this number has got its streams.

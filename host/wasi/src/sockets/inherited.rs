@@ -61,11 +61,16 @@ impl Inherited {
 
     /// Bind the socket with this number. Returns whether a listener was offered at the address.
     pub(super) fn take(&mut self, rep: u32, address: SocketAddr) -> bool {
-        let Some(listener) = self.offered.get_mut(&address).and_then(VecDeque::pop_front) else {
+        let Some(listener) = self.take_listener(address) else {
             return false;
         };
         self.taken.insert(rep, Listening::new(listener, address));
         true
+    }
+
+    /// Take a listener that was offered at the address. None: there is none.
+    pub(super) fn take_listener(&mut self, address: SocketAddr) -> Option<TcpListener> {
+        self.offered.get_mut(&address).and_then(VecDeque::pop_front)
     }
 
     /// The listener in the place of the socket with this number.

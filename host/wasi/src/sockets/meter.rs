@@ -8,6 +8,7 @@
 //! bandwidth. A stream accepts the bytes that it has permitted, and no more, as wasmtime-wasi's own do. If
 //! the bandwidth does not suffice by then, the bytes are kept, and a task sends them as soon as it does.
 
+mod flow;
 mod output;
 
 use super::rate::Bucket;

@@ -12,6 +12,7 @@ mod connection;
 pub(crate) mod count;
 mod datagrams;
 mod dial;
+mod fd_options;
 mod inherited;
 mod meter;
 mod options;
@@ -54,7 +55,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, LinkerInstance, Resource, ResourceType};
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress};
@@ -103,6 +104,21 @@ impl Sockets {
             peers: udp::Peers::default(),
             loopback: Loopback::new(memory),
             unsent: HashMap::new(),
+        }
+    }
+
+    /// Count a connection against the limit on accepts per second.
+    fn take_accept(&mut self) {
+        if let Some(accepts) = &mut self.accepts {
+            accepts.take(1);
+        }
+    }
+
+    /// How long it takes until that limit permits another connection. None: for ever.
+    fn wait_to_accept(&mut self, now: Instant) -> Option<Duration> {
+        match &mut self.accepts {
+            Some(accepts) => accepts.wait(now),
+            None => Some(Duration::ZERO),
         }
     }
 
@@ -193,10 +209,8 @@ impl SockboxCtxView<'_> {
         input: &Resource<DynInputStream>,
         output: &Resource<DynOutputStream>,
     ) -> wasmtime::Result<()> {
-        if let Some(accepts) = &mut self.ctx.sockets.accepts {
-            accepts.take(1);
-            self.ctx.authority.has_room(Limit::AcceptsPerSecond);
-        }
+        self.ctx.sockets.take_accept();
+        self.ctx.authority.has_room(Limit::AcceptsPerSecond);
         let account = self.account_of_listener(rep)?;
         self.meter(socket, account, input, output)?;
         // One that is slowed down isn't ready when its waker is woken, and doesn't keep it.

@@ -1,24 +1,17 @@
 //! Socket options. wasmtime-wasi handles its own sockets; for [adopted ones](AdoptedSocket) this module calls
-//! the system. Values are rounded and refused as in wasmtime-wasi.
+//! the [system](fd_options).
 
 use super::adopted::AdoptedSocket;
+use super::fd_options::{self, nonzero};
 use super::plain;
 use crate::ctx::SockboxView;
 use crate::replaced::TCP;
-use rustix::io::Errno;
-use rustix::net::sockopt;
-use std::time::Duration;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource};
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily};
 use wasmtime_wasi::p2::bindings::sockets::tcp::HostTcpSocket;
 use wasmtime_wasi::p2::{SocketResult, TcpSocket};
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
-
-/// The longest time between two probes, in nanoseconds, and the most of them: Linux takes no more.
-const LONGEST_KEEP_ALIVE: u64 = 32_767 * SECOND;
-const MOST_KEEP_ALIVE: u32 = 127;
-const SECOND: u64 = 1_000_000_000;
 
 type Answer<T> = Result<T, ErrorCode>;
 type Theirs<'a> = WasiSocketsCtxView<'a>;
@@ -62,100 +55,85 @@ pub(super) fn add_to_linker<T: SockboxView>(
     get(
         tcp,
         "keep-alive-enabled",
-        |adopted| Ok(sockopt::socket_keepalive(adopted.fd())?),
+        |adopted| fd_options::keep_alive_enabled(adopted.fd()),
         |theirs, this| theirs.keep_alive_enabled(this),
     )?;
     set(
         tcp,
         "set-keep-alive-enabled",
-        |adopted, value| Ok(sockopt::set_socket_keepalive(adopted.fd(), value)?),
+        |adopted, value| fd_options::set_keep_alive_enabled(adopted.fd(), value),
         |theirs, this, value| theirs.set_keep_alive_enabled(this, value),
     )?;
     get(
         tcp,
         "keep-alive-idle-time",
-        |adopted| Ok(nanoseconds(sockopt::tcp_keepidle(adopted.fd())?)),
+        |adopted| fd_options::keep_alive_idle_time(adopted.fd()),
         |theirs, this| theirs.keep_alive_idle_time(this),
     )?;
     set(
         tcp,
         "set-keep-alive-idle-time",
-        |adopted, value| Ok(sockopt::set_tcp_keepidle(adopted.fd(), keep_alive(value)?)?),
+        |adopted, value| fd_options::set_keep_alive_idle_time(adopted.fd(), value),
         |theirs, this, value| theirs.set_keep_alive_idle_time(this, value),
     )?;
     get(
         tcp,
         "keep-alive-interval",
-        |adopted| Ok(nanoseconds(sockopt::tcp_keepintvl(adopted.fd())?)),
+        |adopted| fd_options::keep_alive_interval(adopted.fd()),
         |theirs, this| theirs.keep_alive_interval(this),
     )?;
     set(
         tcp,
         "set-keep-alive-interval",
-        |adopted, value| {
-            Ok(sockopt::set_tcp_keepintvl(
-                adopted.fd(),
-                keep_alive(value)?,
-            )?)
-        },
+        |adopted, value| fd_options::set_keep_alive_interval(adopted.fd(), value),
         |theirs, this, value| theirs.set_keep_alive_interval(this, value),
     )?;
     get(
         tcp,
         "keep-alive-count",
-        |adopted| Ok(sockopt::tcp_keepcnt(adopted.fd())?),
+        |adopted| fd_options::keep_alive_count(adopted.fd()),
         |theirs, this| theirs.keep_alive_count(this),
     )?;
     set(
         tcp,
         "set-keep-alive-count",
-        |adopted, value: u32| {
-            let count = nonzero(value)?.min(MOST_KEEP_ALIVE);
-            Ok(sockopt::set_tcp_keepcnt(adopted.fd(), count)?)
-        },
+        |adopted, value| fd_options::set_keep_alive_count(adopted.fd(), value),
         |theirs, this, value| theirs.set_keep_alive_count(this, value),
     )?;
-    get(tcp, "hop-limit", hop_limit, |theirs, this| {
-        theirs.hop_limit(this)
-    })?;
+    get(
+        tcp,
+        "hop-limit",
+        |adopted| fd_options::hop_limit(adopted.fd(), is_ipv4(adopted)),
+        |theirs, this| theirs.hop_limit(this),
+    )?;
     set(
         tcp,
         "set-hop-limit",
-        set_hop_limit,
+        |adopted, value| fd_options::set_hop_limit(adopted.fd(), is_ipv4(adopted), value),
         |theirs, this, value| theirs.set_hop_limit(this, value),
     )?;
     get(
         tcp,
         "receive-buffer-size",
-        |adopted| Ok(told(sockopt::socket_recv_buffer_size(adopted.fd())?)),
+        |adopted| fd_options::receive_buffer_size(adopted.fd()),
         |theirs, this| theirs.receive_buffer_size(this),
     )?;
     set(
         tcp,
         "set-receive-buffer-size",
-        |adopted, value| {
-            hint(sockopt::set_socket_recv_buffer_size(
-                adopted.fd(),
-                size(value)?,
-            ))
-        },
+        |adopted, value| fd_options::set_receive_buffer_size(adopted.fd(), value),
         |theirs, this, value| theirs.set_receive_buffer_size(this, value),
     )?;
     get(
         tcp,
         "send-buffer-size",
-        |adopted| Ok(told(sockopt::socket_send_buffer_size(adopted.fd())?)),
+        |adopted| fd_options::send_buffer_size(adopted.fd()),
         |theirs, this| theirs.send_buffer_size(this),
     )?;
     set(
         tcp,
         "set-send-buffer-size",
-        |adopted, value| {
-            hint(sockopt::set_socket_send_buffer_size(
-                adopted.fd(),
-                size(value)?,
-            ))
-        },
+        |adopted, value| fd_options::set_send_buffer_size(adopted.fd(), value),
         |theirs, this, value| theirs.set_send_buffer_size(this, value),
     )
 }
@@ -222,60 +200,6 @@ fn method(name: &str) -> String {
     format!("[method]tcp-socket.{name}")
 }
 
-fn nonzero<T: PartialEq + Default>(value: T) -> Answer<T> {
-    match value == T::default() {
-        true => Err(ErrorCode::InvalidArgument),
-        false => Ok(value),
-    }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn keep_alive(nanoseconds: u64) -> Answer<Duration> {
-    let nanoseconds = nonzero(nanoseconds)?.clamp(SECOND, LONGEST_KEEP_ALIVE);
-    Ok(Duration::from_nanos(nanoseconds))
-}
-
-fn hop_limit(adopted: &AdoptedSocket<'_>) -> Answer<u8> {
-    match adopted.family() {
-        IpAddressFamily::Ipv4 => {
-            let limit = sockopt::ip_ttl(adopted.fd())?;
-            u8::try_from(limit).map_err(|_| ErrorCode::NotSupported)
-        }
-        IpAddressFamily::Ipv6 => Ok(sockopt::ipv6_unicast_hops(adopted.fd())?),
-    }
-}
-
-fn set_hop_limit(adopted: &AdoptedSocket<'_>, limit: u8) -> Answer<()> {
-    let limit = nonzero(limit)?;
-    match adopted.family() {
-        IpAddressFamily::Ipv4 => sockopt::set_ip_ttl(adopted.fd(), limit.into())?,
-        IpAddressFamily::Ipv6 => sockopt::set_ipv6_unicast_hops(adopted.fd(), Some(limit))?,
-    }
-    Ok(())
-}
-
-/// The size of a buffer. Linux doubles the requested value, and returns the doubled one.
-fn told(size: usize) -> u64 {
-    let size = if cfg!(target_os = "linux") {
-        size / 2
-    } else {
-        size
-    };
-    u64::try_from(size).unwrap_or(u64::MAX)
-}
-
-fn size(value: u64) -> Answer<usize> {
-    let most = i32::MAX as usize;
-    Ok(usize::try_from(nonzero(value)?).unwrap_or(most).min(most))
-}
-
-/// A size is a hint. A system that does not support it uses the nearest size, or keeps the old one.
-fn hint(result: Result<(), Errno>) -> Answer<()> {
-    match result {
-        Err(error) if error != Errno::NOBUFS => Err(error.into()),
-        _ => Ok(()),
-    }
+fn is_ipv4(adopted: &AdoptedSocket<'_>) -> bool {
+    adopted.family() == IpAddressFamily::Ipv4
 }

@@ -237,7 +237,7 @@ fn send(
 
 impl SockboxCtxView<'_> {
     /// The traffic account of the datagrams exchanged with `peer`, if traffic is recorded.
-    fn account_with(&mut self, peer: SocketAddr) -> Option<&Account> {
+    pub(in crate::sockets) fn account_with(&mut self, peer: SocketAddr) -> Option<&Account> {
         let latest = &mut self.ctx.sockets.peers.latest;
         if latest.as_ref().is_none_or(|(address, _)| *address != peer) {
             *latest = self

@@ -194,7 +194,7 @@ impl SockboxCtxView<'_> {
         let socket = match made {
             Ok(socket) => socket,
             Err(code) => {
-                queue.waiting().connections.push_front(arrived);
+                queue.put_back(arrived);
                 return Ok(Some(Err(code)));
             }
         };
@@ -216,7 +216,7 @@ impl SockboxCtxView<'_> {
 
     /// Take the next connection that the policy allows. Reset those before it that the policy denies, as the machine's
     /// listeners do.
-    fn next_arrived(&self, queue: &Queue) -> Option<Arrived> {
+    pub(in super::super) fn next_arrived(&self, queue: &Queue) -> Option<Arrived> {
         while let Some(arrived) = queue.pop() {
             let target = Target::Accept(arrived.from);
             if self.ctx.authority.allows_private(target) == Some(true) {

@@ -20,7 +20,7 @@ mod pipe;
 mod streams;
 
 use crate::budget::Budget;
-use pipe::Endpoint;
+pub(super) use pipe::{Broken, Endpoint};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -93,12 +93,14 @@ struct Waiting {
     backlog: u64,
     connections: VecDeque<Arrived>,
     wakers: Vec<Waker>,
+    /// Whether the listener is closed.
+    closed: bool,
 }
 
 /// A connection that waits to be accepted.
-struct Arrived {
-    from: SocketAddr,
-    endpoint: Endpoint,
+pub(super) struct Arrived {
+    pub(super) from: SocketAddr,
+    pub(super) endpoint: Endpoint,
 }
 
 impl Loopback {
@@ -217,6 +219,22 @@ impl Loopback {
         }
     }
 
+    /// The queue of the socket with this number, if it listens.
+    pub(super) fn queue(&self, rep: u32) -> Option<Arc<Queue>> {
+        match &self.sockets.get(&rep)?.state {
+            State::Starting(queue) | State::Listening(queue) => Some(queue.clone()),
+            _ => None,
+        }
+    }
+
+    /// This end of the connection of the socket with this number, if it is connected.
+    pub(super) fn endpoint(&self, rep: u32) -> Option<Arc<Endpoint>> {
+        match &self.sockets.get(&rep)?.state {
+            State::Connecting(peer) | State::Connected(peer) => Some(peer.endpoint.clone()),
+            _ => None,
+        }
+    }
+
     /// Set how many connections can wait to be accepted on the socket with this number.
     pub(super) fn set_backlog(&mut self, rep: u32, backlog: u64) {
         self.backlogs.insert(rep, backlog);
@@ -250,6 +268,7 @@ impl Queue {
             backlog: backlog.min(MOST_BACKLOG),
             connections: VecDeque::new(),
             wakers: Vec::new(),
+            closed: false,
         }))
     }
 
@@ -263,7 +282,7 @@ impl Queue {
         (waiting.connections.len() as u64) < waiting.backlog
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.waiting().connections.is_empty()
     }
 
@@ -281,15 +300,31 @@ impl Queue {
 
     /// Reset all connections, because the listener is closed.
     fn close(&self) {
-        let connections = std::mem::take(&mut self.waiting().connections);
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        let connections = std::mem::take(&mut waiting.connections);
+        let wakers = std::mem::take(&mut waiting.wakers);
+        drop(waiting);
         for arrived in connections {
             arrived.endpoint.reset();
         }
+        wakers.into_iter().for_each(Waker::wake);
     }
 
-    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Whether the listener is closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.waiting().closed
+    }
+
+    /// Put a connection back that was not accepted after all.
+    pub(super) fn put_back(&self, arrived: Arrived) {
+        self.waiting().connections.push_front(arrived);
+    }
+
+    /// Wait for a connection, or for the end of the listener.
+    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut waiting = self.waiting();
-        if !waiting.connections.is_empty() {
+        if !waiting.connections.is_empty() || waiting.closed {
             return Poll::Ready(());
         }
         let too_many = pipe::remember(&mut waiting.wakers, cx.waker());

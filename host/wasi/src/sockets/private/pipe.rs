@@ -25,14 +25,14 @@ pub(super) const FIRST_BYTES: usize = 4 * 1024;
 const MOST_WAKERS: usize = 8;
 
 /// One end of a connection. Dropping it closes it.
-pub(super) struct Endpoint {
+pub(in crate::sockets) struct Endpoint {
     receiving: Arc<Pipe>,
     sending: Arc<Pipe>,
 }
 
 /// Why a pipe can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(in crate::sockets) enum Broken {
     /// The writer has ended the pipe, or the reader is closed.
     Closed,
     /// The peer was closed before it had read all bytes. The reader and the writer of a pipe each get this error once,
@@ -59,28 +59,28 @@ pub(super) fn connection(memory: &Arc<Budget>) -> Option<(Endpoint, Endpoint)> {
 
 impl Endpoint {
     /// Read the bytes that have arrived, at most `most`. Empty if none have arrived.
-    pub(super) fn read(&self, most: usize) -> Result<Vec<u8>, Broken> {
+    pub(in crate::sockets) fn read(&self, most: usize) -> Result<Vec<u8>, Broken> {
         self.receiving.read(most)
     }
 
-    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::sockets) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.receiving.poll_readable(cx)
     }
 
     /// How many bytes can be written now.
-    pub(super) fn room(&self) -> Result<usize, Broken> {
+    pub(in crate::sockets) fn room(&self) -> Result<usize, Broken> {
         self.sending.room()
     }
 
-    pub(super) fn write(&self, bytes: &[u8]) -> Result<(), Broken> {
+    pub(in crate::sockets) fn write(&self, bytes: &[u8]) -> Result<(), Broken> {
         self.sending.write(bytes)
     }
 
-    pub(super) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::sockets) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.sending.poll_writable(cx)
     }
 
-    pub(super) fn shutdown(&self, how: Shutdown) {
+    pub(in crate::sockets) fn shutdown(&self, how: Shutdown) {
         if how != Shutdown::Write {
             self.receiving.discard();
         }
@@ -90,7 +90,7 @@ impl Endpoint {
     }
 
     /// Reset a connection that the listener does not accept. The peer gets a reset.
-    pub(super) fn reset(self) {
+    pub(in crate::sockets) fn reset(self) {
         self.sending.reset();
         self.receiving.reset();
     }
