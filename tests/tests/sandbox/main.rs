@@ -26,5 +26,6 @@ mod run_loading;
 mod run_tls;
 mod standard_streams;
 mod wasi_0_3;
+mod wasi_0_3_http;
 mod wasi_0_3_limits;
 mod wasi_0_3_loading;

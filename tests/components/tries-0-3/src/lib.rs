@@ -13,6 +13,8 @@
 //! | `listener-only ADDRESS:PORT N` | as `listen`, of a listener whose socket was dropped |
 //! | `hear` | what standard input has |
 //! | `old-connect ADDRESS:PORT` | as `connect`, with the sockets of WASI 0.2 |
+//! | `request METHOD URL` | the status and the body of the response |
+//! | `request METHOD URL TEXT` | the same of a request with that body |
 //! | `exit CODE` | nothing: the run ends with that code |
 //! | `stall` | nothing: it waits for nothing at all |
 
@@ -26,6 +28,8 @@ mod command;
 mod files;
 #[cfg(target_family = "wasm")]
 mod flood;
+#[cfg(target_family = "wasm")]
+mod http;
 #[cfg(target_family = "wasm")]
 mod machine;
 #[cfg(target_family = "wasm")]

@@ -22,7 +22,6 @@ pub(super) enum Stage {
     },
     Listening {
         local: SocketAddr,
-        queue: Arc<Queue>,
         options: TcpSocket,
     },
 }
@@ -96,13 +95,7 @@ impl View<'_> {
             return Ok(Some(Err(ErrorCode::InvalidState)));
         };
         let socket = self.socket(rep)?;
-        socket.change_private(|options| {
-            State::Private(Stage::Listening {
-                local,
-                queue: queue.clone(),
-                options,
-            })
-        });
+        socket.change_private(|options| State::Private(Stage::Listening { local, options }));
         Ok(Some(Ok(queue)))
     }
 
