@@ -409,6 +409,30 @@ fn the_record_has_decisions_and_traffic() {
 }
 
 #[test]
+fn what_is_left_open_at_the_end_is_recorded_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit");
+    let peer = RawPeer::start(|peer: &mut Peer| {
+        peer.send("hello")?;
+        peer.wait_for_close()
+    });
+    let flags = ["--audit", file.to_str().unwrap(), "--allow-net"];
+    // The component ends without dropping the connection's streams.
+    let attempts = format!("keep {} then exit 0", peer.address());
+    tries(&flags, &attempts)
+        .assert_code(0)
+        .assert_stdout(b"ok hello\n");
+    let record = fs::read_to_string(&file).unwrap();
+    let traffic = record
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .find(|line| line["event"] == "traffic");
+    let traffic = traffic.unwrap_or_else(|| panic!("{record}"));
+    assert_eq!(traffic["received"], 5, "{record}");
+    assert!(traffic["seconds"].as_f64().unwrap() > 0.0, "{record}");
+}
+
+#[test]
 fn another_runtime_runs_the_same_component() {
     let peer = answering_peer("127.0.0.1:0");
     let attempts = format!("connect {} then env", peer.address());

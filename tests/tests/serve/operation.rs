@@ -145,9 +145,6 @@ fn activated(sockets: &[&TcpListener], options: &[&str]) -> Program {
 
 #[test]
 fn systemd_may_listen_for_it() {
-    if WASI.is_without("sockets that listen already") {
-        return;
-    }
     let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let addresses = sockets.each_ref().map(|it| it.local_addr().unwrap());
     // A client that connects before the server serves.
@@ -183,9 +180,6 @@ fn systemd_may_listen_for_it() {
 
 #[test]
 fn the_real_systemd_socket_activate_starts_it_for_the_first_client() {
-    if WASI.is_without("sockets that listen already") {
-        return;
-    }
     // The test chooses the port, which another program may have taken by then.
     let (process, address) = loop {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -216,9 +210,6 @@ fn the_real_systemd_socket_activate_starts_it_for_the_first_client() {
 
 #[test]
 fn inherited_sockets_are_as_good_as_others() {
-    if WASI.is_without("sockets that listen already") {
-        return;
-    }
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let options = ["--listen", "127.0.0.1:0", "--write-timeout", "2"];
@@ -258,9 +249,6 @@ fn inherited_sockets_are_as_good_as_others() {
 
 #[test]
 fn clients_wait_at_an_inherited_socket_while_it_is_started_anew() {
-    if WASI.is_without("sockets that listen already") {
-        return;
-    }
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = Serving::started(activated(&[&socket], FRAIL), 1);
     strike(&server);

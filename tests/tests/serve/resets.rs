@@ -87,9 +87,6 @@ fn others_are_served_while_clients_connect_and_reset() {
 
 #[test]
 fn on_a_socket_that_listened_before_it_is_the_same() {
-    if WASI.is_without("sockets that listen already") {
-        return;
-    }
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let files = [socket.as_fd().try_clone_to_owned().unwrap()];

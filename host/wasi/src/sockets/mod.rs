@@ -84,6 +84,8 @@ pub(crate) struct Sockets {
     loopback: Loopback,
     /// Written bytes that wait for bandwidth, by socket number, if there is a bandwidth limit.
     unsent: HashMap<u32, Unsent>,
+    /// The connections of WASI 0.3 whose traffic is recorded.
+    recorded: wasi_0_3::Recorded,
 }
 
 impl Sockets {
@@ -104,6 +106,7 @@ impl Sockets {
             peers: udp::Peers::default(),
             loopback: Loopback::new(memory),
             unsent: HashMap::new(),
+            recorded: wasi_0_3::Recorded::default(),
         }
     }
 

@@ -43,6 +43,7 @@ async fn made(words: &[String]) -> Attempt {
         ["hold-clients", address, count] => {
             tcp::hold_clients(address.parse()?, count.parse()?).await
         }
+        ["keep", address] => tcp::keep(address.parse()?).await,
         ["wait-for", address] => tcp::wait_for(address.parse()?).await,
         ["receive", address, count] => tcp::receive(address.parse()?, count.parse()?).await,
         ["send", address, count] => tcp::send(address.parse()?, count.parse()?).await,

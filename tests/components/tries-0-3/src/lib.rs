@@ -11,6 +11,7 @@
 //! | `readers FILE N` | N, when so many streams of FILE have begun; they are kept |
 //! | `streams-only ADDRESS:PORT N` | N, when so many were connected, of which the streams alone are kept |
 //! | `listener-only ADDRESS:PORT N` | as `listen`, of a listener whose socket was dropped |
+//! | `keep ADDRESS:PORT` | as `wait-for`; the connection is kept |
 //! | `hear` | what standard input has |
 //! | `old-connect ADDRESS:PORT` | as `connect`, with the sockets of WASI 0.2 |
 //! | `request METHOD URL` | the status and the body of the response |

@@ -236,6 +236,13 @@ pub async fn wait_for(address: SocketAddr) -> Attempt {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+pub async fn keep(address: SocketAddr) -> Attempt {
+    let mut connection = Connection::to(address).await?;
+    let bytes = connection.read(MOST).await?;
+    forget(connection);
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 pub async fn receive(address: SocketAddr, count: usize) -> Attempt {
     let connection = Connection::to(address).await?;
     Ok(connection.read_up_to(count).await?.len().to_string())

@@ -179,11 +179,10 @@ impl Machine {
                 sockets.take_accept();
                 view.0.ctx.authority.has_room(Limit::AcceptsPerSecond);
                 let meter = view.0.ctx.sockets.meter.clone();
-                let account = self.account.clone();
-                Socket::connected(
-                    family,
-                    Connection::new(stream, remote, open, meter, account),
-                )
+                let recorded = &view.0.ctx.sockets.recorded;
+                let traffic = self.account.clone().map(|account| recorded.open(account));
+                let connection = Connection::new(stream, remote, open, meter, traffic);
+                Socket::connected(family, connection)
             }
             Err(error) => {
                 let reason = match code(accept_error(&error)) {

@@ -1,7 +1,7 @@
 //! A TCP connection, and its two streams.
 
 use super::no_more;
-use crate::authority;
+use super::recorded::Recording;
 use crate::sockets::count::Open;
 use crate::sockets::meter::{Direction, Meter};
 use crate::sockets::private::{Broken, Endpoint};
@@ -36,7 +36,7 @@ pub(super) struct Connection {
     open: Arc<Open>,
     meter: Option<Arc<Meter>>,
     /// None if traffic is not recorded.
-    traffic: Option<authority::Open>,
+    traffic: Option<Recording>,
 }
 
 enum Wire {
@@ -55,7 +55,7 @@ impl Connection {
         remote: SocketAddr,
         open: Arc<Open>,
         meter: Arc<Meter>,
-        account: Option<Arc<authority::Account>>,
+        traffic: Option<Recording>,
     ) -> Connection {
         Connection {
             local: stream.local_addr().ok(),
@@ -63,7 +63,7 @@ impl Connection {
             remote,
             open,
             meter: Some(meter),
-            traffic: account.map(authority::Open::new),
+            traffic,
         }
     }
 
@@ -105,7 +105,7 @@ impl Connection {
     }
 
     fn target(&self) -> Option<&Target> {
-        self.traffic.as_ref()?.account().target()
+        self.traffic.as_ref()?.target()
     }
 
     /// The direction with the limits on bytes, if there are any.
@@ -204,7 +204,6 @@ struct Half {
     told: Option<oneshot::Sender<Outcome>>,
     /// What wakes the task when there is bandwidth again.
     pause: Option<Pin<Box<Sleep>>>,
-    bytes: u64,
 }
 
 impl Half {
@@ -214,7 +213,6 @@ impl Half {
             connection,
             told: Some(told),
             pause: None,
-            bytes: 0,
         };
         (half, outcome)
     }
@@ -248,9 +246,6 @@ impl Receiving {
 
 impl Drop for Receiving {
     fn drop(&mut self) {
-        if let Some(traffic) = &self.0.connection.traffic {
-            traffic.account().add_received(self.0.bytes);
-        }
         self.0.connection.shutdown(Shutdown::Read);
         let _ = self.0.end(Ok(()));
     }
@@ -315,7 +310,9 @@ impl<D> StreamProducer<D> for Receiving {
             direction.give_back(most - count as u64);
             direction.flowed(count as u64);
         }
-        half.bytes += count as u64;
+        if let Some(traffic) = &connection.traffic {
+            traffic.received(count);
+        }
         match read {
             Poll::Ready(Ok(0)) => half.end(Ok(())),
             Poll::Ready(Ok(count)) => {
@@ -340,9 +337,6 @@ impl Sending {
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        if let Some(traffic) = &self.0.connection.traffic {
-            traffic.account().add_sent(self.0.bytes);
-        }
         // The system sends the end behind what it has taken.
         self.0.connection.shutdown(Shutdown::Write);
         let _ = self.0.end(Ok(()));
@@ -398,7 +392,9 @@ impl<D> StreamConsumer<D> for Sending {
             direction.give_back(most - count as u64);
             direction.flowed(count as u64);
         }
-        half.bytes += count as u64;
+        if let Some(traffic) = &connection.traffic {
+            traffic.sent(count);
+        }
         match written {
             Poll::Ready(Ok(count)) => {
                 source.mark_read(count);

@@ -10,17 +10,21 @@
 //! | `accepting` | the stream of accepted connections |
 //! | `connection` | a connection, and its two streams |
 //! | `private` | sockets on the run's private loopback |
+//! | `recorded` | the traffic of connections, for the audit record |
 //! | `udp` | the component's calls on UDP sockets |
 
 mod accepting;
 mod connection;
 mod private;
+mod recorded;
 mod socket;
 mod tcp;
 mod udp;
 
 #[cfg(test)]
 mod tests;
+
+pub(super) use recorded::Recorded;
 
 use crate::ctx::{SockboxCtxView, SockboxView};
 use sockbox_policy::Limit;

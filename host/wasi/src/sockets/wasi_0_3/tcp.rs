@@ -100,18 +100,20 @@ impl View<'_> {
         to: SocketAddr,
         connected: Result<tokio::net::TcpStream, ErrorCode>,
     ) -> SocketResult<()> {
-        let account = self.0.ctx.authority.account(Target::Connect(to));
-        let meter = self.0.ctx.sockets.meter.clone();
-        let socket = self.of(socket)?;
         match connected {
             Ok(stream) => {
+                let account = self.0.ctx.authority.account(Target::Connect(to));
+                let sockets = &self.0.ctx.sockets;
+                let meter = sockets.meter.clone();
+                let traffic = account.map(|account| sockets.recorded.open(account));
+                let socket = self.of(socket)?;
                 let open = socket.open.clone();
-                let connection = Connection::new(stream, to, open, meter, account);
+                let connection = Connection::new(stream, to, open, meter, traffic);
                 socket.state = State::connected(connection);
                 Ok(())
             }
             Err(code) => {
-                socket.state = State::Closed(code.clone());
+                self.of(socket)?.state = State::Closed(code.clone());
                 Err(code.into())
             }
         }
