@@ -6,7 +6,7 @@ use sockbox_tests::{
 };
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 const FOREIGN: Foreign = Foreign::RustOn0_3;
 
@@ -204,37 +204,48 @@ fn static_addresses_and_addresses_need_no_resolver() {
 #[test]
 fn datagrams() {
     let echo = UdpEcho::start();
-    let tripwire = UdpTripwire::new();
-    let (granted, other) = (echo.address(), tripwire.address());
-    let (grant, bind) = (granted.to_string(), "0.0.0.0:0");
-    let flags = ["--allow-udp", &grant, "--allow-udp-bind", bind];
+    let address = echo.address();
+    let (other_port, other_address) = (
+        UdpTripwire::new(),
+        UdpTripwire::on(&format!("127.0.0.2:{}", address.port())),
+    );
+    let tcp = Tripwire::on(&address.to_string());
     let attempts = format!(
-        "udp-ask {granted} then udp-send {other} then udp-connect {other} then udp-connect {granted} then udp-bind 127.0.0.1:9"
+        "udp-ask {address} then udp-connect {address} then udp-send {} then udp-connect {} then connect {address} \
+         then udp-bind 127.0.0.1:0",
+        other_port.address(),
+        other_address.address(),
     );
-    let finished = tries(&flags, &attempts);
+    let finished = tries(&["--allow-udp-send", &address.to_string()], &attempts);
     finished.assert_code(1).assert_stdout(
-        b"ok ping\naccess-denied at send\naccess-denied at connect\nok\naccess-denied at bind\n",
+        b"ok ping\nok\naccess-denied at send\naccess-denied at connect\naccess-denied at connect\n\
+          access-denied at bind\n",
     );
-    tripwire.assert_untouched();
+    for neighbour in [&other_port, &other_address] {
+        let flag = format!("(--allow-udp-send {} would)", neighbour.address());
+        assert!(finished.stderr().contains(&flag), "{flag} isn't told");
+        neighbour.assert_untouched();
+    }
+    tcp.assert_untouched();
 }
 
 #[test]
-fn datagrams_of_a_peer_that_is_not_granted_do_not_arrive() {
+fn datagrams_of_a_peer_that_is_not_accepted_are_not_seen() {
     let flags = [
-        "--allow-udp-bind",
-        "127.0.0.1:0",
-        "--allow-udp",
-        "127.0.0.3",
+        ["--allow-udp-bind", "127.0.0.1:0"],
+        ["--allow-udp-send", "127.0.0.0/8"],
+        ["--deny-accept", "127.0.0.2"],
     ];
-    let process = FOREIGN.run(&flags, "udp-serve 127.0.0.1:0 1").start();
+    let process = FOREIGN
+        .run(flags.as_flattened(), "udp-serve 127.0.0.1:0 1")
+        .start();
     let address = listening_address(&process);
-    let refused = std::net::UdpSocket::bind("127.0.0.2:0").unwrap();
+    let refused = UdpSocket::bind("127.0.0.2:0").unwrap();
     refused.send_to(b"nothing", address).unwrap();
-    let granted = std::net::UdpSocket::bind("127.0.0.3:0").unwrap();
-    assert_eq!(ask_by_udp(&granted, address, b"hello").unwrap(), b"hello");
+    assert_eq!(ask_by_udp(address, b"hello"), b"hello");
     let finished = process.wait();
     finished.assert_code(0);
-    assert!(!finished.stdout_text().contains("127.0.0.2"));
+    assert!(!finished.stdout_text().contains("received from 127.0.0.2"));
 }
 
 #[test]

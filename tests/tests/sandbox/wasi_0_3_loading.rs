@@ -104,7 +104,7 @@ fn inspect_says_that_it_runs_and_what_it_could_do() {
         "WASI 0.3, which is experimental",
         "--allow-connect",
         "--allow-listen",
-        "--allow-udp",
+        "--allow-udp-send",
         "--allow-resolve",
         "--dir",
         "--env",

@@ -71,7 +71,7 @@ async fn what_cannot_be_run_is_named() {
         ("(module)", "it is a core module"),
         (
             "(component)",
-            "it is not a command, which exports `wasi:cli/run@0.2`: it exports nothing, so that nothing in it \
+            "it is not a command, which exports `wasi:cli/run@0.2` or `wasi:cli/run@0.3`: it exports nothing, so that nothing in it \
              can be called",
         ),
         (
@@ -82,7 +82,7 @@ async fn what_cannot_be_run_is_named() {
                 (instance $tool (export "call" (func $f)))
                 (export "example:tool/api@1.0.0" (instance $tool))
                 (export "reset" (func $f)))"#,
-            "it is not a command, which exports `wasi:cli/run@0.2`: it exports `example:tool/api@1.0.0`, \
+            "it is not a command, which exports `wasi:cli/run@0.2` or `wasi:cli/run@0.3`: it exports `example:tool/api@1.0.0`, \
              `reset`; a host that calls these can run it (a plugin host), or a command that imports them \
              (`wac plug` puts two components together)",
         ),

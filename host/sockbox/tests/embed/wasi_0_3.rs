@@ -329,3 +329,47 @@ async fn the_record_has_the_traffic() {
     let counted = (traffic.connections, traffic.received, traffic.sent);
     assert_eq!(counted, (1, 13, 16));
 }
+
+/// A command for WASI 0.2 that fails, and one for WASI 0.3 that succeeds.
+const PROGRAMS: [(&str, Wasi, i32); 2] = [
+    (
+        r#"(component
+            (core module $m (func (export "run") (result i32) i32.const 1))
+            (core instance $i (instantiate $m))
+            (func $run (result (result)) (canon lift (core func $i "run")))
+            (instance $run (export "run" (func $run)))
+            (export "wasi:cli/run@0.2.0" (instance $run)))"#,
+        Wasi::V0_2,
+        1,
+    ),
+    (
+        r#"(component
+            (core module $m
+                (import "" "return" (func $return (param i32)))
+                (func (export "run") (result i32) (call $return (i32.const 0)) i32.const 0)
+                (func (export "callback") (param i32 i32 i32) (result i32) unreachable))
+            (core func $return (canon task.return (result (result))))
+            (core instance $i (instantiate $m
+                (with "" (instance (export "return" (func $return))))))
+            (func $run async (result (result))
+                (canon lift (core func $i "run") async (callback (func $i "callback"))))
+            (instance $run (export "run" (func $run)))
+            (export "wasi:cli/run@0.3.0" (instance $run)))"#,
+        Wasi::V0_3,
+        0,
+    ),
+];
+
+#[tokio::test]
+async fn a_program_decides_which_version_it_runs_on_in_any_sandbox() {
+    for own in [Wasi::V0_2, Wasi::V0_3] {
+        let sandbox = Sandbox::builder().wasi(own).build().unwrap();
+        for (text, wasi, code) in PROGRAMS {
+            let program = sandbox.program(text).unwrap();
+            assert_eq!(program.wasi(), wasi);
+            assert_eq!(program.command().run().await.unwrap(), code);
+            let report = sandbox.inspect(text).unwrap();
+            assert_eq!((report.wasi, report.obstacle), (wasi, None));
+        }
+    }
+}
