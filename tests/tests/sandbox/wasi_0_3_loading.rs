@@ -34,7 +34,7 @@ fn a_component_for_0_3_is_compiled_kept_and_loaded_again() {
     for expected in ["cache: compiled, and kept", "cache: found compiled"] {
         let program = Program::sockbox(["run", "-v"])
             .args([&file])
-            .env("SOCKBOX_CACHE_DIR", &cache);
+            .env("SOCKBOX_CACHE_DIR", cache.to_str().unwrap());
         let finished = program.run();
         finished.assert_code(0).assert_stdout(b"");
         assert!(
