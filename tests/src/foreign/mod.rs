@@ -27,6 +27,8 @@ pub enum Foreign {
     JavaScript,
     /// In Rust, with bindings of `wasi:http`: it sends requests, which `tests/components/requests` describes.
     Requests,
+    /// In Rust, over WASI 0.3: it sends requests, which `tests/components/requests-0-3` describes.
+    RequestsOn0_3,
     /// In JavaScript, with the `fetch` of its engine. Its arguments are URLs, or a method and a URL with a `+` between.
     Fetch,
 }
@@ -42,6 +44,7 @@ impl Foreign {
         static PYTHON: OnceLock<PathBuf> = OnceLock::new();
         static JAVASCRIPT: OnceLock<PathBuf> = OnceLock::new();
         static REQUESTS: OnceLock<PathBuf> = OnceLock::new();
+        static REQUESTS_ON_0_3: OnceLock<PathBuf> = OnceLock::new();
         static FETCH: OnceLock<PathBuf> = OnceLock::new();
         let (place, build): (_, fn() -> Result<PathBuf, String>) = match self {
             Self::Rust => (&RUST, || rust::build("sockbox-tries", "sockbox-tries")),
@@ -50,6 +53,9 @@ impl Foreign {
             }),
             Self::Requests => (&REQUESTS, || {
                 rust::build("sockbox-requests", "sockbox-requests")
+            }),
+            Self::RequestsOn0_3 => (&REQUESTS_ON_0_3, || {
+                rust::build("sockbox-requests-0-3", "sockbox_requests_0_3")
             }),
             Self::Fetch => (&FETCH, fetch::build),
             Self::Python => (&PYTHON, python::build),

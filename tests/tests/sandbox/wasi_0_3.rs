@@ -303,7 +303,7 @@ fn files() {
     fs::write(folder.path().join("inside/a"), "text").unwrap();
     fs::write(folder.path().join("secret"), "secret").unwrap();
     let inside = folder.path().join("inside");
-    let writable = format!("{}:/data", inside.display());
+    let writable = format!("{}::/data", inside.display());
     let attempts = "read /data/a then write /data/b more then list /data then remove /data/a then \
                     read /data/../secret then read /etc/passwd";
     tries(&["--dir", &writable], attempts)

@@ -5,7 +5,7 @@ use sockbox_tests::{Finished, Foreign, RawPeer, Tripwire};
 use std::fs;
 
 fn run(flags: &[&str], attempts: &str) -> Finished {
-    Foreign::RustOn0_3.run(flags, attempts).run()
+    Foreign::RequestsOn0_3.run(flags, attempts).run()
 }
 
 #[test]
@@ -14,26 +14,18 @@ fn requests_are_judged_and_sent() {
     let address = peer.address().to_string();
     let grant = format!("GET,POST http://{address}/v1/*");
     let attempts = [
-        format!("request GET http://{address}/v1/x"),
-        format!("request POST http://{address}//v1/%7Ex/../y content"),
-        format!("request PUT http://{address}/v1/x"),
-        format!("request GET http://{address}/v1/../v2"),
-        format!("request GET https://{address}/v1/x"),
-        format!("connect {address}"),
+        format!("GET http://{address}/v1/x"),
+        format!("POST http://{address}//v1/%7Ex/../y content"),
+        format!("PUT http://{address}/v1/x"),
+        format!("GET http://{address}/v1/../v2"),
+        format!("GET https://{address}/v1/x"),
     ];
     let finished = run(&["--allow-http", &grant], &attempts.join(" then "));
     finished.assert_code(1);
-    let denied = "http-request-denied at request";
+    let denied = "HttpRequestDenied at request";
     assert_lines(
         &finished,
-        &[
-            "ok 200 page",
-            "ok 200 page",
-            denied,
-            denied,
-            denied,
-            "access-denied at connect",
-        ],
+        &["ok 200 page", "ok 200 page", denied, denied, denied],
     );
     let requests = peer.requests();
     assert_eq!(requests.len(), 2, "{requests:?}");
@@ -54,9 +46,9 @@ fn nothing_arrives_of_what_is_denied() {
     let tripwire = Tripwire::new();
     let address = tripwire.address();
     for flags in [vec![], vec!["--allow-net", "--deny-connect", "127.0.0.0/8"]] {
-        let finished = run(&flags, &format!("request GET http://{address}/"));
+        let finished = run(&flags, &format!("GET http://{address}/"));
         finished.assert_code(1);
-        assert_lines(&finished, &["http-request-denied at request"]);
+        assert_lines(&finished, &["HttpRequestDenied at request"]);
     }
     tripwire.assert_untouched();
 }
@@ -67,7 +59,7 @@ fn limits_and_the_record() {
     let file = folder.path().join("audit");
     let peer = RawPeer::answering(OK);
     let address = peer.address().to_string();
-    let attempt = format!("request GET http://{address}/");
+    let attempt = format!("GET http://{address}/");
     let flags = [
         "--allow-net",
         "--max-sockets",
@@ -77,7 +69,7 @@ fn limits_and_the_record() {
     ];
     let finished = run(&flags, &attempt);
     finished.assert_code(1);
-    assert_lines(&finished, &["connection-limit-reached at request"]);
+    assert_lines(&finished, &["ConnectionLimitReached at request"]);
     assert!(finished.stderr().contains("--max-sockets"));
     let flags = ["--allow-net", "--audit", file.to_str().unwrap()];
     run(&flags, &attempt).assert_code(0);

@@ -7,10 +7,6 @@ use std::fs;
 fn command(content: &str) -> String {
     format!(
         r#"(component {content}
-            (core module $m
-                (func (export "run") (result i32) i32.const 0)
-                (func (export "callback") (param i32 i32 i32) (result i32) unreachable))
-            (core instance $i (instantiate $m))
             (core module $returns
                 (import "" "return" (func $return (param i32)))
                 (func (export "run") (result i32) (call $return (i32.const 0)) i32.const 0)
@@ -19,7 +15,7 @@ fn command(content: &str) -> String {
             (core instance $r (instantiate $returns
                 (with "" (instance (export "return" (func $return))))))
             (func $run async (result (result))
-                (canon lift (core func $r "run") async (callback (func $r "callback"))))
+                (canon lift (core func $r "run") async (callback (core func $r "callback"))))
             (instance $exported (export "run" (func $run)))
             (export "wasi:cli/run@0.3.0" (instance $exported)))"#
     )

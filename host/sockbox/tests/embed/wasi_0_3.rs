@@ -352,7 +352,7 @@ const PROGRAMS: [(&str, Wasi, i32); 2] = [
             (core instance $i (instantiate $m
                 (with "" (instance (export "return" (func $return))))))
             (func $run async (result (result))
-                (canon lift (core func $i "run") async (callback (func $i "callback"))))
+                (canon lift (core func $i "run") async (callback (core func $i "callback"))))
             (instance $run (export "run" (func $run)))
             (export "wasi:cli/run@0.3.0" (instance $run)))"#,
         Wasi::V0_3,

@@ -2,7 +2,6 @@
 
 use crate::bindings::wasi::cli::types::ErrorCode as StreamCode;
 use crate::bindings::wasi::filesystem::types::ErrorCode as FileCode;
-use crate::bindings::wasi::http::types::ErrorCode as HttpCode;
 use crate::bindings::wasi::sockets::ip_name_lookup::ErrorCode as NameCode;
 use crate::bindings::wasi::sockets::types::ErrorCode as SocketCode;
 use std::fmt;
@@ -70,12 +69,6 @@ impl Code for NameCode {
 }
 
 impl Code for FileCode {
-    fn name(&self) -> String {
-        kebab(&format!("{self:?}"))
-    }
-}
-
-impl Code for HttpCode {
     fn name(&self) -> String {
         kebab(&format!("{self:?}"))
     }

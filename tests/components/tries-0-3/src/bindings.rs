@@ -15,7 +15,6 @@ wit_bindgen::generate!({
             import wasi:clocks/monotonic-clock@0.3.0;
             import wasi:filesystem/preopens@0.3.0;
             import wasi:filesystem/types@0.3.0;
-            import wasi:http/client@0.3.0;
             import wasi:random/random@0.3.0;
             import wasi:sockets/ip-name-lookup@0.3.0;
             import wasi:sockets/types@0.3.0;

@@ -3,7 +3,7 @@
 use crate::attempt::{Attempt, Failure};
 use crate::bindings::exports::wasi::cli::run::Guest;
 use crate::bindings::wasi::cli::environment::get_arguments;
-use crate::{files, flood, http, machine, names, tcp, udp};
+use crate::{files, flood, machine, names, tcp, udp};
 
 struct Component;
 
@@ -71,13 +71,11 @@ async fn made(words: &[String]) -> Attempt {
         ["files", file, count] => flood::files(file, count.parse()?).await,
         ["readers", file, count] => flood::readers(file, count.parse()?).await,
         ["lists", folder, count] => flood::lists(folder, count.parse()?).await,
-        ["request", method, url] => http::request(method, url, "").await,
-        ["request", method, url, content] => http::request(method, url, content).await,
         ["hand-over", count] => names::hand_over(count.parse()?).await,
         ["grow", count] => machine::grow(count.parse()?),
         ["compute"] => machine::compute(),
         ["sleep", seconds] => machine::sleep(seconds.parse()?).await,
-        ["stall"] => std::future::pending().await,
+        ["stall"] => machine::stall().await,
         ["hear"] => machine::hear().await,
         ["exit", code] => machine::exit(code.parse()?),
         ["read", file] => files::read(file).await,

@@ -14,8 +14,6 @@
 //! | `keep ADDRESS:PORT` | as `wait-for`; the connection is kept |
 //! | `hear` | what standard input has |
 //! | `old-connect ADDRESS:PORT` | as `connect`, with the sockets of WASI 0.2 |
-//! | `request METHOD URL` | the status and the body of the response |
-//! | `request METHOD URL TEXT` | the same of a request with that body |
 //! | `exit CODE` | nothing: the run ends with that code |
 //! | `stall` | nothing: it waits for nothing at all |
 
@@ -29,8 +27,6 @@ mod command;
 mod files;
 #[cfg(target_family = "wasm")]
 mod flood;
-#[cfg(target_family = "wasm")]
-mod http;
 #[cfg(target_family = "wasm")]
 mod machine;
 #[cfg(target_family = "wasm")]

@@ -55,6 +55,14 @@ pub async fn sleep(seconds: f64) -> Attempt {
     Ok(String::new())
 }
 
+/// Wait for a stream that nothing is written to.
+pub async fn stall() -> Attempt {
+    let (output, mut input) = wit_stream::new::<u8>();
+    input.read(Vec::with_capacity(1)).await;
+    drop(output);
+    Ok(String::new())
+}
+
 pub fn exit(code: u8) -> Attempt {
     exit_with_code(code);
     Err(Failure::new("it-goes-on", "exit"))

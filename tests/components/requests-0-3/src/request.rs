@@ -1,6 +1,5 @@
-//! HTTP requests.
+//! One request.
 
-use crate::attempt::{Attempt, Code, Failure};
 use crate::bindings::wasi::http::client::send;
 use crate::bindings::wasi::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme};
 use crate::bindings::{wit_future, wit_stream};
@@ -8,8 +7,8 @@ use std::future::{Future, poll_fn};
 use std::task::Poll;
 
 /// The status, and the body.
-pub async fn request(method: &str, url: &str, content: &str) -> Attempt {
-    let wrong = |what: &str| Failure::new("bad-argument", what);
+pub async fn request(method: &str, url: &str, content: &str) -> Result<String, String> {
+    let wrong = |what: &str| format!("bad-argument at {what}");
     let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong(url))?;
     let (authority, path) = match rest.find('/') {
         Some(at) => rest.split_at(at),
@@ -88,6 +87,10 @@ async fn both<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>
     .await
 }
 
-fn told(code: &ErrorCode) -> Failure {
-    Failure::new(code.name(), "request")
+/// The name of the error code in Rust.
+fn told(code: &ErrorCode) -> String {
+    let name = format!("{code:?}");
+    let name = name.rsplit("::").next().unwrap_or_default();
+    let name = name.split([' ', '(', '{']).next().unwrap_or_default();
+    format!("{name} at request")
 }
