@@ -816,7 +816,7 @@ fn the_same_rule_is_kept_once() {
 #[test]
 fn targets_can_be_read_by_people() {
     for (text, expected) in [
-        ("resolve Example.COM", "look up example.com"),
+        ("resolve Example.COM", "resolve example.com"),
         ("connect [::1]:80", "connect to [::1]:80"),
         ("bind 0.0.0.0:0", "bind to 0.0.0.0:0"),
         ("listen 127.0.0.1:9999", "listen on 127.0.0.1:9999"),

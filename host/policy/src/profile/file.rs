@@ -8,7 +8,7 @@ use crate::{
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use sockbox_printable::{Line, Lines};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -309,8 +309,13 @@ fn limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Limit, Stri
     }
 
     let table = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    let mut set_before = BTreeSet::new();
     let limits = table.into_iter().map(|(key, value)| {
         let limit: Limit = key.parse().map_err(de::Error::custom)?;
+        if !set_before.insert(limit) {
+            let twice = format!("`{}` is set twice: `{key}` is its old name", limit.key());
+            return Err(de::Error::custom(twice));
+        }
         let value = match value {
             Value::Text(text) => text,
             Value::Whole(number) => number.to_string(),

@@ -434,10 +434,10 @@ async fn rates_and_lookups_are_told_of_by_the_limit_behind() {
     let named = site.url_at("localhost", "/");
     let pinned = site.url_at("pinned.example", "/");
     let record = Record::default();
-    let none = Limits::default().lookups(Some(0));
+    let none = Limits::default().resolutions(Some(0));
     let fetched = fetch(&named, none.clone(), &record).await;
-    assert!(is_exhausted(&fetched, Limit::Lookups), "{fetched:?}");
-    assert_eq!(record.reached(), [Limit::Lookups]);
+    assert!(is_exhausted(&fetched, Limit::Resolutions), "{fetched:?}");
+    assert_eq!(record.reached(), [Limit::Resolutions]);
     let policy = Policy::new().allow_origin(origin_of(&pinned).unwrap());
     let instance = builder(policy, none, &record);
     let instance = instance.resolve("pinned.example", [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
@@ -587,7 +587,7 @@ async fn alone() {
 
         // A lookup that waits for its turn.
         let named = "http://localhost:1/";
-        let limits = Limits::default().lookups_at_once(0);
+        let limits = Limits::default().resolutions_at_once(0);
         let instance = sandbox.instance().limits(limits);
         let instance = instance.policy(Policy::new().allow_origin(origin_of(named).unwrap()));
         let mut asking = instance.build().await.unwrap();
