@@ -131,7 +131,12 @@ fn lookups() {
         ("0", "lookups 127.1 9", "ok 9\n"),
     ] {
         eprintln!("{limit} {attempts}");
-        let flags = ["--allow-connect", "a.example:80", "--max-resolutions", limit];
+        let flags = [
+            "--allow-connect",
+            "a.example:80",
+            "--max-resolutions",
+            limit,
+        ];
         let (finished, _) = internet.run(Foreign::Rust.run(&flags, attempts));
         assert_eq!(finished.stdout_text(), expected);
         let within = expected.starts_with("ok");

@@ -5,6 +5,7 @@ mod abilities;
 mod linkable;
 mod read;
 mod report;
+mod rules;
 
 pub use abilities::{Ability, Capability, Grant};
 pub use report::{CoreModule, Item, Kind, Memory, Producer, Report};

@@ -276,7 +276,11 @@ async fn as_many_lookups_are_made_as_may_be() {
             ask_of(&network, "127.0.0.1").await.unwrap();
         }
         assert_eq!(found, made, "{limit}");
-        assert_eq!(network.has_reached(Limit::Resolutions), limit < 3, "{limit}");
+        assert_eq!(
+            network.has_reached(Limit::Resolutions),
+            limit < 3,
+            "{limit}"
+        );
     }
 }
 
