@@ -1,6 +1,6 @@
 //! What each ability needs: the functions of WASI that a component has to import for it.
 
-use super::abilities::Ability;
+use super::ability::Ability;
 
 /// One of these functions of this interface.
 pub(super) type AnyOf = (&'static str, &'static [&'static str]);
