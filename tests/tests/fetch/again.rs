@@ -5,9 +5,8 @@ use sockbox_tests::{
     pattern,
 };
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 pub fn fetch(args: &[&str]) -> Finished {
     Program::sockbox(["fetch"]).args(args).run()

@@ -3,6 +3,7 @@
 use crate::again::{Folder, fetch};
 use sockbox_tests::{Node, Peer, Program, RawPeer, Refuser, Signal, eventually, pattern};
 use std::fs;
+use std::io::Write;
 use std::time::Duration;
 
 #[test]

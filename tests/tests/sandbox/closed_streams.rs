@@ -5,7 +5,7 @@ use sockbox_tests::{
     Finished, HelloClient, Program, RawPeer, Serving, Signal, Tripwire, Wasi, eventually,
 };
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! Grants for UDP.
 
-use crate::grants::{ask, listening_address, tries};
+use crate::grants::{listening_address, tries};
 use sockbox_tests::{Foreign, Tripwire, UdpEcho, UdpTripwire, ask_by_udp};
 use std::net::UdpSocket;
 

@@ -2,12 +2,11 @@
 //! granted fail.
 
 use sockbox_tests::{
-    Finished, Foreign, Internet, PATIENCE, Process, RawPeer, Tripwire, UdpEcho, UdpTripwire,
-    ask_by_udp, has_ipv6,
+    Finished, Foreign, Internet, PATIENCE, Process, RawPeer, Tripwire, UdpTripwire, has_ipv6,
 };
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
 pub fn tries(flags: &[&str], attempts: &str) -> Finished {
     Foreign::Rust.run(flags, attempts).run()
@@ -31,7 +30,7 @@ pub fn listening_address(process: &Process) -> SocketAddr {
 }
 
 /// Send something, and return what comes back.
-pub fn ask(mut stream: TcpStream) -> io::Result<String> {
+fn ask(mut stream: TcpStream) -> io::Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"hello")?;
     stream.shutdown(Shutdown::Write)?;

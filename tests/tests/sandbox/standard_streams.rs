@@ -2,8 +2,7 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sockbox_tests::{
-    Finished, HelloClient, Peer, Process, Program, RawPeer, Serving, Signal, Tripwire, Wasi,
-    eventually,
+    HelloClient, Peer, Process, Program, RawPeer, Serving, Signal, Wasi, eventually,
 };
 use std::fs::{self, File};
 use std::io::{self, PipeReader, PipeWriter, Read};

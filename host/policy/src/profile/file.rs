@@ -4,7 +4,7 @@ mod values;
 
 use self::values::{Text, limits};
 use super::{Dir, EnvVar, ListenAs, Profile, StaticHost};
-use crate::limits::{Limit, Limits};
+use crate::limits::Limit;
 use crate::{
     Denied, Deny, Destination, Endpoint, HttpRule, Names, Policy, PrivateLoopback, Range, Rule,
 };

@@ -7,6 +7,7 @@ use crate::{DEADLINE, MOMENT};
 use sockbox::limits::Limit;
 use sockbox::policy::Target;
 use sockbox::{Limits, Policy, Request, ServeOptions};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,13 +1,12 @@
 //! The limits of a run, and their errors and events.
 
-use crate::peer::{Peer, page, response};
+use crate::peer::{Peer, response};
 use crate::run::command;
-use crate::serve::{ask, loopback};
+use crate::serve::loopback;
 use crate::site::Site;
 use crate::{DEADLINE, MOMENT};
 use sockbox::audit::Traffic;
 use sockbox::limits::Limit;
-use sockbox::policy::Target;
 use sockbox::{
     AuditEvent, Error, Event, EventKind, Instance, InstanceBuilder, Limits, NetworkError, Policy,
     Request, Sandbox, ServeOptions, origin_of,
