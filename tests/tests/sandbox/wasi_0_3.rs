@@ -188,7 +188,7 @@ fn static_addresses_and_addresses_need_no_resolver() {
         "a.example:127.0.0.1",
         "--allow-connect",
         &grant,
-        "--max-lookups",
+        "--max-resolutions",
         "0",
     ];
     let attempts = format!("connect-name a.example {port} then resolve 127.1 then resolve _bad_");

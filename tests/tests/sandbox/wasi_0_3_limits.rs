@@ -172,9 +172,14 @@ fn lookups() {
         ("0", "lookups 127.1 9", "ok 9\n"),
     ] {
         eprintln!("{limit} {attempts}");
-        let flags = ["--allow-connect", "a.example:80", "--max-lookups", limit];
+        let flags = [
+            "--allow-connect",
+            "a.example:80",
+            "--max-resolutions",
+            limit,
+        ];
         let (finished, _) = internet.run(FOREIGN.run(&flags, attempts));
-        assert_outcome(&finished, expected, "--max-lookups");
+        assert_outcome(&finished, expected, "--max-resolutions");
     }
     let flags = ["--allow-connect", "a.example:80"];
     let (finished, seen) = internet.run(FOREIGN.run(&flags, "lookups-at-once a.example 200"));

@@ -1,6 +1,6 @@
 //! The report about a file.
 
-use super::abilities::{Ability, Capability, Grant};
+use super::ability::{Ability, Capability, Grant};
 use crate::policy::Wasi;
 use std::collections::BTreeSet;
 

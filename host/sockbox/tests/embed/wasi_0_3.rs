@@ -256,7 +256,10 @@ async fn every_limit_is_held() {
             | Limit::Handles
             | Limit::Resources
             | Limit::HostcallBytes => true,
-            Limit::Lookups | Limit::LookupsAtOnce | Limit::LookupTimeout | Limit::Files => false,
+            Limit::Resolutions
+            | Limit::ResolutionsAtOnce
+            | Limit::ResolveTimeout
+            | Limit::Files => false,
             limit if limit.is_for_loading() => false,
             // The server connects to nothing, and the client of this test sends nothing.
             Limit::ConnectsPerSecond | Limit::ReceivedBytes | Limit::SentBytes => false,
