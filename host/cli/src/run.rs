@@ -12,7 +12,7 @@ use crate::watch::Watch;
 use crate::watchdog::{self, Deadline, Ends, Signals};
 use crate::{cache, output, room, sandbox, source, stderr, words};
 use sockbox::policy::{LeastGrants, PrivateLoopback};
-use sockbox::{Command, Error, Policy, Profile, Program, Sandbox, StdioWriter};
+use sockbox::{Command, Error, Policy, Profile, Program, Sandbox, StdioWriter, Wasi};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,6 +94,9 @@ pub fn run(args: Run) -> Result<i32, Failure> {
     };
     if args.verbose {
         stderr::line(format_args!("* {}", program.cache_use()));
+        if program.wasi() == Wasi::V0_3 {
+            stderr::line(format_args!("* runs on WASI 0.3, which is experimental"));
+        }
     }
     let stdout = stdout().map_err(Failure::system)?;
     let stderr = stderr::writer()

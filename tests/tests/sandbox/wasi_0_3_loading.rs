@@ -33,6 +33,8 @@ fn a_component_for_0_3_is_compiled_kept_and_loaded_again() {
             .env("SOCKBOX_CACHE_DIR", cache.to_str().unwrap());
         let finished = program.run();
         finished.assert_code(0).assert_stdout(b"");
+        let told = "* runs on WASI 0.3, which is experimental\n";
+        assert!(finished.stderr().contains(told), "{}", finished.stderr());
         assert!(
             finished.stderr().contains(expected),
             "{}",
