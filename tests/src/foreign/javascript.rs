@@ -2,6 +2,7 @@
 
 use super::Recipe;
 use crate::tools;
+use crate::wasi::Wasi;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -12,6 +13,7 @@ pub(super) fn build() -> Result<PathBuf, String> {
     let recipe = Recipe {
         language: "javascript",
         source: "javascript/tries.js",
+        wasi: Wasi::V0_2,
     };
     recipe.built(|folder, output| {
         let packages = tools::installed_from_npm("componentize-qjs", VERSION)?;

@@ -9,6 +9,7 @@ use crate::paths;
 use crate::program::Program;
 use crate::text::announce;
 use crate::tools;
+use crate::wasi::Wasi;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -23,6 +24,8 @@ pub enum Foreign {
     RustOn0_3,
     /// With Python's own sockets, which are those of wasi-libc. It has some of the attempts.
     Python,
+    /// In Python, over WASI 0.3. Its arguments are names that it resolves, and addresses that it connects to.
+    PythonOn0_3,
     /// With WASI's functions as JavaScript sees them. It has the same attempts as that in Python.
     JavaScript,
     /// In Rust, with bindings of `wasi:http`: it sends requests, which `tests/components/requests` describes.
@@ -42,6 +45,7 @@ impl Foreign {
         static RUST: OnceLock<PathBuf> = OnceLock::new();
         static RUST_ON_0_3: OnceLock<PathBuf> = OnceLock::new();
         static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+        static PYTHON_ON_0_3: OnceLock<PathBuf> = OnceLock::new();
         static JAVASCRIPT: OnceLock<PathBuf> = OnceLock::new();
         static REQUESTS: OnceLock<PathBuf> = OnceLock::new();
         static REQUESTS_ON_0_3: OnceLock<PathBuf> = OnceLock::new();
@@ -59,6 +63,7 @@ impl Foreign {
             }),
             Self::Fetch => (&FETCH, fetch::build),
             Self::Python => (&PYTHON, python::build),
+            Self::PythonOn0_3 => (&PYTHON_ON_0_3, python::build_on_0_3),
             Self::JavaScript => (&JAVASCRIPT, javascript::build),
         };
         place.get_or_init(|| {
@@ -85,6 +90,8 @@ struct Recipe {
     language: &'static str,
     /// Its source, inside `tests/components`.
     source: &'static str,
+    /// The version of WASI that it is for.
+    wasi: Wasi,
 }
 
 impl Recipe {
@@ -99,8 +106,11 @@ impl Recipe {
         let _lock = tools::lock(&component.with_extension("lock"))?;
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let source = tests.join("components").join(self.source);
-        let world = tests.join("components/wit/world.wit");
-        let deps = tests.join("../wit/deps");
+        let (world, deps) = match self.wasi {
+            Wasi::V0_2 => ("components/wit/world.wit", "../wit/deps"),
+            Wasi::V0_3 => ("components/wit/wasi-0.3/world.wit", "../wit/wasi-0.3/deps"),
+        };
+        let (world, deps) = (tests.join(world), tests.join(deps));
         let newest_part = written(&source).max(written(&world)).max(newest_in(&deps)?);
         if written(&component) > newest_part {
             return Ok(component);

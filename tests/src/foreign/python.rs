@@ -1,8 +1,9 @@
-//! The component in Python.
+//! The components in Python.
 
 use super::Recipe;
 use crate::python;
 use crate::tools;
+use crate::wasi::Wasi;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -13,13 +14,28 @@ pub(super) fn build() -> Result<PathBuf, String> {
     let recipe = Recipe {
         language: "python",
         source: "python/tries.py",
+        wasi: Wasi::V0_2,
     };
+    built(&recipe, "tries")
+}
+
+/// The one for WASI 0.3.
+pub(super) fn build_on_0_3() -> Result<PathBuf, String> {
+    let recipe = Recipe {
+        language: "python-0.3",
+        source: "python/asks.py",
+        wasi: Wasi::V0_3,
+    };
+    built(&recipe, "asks")
+}
+
+fn built(recipe: &Recipe, module: &str) -> Result<PathBuf, String> {
     recipe.built(|folder, output| {
         let packages = tools::installed_from_pypi("componentize-py", VERSION)?;
         let mut command = Command::new(python::path());
         command
             .arg(packages.join("bin/componentize-py"))
-            .args(["-d", "wit", "-w", "guest", "componentize", "tries", "-o"])
+            .args(["-d", "wit", "-w", "guest", "componentize", module, "-o"])
             .arg(output)
             .env("PYTHONPATH", packages)
             .current_dir(folder);

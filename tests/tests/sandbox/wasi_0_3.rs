@@ -444,6 +444,30 @@ fn what_is_left_open_at_the_end_is_recorded_as_well() {
 }
 
 #[test]
+fn another_toolchain_makes_components_that_run() {
+    let peer = answering_peer("127.0.0.1:0");
+    let tripwire = Tripwire::new();
+    let (granted, other) = (peer.address().to_string(), tripwire.address());
+    let flags = [
+        "--allow-connect",
+        &granted,
+        "--resolve",
+        "a.example:192.0.2.1",
+        "--allow-resolve",
+        "a.example",
+        // It has a whole interpreter.
+        "--max-compile-time",
+        "600",
+    ];
+    let words = format!("{granted} {other} a.example b.example");
+    let finished = Foreign::PythonOn0_3.run(&flags, &words).run();
+    finished.assert_code(0).assert_stdout(
+        b"ok pong\nErrorCode_AccessDenied\nok (192, 0, 2, 1)\nErrorCode_AccessDenied\n",
+    );
+    tripwire.assert_untouched();
+}
+
+#[test]
 fn another_runtime_runs_the_same_component() {
     let peer = answering_peer("127.0.0.1:0");
     let attempts = format!("connect {} then env", peer.address());
