@@ -6,7 +6,8 @@
 mod json;
 
 use crate::{
-    DenialReason, GrantedBy, Hint, HttpTarget, Limit, MAX_NAME_BYTES, Name, Target, Verdict,
+    DenialReason, Deny, GrantedBy, Hint, HttpTarget, Limit, MAX_HTTP_METHOD_BYTES, MAX_NAME_BYTES,
+    Name, Rule, Target, Verdict,
 };
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -75,6 +76,9 @@ pub enum EventKind {
     },
     /// An allowed HTTP request has ended: the component has read or dropped the response, or the request has failed.
     Http(HttpExchange),
+    /// The host refused an HTTP request because its method, its URL or its headers are not valid. The policy was not
+    /// asked.
+    HttpRefused(HttpRefused),
     /// The same event has happened again since it was recorded. Denials of one peer with different ports
     /// count as the same event.
     Repeated {
@@ -85,7 +89,8 @@ pub enum EventKind {
     },
     /// Too many different events happened, so these were not recorded one by one.
     Omitted {
-        /// The first of them. The others have the same operation, or limit, and the same outcome.
+        /// The first of them. The others have the same operation, or limit, and the same outcome. Responses have the
+        /// same outcome if the first digits of their statuses are the same.
         like: Box<EventKind>,
         /// How many there were.
         count: u64,
@@ -141,6 +146,54 @@ pub struct HttpExchange {
     pub time: Duration,
 }
 
+/// How many bytes of its URL an [`HttpRefused`] has: 1,024.
+pub const MAX_REFUSED_URL_BYTES: usize = 1024;
+
+/// An HTTP request that the host has refused before it asked the policy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct HttpRefused {
+    /// The method as the component gave it, at most [`MAX_HTTP_METHOD_BYTES`].
+    pub method: String,
+    /// The URL as the component gave it, at most [`MAX_REFUSED_URL_BYTES`]. A user name, a password, the query and the
+    /// fragment are left out, because they often contain secrets.
+    pub url: String,
+    /// The error code of WASI (`HTTP-request-URI-invalid`).
+    pub error: &'static str,
+}
+
+impl HttpRefused {
+    /// A request with this method, to a URL with these parts.
+    pub fn new(
+        method: &str,
+        scheme: &str,
+        authority: &str,
+        path: &str,
+        error: &'static str,
+    ) -> HttpRefused {
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let url = format!("{scheme}://{host}{path}");
+        HttpRefused {
+            method: shortened(method, MAX_HTTP_METHOD_BYTES),
+            url: shortened(&url, MAX_REFUSED_URL_BYTES),
+            error,
+        }
+    }
+}
+
+/// The text, or its start and `...` if it has more than `most` bytes.
+fn shortened(text: &str, most: usize) -> String {
+    const MORE: &str = "...";
+    match text.len() <= most {
+        true => text.to_owned(),
+        false => format!(
+            "{}{MORE}",
+            &text[..text.floor_char_boundary(most - MORE.len())]
+        ),
+    }
+}
+
 impl HttpExchange {
     /// A request that the host has not sent yet.
     pub fn new(request: HttpTarget) -> HttpExchange {
@@ -182,7 +235,7 @@ impl AuditEvent {
 
     /// Roughly how many bytes of memory the event takes.
     pub fn held_bytes(&self) -> usize {
-        size_of::<AuditEvent>() + self.what.held_bytes()
+        size_of::<AuditEvent>() + self.what.bytes_behind()
     }
 
     /// The target and the verdict, if the event is a decision.
@@ -219,8 +272,13 @@ impl EventKind {
         }
     }
 
+    /// Roughly how many bytes of memory it takes.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<EventKind>() + self.bytes_behind()
+    }
+
     /// How many bytes of memory it takes behind itself, roughly.
-    fn held_bytes(&self) -> usize {
+    fn bytes_behind(&self) -> usize {
         let of_name = |name: Option<&Name>| name.map_or(0, |name| name.as_str().len());
         let of_target = |target: Option<&Target>| match target {
             Some(Target::Resolve(name)) => name.as_str().len(),
@@ -241,15 +299,16 @@ impl EventKind {
                 of_target(traffic.target.as_ref()) + of_name(traffic.name.as_ref())
             }
             EventKind::Repeated { what, .. } | EventKind::Omitted { like: what, .. } => {
-                size_of::<EventKind>() + what.held_bytes()
+                what.held_bytes()
             }
             EventKind::Http(exchange) => exchange.request.held_bytes(),
+            EventKind::HttpRefused(refused) => refused.method.len() + refused.url.len(),
             EventKind::NotCounted | EventKind::Ended => 0,
         }
     }
 }
 
-/// The memory of a verdict's reason. A rule has few names, but the text of a decider may be long.
+/// The memory of a verdict's reason. A rule has few names, but the text of a decider and an HTTP rule may be long.
 fn of_reason(verdict: &Verdict) -> usize {
     match verdict {
         Verdict::Allowed {
@@ -260,6 +319,17 @@ fn of_reason(verdict: &Verdict) -> usize {
             reason: DenialReason::Decider { reason },
             ..
         } => reason.len(),
+        Verdict::Allowed {
+            by: GrantedBy::Rule(Rule::Http { requests }),
+            ..
+        }
+        | Verdict::Denied {
+            reason:
+                DenialReason::Rule {
+                    rule: Deny::Http { requests },
+                },
+            ..
+        } => requests.held_bytes(),
         Verdict::Allowed { .. } | Verdict::Denied { .. } => MAX_NAME_BYTES,
     }
 }
@@ -305,6 +375,7 @@ impl fmt::Display for EventKind {
                 "{count} more events were not recorded one by one; the first of them: {like}"
             ),
             EventKind::Http(exchange) => exchange.fmt(f),
+            EventKind::HttpRefused(refused) => refused.fmt(f),
             EventKind::Traffic(traffic) => traffic.fmt(f),
             EventKind::NotCounted => f.write_str("total: bytes are not counted on WASI 0.3"),
             EventKind::Ended => f.write_str("ended"),
@@ -342,6 +413,16 @@ impl fmt::Display for HttpExchange {
             self.received,
             self.sent,
             self.time.as_secs_f64()
+        )
+    }
+}
+
+impl fmt::Display for HttpRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "http: {} {}: {}, not sent",
+            self.method, self.url, self.error
         )
     }
 }
@@ -439,5 +520,60 @@ mod tests {
             let event = AuditEvent::now(RunId(1), EventKind::Decision { target, verdict });
             assert_eq!(event.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn what_a_refused_request_says_is_bounded_and_without_secrets() {
+        let refused = |method: &str, authority: &str, path: &str| {
+            HttpRefused::new(method, "http", authority, path, "HTTP-request-URI-invalid")
+        };
+        let secret = refused("GET", "user:pass@word@a.example", "/a%00?token=b#c");
+        assert_eq!(secret.url, "http://a.example/a%00");
+        assert_eq!(
+            refused("GET", "a.example", "?token").url,
+            "http://a.example"
+        );
+        assert_eq!(
+            refused("GET", "a.example", "/#token").url,
+            "http://a.example/"
+        );
+        for (bytes, expected) in [
+            (MAX_REFUSED_URL_BYTES, MAX_REFUSED_URL_BYTES),
+            (MAX_REFUSED_URL_BYTES + 1, MAX_REFUSED_URL_BYTES),
+            (100_000, MAX_REFUSED_URL_BYTES),
+        ] {
+            let path = format!("/{}", "a".repeat(bytes - "http://a/".len()));
+            let url = refused("GET", "a", &path).url;
+            assert_eq!(url.len(), expected, "{bytes}");
+            assert_eq!(url.ends_with("..."), bytes > MAX_REFUSED_URL_BYTES);
+        }
+        // No character is cut in two.
+        let wide = refused(&"ü".repeat(1000), "a", &"ü".repeat(1000));
+        assert!(wide.method.len() <= MAX_HTTP_METHOD_BYTES && wide.method.ends_with("ü..."));
+        assert!(wide.url.len() <= MAX_REFUSED_URL_BYTES && wide.url.ends_with("ü..."));
+    }
+
+    #[test]
+    fn the_memory_of_an_event_includes_its_urls_and_rules() {
+        let path = "a".repeat(8000);
+        let request: HttpTarget = HttpTarget::new(
+            "GET".parse().unwrap(),
+            format!("http://a.example/{path}").parse().unwrap(),
+        );
+        let target = Target::Http(request.clone());
+        let rule = format!("GET http://a.example/{path}");
+        let allowed = Policy::new().allow_http(&rule).unwrap();
+        let denied = Policy::new().deny_http(&rule).unwrap();
+        for (policy, least) in [(Policy::new(), 8000), (allowed, 16_000), (denied, 16_000)] {
+            let verdict = policy.judge(&target, &ResolvedNames::new());
+            let event = EventKind::Decision {
+                target: target.clone(),
+                verdict,
+            };
+            let held = event.held_bytes();
+            assert!((least..least + 2000).contains(&held), "{held}");
+        }
+        let event = EventKind::Http(HttpExchange::new(request));
+        assert!((8000..10_000).contains(&event.held_bytes()));
     }
 }

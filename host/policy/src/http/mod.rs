@@ -3,7 +3,8 @@
 //! | file | content |
 //! |---|---|
 //! | `url` | [`HttpUrl`], [`HttpTarget`]: a request's URL, in the form in which it is judged and sent |
-//! | `path` | the form of a path, and the other paths that a server may read in it |
+//! | `path` | the form of a path |
+//! | `readings` | the other paths that a server may take a path for |
 //! | `rule` | [`HttpRule`]: methods, origin, path |
 //! | `judge` | judging the address to which the host would send a request |
 
@@ -11,9 +12,11 @@ mod judge;
 mod path;
 #[cfg(test)]
 mod properties;
+mod readings;
 mod rule;
 mod url;
 
+pub(crate) use readings::Asked;
 pub use rule::{HttpRule, HttpRuleError, MAX_HTTP_METHODS};
 pub use url::{
     HttpMethod, HttpScheme, HttpTarget, HttpUrl, HttpUrlError, MAX_HTTP_METHOD_BYTES,
