@@ -33,34 +33,31 @@ pub(super) fn normal(path: &str) -> Result<String, HttpUrlError> {
             _ => spell(&mut spelled, byte)?,
         }
     }
-    Ok(resolved(&spelled, Empty::Dropped))
+    Ok(resolved(&merged(&spelled)))
 }
 
-/// What becomes of the empty segments of a path, as in `/a//b`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Empty {
-    /// They are dropped: repeated slashes are one slash.
-    Dropped,
-    /// They are segments like others, so `/a//../b` is `/a/b` (RFC 3986 section 5.2.4).
-    Kept,
+/// The path with one slash in place of repeated ones.
+pub(super) fn merged(path: &str) -> String {
+    let mut merged = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character != '/' || !merged.ends_with('/') {
+            merged.push(character);
+        }
+    }
+    merged
 }
 
-/// The path without dot segments (RFC 3986 section 5.2.4). A dot may be percent-encoded.
-pub(super) fn resolved(path: &str, empty: Empty) -> String {
+/// The path without dot segments (RFC 3986 section 5.2.4).
+pub(super) fn resolved(path: &str) -> String {
     let path = path.strip_prefix('/').unwrap_or(path);
     let mut kept: Vec<&str> = Vec::new();
-    let mut ends_with_slash = false;
     for segment in path.split('/') {
-        let dots = dots(segment);
-        let is_dropped = segment.is_empty() && empty == Empty::Dropped;
-        ends_with_slash = dots.is_some() || is_dropped;
-        match dots {
-            None if is_dropped => {}
-            None => kept.push(segment),
-            Some(Dots::Same) => {}
-            Some(Dots::Parent) => {
+        match segment {
+            "." => {}
+            ".." => {
                 kept.pop();
             }
+            segment => kept.push(segment),
         }
     }
     let mut resolved = String::with_capacity(path.len() + 1);
@@ -68,33 +65,10 @@ pub(super) fn resolved(path: &str, empty: Empty) -> String {
         resolved.push('/');
         resolved.push_str(segment);
     }
-    if ends_with_slash || kept.is_empty() {
+    if kept.is_empty() || path.ends_with("/.") || path.ends_with("/..") {
         resolved.push('/');
     }
     resolved
-}
-
-/// A segment that stands for a directory.
-enum Dots {
-    /// `.`
-    Same,
-    /// `..`
-    Parent,
-}
-
-fn dots(segment: &str) -> Option<Dots> {
-    let mut dots = 0;
-    let mut rest = segment;
-    while !rest.is_empty() {
-        let behind = rest.strip_prefix('.').or_else(|| rest.strip_prefix("%2E"));
-        rest = behind?;
-        dots += 1;
-    }
-    match dots {
-        1 => Some(Dots::Same),
-        2 => Some(Dots::Parent),
-        _ => None,
-    }
 }
 
 /// Add a byte: as it is if a path may contain it (RFC 3986 section 3.3), and otherwise percent-encoded.
@@ -186,20 +160,22 @@ mod tests {
 
     #[test]
     fn dot_segments_are_resolved_with_and_without_empty_segments() {
-        for (path, dropped, kept) in [
+        for (path, merged_first, expected) in [
             ("/a/../b", "/b", "/b"),
             ("/a//../b", "/b", "/a/b"),
             ("//../b", "/b", "/b"),
             ("//a", "/a", "//a"),
             ("/a//", "/a/", "/a//"),
-            ("/a/.%2E/b", "/b", "/b"),
-            ("/a/%2E", "/a/", "/a/"),
+            ("/a//..", "/", "/a/"),
+            ("/a/.", "/a/", "/a/"),
             ("/a/..", "/", "/"),
             ("/..", "/", "/"),
-            ("/a/%2E%2E%2E/b", "/a/%2E%2E%2E/b", "/a/%2E%2E%2E/b"),
+            ("/a/../", "/", "/"),
+            ("/a/%2E%2E/b", "/a/%2E%2E/b", "/a/%2E%2E/b"),
+            ("/a/.../b", "/a/.../b", "/a/.../b"),
         ] {
-            assert_eq!(resolved(path, Empty::Dropped), dropped, "{path:?}");
-            assert_eq!(resolved(path, Empty::Kept), kept, "{path:?}");
+            assert_eq!(resolved(&merged(path)), merged_first, "{path:?}");
+            assert_eq!(resolved(path), expected, "{path:?}");
         }
     }
 }
