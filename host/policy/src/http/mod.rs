@@ -6,8 +6,10 @@
 //! | `path` | the form of a path |
 //! | `readings` | the other paths that a server may take a path for |
 //! | `rule` | [`HttpRule`]: methods, origin, path |
+//! | `error` | why a URL or a method can't be judged |
 //! | `judge` | judging the address to which the host would send a request |
 
+mod error;
 mod judge;
 mod path;
 #[cfg(test)]
@@ -16,9 +18,10 @@ mod readings;
 mod rule;
 mod url;
 
+pub use error::HttpUrlError;
 pub(crate) use readings::Asked;
 pub use rule::{HttpRule, HttpRuleError, MAX_HTTP_METHODS};
 pub use url::{
-    HttpMethod, HttpScheme, HttpTarget, HttpUrl, HttpUrlError, MAX_HTTP_METHOD_BYTES,
-    MAX_HTTP_PATH_BYTES, MAX_HTTP_QUERY_BYTES,
+    HttpMethod, HttpScheme, HttpTarget, HttpUrl, MAX_HTTP_METHOD_BYTES, MAX_HTTP_PATH_BYTES,
+    MAX_HTTP_QUERY_BYTES,
 };

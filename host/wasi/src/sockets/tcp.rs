@@ -237,7 +237,7 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
             let limit = state.ctx.sockets.keeps_from_accepting();
             let accepted: Result<Accepted, ErrorCode> = if let Some(limit) = limit {
                 let somebody_waits = match &listening {
-                    Some(listening) => listening.is_ready(),
+                    Some(listening) => listening.has_next(&state.ctx.authority),
                     None => is_ready(state.table.get_mut(&this)?),
                 };
                 Err(match somebody_waits {

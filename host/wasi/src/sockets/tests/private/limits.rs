@@ -60,6 +60,26 @@ async fn a_peer_that_is_denied_needs_no_socket() {
 }
 
 #[tokio::test]
+async fn a_denied_client_of_an_inherited_listener_needs_no_socket() {
+    use std::io::Read;
+
+    let grant = |_| {
+        let policy = Policy::everything().deny_accept("127.0.0.1").unwrap();
+        Grant::new()
+            .policy(policy)
+            .limits(Limits::default().sockets(1))
+    };
+    let mut bench = Bench::granted("127.0.0.1", grant).await;
+    let (listener, _) = bench.listen(bench.inherited).await;
+    let mut client = std::net::TcpStream::connect(bench.inherited).unwrap();
+    bench.until_ready(listener).await;
+    let code = bench.code(listener, "accept", &[]).await;
+    assert_eq!(code.as_deref(), Some("would-block"));
+    let error = client.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
 async fn a_peer_that_waits_for_a_socket_is_judged_once() {
     let limits = Limits::default().sockets(2);
     let (mut bench, told) = Bench::ungranted("127.0.0.1", limits).await;
