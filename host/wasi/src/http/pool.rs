@@ -132,17 +132,16 @@ mod tests {
     use crate::sockets::count::Count;
     use hyper::client::conn::http1;
     use wasmtime_wasi::p2::pipe::{AsyncReadStream, AsyncWriteStream};
+    use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
     /// A connection to a peer that is silent, and that peer.
     async fn connection(address: SocketAddr) -> (Connected, tokio::io::DuplexStream) {
         let (own, peer) = tokio::io::duplex(1024);
         let (reader, writer) = tokio::io::split(own);
-        let streams = (
-            Box::new(AsyncReadStream::new(reader)) as _,
-            Box::new(AsyncWriteStream::new(1024, writer)) as _,
-        );
+        let input: DynInputStream = Box::new(AsyncReadStream::new(reader));
+        let output: DynOutputStream = Box::new(AsyncWriteStream::new(1024, writer));
         let socket = Count::new().shared().open_one(1).unwrap();
-        let io = Io::new(streams, socket);
+        let io = Io::new((input, output), socket);
         let (sender, connection) = http1::handshake(io).await.unwrap();
         let charge = Budget::new(1).charge(1).unwrap();
         (Connected::new(sender, connection, address, charge), peer)

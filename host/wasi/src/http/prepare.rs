@@ -140,11 +140,12 @@ impl Prepared {
         }
     }
 
-    /// Whether the request usually has no body, and its headers do not say that it has one.
+    /// Whether the request usually has no body, and neither its headers nor its body say how long the body is.
     fn may_lack_a_body(&self) -> bool {
+        let is_unknown = |body: &Begun| !body.is_end_stream() && body.size_hint().exact().is_none();
         matches!(self.method, Method::GET | Method::HEAD)
             && !self.headers.contains_key(CONTENT_LENGTH)
-            && self.body.as_ref().is_some_and(|body| !body.is_end_stream())
+            && self.body.as_ref().is_some_and(is_unknown)
     }
 
     /// The trailers that the host sends: those that the header `Trailer` names. Only a chunked body can have any.
@@ -280,7 +281,7 @@ mod tests {
         prepared.request(&Arc::default())
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_get_request_has_the_body_that_it_was_given() {
         for (method, headers, frames, is_chunked, expected) in [
             ("GET", &[][..], vec![], false, ""),
