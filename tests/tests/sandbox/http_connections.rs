@@ -100,17 +100,16 @@ fn trailers_go_both_ways() {
 #[test]
 fn a_trailer_that_cannot_be_sent_ends_the_request() {
     let peer = RawPeer::start(|peer| {
-        peer.read_request()?;
-        let mut body = Vec::new();
+        let mut request = Vec::new();
         loop {
             let bytes = peer.read_some()?;
             if bytes.is_empty() {
                 break;
             }
-            body.extend(bytes);
+            request.extend(bytes);
         }
         // Without the last chunk, the server knows that the request is not complete.
-        assert!(!body.ends_with(b"\r\n\r\n"), "{body:?}");
+        assert!(!request.ends_with(b"0\r\n\r\n"), "{request:?}");
         Ok(())
     });
     let address = peer.address().to_string();
@@ -127,7 +126,6 @@ fn a_trailer_that_cannot_be_sent_ends_the_request() {
             "{options}"
         );
     }
-    assert_eq!(peer.requests().len(), 3);
 }
 
 #[test]
