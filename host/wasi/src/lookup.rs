@@ -187,18 +187,18 @@ pub(crate) async fn look_up(authority: &Authority, name: &Name) -> Result<Vec<Ip
     let is_localhost = name.is_localhost();
     let reached = |limit| authority.reached(limit, Some(Target::Resolve(name.clone())));
     if !authority.counts_lookup() {
-        reached(Limit::Lookups);
+        reached(Limit::Resolutions);
         return Err(Unresolved::Failed(ErrorCode::TemporaryResolverFailure));
     }
     let asked = async {
         let turns = authority.quotas.lookups.clone();
         let turn = match turns.clone().try_acquire_owned() {
             Ok(turn) => {
-                authority.has_room(Limit::LookupsAtOnce);
+                authority.has_room(Limit::ResolutionsAtOnce);
                 turn
             }
             Err(_) => {
-                reached(Limit::LookupsAtOnce);
+                reached(Limit::ResolutionsAtOnce);
                 turns.acquire_owned().await.map_err(io::Error::other)?
             }
         };
@@ -214,9 +214,9 @@ pub(crate) async fn look_up(authority: &Authority, name: &Name) -> Result<Vec<Ip
         .await
         .map_err(io::Error::other)?
     };
-    match tokio::time::timeout(authority.quotas.lookup_timeout, asked).await {
+    match tokio::time::timeout(authority.quotas.resolve_timeout, asked).await {
         Err(_) => {
-            reached(Limit::LookupTimeout);
+            reached(Limit::ResolveTimeout);
             Err(Unresolved::TimedOut)
         }
         Ok(Err(error)) => Err(Unresolved::Failed(classify(&error))),
@@ -224,7 +224,7 @@ pub(crate) async fn look_up(authority: &Authority, name: &Name) -> Result<Vec<Ip
             Err(Unresolved::Failed(ErrorCode::NameUnresolvable))
         }
         Ok(Ok(addresses)) => {
-            authority.has_room(Limit::LookupTimeout);
+            authority.has_room(Limit::ResolveTimeout);
             Ok(addresses)
         }
     }

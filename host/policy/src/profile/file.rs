@@ -1,18 +1,19 @@
 //! Policy files: TOML, with the names that flags have.
 
+mod values;
+
+use self::values::{Text, limits};
 use super::{Dir, EnvVar, ListenAs, Profile, StaticHost};
-use crate::limits::{Limit, Limits};
+use crate::limits::Limit;
 use crate::{
     Denied, Deny, Destination, Endpoint, HttpRule, Names, Policy, PrivateLoopback, Range, Rule,
 };
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
 use sockbox_printable::{Line, Lines};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -273,54 +274,6 @@ impl Table {
 
 fn inner<T>(texts: Vec<Text<T>>) -> impl Iterator<Item = T> {
     texts.into_iter().map(|Text(value)| value)
-}
-
-/// What is read from a string.
-struct Text<T>(T);
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Parse<T>(PhantomData<T>);
-
-        impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
-            type Value = Text<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<T>, E> {
-                text.parse().map(Text).map_err(E::custom)
-            }
-        }
-
-        deserializer.deserialize_str(Parse(PhantomData))
-    }
-}
-
-/// A table of limits, each of which is a string or a number.
-fn limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Limit, String)>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Value {
-        Text(String),
-        Whole(i64),
-        Fraction(f64),
-    }
-
-    let table = BTreeMap::<String, Value>::deserialize(deserializer)?;
-    let limits = table.into_iter().map(|(key, value)| {
-        let limit: Limit = key.parse().map_err(de::Error::custom)?;
-        let value = match value {
-            Value::Text(text) => text,
-            Value::Whole(number) => number.to_string(),
-            Value::Fraction(number) => number.to_string(),
-        };
-        let set = Limits::default().set(limit, &value);
-        set.map_err(de::Error::custom)?;
-        Ok((limit, value))
-    });
-    limits.collect()
 }
 
 #[cfg(test)]
