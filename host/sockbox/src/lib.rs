@@ -90,8 +90,8 @@ mod wit_convert;
 pub mod audit {
     pub use sockbox_policy::audit::*;
     pub use sockbox_wasi::{
-        FINISH_TIMEOUT, JsonLines, MAX_DIFFERENT_EVENTS, MAX_RECORD_BYTES, MAX_WAITING_BYTES,
-        REPEAT_WINDOW, Written,
+        FINISH_TIMEOUT, JsonLines, MAX_DIFFERENT_EVENTS, MAX_EVENT_BYTES, MAX_RECORD_BYTES,
+        MAX_WAITING_BYTES, REPEAT_WINDOW, Written,
     };
 }
 

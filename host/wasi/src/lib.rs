@@ -43,8 +43,8 @@ mod trap_limits;
 mod testing;
 
 pub use authority::{
-    Authority, Decider, Decision, Incident, Incidents, MAX_DIFFERENT_EVENTS, Mark, Question,
-    REPEAT_WINDOW, Refusal,
+    Authority, Decider, Decision, Incident, Incidents, MAX_DIFFERENT_EVENTS, MAX_EVENT_BYTES, Mark,
+    Question, REPEAT_WINDOW, Refusal,
 };
 pub use ctx::{SockboxCtx, SockboxCtxView, SockboxView, limit_store};
 pub use grant::Grant;

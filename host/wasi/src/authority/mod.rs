@@ -25,7 +25,7 @@ mod tests;
 
 pub use decider::{Decider, Decision, Question};
 pub use incidents::{Incident, Incidents, Mark, Refusal};
-pub use recorder::{MAX_DIFFERENT_EVENTS, REPEAT_WINDOW};
+pub use recorder::{MAX_DIFFERENT_EVENTS, MAX_EVENT_BYTES, REPEAT_WINDOW};
 pub(crate) use traffic::{Account, Open};
 
 use crate::grant::{Grant, StaticHosts};

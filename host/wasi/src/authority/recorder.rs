@@ -23,6 +23,13 @@ pub const REPEAT_WINDOW: Duration = Duration::from_secs(60);
 /// second has each of them recorded.
 pub const MAX_DIFFERENT_EVENTS: usize = 5_000;
 
+/// How many bytes of memory the different events of a component, and those of its peers, may take in a
+/// [`REPEAT_WINDOW`]: 8 MiB each. Further events are counted.
+///
+/// That is room for [`MAX_DIFFERENT_EVENTS`] about addresses and names. The URL of an HTTP request and
+/// the text of a decider can be much longer.
+pub const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
+
 /// Where the events of one run are recorded.
 pub(crate) struct Recorder {
     run: RunId,
@@ -56,7 +63,8 @@ impl Recorder {
             EventKind::Decision { .. }
             | EventKind::Resolved { .. }
             | EventKind::Limit { .. }
-            | EventKind::Http(_) => &mut self.component,
+            | EventKind::Http(_)
+            | EventKind::HttpRefused(_) => &mut self.component,
             _ => return self.tell(what),
         };
         if let Some(what) = side.note(what) {
@@ -87,6 +95,8 @@ fn is_peers(target: &Target) -> bool {
 struct Side {
     /// Recorded events: the position of each, and how often it has happened again.
     seen: HashMap<Kind, (usize, u64)>,
+    /// The memory of these events.
+    bytes: usize,
     /// Events that were not recorded: the first of each operation and outcome, and their number.
     omitted: Vec<(EventKind, u64)>,
 }
@@ -100,7 +110,9 @@ impl Side {
             return None;
         }
         let place = self.seen.len();
-        if place < MAX_DIFFERENT_EVENTS {
+        let bytes = self.bytes + kind.0.held_bytes();
+        if place < MAX_DIFFERENT_EVENTS && bytes <= MAX_EVENT_BYTES {
+            self.bytes = bytes;
             let what = kind.0.clone();
             self.seen.insert(kind, (place, 0));
             return Some(what);
@@ -119,7 +131,7 @@ impl Side {
 
     /// The counts, in the order of the first occurrences.
     fn close(&mut self) -> Vec<EventKind> {
-        let Side { seen, omitted } = std::mem::take(self);
+        let Side { seen, omitted, .. } = std::mem::take(self);
         let mut again: Vec<_> = seen
             .into_iter()
             .filter(|(_, (_, count))| *count > 0)
@@ -139,7 +151,8 @@ impl Side {
     }
 }
 
-/// Whether two events are the same operation with the same outcome. There are some dozens of these.
+/// Whether two events are the same operation with the same outcome. There are at most some hundred of these: a server
+/// chooses the status of a response, so only its first digit counts.
 fn are_alike(one: &EventKind, other: &EventKind) -> bool {
     match (one, other) {
         (
@@ -152,8 +165,10 @@ fn are_alike(one: &EventKind, other: &EventKind) -> bool {
         (EventKind::Resolved { .. }, EventKind::Resolved { .. }) => true,
         (EventKind::Limit { limit, .. }, EventKind::Limit { limit: other, .. }) => limit == other,
         (EventKind::Http(one), EventKind::Http(other)) => {
-            one.status == other.status && one.error == other.error
+            let first_digit = |status: u16| status / 100;
+            one.status.map(first_digit) == other.status.map(first_digit) && one.error == other.error
         }
+        (EventKind::HttpRefused(one), EventKind::HttpRefused(other)) => one.error == other.error,
         _ => false,
     }
 }
@@ -203,6 +218,7 @@ impl Hash for Kind {
             (None, EventKind::Resolved { name, .. }) => name.hash(state),
             (None, EventKind::Limit { limit, target }) => (limit, target).hash(state),
             (None, EventKind::Http(exchange)) => exchange.request.hash(state),
+            (None, EventKind::HttpRefused(refused)) => refused.hash(state),
             (None, _) => {}
         }
     }
@@ -211,8 +227,8 @@ impl Hash for Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sockbox_policy::Limit;
-    use sockbox_policy::{Policy, ResolvedNames};
+    use sockbox_policy::audit::{HttpExchange, HttpRefused};
+    use sockbox_policy::{HttpTarget, Limit, Policy, ResolvedNames};
     use std::net::SocketAddr;
     use std::sync::Mutex;
 
@@ -335,5 +351,72 @@ mod tests {
         assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS);
         recorder.tell_counts();
         assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS + 2);
+    }
+
+    fn request(n: usize) -> HttpTarget {
+        let url = format!("http://a.example/{n}-{}", "a".repeat(8000));
+        HttpTarget::new("GET".parse().unwrap(), url.parse().unwrap())
+    }
+
+    #[test]
+    fn long_events_are_bounded_by_their_bytes() {
+        let (mut recorder, told) = recorder();
+        let now = Instant::now();
+        for n in 0..MAX_DIFFERENT_EVENTS {
+            recorder.record(denied(Target::Http(request(n))), now);
+        }
+        let side = &recorder.component;
+        let held: usize = side.seen.keys().map(|kind| kind.0.held_bytes()).sum();
+        assert_eq!(held, side.bytes);
+        assert!(
+            (MAX_EVENT_BYTES - 10_000..=MAX_EVENT_BYTES).contains(&held),
+            "{held}"
+        );
+        let recorded = told.lock().unwrap().len();
+        assert_eq!(recorded, side.seen.len());
+        // The same events again are counted, and take no memory.
+        recorder.record(denied(Target::Http(request(0))), now);
+        assert_eq!(recorder.component.seen.len(), recorded);
+        recorder.tell_counts();
+        let told = told.lock().unwrap();
+        assert_eq!(told.len(), recorded + 2);
+        assert!(told[recorded].starts_with("repeated 1 time: denied: send GET "));
+        let omitted = MAX_DIFFERENT_EVENTS - recorded;
+        let start = format!("{omitted} more events were not recorded one by one; ");
+        assert!(told[recorded + 1].starts_with(&start));
+    }
+
+    #[test]
+    fn a_server_does_not_choose_how_many_kinds_are_kept() {
+        let (mut recorder, _) = recorder();
+        let now = Instant::now();
+        recorder.component.bytes = MAX_EVENT_BYTES;
+        recorder.record(denied(Target::Http(request(1))), now);
+        for status in 100..1000 {
+            let mut exchange = HttpExchange::new(request(1));
+            exchange.status = Some(status);
+            recorder.record(EventKind::Http(exchange), now);
+        }
+        for path in ["/%00", "/%zz"] {
+            let error = "HTTP-request-URI-invalid";
+            let refused = HttpRefused::new("GET", "http", "a.example", path, error);
+            recorder.record(EventKind::HttpRefused(refused), now);
+        }
+        // One kind for the denial, 9 for the statuses, one for the refused URLs.
+        let counts: Vec<u64> = recorder.component.omitted.iter().map(|it| it.1).collect();
+        let expected = [1, 100, 100, 100, 100, 100, 100, 100, 100, 100, 2];
+        assert_eq!(counts, expected);
+    }
+
+    #[test]
+    fn events_about_addresses_and_names_are_bounded_by_their_number_alone() {
+        let (mut recorder, told) = recorder();
+        let now = Instant::now();
+        let label = "a".repeat(60);
+        for n in 0..MAX_DIFFERENT_EVENTS {
+            let name = format!("{label}.{label}.{label}.{n}.example");
+            recorder.record(denied(Target::Resolve(name.parse().unwrap())), now);
+        }
+        assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS);
     }
 }

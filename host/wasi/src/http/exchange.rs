@@ -184,7 +184,13 @@ pub(super) async fn send(
     options: RequestOptions,
     charge: Charge,
 ) -> Result<(Response<WasiBody>, Driver), Error> {
-    let prepared = Prepared::new(request).map_err(Failed::into_error)?;
+    let mut prepared = match Prepared::new(request) {
+        Ok(prepared) => prepared,
+        Err((failed, refused)) => {
+            client.authority.record(|| EventKind::HttpRefused(refused));
+            return Err(failed.into_error());
+        }
+    };
     let target = Target::Http(prepared.target.clone());
     if !client.authority.ask(target).await {
         return Err(Failed::Denied.into_error());
@@ -194,6 +200,7 @@ pub(super) async fn send(
     let key = Key::of(&prepared.target.url);
     // If this future is dropped from here on, the driver closes the connection.
     let driver = Driver::new(place.clone(), key, client.pool.clone());
+    prepared.begin_body().await;
     match respond(&client, prepared, options, &place, &exchange).await {
         Ok(response) => {
             exchange.answered(response.status().as_u16());
@@ -235,7 +242,8 @@ async fn respond(
     // A server may close an idle connection while the host sends the next request on it. The host then can't find out
     // whether the server has handled the request. It may repeat only a request that changes nothing, so only such a
     // request uses an idle connection.
-    if is_safe && let Some(kept) = client.pool.take(&key) {
+    let may_reach = |address: SocketAddr| client.authority.http_reaches(&target, address.ip());
+    if is_safe && let Some(kept) = client.pool.take(&key, may_reach) {
         match send_on(kept).await {
             Err(Failed::Incomplete | Failed::Terminated) => place.close(),
             response => return response,

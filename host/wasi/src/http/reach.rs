@@ -71,10 +71,7 @@ impl Client {
                 Some(addresses) => addresses.to_vec(),
                 None => {
                     let found = look_up(&self.authority, name).await;
-                    found.map_err(|code| {
-                        let timed_out = self.authority.has_reached(Limit::ResolveTimeout);
-                        Failed::of_lookup(code, timed_out)
-                    })?
+                    found.map_err(Failed::of_lookup)?
                 }
             },
         };

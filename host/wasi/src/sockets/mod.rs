@@ -46,7 +46,7 @@ use rate::Bucket;
 use rustix::io::Errno;
 use sockbox_policy::Target;
 use sockbox_policy::{Limit, Limits};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::mem;
@@ -81,6 +81,8 @@ pub(crate) struct Sockets {
     addresses: Addresses,
     peers: udp::Peers,
     loopback: Loopback,
+    /// The sockets between `start-listen` and `finish-listen`, by number.
+    starting: HashSet<u32>,
     /// Written bytes that wait for bandwidth, by socket number, if there is a bandwidth limit.
     unsent: HashMap<u32, Unsent>,
 }
@@ -102,6 +104,7 @@ impl Sockets {
             addresses: Addresses::default(),
             peers: udp::Peers::default(),
             loopback: Loopback::new(memory),
+            starting: HashSet::new(),
             unsent: HashMap::new(),
         }
     }

@@ -10,7 +10,8 @@
 //! | option | effect |
 //! |---|---|
 //! | `header=NAME:VALUE` | sends a header; `%XX` in VALUE is a byte |
-//! | `body=TEXT` | sends a body; `%XX` in TEXT is a byte |
+//! | `body=TEXT` | sends a body, which may be empty; `%XX` in TEXT is a byte |
+//! | `open` | finishes the body only after it has read the response |
 //! | `bytes=N` | sends a body of N bytes, in pieces |
 //! | `trailer=NAME:VALUE` | sends a trailer after the body |
 //! | `connect-ms=N`, `first-byte-ms=N`, `between-bytes-ms=N` | sets a timeout |
