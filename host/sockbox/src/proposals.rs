@@ -37,7 +37,12 @@ pub(crate) fn lacking(binary: &[u8]) -> Option<String> {
     let off = OFF
         .iter()
         .filter(|(_, features)| !is_valid((all - *features) | on));
-    let names: Vec<String> = off.map(|(name, _)| format!("`{name}`")).collect();
+    let mut names: Vec<String> = off.map(|(name, _)| format!("`{name}`")).collect();
+    if names.is_empty() {
+        // Two proposals allow what it uses, as `gc` allows what `function-references` does. The first one is named.
+        let mut alone = OFF.iter().filter(|(_, feature)| is_valid(on | *feature));
+        names.extend(alone.next().map(|(name, _)| format!("`{name}`")));
+    }
     match &names[..] {
         [] => None,
         [name] => Some(format!(
