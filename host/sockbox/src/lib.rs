@@ -71,8 +71,11 @@ mod exports;
 mod exposed;
 mod failure;
 mod fetch;
+mod handler;
+mod http_server;
 pub mod inspect;
 mod instance;
+mod listen;
 mod load;
 mod mounts;
 mod network_error;
@@ -80,9 +83,11 @@ mod output;
 mod program;
 mod proposals;
 mod reservation;
+mod roles;
 mod sandbox;
 mod serve;
 mod state;
+mod surroundings;
 mod url;
 mod wit_convert;
 
@@ -103,10 +108,15 @@ pub use cache::CacheUse;
 pub use command::Command;
 pub use compiler::compile_for_parent;
 pub use error::{
-    ConnectFailure, Error, Hint, NetworkError, ResponseLimit, Result, Stage, TimeBound,
+    ConnectFailure, Error, Hint, NetworkError, ResponseLimit, ResponseProblem, Result, Stage,
+    TimeBound,
 };
 pub use exposed::must_not_expose;
 pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};
+pub use handler::{Handler, HandlerBody, HandlerBuilder};
+pub use http_server::{
+    HttpEvent, HttpOptions, HttpRefused, HttpServer, HttpServerHandle, HttpStats,
+};
 pub use instance::{Instance, InstanceBuilder};
 pub use output::{Pause, StdioWriter};
 pub use policy::{Limits, Policy, Profile, Wasi};
@@ -120,7 +130,9 @@ pub use sockbox_wasi::tls::{
     Certificate, CertificateProblem, TlsConfig, TlsError, TlsFailure, TlsHandshake, TlsHint,
     TlsVersion,
 };
-pub use sockbox_wasi::{Authority, Decider, Decision, Grant, Question, Refusal, local_networks};
+pub use sockbox_wasi::{
+    Authority, Decider, Decision, Grant, Question, Refusal, RequestError, local_networks,
+};
 pub use url::{UrlError, origin_of};
 
 /// The types of [`TlsConfig::roots`] and [`TlsConfig::verifier`].

@@ -3,7 +3,10 @@
 //! An event can be read by people ([`Display`](std::fmt::Display)) and by programs
 //! ([`AuditEvent::to_json`]).
 
+mod handled;
 mod json;
+
+pub use handled::{HandledRequest, MAX_HANDLED_PATH_BYTES};
 
 use crate::{
     DenialReason, GrantedBy, Hint, HttpTarget, Limit, MAX_NAME_BYTES, Name, Target, Verdict,
@@ -18,7 +21,7 @@ pub struct RunId(u64);
 
 impl RunId {
     /// The run with this number.
-    pub fn new(number: u64) -> RunId {
+    pub const fn new(number: u64) -> RunId {
         RunId(number)
     }
 
@@ -75,6 +78,8 @@ pub enum EventKind {
     },
     /// An allowed HTTP request has ended: the component has read or dropped the response, or the request has failed.
     Http(HttpExchange),
+    /// A request of an HTTP client to the component has ended: its response was sent, or it has failed.
+    Handled(HandledRequest),
     /// The same event has happened again since it was recorded. Denials of one peer with different ports
     /// count as the same event.
     Repeated {
@@ -244,6 +249,7 @@ impl EventKind {
                 size_of::<EventKind>() + what.held_bytes()
             }
             EventKind::Http(exchange) => exchange.request.held_bytes(),
+            EventKind::Handled(handled) => handled.held_bytes(),
             EventKind::NotCounted | EventKind::Ended => 0,
         }
     }
@@ -305,6 +311,7 @@ impl fmt::Display for EventKind {
                 "{count} more events were not recorded one by one; the first of them: {like}"
             ),
             EventKind::Http(exchange) => exchange.fmt(f),
+            EventKind::Handled(handled) => write!(f, "request: {handled}"),
             EventKind::Traffic(traffic) => traffic.fmt(f),
             EventKind::NotCounted => f.write_str("total: bytes are not counted on WASI 0.3"),
             EventKind::Ended => f.write_str("ended"),
