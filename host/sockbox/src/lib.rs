@@ -16,7 +16,8 @@
 //!    [`Response::follow`] follows a redirect, if that is granted. [`Instance::serve`] returns a
 //!    [`Server`] with an event for each connection. Both run in the tokio runtime that they are
 //!    called in.
-//! 4. [`Sandbox::program_file`] loads any command component, and [`Program::command`] runs it.
+//! 4. [`Sandbox::program_file`] loads any command component, and [`Program::command`] runs it. It also loads components
+//!    that handle HTTP requests: [`Program::handler`] makes a [`Handler`], and [`Handler::serve`] serves it.
 //!
 //! Every failure is an [`Error`]. Its documentation names the cause of each case.
 //!
@@ -151,6 +152,7 @@ pub mod docs {
                 #[doc = "[exit-codes.md]: self::exit_codes"]
                 #[doc = "[fetch.md]: self::fetch"]
                 #[doc = "[grants.md]: self::grants"]
+                #[doc = "[handlers.md]: self::handlers"]
                 #[doc = "[http.md]: self::http"]
                 #[doc = "[limits.md]: self::limits"]
                 #[doc = "[run.md]: self::run"]
@@ -171,6 +173,7 @@ pub mod docs {
         exit_codes "exit-codes.md",
         fetch "fetch.md",
         grants "grants.md",
+        handlers "handlers.md",
         http "http.md",
         limits "limits.md",
         run "run.md",

@@ -114,6 +114,7 @@ fn trailers_pass_in_both_directions() {
     let response = Response::parse(&response);
     assert_eq!(response.header("trailer"), Some("x-sum"));
     assert_eq!(response.body, "5\r\nbody\n\r\n0\r\nx-sum: 5\r\n\r\n");
+    server.wait_for_log(&["GET /trailers: 200, 0 bytes received, 5 sent"]);
 }
 
 #[test]
@@ -204,7 +205,7 @@ fn many_at_once_are_served() {
 
 #[test]
 fn a_component_in_javascript_handles_requests() {
-    let server = Foreign::JavaScriptHandler.serve(&[]);
+    let server = Foreign::JavaScriptHandler.serve(&["--max-compile-time", "1000"]);
     let address = server.address();
     let response = get(address, "/hello");
     assert_eq!(response.header("x-own"), Some("1"));
@@ -215,6 +216,6 @@ fn a_component_in_javascript_handles_requests() {
     assert!(response.body.contains("abc"), "{response:?}");
     let denied = got(address, "/fetch?http://127.0.0.1:1/");
     assert_eq!(denied.0, 502, "{denied:?}");
-    server.wait_for_log(&["denied: GET http://127.0.0.1:1/"]);
+    server.wait_for_log(&["denied: send GET http://127.0.0.1:1/"]);
     server.terminate().assert_code(0);
 }

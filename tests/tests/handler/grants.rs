@@ -24,7 +24,7 @@ fn a_handler_reaches_what_is_granted_and_nothing_else() {
         "PermissionDenied\n"
     );
     server.wait_for_log(&[&format!(
-        "denied: GET http://{target}/x: no rule grants it (--allow-http 'GET http://{target}/x' would)"
+        "denied: send GET http://{target}/x: no rule grants it (--allow-http 'GET http://{target}/x' would)"
     )]);
     server.wait_for_log(&[&format!("denied: connect to {target}")]);
     tripwire.assert_untouched();
@@ -129,7 +129,7 @@ fn the_record_has_each_request_and_what_its_instance_did() {
 
 #[test]
 fn a_dry_run_tells_what_the_handler_needs() {
-    let peer = RawPeer::new();
+    let peer = RawPeer::answering("");
     let server = Foreign::Handler.serve(&["--dry-run"]);
     let target = peer.address();
     assert_eq!(
@@ -154,5 +154,10 @@ fn environment_and_directories_are_given_to_each_instance() {
     finished.assert_failure(2, &["/proc"]);
     let refused =
         Program::sockbox(["run", "--listen-http", "127.0.0.1:0", "--prompt", "a.wasm"]).run();
-    refused.assert_failure(2, &["--prompt"]);
+    refused.assert_code(2);
+    assert!(
+        refused.stderr().contains("--prompt"),
+        "{}",
+        refused.stderr()
+    );
 }

@@ -35,7 +35,7 @@ use std::future::{Future, poll_fn};
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -203,17 +203,27 @@ impl Prepared {
             .call(self.live, request, respond, outcome.clone(), slot);
         let task = tokio::spawn(call);
         let call = Call::new(outcome, task.abort_handle());
-        let mut poll_head = |cx: &mut std::task::Context<'_>| Pin::new(&mut head).poll(cx);
+        let mut is_closed = false;
+        let mut poll_head = |cx: &mut Context<'_>| {
+            if is_closed {
+                return None;
+            }
+            match Pin::new(&mut head).poll(cx) {
+                Poll::Ready(Ok(head)) => Some(head),
+                Poll::Ready(Err(_)) => {
+                    is_closed = true;
+                    None
+                }
+                Poll::Pending => None,
+            }
+        };
         let head = poll_fn(|cx| {
-            if let Poll::Ready(Ok(head)) = poll_head(cx) {
+            if let Some(head) = poll_head(cx) {
                 return Poll::Ready(Some(head));
             }
             // A reused instance may keep what it should have set the response with, so the end of the call decides.
-            std::task::ready!(call.outcome.poll(cx)).ok();
-            Poll::Ready(match poll_head(cx) {
-                Poll::Ready(Ok(head)) => Some(head),
-                _ => None,
-            })
+            ready!(call.outcome.poll(cx)).ok();
+            Poll::Ready(poll_head(cx))
         });
         match head.await {
             Some(Ok(response)) => Ok(response.map(|body| HandlerBody::new(body, call))),

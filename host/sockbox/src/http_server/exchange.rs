@@ -81,6 +81,7 @@ impl Exchange {
         body.map(|content| ServerBody {
             content: Some(content),
             length,
+            failed: None,
             is_unsent,
             exchange: self,
         })
@@ -231,6 +232,8 @@ pub(super) struct ServerBody {
     content: Option<Content>,
     /// The length that the response's head says.
     length: Option<u64>,
+    /// An error that hyper is told of next.
+    failed: Option<Arc<Error>>,
     /// Whether hyper sends only the head of the response, and drops the body.
     is_unsent: bool,
     exchange: Exchange,
@@ -270,6 +273,9 @@ impl Body for ServerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Arc<Error>>>> {
         let this = self.get_mut();
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let frame = match &mut this.content {
             None => None,
             Some(Content::Own(body)) => match ready!(Pin::new(body).poll_frame(cx)) {
@@ -283,9 +289,18 @@ impl Body for ServerBody {
             Some(Ok(frame)) => {
                 if let Some(bytes) = frame.data_ref() {
                     this.sent(bytes.len() as u64);
+                } else {
+                    // hyper does not ask for more after the trailers.
+                    this.complete();
                 }
             }
-            Some(Err(error)) => this.exchange.request.error = Some(text(error)),
+            Some(Err(error)) => {
+                this.exchange.request.error = Some(text(error));
+                // At an error hyper closes the connection. It sends what it has when there is nothing more for now.
+                this.failed = Some(error.clone());
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             None => this.complete(),
         }
         Poll::Ready(frame)
