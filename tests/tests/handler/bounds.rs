@@ -37,10 +37,9 @@ fn the_body_of_a_request_has_a_limit() {
         "Some(ErrorCode::HttpRequestBodySize(Some(1000))) after 0 bytes\n"
     );
     // One that sets no response leaves it to the server.
-    let unread = request("POST", "/echo", "Transfer-Encoding: chunked\r\n") + "7d1\r\n";
-    let mut client = HelloClient::connect(address);
-    client.send(unread + &"x".repeat(2001) + "\r\n0\r\n\r\n");
-    assert_eq!(Response::parse(&client.read_to_end()).status, 200);
+    let strict = chunked(1001).replace("/size", "/strict");
+    assert_eq!(Response::parse(&exchange(address, strict)).status, 413);
+    server.wait_for_log(&["POST /strict: 413, the request's body is larger than 1000 bytes"]);
 
     let server = Foreign::Handler.serve(&["--max-request-body", "none"]);
     let huge = 20_000_000;
@@ -103,6 +102,8 @@ fn slow_clients_are_closed() {
         unchunked(&response.body),
         "Some(ErrorCode::ConnectionReadTimeout) after 3 bytes\n"
     );
+    let part = request("POST", "/strict", "Content-Length: 10\r\n") + "abc";
+    assert_eq!(Response::parse(&exchange(address, part)).status, 408);
 }
 
 #[test]

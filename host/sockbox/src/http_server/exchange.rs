@@ -4,7 +4,7 @@ use super::connection::Client;
 use super::event::{HttpEvent, add};
 use super::received::{BodyProblem, ReceivedBody};
 use super::server::Shared;
-use super::status::{Refusal, text};
+use super::status::{Refusal, STOPPED, text};
 use crate::audit::{HandledRequest, RunId};
 use crate::error::Error;
 use crate::handler::{HandlerBody, Slot, authority_of};
@@ -199,7 +199,7 @@ impl Drop for Exchange {
             request.error = Some(if self.client.stalled.load(Ordering::Relaxed) {
                 "the client did not take the response in time".to_owned()
             } else if self.shared.over.has_changed().is_err() {
-                "the server was stopped".to_owned()
+                STOPPED.to_owned()
             } else {
                 "the client closed the connection".to_owned()
             });

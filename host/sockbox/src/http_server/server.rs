@@ -80,41 +80,16 @@ impl Accepting {
     /// Serve until the server is stopped and every client is served, or the time for that is over.
     pub(super) async fn run(mut self) -> HttpStats {
         let shared = self.shared.clone();
+        let _end = End(shared.clone());
         let mut clients = JoinSet::new();
         self.accept(&mut clients).await;
         // New clients are refused by the system from now on.
         self.listeners.clear();
-        let deadline = (*shared.stopping.borrow()).unwrap_or_else(Instant::now);
-        let served = async {
-            while clients.join_next().await.is_some() {}
-            // Components may work on after their responses. All places are free when none does.
-            let all = shared.requests.acquire_many(shared.options.max_requests);
-            drop(all.await);
-        };
-        let mut stopping = shared.stopping.clone();
-        let mut deadline = tokio::time::Instant::from_std(deadline);
-        let mut served = std::pin::pin!(served);
-        loop {
-            tokio::select! {
-                _ = timeout_at(deadline, &mut served) => break,
-                // The deadline may be replaced.
-                changed = stopping.changed() => match (changed, *shared.stopping.borrow()) {
-                    (Ok(()), Some(sooner)) => deadline = sooner.into(),
-                    _ => break,
-                },
-            }
-        }
-        self.end();
-        // The clients that are left are dropped with the set.
-        shared.counts.stats()
-    }
-
-    /// End all calls of components.
-    fn end(self) {
+        drain(&shared, &mut clients).await;
+        // Ends all calls of components.
         drop(self.over);
-        self.shared.requests.close();
-        self.shared.handler.clear();
-        self.shared.authority.end();
+        clients.shutdown().await;
+        shared.counts.stats()
     }
 
     /// Accept clients until the server is stopped.
@@ -190,6 +165,40 @@ impl Accepting {
                 connection::serve(shared, stream, client, place, permit).await;
             });
         }
+    }
+}
+
+/// Wait until every client is served and every component has returned, or the time for that is over.
+async fn drain(shared: &Shared, clients: &mut JoinSet<()>) {
+    let served = async {
+        while clients.join_next().await.is_some() {}
+        // Components may work on after their responses. All places are free when none does.
+        let all = shared.requests.acquire_many(shared.options.max_requests);
+        drop(all.await);
+    };
+    let mut served = std::pin::pin!(served);
+    let mut stopping = shared.stopping.clone();
+    loop {
+        // It is set: that has ended accepting.
+        let deadline = stopping.borrow_and_update().unwrap_or_else(Instant::now);
+        tokio::select! {
+            _ = timeout_at(deadline.into(), &mut served) => return,
+            // The deadline may be replaced. An error: the server was dropped.
+            changed = stopping.changed() => if changed.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Records the end of the server when it is dropped, in order or not.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.requests.close();
+        self.0.handler.clear();
+        self.0.authority.end();
     }
 }
 

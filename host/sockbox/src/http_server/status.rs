@@ -81,8 +81,15 @@ impl Refusal {
 /// The most bytes of an error in the log and the audit record: 300. It may quote the component.
 const MAX_TEXT: usize = 300;
 
+/// Why a request has failed that was under way when the server ended.
+pub(super) const STOPPED: &str = "the server was stopped";
+
 /// An error on one line, for the log and the audit record.
 pub(super) fn text(error: &Arc<Error>) -> String {
+    if let Error::Abandoned = **error {
+        // Only the end of the server ends a call that is still wanted.
+        return STOPPED.to_owned();
+    }
     let mut text = sockbox_printable::line(&error.to_string()).into_owned();
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text

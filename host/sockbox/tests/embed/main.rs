@@ -3,6 +3,7 @@
 
 mod decider;
 mod fetch;
+mod handler;
 mod limits;
 mod options;
 mod peer;

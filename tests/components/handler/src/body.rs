@@ -95,7 +95,7 @@ pub fn echo(request: &IncomingRequest, out: ResponseOutparam) {
 }
 
 /// The number of bytes of a request's body, and its trailers; or the error code.
-pub fn read_all(request: &IncomingRequest) -> String {
+pub fn read_all(request: &IncomingRequest) -> Result<String, String> {
     let body = request.consume().unwrap();
     let input = body.stream().unwrap();
     let mut count = 0;
@@ -104,7 +104,8 @@ pub fn read_all(request: &IncomingRequest) -> String {
             Ok(bytes) => count += bytes.len(),
             Err(StreamError::Closed) => break,
             Err(StreamError::LastOperationFailed(error)) => {
-                return format!("{:?} after {count} bytes", http_error_code(&error));
+                let code = http_error_code(&error);
+                return Err(format!("{code:?} after {count} bytes"));
             }
         }
     }
@@ -117,5 +118,5 @@ pub fn read_all(request: &IncomingRequest) -> String {
             text.push_str(&format!(" {name}:{}", String::from_utf8_lossy(&value)));
         }
     }
-    text
+    Ok(text)
 }

@@ -5,6 +5,7 @@
 //! | `/hello` | `Hello, world!` |
 //! | `/echo` | the request's body, streamed |
 //! | `/size` | the number of bytes of the request's body, and its trailers; or the error code of reading it |
+//! | `/strict` | as `/size`, but it panics at an error |
 //! | `/request` | the request's method, scheme, authority, path and headers |
 //! | `/status/N` | the status N |
 //! | `/set?NAME:VALUE` | the header, or the error of setting it; `%XX` in VALUE is a byte |
@@ -51,7 +52,11 @@ impl Guest for Handler {
             "hello" => reply(out, 200, "Hello, world!\n"),
             "echo" => body::echo(&request, out),
             "size" => {
-                let read = read_all(&request);
+                let read = read_all(&request).unwrap_or_else(|error| error);
+                reply(out, 200, &format!("{read}\n"));
+            }
+            "strict" => {
+                let read = read_all(&request).unwrap();
                 reply(out, 200, &format!("{read}\n"));
             }
             "request" => reply(out, 200, &described(&request, &target)),
