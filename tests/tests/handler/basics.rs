@@ -48,10 +48,13 @@ fn the_component_gets_the_request() {
     let response = exchange(address, request("PURGE", "/request?a=b", more));
     let body = unchunked(&Response::parse(&response).body);
     // The headers that belong to the connection are the host's. The authority is passed on in another way.
+    let mut lines: Vec<_> = body.lines().collect();
     assert_eq!(
-        body,
-        "Method::Other(\"PURGE\") Some(Scheme::Http) a.example /request?a=b\nx-own: 1\nx-own: 2\nte: trailers\nexpect: x\n"
+        lines.remove(0),
+        "Method::Other(\"PURGE\") Some(Scheme::Http) a.example /request?a=b"
     );
+    lines.sort_unstable();
+    assert_eq!(lines, ["expect: x", "te: trailers", "x-own: 1", "x-own: 2"]);
     // HTTP/1.0 knows no Host header, and no chunked body.
     let response = exchange(address, "GET /request HTTP/1.0\r\n\r\n");
     let response = Response::parse(&response);

@@ -2,6 +2,7 @@
 
 use crate::client::{Response, exchange, got, request, unchunked};
 use sockbox_tests::{Foreign, HelloClient, eventually};
+use std::time::{Duration, Instant};
 
 #[test]
 fn the_body_of_a_request_has_a_limit() {
@@ -162,7 +163,7 @@ fn connections_have_a_limit_in_all_and_for_each_address() {
     });
     let mut second = HelloClient::connect(address);
     second.send(request("GET", "/hello", ""));
-    second.expect_silence(std::time::Duration::from_millis(200));
+    second.expect_silence(Duration::from_millis(200));
     drop(first);
     assert_eq!(Response::parse(&second.read_to_end()).status, 200);
 
@@ -182,4 +183,15 @@ fn connections_have_a_limit_in_all_and_for_each_address() {
     other.send(request("GET", "/hello", ""));
     assert_eq!(Response::parse(&other.read_to_end()).status, 200);
     drop(first);
+}
+
+#[test]
+fn clients_are_accepted_at_the_rate_that_is_set() {
+    let server = Foreign::Handler.serve(&["--max-accepts-per-second", "2"]);
+    let start = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(got(server.address(), "/hello").0, 200);
+    }
+    // Two at once, and then one each half second.
+    assert!(start.elapsed() >= Duration::from_millis(900));
 }

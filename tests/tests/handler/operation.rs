@@ -183,3 +183,13 @@ fn memory_does_not_grow_with_the_requests() {
         "{before} bytes, and then {after}"
     );
 }
+
+#[test]
+fn it_listens_on_every_address_that_is_given() {
+    let program = Foreign::Handler.server(&["--listen-http", "127.0.0.1:0"]);
+    let server = Serving::started(program, 2);
+    for address in server.addresses() {
+        assert_eq!(got(*address, "/hello").0, 200);
+    }
+    server.terminate().assert_code(0);
+}

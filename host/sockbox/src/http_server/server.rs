@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{interval, sleep, timeout_at};
 
 /// How long the server pauses after accepting has failed: 100 ms.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -102,6 +102,7 @@ impl Accepting {
         let peers = Peers::new(shared.options.max_per_peer);
         let mut stopping = shared.stopping.clone();
         let mut outages = Outages::default();
+        let mut expire = interval(EXPIRE);
         let mut next = 0;
         loop {
             let accepted = async {
@@ -116,7 +117,7 @@ impl Accepting {
                 // An error: the server was dropped.
                 _ = stopping.wait_for(Option::is_some) => return,
                 Some(_) = clients.join_next() => continue,
-                () = sleep(EXPIRE), if shared.handler.reuses() => {
+                _ = expire.tick(), if shared.handler.reuses() => {
                     shared.handler.expire(Instant::now());
                     continue;
                 }
