@@ -8,7 +8,7 @@
 //! | `/strict` | as `/size`, but it panics at an error |
 //! | `/request` | the request's method, scheme, authority, path and headers |
 //! | `/status/N` | the status N |
-//! | `/set?NAME:VALUE` | the header, or the error of setting it; `%XX` in VALUE is a byte |
+//! | `/set?NAME:VALUE` | the header, or the error of setting it; `%XX` is a byte |
 //! | `/bytes/N` | N bytes, streamed |
 //! | `/length/N` | 5 bytes, with the header `content-length: N` |
 //! | `/trailers` | a body and a trailer |
@@ -18,8 +18,8 @@
 //! | `/sleep/MS`, `/sleep-after/MS` | waits before the response, or after it |
 //! | `/fetch?AUTHORITY/PATH` | the status of that URL over http, or the error code |
 //! | `/connect?ADDRESS` | whether a TCP connection can be made |
-//! | `/loop`, `/memory`, `/trap`, `/exit` | none: computes without end, takes memory without end, panics, exits |
-//! | `/trap-late`, `/trap-after` | panics in the middle of the response's body, or after it |
+//! | `/loop`, `/memory`, `/trap`, `/exit` | none: computes without end, takes memory without end, aborts, exits |
+//! | `/trap-late`, `/trap-after` | aborts in the middle of the response's body, or after it |
 //! | `/nothing`, `/code`, `/abort`, `/leak` | sets no response, an error code, drops the body unfinished, or keeps it |
 
 #![cfg(target_family = "wasm")]
@@ -122,18 +122,18 @@ impl Guest for Handler {
                     std::hint::black_box(&all);
                 }
             }
-            "trap" => panic!("as asked"),
+            "trap" => std::process::abort(),
             "exit" => std::process::exit(3),
             "trap-late" => {
                 let mut reply = Reply::new(out, 200, Fields::new());
                 reply.write(b"begun\n");
-                panic!("as asked");
+                std::process::abort();
             }
             "trap-after" => {
                 reply(out, 200, "complete\n");
                 // The host has to take the response first.
                 sleep(200);
-                panic!("as asked");
+                std::process::abort();
             }
             "nothing" => drop(out),
             "code" => ResponseOutparam::set(out, Err(ErrorCode::ConnectionRefused)),
@@ -172,7 +172,8 @@ fn described(request: &IncomingRequest, target: &str) -> String {
 fn set_header(out: ResponseOutparam, header: &str) {
     let (name, value) = header.split_once(':').unwrap_or((header, ""));
     let headers = Fields::new();
-    match headers.append(name, &decoded(value)) {
+    let name = String::from_utf8_lossy(&decoded(name)).into_owned();
+    match headers.append(&name, &decoded(value)) {
         Ok(()) => {
             let mut reply = Reply::new(out, 200, headers);
             reply.write(b"set\n");
