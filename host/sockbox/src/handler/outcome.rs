@@ -29,11 +29,16 @@ impl Outcome {
         self.state().ended.clone()
     }
 
-    /// Call `report` if the call fails from now on.
+    /// Call `report` if the call fails, or has failed.
     pub(crate) fn on_failure(&self, report: impl FnOnce(Arc<Error>) + Send + 'static) {
         let mut state = self.state();
-        if state.ended.is_none() {
-            state.on_failure = Some(Box::new(report));
+        match state.ended.clone() {
+            None => state.on_failure = Some(Box::new(report)),
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                drop(state);
+                report(error);
+            }
         }
     }
 
@@ -104,12 +109,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_failure_after_the_question_is_reported() {
+    fn a_failure_is_reported_whether_it_comes_before_the_question_or_after() {
         let (tell, told) = std::sync::mpsc::channel();
         for (before, ended, expected) in [
             (false, Err(Error::Abandoned), 1),
             (false, Ok(()), 0),
-            (true, Err(Error::Abandoned), 0),
+            (true, Err(Error::Abandoned), 1),
+            (true, Ok(()), 0),
         ] {
             let outcome = Outcome::default();
             let teller = Teller::new(outcome.clone());

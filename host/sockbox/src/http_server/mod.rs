@@ -103,6 +103,8 @@ impl Handler {
                 shared,
             },
             task: tokio::spawn(accepting.run()),
+            last: None,
+            has_failed: false,
         })
     }
 }
@@ -113,6 +115,9 @@ pub struct HttpServer {
     addresses: Vec<SocketAddr>,
     handle: HttpServerHandle,
     task: JoinHandle<HttpStats>,
+    /// The counts at the end, once that was seen.
+    last: Option<HttpStats>,
+    has_failed: bool,
 }
 
 /// Stops an [`HttpServer`], and reads its counts.
@@ -140,10 +145,24 @@ impl HttpServer {
     /// [`Error::Internal`]: a bug in sockbox has ended it.
     ///
     /// # Cancel safety
-    /// The future can be dropped and nothing is lost.
+    /// The future can be dropped, and nothing is lost.
     pub async fn ended(&mut self) -> Result<HttpStats> {
-        let ended = (&mut self.task).await;
-        ended.map_err(|error| Error::internal(format_args!("the server has ended: {error}")))
+        if let Some(last) = self.last {
+            return Ok(last);
+        }
+        // The task can't be waited for again after a panic.
+        if self.has_failed {
+            return Err(Error::internal("the server has failed"));
+        }
+        match (&mut self.task).await {
+            Ok(stats) => Ok(*self.last.insert(stats)),
+            Err(error) => {
+                self.has_failed = true;
+                Err(Error::internal(format_args!(
+                    "the server has failed: {error}"
+                )))
+            }
+        }
     }
 }
 

@@ -138,6 +138,7 @@ async fn a_server_tells_what_happens_and_ends_when_it_is_stopped() {
     }
     server.handle().stop(Duration::from_secs(60));
     let stats = server.ended().await.unwrap();
+    assert_eq!(server.ended().await.unwrap(), stats);
     assert_eq!((stats.accepted, stats.requests, stats.failed), (3, 3, 3));
     assert_eq!((stats.open, stats.active), (0, 0));
     assert_eq!(events.lock().unwrap().len(), 3);
