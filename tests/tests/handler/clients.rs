@@ -105,12 +105,10 @@ fn a_component_cant_write_what_belongs_to_the_connection() {
         ("x-own:a%0d%0aSet-Cookie: b", "HeaderError::InvalidSyntax\n"),
         ("x%0d%0ay:1", "HeaderError::InvalidSyntax\n"),
         ("x-own:%00", "HeaderError::InvalidSyntax\n"),
+        ("content-length:x", "HeaderError::InvalidSyntax\n"),
+        ("content-length:-1", "HeaderError::InvalidSyntax\n"),
     ] {
         let path = format!("/set?{}", header.replace(' ', ""));
         assert_eq!(got(address, &path), (200, expected.to_owned()), "{header}");
-    }
-    // Two lengths, or one that is none.
-    for header in ["content-length:x", "content-length:-1"] {
-        assert_eq!(got(address, &format!("/set?{header}")).0, 500, "{header}");
     }
 }
