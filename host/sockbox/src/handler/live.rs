@@ -1,7 +1,7 @@
 //! Instances of a handler, and those that wait for their next request.
 
 use super::Inner;
-use super::outcome::{Outcome, Teller};
+use super::outcome::{Outcome, Setter};
 use crate::audit::RunId;
 use crate::error::{Error, Result};
 use crate::failure::failure;
@@ -100,14 +100,14 @@ impl Inner {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<RequestError>,
     {
-        let teller = Teller::new(outcome);
+        let setter = Setter::new(outcome);
         let ended = tokio::select! {
             ended = live.handle(&self, request, respond) => ended,
             () = slot.over() => Err(Error::Abandoned),
         };
         let is_usable = ended.is_ok();
         // Before the store is dropped: that ends the body of the response as if it was complete.
-        teller.tell(ended);
+        setter.set(ended);
         if is_usable && live.requests < self.reuse.get() {
             self.idle.keep(live);
         } else {

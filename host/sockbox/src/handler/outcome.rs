@@ -56,14 +56,14 @@ impl Outcome {
 }
 
 /// Sets an [`Outcome`]. If it is dropped before, the call was abandoned.
-pub(super) struct Teller(Outcome);
+pub(super) struct Setter(Outcome);
 
-impl Teller {
-    pub(super) fn new(outcome: Outcome) -> Teller {
-        Teller(outcome)
+impl Setter {
+    pub(super) fn new(outcome: Outcome) -> Setter {
+        Setter(outcome)
     }
 
-    pub(super) fn tell(&self, ended: Result<(), Error>) {
+    pub(super) fn set(&self, ended: Result<(), Error>) {
         let mut state = self.0.state();
         if state.ended.is_some() {
             return;
@@ -81,9 +81,9 @@ impl Teller {
     }
 }
 
-impl Drop for Teller {
+impl Drop for Setter {
     fn drop(&mut self) {
-        self.tell(Err(Error::Abandoned));
+        self.set(Err(Error::Abandoned));
     }
 }
 
@@ -95,22 +95,22 @@ mod tests {
     #[tokio::test]
     async fn the_first_end_counts_and_wakes() {
         let outcome = Outcome::default();
-        let teller = Teller::new(outcome.clone());
+        let setter = Setter::new(outcome.clone());
         assert!(outcome.get().is_none());
         let waiting = tokio::spawn({
             let outcome = outcome.clone();
             async move { poll_fn(|cx| outcome.poll(cx)).await }
         });
         tokio::task::yield_now().await;
-        teller.tell(Ok(()));
-        drop(teller);
+        setter.set(Ok(()));
+        drop(setter);
         assert!(waiting.await.unwrap().is_ok());
         assert!(outcome.get().unwrap().is_ok());
     }
 
     #[test]
     fn a_failure_is_reported_whether_it_comes_before_the_question_or_after() {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, reports) = std::sync::mpsc::channel();
         for (before, ended, expected) in [
             (false, Err(Error::Abandoned), 1),
             (false, Ok(()), 0),
@@ -118,27 +118,27 @@ mod tests {
             (true, Ok(()), 0),
         ] {
             let outcome = Outcome::default();
-            let teller = Teller::new(outcome.clone());
+            let setter = Setter::new(outcome.clone());
             let ask = || {
-                let tell = tell.clone();
-                outcome.on_failure(move |_| tell.send(()).unwrap());
+                let sender = sender.clone();
+                outcome.on_failure(move |_| sender.send(()).unwrap());
             };
             if !before {
                 ask();
             }
-            teller.tell(ended);
+            setter.set(ended);
             if before {
                 ask();
             }
-            drop(teller);
-            assert_eq!(told.try_iter().count(), expected);
+            drop(setter);
+            assert_eq!(reports.try_iter().count(), expected);
         }
     }
 
     #[test]
     fn a_call_that_is_dropped_was_abandoned() {
         let outcome = Outcome::default();
-        drop(Teller::new(outcome.clone()));
+        drop(Setter::new(outcome.clone()));
         let ended = outcome.get().unwrap().unwrap_err();
         assert!(matches!(*ended, Error::Abandoned), "{ended:?}");
     }

@@ -138,7 +138,7 @@ pub(super) async fn serve(
         && let Some(reason) = what_is_invalid(error, &client)
     {
         client.has_unread.store(true, Ordering::Relaxed);
-        shared.tell(|| HttpEvent::Invalid {
+        shared.report(|| HttpEvent::Invalid {
             local: client.local,
             remote: client.remote,
             reason,

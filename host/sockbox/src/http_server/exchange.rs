@@ -185,7 +185,7 @@ impl Exchange {
                 // At the end of the server every call is abandoned.
                 if !matches!(*error, Error::Abandoned) {
                     add(&shared.counts.failed, 1);
-                    shared.tell(|| HttpEvent::Failed { run, error });
+                    shared.report(|| HttpEvent::Failed { run, error });
                 }
             });
         }
@@ -218,7 +218,7 @@ impl Drop for Exchange {
         let authority = &self.shared.authority;
         let run = self.run.unwrap_or(authority.run());
         authority.handled(run, || request.clone());
-        self.shared.tell(|| HttpEvent::Handled {
+        self.shared.report(|| HttpEvent::Handled {
             run: self.run,
             local: self.client.local,
             request: request.clone(),
@@ -232,7 +232,7 @@ pub(super) struct ServerBody {
     content: Option<Content>,
     /// The length that the response's head says.
     length: Option<u64>,
-    /// An error that hyper is told of next.
+    /// An error that hyper gets next.
     failed: Option<Arc<Error>>,
     /// Whether hyper sends only the head of the response, and drops the body.
     is_unsent: bool,

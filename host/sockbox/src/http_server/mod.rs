@@ -3,7 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `mod` | [`HttpServer`]: starting, stopping, counts |
-//! | `options`, `event` | how to serve, and what is told |
+//! | `options`, `event` | how to serve, and the events and counts |
 //! | `server` | the task that accepts clients |
 //! | `connection`, `io`, `peers` | a client's connection, its socket, and how many of an address there are |
 //! | `exchange`, `received` | one request and its response; the body of a request |

@@ -50,8 +50,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Tell the observer, if there is one, of an event.
-    pub(super) fn tell(&self, event: impl FnOnce() -> HttpEvent) {
+    /// Report an event to the observer, if there is one.
+    pub(super) fn report(&self, event: impl FnOnce() -> HttpEvent) {
         if let Some(observer) = &self.options.observer {
             observer(&event());
         }
@@ -59,7 +59,7 @@ impl Shared {
 
     fn refused(&self, local: SocketAddr, remote: SocketAddr, reason: HttpRefused) {
         add(&self.counts.refused, 1);
-        self.tell(|| HttpEvent::Refused {
+        self.report(|| HttpEvent::Refused {
             local,
             remote,
             reason,
@@ -130,7 +130,7 @@ impl Accepting {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     if let Some(reason) = outages.failed(&error, Instant::now()) {
-                        shared.tell(|| HttpEvent::AcceptFailed { local, reason });
+                        shared.report(|| HttpEvent::AcceptFailed { local, reason });
                     }
                     if !is_of_client(&error) {
                         sleep(ACCEPT_PAUSE).await;
