@@ -1,28 +1,28 @@
 //! Running any command component.
 
 use crate::audit::AuditSink;
-use crate::cache::Cache;
-use crate::error::{Error, NetworkError, Result};
-use crate::exposed::{must_hold_files, must_not_expose};
+use crate::error::{Error, Result};
 use crate::failure::failure;
 use crate::instance::{Clock, check, static_name};
 use crate::limits::{Limit, Limits};
+use crate::listen::listen;
 use crate::output::StdioWriter;
 use crate::policy::{Policy, Wasi};
 use crate::profile::{Dir, ListenAs, Profile};
 use crate::program::Program;
 use crate::state::State;
+use crate::surroundings::Surroundings;
 use sockbox_wasi::tls::TlsConfig;
 use sockbox_wasi::{Decider, Grant};
 use std::fmt;
-use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::io::{AsyncRead, ReadBuf};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
-use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
+use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 
 /// One run of a [`Program`].
 ///
@@ -32,9 +32,7 @@ use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 pub struct Command {
     program: Program,
     grant: Grant,
-    args: Vec<String>,
-    env: Vec<(String, String)>,
-    dirs: Vec<Dir>,
+    surroundings: Surroundings,
     listen_as: Vec<ListenAs>,
     stdin: Stdin,
     stdout: Output,
@@ -81,9 +79,7 @@ impl Command {
         Command {
             grant: Grant::new().tls(program.sandbox.tls().clone()),
             program,
-            args: Vec::new(),
-            env: Vec::new(),
-            dirs: Vec::new(),
+            surroundings: Surroundings::default(),
             listen_as: Vec::new(),
             stdin: Stdin::Empty,
             stdout: Output::Nowhere,
@@ -94,19 +90,21 @@ impl Command {
 
     /// Add an argument. The first one is, by custom, the program's name.
     pub fn arg(mut self, arg: impl Into<String>) -> Command {
-        self.args.push(arg.into());
+        self.surroundings.args.push(arg.into());
         self
     }
 
     /// Add arguments.
     pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Command {
-        self.args.extend(args.into_iter().map(Into::into));
+        self.surroundings
+            .args
+            .extend(args.into_iter().map(Into::into));
         self
     }
 
     /// Add an environment variable.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Command {
-        self.env.push((name.into(), value.into()));
+        self.surroundings.env.push((name.into(), value.into()));
         self
     }
 
@@ -120,7 +118,7 @@ impl Command {
     ///
     /// For other things that it must not change there is [`must_not_expose`](crate::must_not_expose).
     pub fn dir(mut self, dir: Dir) -> Command {
-        self.dirs.push(dir);
+        self.surroundings.dirs.push(dir);
         self
     }
 
@@ -141,24 +139,7 @@ impl Command {
         let invalid = |reason: String| Error::InvalidOptions { reason };
         let grant = self.grant.profile(profile);
         self.grant = grant.map_err(|error| invalid(error.to_string()))?;
-        if profile.inherit_env {
-            for (name, value) in std::env::vars_os() {
-                let texts = name
-                    .into_string()
-                    .and_then(|name| Ok((name, value.into_string()?)));
-                // The message leaves out the variable, which may be a secret.
-                self.env.push(texts.map_err(|_| {
-                    let problem = "a variable of the environment is not Unicode, which a component's variables must be: name those that it is to have";
-                    invalid(problem.to_owned())
-                })?);
-            }
-        }
-        for var in &profile.env {
-            let value = var.value().map_err(|error| invalid(error.to_string()))?;
-            self.env.retain(|(name, _)| *name != var.name);
-            self.env.push((var.name.clone(), value));
-        }
-        self.dirs.extend(profile.dirs.iter().cloned());
+        self.surroundings.add(profile)?;
         for map in &profile.listen_as {
             self = self.listen_as(*map);
         }
@@ -253,6 +234,7 @@ impl Command {
     /// Run the component to its end, and return its exit code: 0 is success.
     ///
     /// # Errors
+    /// - [`Error::NotRunnable`]: the component is not a command.
     /// - [`Error::InvalidOptions`]: a directory can't be opened or given, or a limit is set that doesn't hold on
     ///   the sandbox's version of WASI ([`Limit::holds_on`](crate::limits::Limit::holds_on)).
     /// - [`Error::ListenFailed`]: an address of [`Command::listen_as`] can't be listened on.
@@ -264,12 +246,12 @@ impl Command {
     /// # Cancel safety
     /// The future can be dropped at any time. That ends the run completely.
     pub async fn run(mut self) -> Result<i32> {
+        let pre = self.program.as_command()?.clone();
         // Its sockets may be those of WASI 0.3, where the sandbox has them.
         let wasi_version = self.program.sandbox.exports().wasi();
         let limits = self.grant.granted_limits().clone();
         check(&limits, wasi_version)?;
         let mut wasi = WasiCtxBuilder::new();
-        wasi.args(&self.args).envs(&self.env);
         match self.stdin {
             Stdin::Empty => {}
             Stdin::Inherited => {
@@ -287,19 +269,8 @@ impl Command {
         if let Some(writer) = &stderr {
             wasi.stderr(writer.clone());
         }
-        for dir in &self.dirs {
-            must_hold_files(dir)?;
-            for place in self
-                .program
-                .sandbox
-                .cache()
-                .into_iter()
-                .flat_map(Cache::places)
-            {
-                must_not_expose(dir, place, "compiled code that is run without a sandbox,")?;
-            }
-            open(&mut wasi, dir)?;
-        }
+        self.surroundings.check(&self.program.sandbox)?;
+        self.surroundings.give(&mut wasi)?;
         let mut listeners = Vec::new();
         for ListenAs { asked, real, .. } in &self.listen_as {
             listeners.push((*asked, listen(*real)?));
@@ -334,7 +305,7 @@ impl Command {
         let clock = Clock::start(sandbox, &limits, authority, self.started)?;
         let run = async {
             let run = async {
-                let command = self.program.pre.instantiate_async(&mut store).await?;
+                let command = pre.instantiate_async(&mut store).await?;
                 command.wasi_cli_run().call_run(&mut store).await
             };
             let done = run.await;
@@ -354,19 +325,6 @@ impl Command {
             },
         }
     }
-}
-
-/// Listen on an address before the component does.
-fn listen(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).map_err(|error| Error::ListenFailed {
-        address,
-        reason: match error.kind() {
-            ErrorKind::AddrInUse => NetworkError::AddressInUse,
-            ErrorKind::AddrNotAvailable => NetworkError::AddressNotBindable,
-            ErrorKind::PermissionDenied => NetworkError::NotPermitted,
-            _ => NetworkError::Other,
-        },
-    })
 }
 
 /// A standard input that is closed.
@@ -401,30 +359,13 @@ fn bad_descriptor() -> io::Error {
 
 #[cfg(not(unix))]
 fn bad_descriptor() -> io::Error {
-    ErrorKind::Other.into()
-}
-
-/// Give a component access to a directory.
-fn open(wasi: &mut WasiCtxBuilder, dir: &Dir) -> Result<()> {
-    let permissions = match dir.read_only {
-        true => FsPerms::ReadOnly,
-        false => FsPerms::ReadWrite,
-    };
-    wasi.preopened_dir(&dir.host, &dir.guest, permissions)
-        .map_err(|error| Error::InvalidOptions {
-            reason: format!(
-                "the directory {} can't be opened: {}",
-                dir.host.display(),
-                error.root_cause()
-            ),
-        })?;
-    Ok(())
+    io::ErrorKind::Other.into()
 }
 
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Command")
-            .field("args", &self.args)
+            .field("args", &self.surroundings.args)
             .field("grant", &self.grant)
             .field("stdin", &self.stdin)
             .field("stdout", &self.stdout)

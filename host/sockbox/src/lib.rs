@@ -16,7 +16,8 @@
 //!    [`Response::follow`] follows a redirect, if that is granted. [`Instance::serve`] returns a
 //!    [`Server`] with an event for each connection. Both run in the tokio runtime that they are
 //!    called in.
-//! 4. [`Sandbox::program_file`] loads any command component, and [`Program::command`] runs it.
+//! 4. [`Sandbox::program_file`] loads any command component, and [`Program::command`] runs it. It also loads components
+//!    that handle HTTP requests: [`Program::handler`] makes a [`Handler`], and [`Handler::serve`] serves it.
 //!
 //! Every failure is an [`Error`]. Its documentation names the cause of each case.
 //!
@@ -71,8 +72,11 @@ mod exports;
 mod exposed;
 mod failure;
 mod fetch;
+mod handler;
+mod http_server;
 pub mod inspect;
 mod instance;
+mod listen;
 mod load;
 mod mounts;
 mod network_error;
@@ -80,9 +84,11 @@ mod output;
 mod program;
 mod proposals;
 mod reservation;
+mod roles;
 mod sandbox;
 mod serve;
 mod state;
+mod surroundings;
 mod url;
 mod wit_convert;
 
@@ -103,10 +109,15 @@ pub use cache::CacheUse;
 pub use command::Command;
 pub use compiler::compile_for_parent;
 pub use error::{
-    ConnectFailure, Error, Hint, NetworkError, ResponseLimit, Result, Stage, TimeBound,
+    ConnectFailure, Error, Hint, NetworkError, ResponseLimit, ResponseProblem, Result, Stage,
+    TimeBound,
 };
 pub use exposed::must_not_expose;
 pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};
+pub use handler::{Handler, HandlerBody, HandlerBuilder};
+pub use http_server::{
+    HttpEvent, HttpOptions, HttpRefused, HttpServer, HttpServerHandle, HttpStats,
+};
 pub use instance::{Instance, InstanceBuilder};
 pub use output::{Pause, StdioWriter};
 pub use policy::{Limits, Policy, Profile, Wasi};
@@ -120,7 +131,9 @@ pub use sockbox_wasi::tls::{
     Certificate, CertificateProblem, TlsConfig, TlsError, TlsFailure, TlsHandshake, TlsHint,
     TlsVersion,
 };
-pub use sockbox_wasi::{Authority, Decider, Decision, Grant, Question, Refusal, local_networks};
+pub use sockbox_wasi::{
+    Authority, Decider, Decision, Grant, Question, Refusal, RequestError, local_networks,
+};
 pub use url::{UrlError, origin_of};
 
 /// The types of [`TlsConfig::roots`] and [`TlsConfig::verifier`].
@@ -139,6 +152,7 @@ pub mod docs {
                 #[doc = "[exit-codes.md]: self::exit_codes"]
                 #[doc = "[fetch.md]: self::fetch"]
                 #[doc = "[grants.md]: self::grants"]
+                #[doc = "[handlers.md]: self::handlers"]
                 #[doc = "[http.md]: self::http"]
                 #[doc = "[limits.md]: self::limits"]
                 #[doc = "[run.md]: self::run"]
@@ -159,6 +173,7 @@ pub mod docs {
         exit_codes "exit-codes.md",
         fetch "fetch.md",
         grants "grants.md",
+        handlers "handlers.md",
         http "http.md",
         limits "limits.md",
         run "run.md",

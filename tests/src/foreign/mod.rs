@@ -1,12 +1,14 @@
 //! Components that were not written for sockbox. Their sources are in `tests/components`.
 
 mod fetch;
+mod handler;
 mod javascript;
 mod python;
 mod rust;
 
 use crate::paths;
 use crate::program::Program;
+use crate::serving::Serving;
 use crate::text::announce;
 use crate::tools;
 use std::fs;
@@ -25,6 +27,11 @@ pub enum Foreign {
     JavaScript,
     /// In Rust, with bindings of `wasi:http`: it sends requests, which `tests/components/requests` describes.
     Requests,
+    /// In Rust, with bindings of `wasi:http`: it handles requests, as `tests/components/handler` describes.
+    Handler,
+    /// In JavaScript, with the `fetch` event of its engine: it handles the requests that
+    /// `tests/components/javascript/handler.js` says.
+    JavaScriptHandler,
     /// In JavaScript, with the `fetch` of its engine. Its arguments are URLs, or a method and a URL with a `+` between.
     Fetch,
 }
@@ -39,10 +46,14 @@ impl Foreign {
         static PYTHON: OnceLock<PathBuf> = OnceLock::new();
         static JAVASCRIPT: OnceLock<PathBuf> = OnceLock::new();
         static REQUESTS: OnceLock<PathBuf> = OnceLock::new();
+        static HANDLER: OnceLock<PathBuf> = OnceLock::new();
+        static JAVASCRIPT_HANDLER: OnceLock<PathBuf> = OnceLock::new();
         static FETCH: OnceLock<PathBuf> = OnceLock::new();
         let (place, build): (_, fn() -> Result<PathBuf, String>) = match self {
             Self::Rust => (&RUST, || rust::build("sockbox-tries")),
             Self::Requests => (&REQUESTS, || rust::build("sockbox-requests")),
+            Self::Handler => (&HANDLER, || rust::build("sockbox-handler")),
+            Self::JavaScriptHandler => (&JAVASCRIPT_HANDLER, handler::build),
             Self::Fetch => (&FETCH, fetch::build),
             Self::Python => (&PYTHON, python::build),
             Self::JavaScript => (&JAVASCRIPT, javascript::build),
@@ -62,6 +73,18 @@ impl Foreign {
             .args(flags)
             .args([self.component()])
             .args(attempts.split_whitespace())
+    }
+
+    /// `sockbox run` of it as a handler of HTTP requests, on a free port of 127.0.0.1, with these flags.
+    pub fn server(self, flags: &[&str]) -> Program {
+        Program::sockbox(["run", "--listen-http", "127.0.0.1:0"])
+            .args(flags)
+            .args([self.component()])
+    }
+
+    /// The same, started and ready.
+    pub fn serve(self, flags: &[&str]) -> Serving {
+        Serving::started(self.server(flags), 1)
     }
 }
 

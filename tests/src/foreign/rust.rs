@@ -47,7 +47,10 @@ pub(super) fn build(package: &str) -> Result<PathBuf, String> {
             .env("PATH", path);
     }
     tools::run(&mut cargo)?;
-    Ok(folder.join(TARGET).join(format!("guest/{package}.wasm")))
+    let built = folder.join(TARGET).join("guest");
+    let program = built.join(format!("{package}.wasm"));
+    let library = built.join(format!("{}.wasm", package.replace('-', "_")));
+    Ok(if library.exists() { library } else { program })
 }
 
 /// What `guest/toolchain` answers.

@@ -1,6 +1,7 @@
 //! What can be typed behind `sockbox run`.
 
 use super::grants::{Accept, Common, Connect, LoadLimitArgs, Others};
+use super::http::Http;
 use crate::exit::Failure;
 use sockbox::profile::{Dir, EnvVar, ListenAs};
 use sockbox::{Profile, TlsConfig};
@@ -12,6 +13,7 @@ Examples:
   sockbox run program.wasm some --arguments
   sockbox run --allow-connect example.com:443 client.wasm
   sockbox run --allow-http 'GET,HEAD https://api.example.com/v1/*' client.wasm
+  sockbox run --listen-http 127.0.0.1:8080 --max-wall-time 30 handler.wasm
   sockbox run --allow-listen 127.0.0.1:8080 --allow-accept 127.0.0.0/8 server.wasm
   sockbox run --dir ./pages::/data:ro --env LANG=C --max-wall-time 30 program.wasm
   sockbox run --dry-run client.wasm
@@ -22,10 +24,14 @@ resolves to during the run. See `sockbox policy --help` for policy files.
 
 More: host/docs/run.md in the source of sockbox";
 
-/// Run any WASI 0.2 command component
+/// Run any WASI 0.2 command component, or serve HTTP with a component that handles requests
 ///
-/// It uses this terminal and gets the arguments; it reaches no network, no file and no environment
+/// A command uses this terminal and gets the arguments; it reaches no network, no file and no environment
 /// variable but what is granted. Its exit code is passed on.
+///
+/// With --listen-http, each request has an instance of its own, with its own limits and the same grants. Ctrl-C or
+/// SIGTERM stops the server: it accepts no further client and ends the requests under way; a second signal ends it
+/// at once. SIGUSR1 prints statistics.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = EXAMPLES,
@@ -47,8 +53,11 @@ pub struct Run {
     #[command(flatten)]
     pub loading: LoadLimitArgs,
 
+    #[command(flatten)]
+    pub http: Http,
+
     /// Let it listen on REAL when it asks for ASKED, as in 0.0.0.0:80=127.0.0.1:8080
-    #[arg(long, value_name = "ASKED=REAL")]
+    #[arg(long, value_name = "ASKED=REAL", conflicts_with = "listen_http")]
     pub listen_as: Vec<ListenAs>,
 
     /// Let it see the directory HOST, as GUEST; with :ro it can change nothing there. Without, sockbox's own
@@ -79,7 +88,7 @@ pub struct Run {
     pub dry_run: bool,
 
     /// Ask on the terminal about what no rule decides, once for each target
-    #[arg(long)]
+    #[arg(long, conflicts_with = "listen_http")]
     pub prompt: bool,
 
     /// Tell on standard error what the policy decides, and where in the component a trap happened

@@ -1,10 +1,10 @@
 //! `sockbox serve`.
 
-mod activation;
-mod files;
-mod json;
+pub mod activation;
+pub mod files;
+pub mod json;
 mod log;
-mod notify;
+pub mod notify;
 mod restarts;
 mod totals;
 

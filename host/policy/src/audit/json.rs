@@ -1,6 +1,6 @@
 //! Events as JSON.
 
-use super::{AuditEvent, EventKind, HttpExchange, Traffic};
+use super::{AuditEvent, EventKind, HandledRequest, HttpExchange, Traffic};
 use crate::{Target, Verdict};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -17,8 +17,9 @@ impl AuditEvent {
     /// | `resolved` | `name`, `addresses`, `withheld` |
     /// | `http` | `method`, `url` (without its query), `address`, `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
     /// | `http-refused` | `method`, `url` (without its query), `error` |
+    /// | `request` | `client`, `method`, `path` (without the query), `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
     /// | `limit` | `limit` (the option's name without its dashes), `operation`, `target` |
-    /// | `repeated` | `of` (`decision`, `resolved`, `limit`, `http` or `http-refused`) and what that has; `count`: how often it happened again |
+    /// | `repeated` | `of` (`decision`, `resolved`, `limit`, `http`, `http-refused` or `request`) and what that has; `count`: how often it happened again |
     /// | `omitted` | the same, of the first of those that were not recorded; `count`: how many there were |
     /// | `traffic` | `operation` and `target`, or `others`; `name`, `connections`, `received`, `sent`, `seconds` |
     /// | `not-counted` | on WASI 0.3, in place of `traffic` |
@@ -103,6 +104,10 @@ fn put_what(put: &mut impl FnMut(&str, Value), key: &str, what: &EventKind) {
             put("url", refused.url.as_str().into());
             put("error", refused.error.into());
         }
+        EventKind::Handled(handled) => {
+            put(key, "request".into());
+            put_handled(put, handled);
+        }
         EventKind::Traffic(traffic) => {
             put(key, "traffic".into());
             put_traffic(put, traffic);
@@ -124,6 +129,17 @@ fn put_exchange(put: &mut impl FnMut(&str, Value), exchange: &HttpExchange) {
     put("received", exchange.received.into());
     put("sent", exchange.sent.into());
     put("seconds", rounded(exchange.time.as_secs_f64()));
+}
+
+fn put_handled(put: &mut impl FnMut(&str, Value), handled: &HandledRequest) {
+    put("client", handled.client.to_string().into());
+    put("method", handled.method.as_str().into());
+    put("path", handled.path.as_str().into());
+    put("status", handled.status.into());
+    put("error", handled.error.as_deref().into());
+    put("received", handled.received.into());
+    put("sent", handled.sent.into());
+    put("seconds", rounded(handled.time.as_secs_f64()));
 }
 
 fn put_traffic(put: &mut impl FnMut(&str, Value), traffic: &Traffic) {
@@ -317,6 +333,15 @@ mod tests {
                 told(EventKind::Traffic(Traffic::new(None, Some(other)))),
                 json!({"event": "traffic", "others": true, "name": "example.com", "connections": 0,
                     "received": 0, "sent": 0, "seconds": 0.0}),
+            ),
+            (
+                told(EventKind::Handled(HandledRequest {
+                    status: Some(200),
+                    sent: 20,
+                    ..HandledRequest::new("192.0.2.1:50000".parse().unwrap(), "GET", "/a")
+                })),
+                json!({"event": "request", "client": "192.0.2.1:50000", "method": "GET",
+                    "path": "/a", "status": 200, "received": 0, "sent": 20, "seconds": 0.0}),
             ),
             (told(EventKind::NotCounted), json!({"event": "not-counted"})),
             (told(EventKind::Ended), json!({"event": "ended"})),

@@ -3,9 +3,11 @@
 //! An event can be read by people ([`Display`](std::fmt::Display)) and by programs
 //! ([`AuditEvent::to_json`]).
 
+mod handled;
 mod http;
 mod json;
 
+pub use handled::{HandledRequest, MAX_HANDLED_PATH_BYTES};
 pub use http::{HttpExchange, HttpRefused, MAX_REFUSED_URL_BYTES};
 
 use crate::{
@@ -21,7 +23,7 @@ pub struct RunId(u64);
 
 impl RunId {
     /// The run with this number.
-    pub fn new(number: u64) -> RunId {
+    pub const fn new(number: u64) -> RunId {
         RunId(number)
     }
 
@@ -81,6 +83,8 @@ pub enum EventKind {
     /// The host refused an HTTP request because its method, its URL or its headers are not valid. The policy was not
     /// asked.
     HttpRefused(HttpRefused),
+    /// A request of an HTTP client to the component has ended: its response was sent, or it has failed.
+    Handled(HandledRequest),
     /// The same event has happened again since it was recorded. Denials of one peer with different ports
     /// count as the same event.
     Repeated {
@@ -221,6 +225,7 @@ impl EventKind {
             }
             EventKind::Http(exchange) => exchange.request.held_bytes(),
             EventKind::HttpRefused(refused) => refused.method.len() + refused.url.len(),
+            EventKind::Handled(handled) => handled.held_bytes(),
             EventKind::NotCounted | EventKind::Ended => 0,
         }
     }
@@ -294,6 +299,7 @@ impl fmt::Display for EventKind {
             ),
             EventKind::Http(exchange) => exchange.fmt(f),
             EventKind::HttpRefused(refused) => refused.fmt(f),
+            EventKind::Handled(handled) => write!(f, "request: {handled}"),
             EventKind::Traffic(traffic) => traffic.fmt(f),
             EventKind::NotCounted => f.write_str("total: bytes are not counted on WASI 0.3"),
             EventKind::Ended => f.write_str("ended"),

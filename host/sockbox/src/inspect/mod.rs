@@ -14,8 +14,8 @@ pub use report::{CoreModule, Item, Kind, Memory, Producer, Report};
 use crate::cost::{self, Problem};
 use crate::error::Result;
 use crate::load::{self, Content};
-use crate::program::is_no_command;
 use crate::proposals;
+use crate::roles::Role;
 use crate::sandbox::Sandbox;
 use read::Reading;
 use sockbox_component::engine;
@@ -88,6 +88,8 @@ impl Sandbox {
             report.obstacle = self.obstacle(&binary, &reading).err();
             if reading.is_command() {
                 report.kind = Kind::Command;
+            } else if reading.is_handler() {
+                report.kind = Kind::Handler;
             }
             report.capabilities = abilities::of(&reading);
         } else {
@@ -112,9 +114,9 @@ impl Sandbox {
             Err(Problem::TooMuch(too_much)) => return Err(too_much.error(None).to_string()),
         }
         linkable::check(self.engine(), self.linker(), binary, reading)?;
-        if !reading.is_command() {
+        if !reading.is_command() && !reading.is_handler() {
             let exports = reading.exports().map(|(name, _)| name);
-            return Err(is_no_command(exports));
+            return Err(Role::Command.missing(exports));
         }
         Ok(())
     }

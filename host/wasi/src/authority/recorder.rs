@@ -4,6 +4,9 @@
 //! datagrams. Repeated events are therefore counted, and so are events above a maximum of different ones.
 //! Events of the component and events of its peers have separate maximums, so a peer can't displace the
 //! component's events.
+//!
+//! The runs of a server share one recorder, so that the maximums hold for all of them together. An event has the number of
+//! the run in which it happened first, and a count has the number of the recorder's own run.
 
 use sockbox_policy::Target;
 use sockbox_policy::audit::{AuditEvent, AuditSink, EventKind, RunId};
@@ -52,7 +55,7 @@ impl Recorder {
     }
 
     /// Record something that happened at `now`, or count it.
-    pub(crate) fn record(&mut self, what: EventKind, now: Instant) {
+    pub(crate) fn record(&mut self, run: RunId, what: EventKind, now: Instant) {
         let since = *self.since.get_or_insert(now);
         if now.saturating_duration_since(since) >= REPEAT_WINDOW {
             self.tell_counts();
@@ -60,15 +63,16 @@ impl Recorder {
         }
         let side = match &what {
             EventKind::Decision { target, .. } if is_peers(target) => &mut self.peers,
+            EventKind::Handled(_) => &mut self.peers,
             EventKind::Decision { .. }
             | EventKind::Resolved { .. }
             | EventKind::Limit { .. }
             | EventKind::Http(_)
             | EventKind::HttpRefused(_) => &mut self.component,
-            _ => return self.tell(what),
+            _ => return self.tell(run, what),
         };
         if let Some(what) = side.note(what) {
-            self.tell(what);
+            self.tell(run, what);
         }
     }
 
@@ -76,12 +80,12 @@ impl Recorder {
     pub(crate) fn tell_counts(&mut self) {
         let counts = [&mut self.component, &mut self.peers].map(Side::close);
         for what in counts.into_iter().flatten() {
-            self.tell(what);
+            self.tell(self.run, what);
         }
     }
 
-    fn tell(&self, what: EventKind) {
-        self.sink.record(&AuditEvent::now(self.run, what));
+    fn tell(&self, run: RunId, what: EventKind) {
+        self.sink.record(&AuditEvent::now(run, what));
     }
 }
 
@@ -165,12 +169,19 @@ fn are_alike(one: &EventKind, other: &EventKind) -> bool {
         (EventKind::Resolved { .. }, EventKind::Resolved { .. }) => true,
         (EventKind::Limit { limit, .. }, EventKind::Limit { limit: other, .. }) => limit == other,
         (EventKind::Http(one), EventKind::Http(other)) => {
-            let first_digit = |status: u16| status / 100;
-            one.status.map(first_digit) == other.status.map(first_digit) && one.error == other.error
+            first_digit(one.status) == first_digit(other.status) && one.error == other.error
         }
         (EventKind::HttpRefused(one), EventKind::HttpRefused(other)) => one.error == other.error,
+        (EventKind::Handled(one), EventKind::Handled(other)) => {
+            first_digit(one.status) == first_digit(other.status)
+        }
         _ => false,
     }
+}
+
+/// The class of a status (RFC 9110 section 15). A peer can choose among many statuses, and among few classes.
+fn first_digit(status: Option<u16>) -> Option<u16> {
+    status.map(|status| status / 100)
 }
 
 /// An event, compared for repetition. A refused peer may use another port for each attempt, so only its
@@ -219,6 +230,8 @@ impl Hash for Kind {
             (None, EventKind::Limit { limit, target }) => (limit, target).hash(state),
             (None, EventKind::Http(exchange)) => exchange.request.hash(state),
             (None, EventKind::HttpRefused(refused)) => refused.hash(state),
+            // Requests of one connection differ in little but this.
+            (None, EventKind::Handled(handled)) => (handled.client, handled.time).hash(state),
             (None, _) => {}
         }
     }
@@ -232,13 +245,15 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Mutex;
 
+    const RUN: RunId = RunId::new(1);
+
     type Told = Arc<Mutex<Vec<String>>>;
 
     fn recorder() -> (Recorder, Told) {
         let told = Told::default();
         let sink = told.clone();
         let sink = move |event: &AuditEvent| sink.lock().unwrap().push(event.to_string());
-        (Recorder::new(RunId::new(1), Arc::new(sink)), told)
+        (Recorder::new(RUN, Arc::new(sink)), told)
     }
 
     fn decision(policy: &Policy, target: Target) -> EventKind {
@@ -263,10 +278,10 @@ mod tests {
         let first = "denied: connect to 10.0.0.1:80: no rule grants it (allow-connect \
                      10.0.0.1:80 would)";
         for _ in 0..1_000_000 {
-            recorder.record(again(), start);
+            recorder.record(RUN, again(), start);
         }
         assert_eq!(*told.lock().unwrap(), [first]);
-        recorder.record(again(), start + REPEAT_WINDOW);
+        recorder.record(RUN, again(), start + REPEAT_WINDOW);
         let counted = format!("repeated 999999 times: {first}");
         let expected = [first.to_owned(), counted, first.to_owned()];
         assert_eq!(*told.lock().unwrap(), expected);
@@ -280,15 +295,34 @@ mod tests {
         let (mut recorder, told) = recorder();
         let now = Instant::now();
         for port in 1..=1000 {
-            recorder.record(denied(Target::UdpReceive(address(1, port))), now);
-            recorder.record(denied(Target::Accept(address(1, port))), now);
+            recorder.record(RUN, denied(Target::UdpReceive(address(1, port))), now);
+            recorder.record(RUN, denied(Target::Accept(address(1, port))), now);
         }
         assert_eq!(told.lock().unwrap().len(), 2);
         for port in 1..=1000 {
             let what = decision(&Policy::everything(), Target::Accept(address(1, port)));
-            recorder.record(what, now);
+            recorder.record(RUN, what, now);
         }
         assert_eq!(told.lock().unwrap().len(), 1002);
+    }
+
+    #[test]
+    fn runs_that_share_a_recorder_share_its_counts() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sink = told.clone();
+        let sink = move |event: &AuditEvent| sink.lock().unwrap().push(event.run.get());
+        let mut recorder = Recorder::new(RUN, Arc::new(sink));
+        let now = Instant::now();
+        for run in 2..=1000 {
+            recorder.record(
+                RunId::new(run),
+                denied(Target::Connect(address(1, 80))),
+                now,
+            );
+        }
+        recorder.record(RunId::new(7), denied(Target::Connect(address(2, 80))), now);
+        recorder.tell_counts();
+        assert_eq!(*told.lock().unwrap(), [2, 7, 1]);
     }
 
     #[test]
@@ -297,9 +331,10 @@ mod tests {
         let now = Instant::now();
         let target = || Target::Connect(address(1, 80));
         for _ in 0..2 {
-            recorder.record(denied(target()), now);
-            recorder.record(decision(&Policy::everything(), target()), now);
+            recorder.record(RUN, denied(target()), now);
+            recorder.record(RUN, decision(&Policy::everything(), target()), now);
             recorder.record(
+                RUN,
                 EventKind::Limit {
                     limit: Limit::Sockets,
                     target: None,
@@ -320,10 +355,10 @@ mod tests {
             let (mut recorder, told) = recorder();
             let now = Instant::now();
             for n in 0..count {
-                recorder.record(denied(Target::UdpReceive(address(n, n))), now);
+                recorder.record(RUN, denied(Target::UdpReceive(address(n, n))), now);
             }
             assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS);
-            recorder.record(denied(Target::Connect(address(1, 80))), now);
+            recorder.record(RUN, denied(Target::Connect(address(1, 80))), now);
             assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS + 1);
             assert!(recorder.peers.seen.len() <= MAX_DIFFERENT_EVENTS);
             recorder.tell_counts();
@@ -345,8 +380,8 @@ mod tests {
         let (mut recorder, told) = recorder();
         let now = Instant::now();
         for n in 0..MAX_DIFFERENT_EVENTS + 10 {
-            recorder.record(denied(Target::Connect(address(n, 1))), now);
-            recorder.record(denied(Target::Bind(address(n, 1))), now);
+            recorder.record(RUN, denied(Target::Connect(address(n, 1))), now);
+            recorder.record(RUN, denied(Target::Bind(address(n, 1))), now);
         }
         assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS);
         recorder.tell_counts();

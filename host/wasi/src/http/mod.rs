@@ -1,6 +1,6 @@
-//! `wasi:http` for components: the host sends their requests, under the run's policy.
+//! `wasi:http` for components: the host sends their requests, under the run's policy, and passes requests to them.
 //!
-//! The host handles a request in these steps:
+//! The host sends a component's request in these steps:
 //!
 //! 1. It brings the URL into one form. The policy judges that form.
 //! 2. It resolves the name. The policy judges each address.
@@ -15,6 +15,7 @@
 //! | `exchange` | sending a request, and waiting for the head of its response |
 //! | `driver`, `pool` | the connection of an exchange, and idle connections |
 //! | `bodies`, `io` | bodies with counts and timeouts; the streams that hyper reads and writes |
+//! | `incoming` | passing a request to a component that exports `wasi:http/incoming-handler` |
 //! | `error` | failures, and the error codes of WASI for them |
 
 mod bodies;
@@ -22,6 +23,7 @@ mod driver;
 mod error;
 mod exchange;
 mod hooks;
+pub(crate) mod incoming;
 mod io;
 mod pool;
 mod prepare;

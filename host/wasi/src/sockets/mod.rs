@@ -28,6 +28,7 @@ mod tests;
 
 pub(crate) use dial::{DialError, Dialer};
 pub(crate) use inherited::Inherited;
+pub use rate::AcceptRate;
 pub(crate) use tcp::add_to_linker;
 
 use crate::authority::Account;
