@@ -398,7 +398,7 @@ mod tests {
         let (mut recorder, told) = recorder();
         let now = Instant::now();
         for n in 0..MAX_DIFFERENT_EVENTS {
-            recorder.record(denied(Target::Http(request(n))), now);
+            recorder.record(RUN, denied(Target::Http(request(n))), now);
         }
         let side = &recorder.component;
         let held: usize = side.seen.keys().map(|kind| kind.0.held_bytes()).sum();
@@ -410,7 +410,7 @@ mod tests {
         let recorded = told.lock().unwrap().len();
         assert_eq!(recorded, side.seen.len());
         // The same events again are counted, and take no memory.
-        recorder.record(denied(Target::Http(request(0))), now);
+        recorder.record(RUN, denied(Target::Http(request(0))), now);
         assert_eq!(recorder.component.seen.len(), recorded);
         recorder.tell_counts();
         let told = told.lock().unwrap();
@@ -426,16 +426,16 @@ mod tests {
         let (mut recorder, _) = recorder();
         let now = Instant::now();
         recorder.component.bytes = MAX_EVENT_BYTES;
-        recorder.record(denied(Target::Http(request(1))), now);
+        recorder.record(RUN, denied(Target::Http(request(1))), now);
         for status in 100..1000 {
             let mut exchange = HttpExchange::new(request(1));
             exchange.status = Some(status);
-            recorder.record(EventKind::Http(exchange), now);
+            recorder.record(RUN, EventKind::Http(exchange), now);
         }
         for path in ["/%00", "/%zz"] {
             let error = "HTTP-request-URI-invalid";
             let refused = HttpRefused::new("GET", "http", "a.example", path, error);
-            recorder.record(EventKind::HttpRefused(refused), now);
+            recorder.record(RUN, EventKind::HttpRefused(refused), now);
         }
         // One kind for the denial, 9 for the statuses, one for the refused URLs.
         let counts: Vec<u64> = recorder.component.omitted.iter().map(|it| it.1).collect();
@@ -450,7 +450,7 @@ mod tests {
         let label = "a".repeat(60);
         for n in 0..MAX_DIFFERENT_EVENTS {
             let name = format!("{label}.{label}.{label}.{n}.example");
-            recorder.record(denied(Target::Resolve(name.parse().unwrap())), now);
+            recorder.record(RUN, denied(Target::Resolve(name.parse().unwrap())), now);
         }
         assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS);
     }
