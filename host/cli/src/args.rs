@@ -7,6 +7,7 @@ mod inspect;
 mod ordered;
 mod policy;
 mod run;
+mod secret;
 mod serve;
 mod tls;
 mod values;

@@ -75,6 +75,8 @@ impl fmt::Display for Contents<'_> {
         if self.0.inherit_env {
             lines.push("inherit-env".to_owned());
         }
+        let headers = self.0.secret_headers.iter();
+        lines.extend(headers.map(|header| format!("secret-header {header}")));
         let limits = self.0.limits.iter();
         lines.extend(limits.map(|(limit, value)| format!("{} {value}", limit.key())));
         if lines.is_empty() {

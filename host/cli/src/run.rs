@@ -11,8 +11,10 @@ use crate::runtime::block_on;
 use crate::watch::Watch;
 use crate::watchdog::{self, Deadline, Ends, Signals};
 use crate::{cache, output, room, sandbox, source, stderr, words};
-use sockbox::policy::{LeastGrants, PrivateLoopback};
-use sockbox::{Command, Error, Policy, Profile, Program, Sandbox, StdioWriter};
+use sockbox::policy::{LeastGrants, PrivateLoopback, SecretSource};
+use sockbox::profile::SecretHeaderSource;
+use sockbox::{Command, Error, Policy, Profile, Program, Sandbox, SecretHeader, StdioWriter};
+use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +32,11 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         reading_deadline(wall_time, started),
     ));
     apart::from_component(args.common.audit.as_ref(), &profile.dirs)?;
-    apart::from_files(args.common.audit.as_ref(), &files(&args))?;
+    apart::from_files(args.common.audit.as_ref(), &files(&args, &profile))?;
+    let secrets = secret_headers(&mut profile)?;
+    if !args.dry_run && !args.prompt {
+        warn_of_useless(&secrets, &profile.policy);
+    }
     if args.dry_run {
         profile.policy = of_dry_run(&profile.policy);
     }
@@ -108,6 +114,7 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         .started(started)
         .profile(&profile)?
         .tls(tls);
+    command = secrets.into_iter().fold(command, Command::secret_header);
     command = match Descriptor::Input.check() {
         Ok(()) => command.inherit_stdin(),
         Err(_) => command.closed_stdin(),
@@ -141,7 +148,7 @@ fn reading_deadline(wall_time: Option<Duration>, started: Instant) -> Option<Dea
 }
 
 /// The files that this command reads.
-fn files(args: &Run) -> Vec<NamedFile> {
+fn files(args: &Run, profile: &Profile) -> Vec<NamedFile> {
     let mut files = args.common.files();
     if let Some(component) = args.command.first().filter(|it| *it != "-") {
         files.push(NamedFile::new("the component", component));
@@ -149,7 +156,44 @@ fn files(args: &Run) -> Vec<NamedFile> {
     if let Some(file) = &args.cacert {
         files.push(NamedFile::new("--cacert", file));
     }
+    for source in profile.secret_headers.iter().flat_map(|it| it.sources()) {
+        if let SecretSource::File(file) = source {
+            files.push(NamedFile::new("the file of a secret header", file));
+        }
+    }
     files
+}
+
+/// Take the secret headers out of the profile, and read their values: before the component is compiled, so that a missing
+/// one is told at once.
+fn secret_headers(profile: &mut Profile) -> Result<Vec<SecretHeader>, Failure> {
+    let sources = std::mem::take(&mut profile.secret_headers);
+    let read = |source: SecretHeaderSource| {
+        source.read().map_err(|error| {
+            let cause = error.source().map(|cause| format!(": {cause}"));
+            Failure::Usage {
+                problem: format!("{error}{}", cause.unwrap_or_default()),
+            }
+        })
+    };
+    sources.into_iter().map(read).collect()
+}
+
+/// Tell of secret headers that are never sent, because no rule grants a request to their origin.
+fn warn_of_useless(headers: &[SecretHeader], policy: &Policy) {
+    for header in headers {
+        let prefix = header.prefix();
+        if policy.may_grant_origin(prefix) {
+            continue;
+        }
+        let below = prefix.to_string();
+        let rule = format!("allow-http * {}/*", below.trim_end_matches('/'));
+        stderr::line(format_args!(
+            "sockbox: the secret header `{}` is never sent: no rule grants a request to its origin ({} would)",
+            header.name(),
+            words::option(&rule)
+        ));
+    }
 }
 
 /// What a dry run is granted: everything that isn't denied. What the component has on a loopback port that the

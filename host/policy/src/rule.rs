@@ -2,8 +2,8 @@
 
 use crate::embedded::embedded;
 use crate::{
-    Destination, Endpoint, Host, HttpRule, HttpTarget, MAX_LABEL_BYTES, MAX_NAME_BYTES, Name,
-    Names, Range,
+    Destination, Endpoint, Host, HttpRule, HttpTarget, HttpUrl, MAX_LABEL_BYTES, MAX_NAME_BYTES,
+    Name, Names, Range,
 };
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -232,13 +232,18 @@ impl Rule {
     /// Whether sending this request is granted, as far as its URL tells.
     pub(crate) fn covers_http(&self, target: &HttpTarget) -> bool {
         match self {
-            Rule::Everything => true,
             Rule::Http { requests } => requests.grants(target),
-            Rule::Connect { to } => match target.url.host() {
-                Host::Name(name) => to.covers_name(name) && to.ports.contains(target.url.port()),
-                Host::Address(address) => {
-                    to.covers_address(SocketAddr::new(*address, target.url.port()))
-                }
+            rule => rule.covers_origin(&target.url),
+        }
+    }
+
+    /// Whether every request to the origin of this URL is granted, as far as the URL tells.
+    pub(crate) fn covers_origin(&self, url: &HttpUrl) -> bool {
+        match self {
+            Rule::Everything => true,
+            Rule::Connect { to } => match url.host() {
+                Host::Name(name) => to.covers_name(name) && to.ports.contains(url.port()),
+                Host::Address(address) => to.covers_address(SocketAddr::new(*address, url.port())),
             },
             _ => false,
         }

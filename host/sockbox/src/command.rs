@@ -11,7 +11,9 @@ use crate::output::StdioWriter;
 use crate::policy::{Policy, Wasi};
 use crate::profile::{Dir, ListenAs, Profile};
 use crate::program::Program;
+use crate::secrets;
 use crate::state::State;
+use sockbox_policy::SecretHeader;
 use sockbox_wasi::tls::TlsConfig;
 use sockbox_wasi::{Decider, Grant};
 use std::fmt;
@@ -132,15 +134,15 @@ impl Command {
     }
 
     /// Apply `profile`: its grants and limits replace earlier ones, and its static host addresses,
-    /// directories and environment variables are added.
+    /// directories, environment variables and secret headers are added.
     ///
     /// # Errors
-    /// [`Error::InvalidOptions`]: the value of a limit is invalid, or a variable isn't set in this
-    /// process or isn't Unicode.
+    /// [`Error::InvalidOptions`]: the value of a limit is invalid, a variable isn't set in this
+    /// process or isn't Unicode, or a secret header has no value that can be sent.
     pub fn profile(mut self, profile: &Profile) -> Result<Command> {
         let invalid = |reason: String| Error::InvalidOptions { reason };
         let grant = self.grant.profile(profile);
-        self.grant = grant.map_err(|error| invalid(error.to_string()))?;
+        self.grant = grant.map_err(|error| invalid(chain(&error)))?;
         if profile.inherit_env {
             for (name, value) in std::env::vars_os() {
                 let texts = name
@@ -250,11 +252,21 @@ impl Command {
         self
     }
 
+    /// Add a header to the component's HTTP requests (`wasi:http`) that its prefix covers. The component never sees the
+    /// value: see [`Grant::secret_header`].
+    ///
+    /// If an argument, an environment variable or a directory would give the component the value, [`Command::run`] fails
+    /// with [`Error::InvalidOptions`].
+    pub fn secret_header(mut self, header: SecretHeader) -> Command {
+        self.grant = self.grant.secret_header(header);
+        self
+    }
+
     /// Run the component to its end, and return its exit code: 0 is success.
     ///
     /// # Errors
-    /// - [`Error::InvalidOptions`]: a directory can't be opened or given, or a limit is set that doesn't hold on
-    ///   the sandbox's version of WASI ([`Limit::holds_on`](crate::limits::Limit::holds_on)).
+    /// - [`Error::InvalidOptions`]: a directory can't be opened or given, the component would be given the value of a
+    ///   secret header, or a limit is set that doesn't hold on the sandbox's version of WASI ([`Limit::holds_on`](crate::limits::Limit::holds_on)).
     /// - [`Error::ListenFailed`]: an address of [`Command::listen_as`] can't be listened on.
     /// - [`Error::Trapped`]: it trapped.
     /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it
@@ -268,6 +280,12 @@ impl Command {
         let wasi_version = self.program.sandbox.exports().wasi();
         let limits = self.grant.granted_limits().clone();
         check(&limits, wasi_version)?;
+        secrets::must_stay_hidden(
+            self.grant.secret_headers(),
+            &self.args,
+            &self.env,
+            &self.dirs,
+        )?;
         let mut wasi = WasiCtxBuilder::new();
         wasi.args(&self.args).envs(&self.env);
         match self.stdin {
@@ -354,6 +372,17 @@ impl Command {
             },
         }
     }
+}
+
+/// The text of an error and of its sources.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }
 
 /// Listen on an address before the component does.

@@ -91,7 +91,7 @@ impl InstanceBuilder {
     ///
     /// # Errors
     /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or the profile gives directories,
-    /// environment variables or [`listen_as`](Profile::listen_as), which the component of sockbox's own
+    /// environment variables, secret headers or [`listen_as`](Profile::listen_as), which the component of sockbox's own
     /// doesn't get: those are for a [`Command`](crate::Command).
     pub fn profile(mut self, profile: &Profile) -> Result<InstanceBuilder> {
         let without_effect = [
@@ -99,6 +99,7 @@ impl InstanceBuilder {
             ("env", !profile.env.is_empty()),
             ("inherit-env", profile.inherit_env),
             ("listen-as", !profile.listen_as.is_empty()),
+            ("secret-header", !profile.secret_headers.is_empty()),
         ];
         if let Some((key, _)) = without_effect.iter().find(|(_, given)| *given) {
             return Err(Error::InvalidOptions {

@@ -81,6 +81,7 @@ mod program;
 mod proposals;
 mod reservation;
 mod sandbox;
+mod secrets;
 mod serve;
 mod state;
 mod url;
@@ -116,11 +117,14 @@ pub use serve::{
     AcceptFailed, CloseReason, Closed, Event, Framing, Opened, RefuseReason, Refused, ServeOptions,
     Server, ServerHandle, ServerStats,
 };
+pub use sockbox_policy::{SecretHeader, SecretHeaderError};
 pub use sockbox_wasi::tls::{
     Certificate, CertificateProblem, TlsConfig, TlsError, TlsFailure, TlsHandshake, TlsHint,
     TlsVersion,
 };
-pub use sockbox_wasi::{Authority, Decider, Decision, Grant, Question, Refusal, local_networks};
+pub use sockbox_wasi::{
+    Authority, Decider, Decision, Grant, ProfileError, Question, Refusal, local_networks,
+};
 pub use url::{UrlError, origin_of};
 
 /// The types of [`TlsConfig::roots`] and [`TlsConfig::verifier`].

@@ -5,7 +5,7 @@ use crate::tls::TlsConfig;
 use sockbox_policy::audit::AuditSink;
 use sockbox_policy::limits::LimitError;
 use sockbox_policy::profile::{Profile, StaticHost};
-use sockbox_policy::{AnsweredNames, Limits, Name, Policy};
+use sockbox_policy::{AnsweredNames, Limits, Name, Policy, SecretHeader, SecretHeaderError};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -38,6 +38,19 @@ pub struct Grant {
     pub(crate) audit: Option<Arc<dyn AuditSink>>,
     pub(crate) tls: TlsConfig,
     pub(crate) protocols: &'static [&'static [u8]],
+    pub(crate) secret_headers: Vec<SecretHeader>,
+}
+
+/// Why a profile can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// A limit is set to a value that it can't have.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// A secret header has no value that can be sent.
+    #[error(transparent)]
+    SecretHeader(#[from] SecretHeaderError),
 }
 
 impl Grant {
@@ -59,14 +72,15 @@ impl Grant {
     }
 
     /// Grant and limit what `profile` says, in place of what was granted before, and take its static host
-    /// addresses as well.
+    /// addresses and its secret headers as well. This reads the variables and files of secret headers.
     ///
     /// Directories, environment variables and [`listen_as`](Profile::listen_as) are not part of this type:
     /// the embedder gives them to the component.
     ///
     /// # Errors
-    /// A limit is set to a value that it can't have.
-    pub fn profile(mut self, profile: &Profile) -> Result<Grant, LimitError> {
+    /// - [`ProfileError::Limit`]: a limit is set to a value that it can't have.
+    /// - [`ProfileError::SecretHeader`]: a variable or a file is missing, or its content can't be sent.
+    pub fn profile(mut self, profile: &Profile) -> Result<Grant, ProfileError> {
         self.limits = profile.limits()?;
         self.policy = profile.policy.clone();
         for StaticHost {
@@ -74,6 +88,9 @@ impl Grant {
         } in &profile.static_hosts
         {
             self.static_hosts.insert(name.clone(), addresses.clone());
+        }
+        for header in &profile.secret_headers {
+            self.secret_headers.push(header.read()?);
         }
         Ok(self)
     }
@@ -118,6 +135,20 @@ impl Grant {
         self
     }
 
+    /// Add a header to the component's HTTP requests (`wasi:http`) that its prefix covers. The component never sees the
+    /// value. This grants nothing: a rule has to grant the request.
+    ///
+    /// The host can't keep a server from sending the value back in a response, which the component reads.
+    pub fn secret_header(mut self, header: SecretHeader) -> Grant {
+        self.secret_headers.push(header);
+        self
+    }
+
+    /// The secret headers.
+    pub fn secret_headers(&self) -> &[SecretHeader] {
+        &self.secret_headers
+    }
+
     /// What is granted.
     pub fn granted_policy(&self) -> &Policy {
         &self.policy
@@ -135,6 +166,7 @@ impl fmt::Debug for Grant {
             .field("policy", &self.policy)
             .field("limits", &self.limits)
             .field("static_hosts", &self.static_hosts)
+            .field("secret_headers", &self.secret_headers)
             .finish_non_exhaustive()
     }
 }

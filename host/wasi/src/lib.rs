@@ -47,7 +47,7 @@ pub use authority::{
     REPEAT_WINDOW, Refusal,
 };
 pub use ctx::{SockboxCtx, SockboxCtxView, SockboxView, limit_store};
-pub use grant::Grant;
+pub use grant::{Grant, ProfileError};
 pub use json_lines::{FINISH_TIMEOUT, JsonLines, MAX_RECORD_BYTES, MAX_WAITING_BYTES, Written};
 pub use limiter::Limiter;
 pub use linker::{add_to_linker_async, add_wasi_0_3_to_linker};

@@ -1,6 +1,7 @@
 //! What can be typed behind `sockbox run`.
 
 use super::grants::{Accept, Common, Connect, LoadLimitArgs, Others};
+use super::secret::SecretHeaderText;
 use crate::exit::Failure;
 use sockbox::profile::{Dir, EnvVar, ListenAs};
 use sockbox::{Profile, TlsConfig};
@@ -12,6 +13,8 @@ Examples:
   sockbox run program.wasm some --arguments
   sockbox run --allow-connect example.com:443 client.wasm
   sockbox run --allow-http 'GET,HEAD https://api.example.com/v1/*' client.wasm
+  sockbox run --allow-http 'GET https://api.example.com/v1/*' \
+    --secret-header 'https://api.example.com/v1/=Authorization: Bearer {env:TOKEN}' client.wasm
   sockbox run --allow-listen 127.0.0.1:8080 --allow-accept 127.0.0.0/8 server.wasm
   sockbox run --dir ./pages::/data:ro --env LANG=C --max-wall-time 30 program.wasm
   sockbox run --dry-run client.wasm
@@ -63,6 +66,13 @@ pub struct Run {
     /// Give it all environment variables that are set here
     #[arg(long)]
     pub inherit_env: bool,
+
+    /// Add a header to the HTTP requests below URL that the component sends through wasi:http. The component never
+    /// sees the value. {env:NAME} and {file:PATH} in VALUE stand for a variable of sockbox's environment and for a
+    /// file. URL has a scheme, a host, a port unless it is the scheme's default, and a path. The scheme is https, or
+    /// http for a loopback address. This option grants nothing
+    #[arg(long, value_name = "URL=NAME: VALUE", help_heading = "Grants")]
+    pub secret_header: Vec<SecretHeaderText>,
 
     /// Trust the certificates in this PEM file, in place of the system's authorities, where the component
     /// speaks TLS through wasi:tls or sends requests through wasi:http
@@ -121,6 +131,9 @@ impl Run {
         profile.dirs.extend(self.dir.iter().cloned());
         profile.env.extend(self.env.iter().cloned());
         profile.inherit_env |= self.inherit_env;
+        for header in &self.secret_header {
+            profile.secret_headers.push(header.read()?);
+        }
         Ok(profile)
     }
 

@@ -5,16 +5,23 @@
 //! | `url` | [`HttpUrl`], [`HttpTarget`]: a request's URL, in the form in which it is judged and sent |
 //! | `path` | the form of a path, and the other paths that a server may read in it |
 //! | `rule` | [`HttpRule`]: methods, origin, path |
+//! | `prefix` | [`HttpPrefix`]: all URLs of an origin below a path |
+//! | `secret` | [`SecretHeader`]: a header that the host adds to requests, and that the component never sees |
 //! | `judge` | judging the address to which the host would send a request |
 
 mod judge;
 mod path;
+mod prefix;
 #[cfg(test)]
 mod properties;
 mod rule;
+mod secret;
 mod url;
 
+pub use prefix::{HttpPrefix, HttpPrefixError};
 pub use rule::{HttpRule, HttpRuleError, MAX_HTTP_METHODS};
+pub use secret::{MAX_SECRET_BYTES, SecretHeader, SecretHeaderError, SecretProblem, SecretSource};
+pub(crate) use secret::{Secret, header_name};
 pub use url::{
     HttpMethod, HttpScheme, HttpTarget, HttpUrl, HttpUrlError, MAX_HTTP_METHOD_BYTES,
     MAX_HTTP_PATH_BYTES, MAX_HTTP_QUERY_BYTES,

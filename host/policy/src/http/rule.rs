@@ -109,7 +109,8 @@ impl HttpRule {
         method && self.is_of_origin(&target.url) && self.path.denies(&target.url)
     }
 
-    fn is_of_origin(&self, url: &HttpUrl) -> bool {
+    /// Whether the rule is about requests to the origin of this URL.
+    pub(crate) fn is_of_origin(&self, url: &HttpUrl) -> bool {
         let host = match (&self.hosts, &url.host) {
             (Hosts::One(own), host) => own == host,
             (Hosts::Subdomains(parent), Host::Name(name)) => name.is_below(parent),

@@ -1,5 +1,6 @@
 //! Policy files: TOML, with the names that flags have.
 
+use super::secret_header::Written;
 use super::{Dir, EnvVar, ListenAs, Profile, StaticHost};
 use crate::limits::{Limit, Limits};
 use crate::{
@@ -31,6 +32,11 @@ pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// dir = ["pages::/data:ro"]
 /// env = ["LANG=C", "HOME"]
 ///
+/// [[secret-header]]
+/// url = "https://api.example.com/v1/"
+/// name = "Authorization"
+/// value = "Bearer {env:TOKEN}"
+///
 /// [limits]
 /// max-memory = "64M"
 /// max-wall-time = 30
@@ -48,7 +54,7 @@ pub struct PolicyFile {
 }
 
 impl PolicyFile {
-    /// Read a file. Relative directories in it are below the folder that it is in.
+    /// Read a file. Relative directories and files in it are below the folder that it is in.
     ///
     /// # Errors
     /// - [`PolicyFileError::Read`]: the file can't be read.
@@ -97,10 +103,11 @@ impl PolicyFile {
                     "the profile `{name}` contains profiles: profiles can't be nested"
                 )));
             }
-            profiles.insert(name, table.into_profile());
+            let profile = table.into_profile().map_err(invalid)?;
+            profiles.insert(name, profile);
         }
         Ok(PolicyFile {
-            base: table.into_profile(),
+            base: table.into_profile().map_err(invalid)?,
             profiles,
         })
     }
@@ -109,6 +116,9 @@ impl PolicyFile {
         for profile in self.profiles.values_mut().chain([&mut self.base]) {
             let dirs = std::mem::take(&mut profile.dirs);
             profile.dirs = dirs.into_iter().map(|dir| dir.below(folder)).collect();
+            let headers = std::mem::take(&mut profile.secret_headers);
+            let headers = headers.into_iter().map(|it| it.below(folder));
+            profile.secret_headers = headers.collect();
         }
         self
     }
@@ -225,13 +235,14 @@ struct Table {
     dir: Vec<Text<Dir>>,
     env: Vec<Text<EnvVar>>,
     inherit_env: bool,
+    secret_header: Vec<Written>,
     #[serde(deserialize_with = "limits")]
     limits: Vec<(Limit, String)>,
     profile: BTreeMap<String, Table>,
 }
 
 impl Table {
-    fn into_profile(self) -> Profile {
+    fn into_profile(self) -> Result<Profile, String> {
         let mut policy = Policy::new();
         if self.allow_net {
             policy = policy.grant(Rule::Everything);
@@ -259,7 +270,10 @@ impl Table {
         if self.no_private_loopback {
             policy = policy.private_loopback(PrivateLoopback::Off);
         }
-        Profile {
+        // Not read with the rest: an error there shows the line, and a secret may stand in it by mistake.
+        let headers = self.secret_header.iter().map(Written::read);
+        let headers: Result<_, _> = headers.collect();
+        Ok(Profile {
             policy,
             static_hosts: inner(self.resolve).collect(),
             listen_as: inner(self.listen_as).collect(),
@@ -267,7 +281,8 @@ impl Table {
             dirs: inner(self.dir).collect(),
             env: inner(self.env).collect(),
             inherit_env: self.inherit_env,
-        }
+            secret_headers: headers.map_err(|error| error.to_string())?,
+        })
     }
 }
 
@@ -344,6 +359,7 @@ mod tests {
         listen-as = ["0.0.0.0:80=127.0.0.1:8080"]
         dir = ["data:ro", "/tmp::/t"]
         env = ["A=b", "HOME"]
+        secret-header = ["https://a.example/=X-Key: {file:key}"]
 
         [limits]
         max-memory = "16M"
@@ -358,6 +374,11 @@ mod tests {
 
         [profile.more.limits]
         max-sockets = 8
+
+        [[profile.more.secret-header]]
+        url = "https://a.example/v1/"
+        name = "Authorization"
+        value = "Bearer {env:TOKEN}"
     "#;
 
     #[test]
@@ -408,7 +429,16 @@ mod tests {
         assert_eq!((limits.memory_bytes, limits.sockets), (16 << 20, 7));
         assert_eq!(limits.wall_time, Some(Duration::from_millis(2500)));
 
+        let headers = |profile: &Profile| {
+            let headers = profile.secret_headers.iter().map(ToString::to_string);
+            headers.collect::<Vec<_>>()
+        };
+        let key = "https://a.example/=x-key: {file:key}";
+        let token = "https://a.example/v1/=authorization: Bearer {env:TOKEN}";
+        assert_eq!(headers(&base), [key]);
+
         let more = file.profile(Some("more")).unwrap();
+        assert_eq!(headers(&more), [key, token]);
         assert!(more.policy.rules().contains(&Rule::Everything));
         assert_eq!(more.policy.denials(), base.policy.denials());
         assert!(more.inherit_env && more.policy.allows_private());
@@ -476,14 +506,51 @@ mod tests {
     }
 
     #[test]
+    fn an_invalid_secret_header_is_told_without_its_value() {
+        for (text, expected) in [
+            (
+                "secret-header = [\"https://a.example/=X-Key: hunter2\"]",
+                "the value of the secret header `X-Key` names neither a variable nor a file",
+            ),
+            (
+                "[[secret-header]]\nurl = \"https://a.example/\"\nname = \"X-Key\"\nvalue = \"hunter2 {x}\"",
+                "the value of the secret header `X-Key` has a brace",
+            ),
+            (
+                "[[profile.a.secret-header]]\nurl = \"http://a.example/\"\nname = \"X-Key\"\nvalue = \"hunter2\"",
+                "is for http://a.example/, which is not encrypted",
+            ),
+            (
+                "[[secret-header]]\nurl = \"https://a.example/\"\nname = \"X-Key\"",
+                "missing field `value`",
+            ),
+            (
+                "[[secret-header]]\nheader = \"X-Key\"",
+                "unknown field `header`",
+            ),
+            ("secret-header = [1]", "a string, or a table with `url`"),
+        ] {
+            let error = PolicyFile::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text:?}: {error}");
+            assert!(!error.contains("hunter2"), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
     fn directories_are_beside_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy.toml");
-        fs::write(&path, "dir = [\"data\", \"/tmp\"]").unwrap();
+        let text = "dir = [\"data\", \"/tmp\"]\n\
+                    secret-header = [\"https://a.example/=X-Key: {file:key}{file:/b}\"]";
+        fs::write(&path, text).unwrap();
         let profile = PolicyFile::read(&path).unwrap().profile(None).unwrap();
         assert_eq!(profile.dirs[0].host, folder.path().join("data"));
         assert_eq!(profile.dirs[0].guest, "data");
         assert_eq!(profile.dirs[1].host, Path::new("/tmp"));
+        let files: Vec<_> = profile.secret_headers[0].sources().cloned().collect();
+        let key = folder.path().join("key");
+        let expected = [key, "/b".into()].map(crate::SecretSource::File);
+        assert_eq!(files, expected);
 
         let missing = folder.path().join("missing.toml");
         let error = PolicyFile::read(missing).unwrap_err();

@@ -4,12 +4,14 @@ mod dir;
 mod env;
 mod file;
 mod listen;
+mod secret_header;
 mod static_host;
 
 pub use dir::{Dir, DirError};
 pub use env::{EnvError, EnvVar};
 pub use file::{MAX_FILE_BYTES, PolicyFile, PolicyFileError};
 pub use listen::{ListenAs, ListenAsError};
+pub use secret_header::SecretHeaderSource;
 pub use static_host::{StaticHost, StaticHostError};
 
 use crate::Policy;
@@ -59,6 +61,8 @@ pub struct Profile {
     pub env: Vec<EnvVar>,
     /// Whether it gets all environment variables of this process, before those in `env`.
     pub inherit_env: bool,
+    /// Headers that the host adds to its HTTP requests, and that it never sees.
+    pub secret_headers: Vec<SecretHeaderSource>,
 }
 
 impl Profile {
@@ -77,6 +81,7 @@ impl Profile {
         self.dirs.extend(other.dirs);
         self.env.extend(other.env);
         self.inherit_env |= other.inherit_env;
+        self.secret_headers.extend(other.secret_headers);
         self
     }
 

@@ -5,6 +5,7 @@ use super::driver::{Connected, Driver, Place};
 use super::error::Failed;
 use super::pool::{Key, Pool};
 use super::prepare::Prepared;
+use super::secrets::Secrets;
 use crate::authority::Authority;
 use crate::budget::{Budget, Charge};
 use crate::sockets::Dialer;
@@ -44,6 +45,7 @@ pub(super) struct Client {
     pub(super) tls: tls::Client,
     pub(super) pool: Pool,
     pub(super) live: Live,
+    pub(super) secrets: Secrets,
 }
 
 impl Client {
@@ -218,6 +220,7 @@ async fn respond(
     exchange: &Exchange,
 ) -> Result<Response<Incoming>, Failed> {
     let target = prepared.target.clone();
+    client.secrets.check(&target, &client.authority)?;
     let key = Key::of(&target.url);
     let is_safe = prepared.can_be_repeated();
     let first_byte = options.first_byte_timeout.unwrap_or(FIRST_BYTE_TIMEOUT);
@@ -227,7 +230,8 @@ async fn respond(
     };
     let mut send_on = |mut connected: Connected| {
         exchange.connected(connected.address);
-        let request = prepared.request(&exchange.told.sent);
+        let mut request = prepared.request(&exchange.told.sent);
+        client.secrets.add_to(request.headers_mut(), &target.url);
         let response = connected.sender.send_request(request);
         place.put(connected);
         timed(drive(response, place))

@@ -12,6 +12,7 @@
 //! | `hooks` | the hooks that wasmtime-wasi-http calls |
 //! | `prepare` | the form of a request in which it is judged and sent |
 //! | `reach` | lookup, connect, TLS handshake |
+//! | `secrets` | the headers that the host adds, and that the component never sees |
 //! | `exchange` | sending a request, and waiting for the head of its response |
 //! | `driver`, `pool` | the connection of an exchange, and idle connections |
 //! | `bodies`, `io` | bodies with counts and timeouts; the streams that hyper reads and writes |
@@ -26,6 +27,7 @@ mod io;
 mod pool;
 mod prepare;
 mod reach;
+mod secrets;
 
 pub(crate) use hooks::Http;
 
