@@ -3,6 +3,7 @@
 mod curl;
 mod fetch;
 mod grants;
+mod host_cert;
 mod inspect;
 mod ordered;
 mod policy;

@@ -77,6 +77,22 @@ impl fmt::Display for Contents<'_> {
         }
         let headers = self.0.secret_headers.iter();
         lines.extend(headers.map(|header| format!("secret-header {header}")));
+        let tls = &self.0.tls;
+        lines.extend(
+            tls.cacert
+                .iter()
+                .map(|it| format!("cacert {}", it.display())),
+        );
+        lines.extend(
+            tls.capath
+                .iter()
+                .map(|it| format!("capath {}", it.display())),
+        );
+        lines.extend(
+            tls.client_certs
+                .iter()
+                .map(|it| format!("client-cert {it}")),
+        );
         let limits = self.0.limits.iter();
         lines.extend(limits.map(|(limit, value)| format!("{} {value}", limit.key())));
         if lines.is_empty() {

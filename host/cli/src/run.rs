@@ -13,7 +13,9 @@ use crate::watchdog::{self, Deadline, Ends, Signals};
 use crate::{cache, output, room, sandbox, source, stderr, words};
 use sockbox::policy::{LeastGrants, PrivateLoopback, SecretSource};
 use sockbox::profile::SecretHeaderSource;
-use sockbox::{Command, Error, Policy, Profile, Program, Sandbox, SecretHeader, StdioWriter};
+use sockbox::{
+    Command, Error, Policy, Profile, Program, Sandbox, SecretHeader, StdioWriter, TlsConfig,
+};
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -41,7 +43,14 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         profile.policy = of_dry_run(&profile.policy);
     }
     let denials = Denials::default();
-    let tls = args.tls()?.observe_failures({
+    // Taken out of the profile: a file may be a pipe, which can be read once.
+    let tls_files = std::mem::take(&mut profile.tls);
+    for dir in &profile.dirs {
+        for key in tls_files.keys() {
+            sockbox::must_not_show(dir, key, "the private key of a client certificate")?;
+        }
+    }
+    let tls = TlsConfig::new().files(&tls_files)?.observe_failures({
         let denials = denials.clone();
         // What the component is told has nothing of this machine in it.
         move |error| denials.note(sockbox_printable::line(&format!("TLS: {error}")).into_owned())
@@ -153,8 +162,12 @@ fn files(args: &Run, profile: &Profile) -> Vec<NamedFile> {
     if let Some(component) = args.command.first().filter(|it| *it != "-") {
         files.push(NamedFile::new("the component", component));
     }
-    if let Some(file) = &args.cacert {
+    for file in &profile.tls.cacert {
         files.push(NamedFile::new("--cacert", file));
+    }
+    for own in &profile.tls.client_certs {
+        files.push(NamedFile::new("--cert", &own.certificate));
+        files.extend(own.key.iter().map(|key| NamedFile::new("--key", key)));
     }
     for source in profile.secret_headers.iter().flat_map(|it| it.sources()) {
         if let SecretSource::File(file) = source {

@@ -3,7 +3,7 @@
 use crate::audit::AuditSink;
 use crate::cache::Cache;
 use crate::error::{Error, NetworkError, Result};
-use crate::exposed::{must_hold_files, must_not_expose};
+use crate::exposed::{must_hold_files, must_not_expose, must_not_show};
 use crate::failure::failure;
 use crate::instance::{Clock, check, static_name};
 use crate::limits::{Limit, Limits};
@@ -15,10 +15,11 @@ use crate::secrets;
 use crate::state::State;
 use sockbox_policy::SecretHeader;
 use sockbox_wasi::tls::TlsConfig;
-use sockbox_wasi::{Decider, Grant};
+use sockbox_wasi::{Decider, Grant, ProfileError};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -38,6 +39,8 @@ pub struct Command {
     env: Vec<(String, String)>,
     dirs: Vec<Dir>,
     listen_as: Vec<ListenAs>,
+    /// Files with private keys, which it must not read.
+    keys: Vec<PathBuf>,
     stdin: Stdin,
     stdout: Output,
     stderr: Output,
@@ -87,6 +90,7 @@ impl Command {
             env: Vec::new(),
             dirs: Vec::new(),
             listen_as: Vec::new(),
+            keys: Vec::new(),
             stdin: Stdin::Empty,
             stdout: Output::Nowhere,
             stderr: Output::Nowhere,
@@ -134,15 +138,20 @@ impl Command {
     }
 
     /// Apply `profile`: its grants and limits replace earlier ones, and its static host addresses,
-    /// directories, environment variables and secret headers are added.
+    /// directories, environment variables, secret headers and certificates are added.
     ///
     /// # Errors
-    /// [`Error::InvalidOptions`]: the value of a limit is invalid, a variable isn't set in this
-    /// process or isn't Unicode, or a secret header has no value that can be sent.
+    /// - [`Error::InvalidOptions`]: the value of a limit is invalid, a variable isn't set in this
+    ///   process or isn't Unicode, or a secret header has no value that can be sent.
+    /// - [`Error::Tls`]: a file of certificates can't be used.
     pub fn profile(mut self, profile: &Profile) -> Result<Command> {
         let invalid = |reason: String| Error::InvalidOptions { reason };
         let grant = self.grant.profile(profile);
-        self.grant = grant.map_err(|error| invalid(chain(&error)))?;
+        self.grant = grant.map_err(|error| match error {
+            ProfileError::Tls(error) => error.into(),
+            error => invalid(chain(&error)),
+        })?;
+        self.keys.extend(profile.tls.keys().map(Path::to_owned));
         if profile.inherit_env {
             for (name, value) in std::env::vars_os() {
                 let texts = name
@@ -245,7 +254,7 @@ impl Command {
         self
     }
 
-    /// Set the TLS settings for `wasi:tls`. By default the system's authorities are trusted: see
+    /// Set the TLS settings for `wasi:tls` and `wasi:http`. By default the system's authorities are trusted: see
     /// [`TlsConfig`].
     pub fn tls(mut self, config: TlsConfig) -> Command {
         self.grant = self.grant.tls(config);
@@ -307,6 +316,9 @@ impl Command {
         }
         for dir in &self.dirs {
             must_hold_files(dir)?;
+            for key in &self.keys {
+                must_not_show(dir, key, "the private key of a client certificate")?;
+            }
             for place in self
                 .program
                 .sandbox

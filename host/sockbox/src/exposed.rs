@@ -49,7 +49,7 @@ pub fn must_not_expose(dir: &Dir, place: &Path, what: &str) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::InvalidOptions`]: it can, or the check failed.
-pub(crate) fn must_not_show(dir: &Dir, place: &Path, what: &str) -> Result<()> {
+pub fn must_not_show(dir: &Dir, place: &Path, what: &str) -> Result<()> {
     let reason = match exposes(&dir.host, place) {
         Ok(false) if has_other_names(place) => format!(
             "the file of {what}, {}, has other names, and one may be there",

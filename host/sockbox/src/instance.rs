@@ -14,7 +14,7 @@ use crate::reservation;
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use sockbox_wasi::tls::TlsConfig;
-use sockbox_wasi::{Authority, Decider, Grant};
+use sockbox_wasi::{Authority, Decider, Grant, ProfileError};
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
@@ -87,9 +87,11 @@ impl InstanceBuilder {
         self
     }
 
-    /// Grant and limit what `profile` says, in place of what was granted before, and take its pins as well.
+    /// Grant and limit what `profile` says, in place of what was granted before, and take its static host addresses and its
+    /// certificates as well.
     ///
     /// # Errors
+    /// [`Error::Tls`]: a file of certificates can't be used.
     /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or the profile gives directories,
     /// environment variables, secret headers or [`listen_as`](Profile::listen_as), which the component of sockbox's own
     /// doesn't get: those are for a [`Command`](crate::Command).
@@ -110,8 +112,11 @@ impl InstanceBuilder {
             });
         }
         let grant = self.grant.profile(profile);
-        self.grant = grant.map_err(|error| Error::InvalidOptions {
-            reason: error.to_string(),
+        self.grant = grant.map_err(|error| match error {
+            ProfileError::Tls(error) => error.into(),
+            error => Error::InvalidOptions {
+                reason: error.to_string(),
+            },
         })?;
         Ok(self)
     }

@@ -106,7 +106,7 @@ pub use compiler::compile_for_parent;
 pub use error::{
     ConnectFailure, Error, Hint, NetworkError, ResponseLimit, Result, Stage, TimeBound,
 };
-pub use exposed::must_not_expose;
+pub use exposed::{must_not_expose, must_not_show};
 pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};
 pub use instance::{Instance, InstanceBuilder};
 pub use output::{Pause, StdioWriter};

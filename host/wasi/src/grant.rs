@@ -1,7 +1,7 @@
 //! The grants and limits of a run, for any component and embedder.
 
 use crate::authority::Decider;
-use crate::tls::TlsConfig;
+use crate::tls::{TlsConfig, TlsError};
 use sockbox_policy::audit::AuditSink;
 use sockbox_policy::limits::LimitError;
 use sockbox_policy::profile::{Profile, StaticHost};
@@ -51,6 +51,9 @@ pub enum ProfileError {
     /// A secret header has no value that can be sent.
     #[error(transparent)]
     SecretHeader(#[from] SecretHeaderError),
+    /// A file of certificates can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl Grant {
@@ -72,7 +75,7 @@ impl Grant {
     }
 
     /// Grant and limit what `profile` says, in place of what was granted before, and take its static host
-    /// addresses and its secret headers as well. This reads the variables and files of secret headers.
+    /// addresses, its secret headers and its certificates as well. This reads the variables and files that they are in.
     ///
     /// Directories, environment variables and [`listen_as`](Profile::listen_as) are not part of this type:
     /// the embedder gives them to the component.
@@ -80,6 +83,7 @@ impl Grant {
     /// # Errors
     /// - [`ProfileError::Limit`]: a limit is set to a value that it can't have.
     /// - [`ProfileError::SecretHeader`]: a variable or a file is missing, or its content can't be sent.
+    /// - [`ProfileError::Tls`]: a file of certificates can't be used.
     pub fn profile(mut self, profile: &Profile) -> Result<Grant, ProfileError> {
         self.limits = profile.limits()?;
         self.policy = profile.policy.clone();
@@ -92,6 +96,7 @@ impl Grant {
         for header in &profile.secret_headers {
             self.secret_headers.push(header.read()?);
         }
+        self.tls = self.tls.files(&profile.tls)?;
         Ok(self)
     }
 

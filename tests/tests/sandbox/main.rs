@@ -22,6 +22,7 @@ mod prompt;
 mod record;
 mod record_apart;
 mod run;
+mod run_client_certs;
 mod run_hostile;
 mod run_loading;
 mod run_tls;

@@ -1,7 +1,6 @@
 //! Policy files: TOML, with the names that flags have.
 
-use super::secret_header::Written;
-use super::{Dir, EnvVar, ListenAs, Profile, StaticHost};
+use super::{Dir, EnvVar, ListenAs, Profile, StaticHost, TlsFiles, secret_header, tls};
 use crate::limits::{Limit, Limits};
 use crate::{
     Denied, Deny, Destination, Endpoint, HttpRule, Names, Policy, PrivateLoopback, Range, Rule,
@@ -36,6 +35,11 @@ pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// url = "https://api.example.com/v1/"
 /// name = "Authorization"
 /// value = "Bearer {env:TOKEN}"
+///
+/// [[client-cert]]
+/// host = "intranet.example"
+/// cert = "client.pem"
+/// key = "client.key"
 ///
 /// [limits]
 /// max-memory = "64M"
@@ -116,6 +120,7 @@ impl PolicyFile {
         for profile in self.profiles.values_mut().chain([&mut self.base]) {
             let dirs = std::mem::take(&mut profile.dirs);
             profile.dirs = dirs.into_iter().map(|dir| dir.below(folder)).collect();
+            profile.tls = std::mem::take(&mut profile.tls).below(folder);
             let headers = std::mem::take(&mut profile.secret_headers);
             let headers = headers.into_iter().map(|it| it.below(folder));
             profile.secret_headers = headers.collect();
@@ -235,7 +240,10 @@ struct Table {
     dir: Vec<Text<Dir>>,
     env: Vec<Text<EnvVar>>,
     inherit_env: bool,
-    secret_header: Vec<Written>,
+    secret_header: Vec<secret_header::Written>,
+    cacert: Option<PathBuf>,
+    capath: Option<PathBuf>,
+    client_cert: Vec<tls::Written>,
     #[serde(deserialize_with = "limits")]
     limits: Vec<(Limit, String)>,
     profile: BTreeMap<String, Table>,
@@ -271,8 +279,10 @@ impl Table {
             policy = policy.private_loopback(PrivateLoopback::Off);
         }
         // Not read with the rest: an error there shows the line, and a secret may stand in it by mistake.
-        let headers = self.secret_header.iter().map(Written::read);
+        let headers = self.secret_header.iter().map(secret_header::Written::read);
         let headers: Result<_, _> = headers.collect();
+        let certificates = self.client_cert.into_iter().map(tls::Written::read);
+        let certificates: Result<_, _> = certificates.collect();
         Ok(Profile {
             policy,
             static_hosts: inner(self.resolve).collect(),
@@ -282,6 +292,11 @@ impl Table {
             env: inner(self.env).collect(),
             inherit_env: self.inherit_env,
             secret_headers: headers.map_err(|error| error.to_string())?,
+            tls: TlsFiles {
+                cacert: self.cacert.into_iter().collect(),
+                capath: self.capath.into_iter().collect(),
+                client_certs: certificates.map_err(|error| format!("client-cert: {error}"))?,
+            },
         })
     }
 }
@@ -360,6 +375,11 @@ mod tests {
         dir = ["data:ro", "/tmp::/t"]
         env = ["A=b", "HOME"]
         secret-header = ["https://a.example/=X-Key: {file:key}"]
+        cacert = "ca.pem"
+
+        [[client-cert]]
+        host = "A.example"
+        cert = "me.pem"
 
         [limits]
         max-memory = "16M"
@@ -379,6 +399,15 @@ mod tests {
         url = "https://a.example/v1/"
         name = "Authorization"
         value = "Bearer {env:TOKEN}"
+
+        [profile.tls]
+        cacert = "other.pem"
+        capath = "cas"
+
+        [[profile.tls.client-cert]]
+        host = "[::1]"
+        cert = "other.pem"
+        key = "/other.key"
     "#;
 
     #[test]
@@ -436,6 +465,14 @@ mod tests {
         let key = "https://a.example/=x-key: {file:key}";
         let token = "https://a.example/v1/=authorization: Bearer {env:TOKEN}";
         assert_eq!(headers(&base), [key]);
+        let tls = file.profile(Some("tls")).unwrap().tls;
+        assert_eq!(tls.cacert, ["ca.pem", "other.pem"].map(PathBuf::from));
+        assert_eq!(tls.capath, [PathBuf::from("cas")]);
+        let certificates = tls.client_certs.iter().map(ToString::to_string);
+        assert_eq!(
+            certificates.collect::<Vec<_>>(),
+            ["a.example: me.pem", "[::1]: other.pem, key /other.key"]
+        );
 
         let more = file.profile(Some("more")).unwrap();
         assert_eq!(headers(&more), [key, token]);
@@ -445,10 +482,10 @@ mod tests {
         assert_eq!(more.policy.which_private_loopback(), PrivateLoopback::Off);
         assert_eq!(more.limits().unwrap().sockets, 8);
         assert_eq!(more.limits().unwrap().memory_bytes, 16 << 20);
-        assert_eq!(file.names().collect::<Vec<_>>(), ["more"]);
+        assert_eq!(file.names().collect::<Vec<_>>(), ["more", "tls"]);
         assert_eq!(
             file.profile(Some("less")).unwrap_err().to_string(),
-            "the policy has no profile `less`: it has more"
+            "the policy has no profile `less`: it has more, tls"
         );
     }
 
@@ -477,6 +514,15 @@ mod tests {
                 &["line 1", "is not methods and a URL"],
             ),
             ("allow-net = \"yes\"", &["line 1", "expected a boolean"]),
+            ("cacert = [\"a\"]", &["line 1", "expected path string"]),
+            (
+                "[[client-cert]]\nhost = \"a\"",
+                &["line 1", "missing field `cert`"],
+            ),
+            (
+                "[[client-cert]]\nhost = \"*.a\"\ncert = \"b\"",
+                &["client-cert: `*.a` is"],
+            ),
             ("[limits]\nmax-socket = 1", &["`max-socket` is not a limit"]),
             (
                 "[limits]\nmax-sockets = -1",
@@ -541,12 +587,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy.toml");
         let text = "dir = [\"data\", \"/tmp\"]\n\
+                    cacert = \"ca.pem\"\n\
+                    client-cert = [{ host = \"a\", cert = \"me.pem\", key = \"me.key\" }]\n\
                     secret-header = [\"https://a.example/=X-Key: {file:key}{file:/b}\"]";
         fs::write(&path, text).unwrap();
         let profile = PolicyFile::read(&path).unwrap().profile(None).unwrap();
         assert_eq!(profile.dirs[0].host, folder.path().join("data"));
         assert_eq!(profile.dirs[0].guest, "data");
         assert_eq!(profile.dirs[1].host, Path::new("/tmp"));
+        assert_eq!(profile.tls.cacert, [folder.path().join("ca.pem")]);
+        let keys: Vec<_> = profile.tls.keys().collect();
+        assert_eq!(keys, [folder.path().join("me.key")]);
+        assert_eq!(
+            profile.tls.client_certs[0].certificate,
+            folder.path().join("me.pem")
+        );
         let files: Vec<_> = profile.secret_headers[0].sources().cloned().collect();
         let key = folder.path().join("key");
         let expected = [key, "/b".into()].map(crate::SecretSource::File);

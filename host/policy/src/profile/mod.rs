@@ -6,6 +6,7 @@ mod file;
 mod listen;
 mod secret_header;
 mod static_host;
+mod tls;
 
 pub use dir::{Dir, DirError};
 pub use env::{EnvError, EnvVar};
@@ -13,6 +14,7 @@ pub use file::{MAX_FILE_BYTES, PolicyFile, PolicyFileError};
 pub use listen::{ListenAs, ListenAsError};
 pub use secret_header::SecretHeaderSource;
 pub use static_host::{StaticHost, StaticHostError};
+pub use tls::{ClientCert, TlsFiles};
 
 use crate::Policy;
 use crate::limits::{Limit, LimitError, Limits};
@@ -63,6 +65,8 @@ pub struct Profile {
     pub inherit_env: bool,
     /// Headers that the host adds to its HTTP requests, and that it never sees.
     pub secret_headers: Vec<SecretHeaderSource>,
+    /// The certificates that it trusts, and those that it shows.
+    pub tls: TlsFiles,
 }
 
 impl Profile {
@@ -82,6 +86,7 @@ impl Profile {
         self.env.extend(other.env);
         self.inherit_env |= other.inherit_env;
         self.secret_headers.extend(other.secret_headers);
+        self.tls.extend(other.tls);
         self
     }
 
