@@ -230,7 +230,9 @@ impl Proxies {
 #[non_exhaustive]
 pub enum ProxyError {
     /// The scheme is not `http`.
-    #[error("a proxy is reached with http, and not with `{scheme}`: write http://proxy.example:3128")]
+    #[error(
+        "a proxy is reached with http, and not with `{scheme}`: write http://proxy.example:3128"
+    )]
     Scheme {
         /// What was given.
         scheme: String,

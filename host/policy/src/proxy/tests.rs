@@ -78,12 +78,19 @@ fn hosts_without_a_proxy() {
     let all: NoProxy = "*".parse().unwrap();
     assert!(all.covers(&url("http://a.example/")));
     assert!(!NoProxy::default().covers(&url("http://a.example/")));
-    for (text, expected) in [("a b/c", "`b/c` is neither"), ("a:x", "`a:x` is neither"), ("a..b", "`a..b` is")] {
+    for (text, expected) in [
+        ("a b/c", "`b/c` is neither"),
+        ("a:x", "`a:x` is neither"),
+        ("a..b", "`a..b` is"),
+    ] {
         let error = text.parse::<NoProxy>().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
     assert!("a,".repeat(1024).parse::<NoProxy>().is_ok());
-    assert_eq!("a,".repeat(1025).parse::<NoProxy>(), Err(NoProxyError::TooMany));
+    assert_eq!(
+        "a,".repeat(1025).parse::<NoProxy>(),
+        Err(NoProxyError::TooMany)
+    );
 }
 
 #[test]
