@@ -7,6 +7,7 @@ mod host_cert;
 mod inspect;
 mod ordered;
 mod policy;
+mod proxy;
 mod run;
 mod secret;
 mod serve;

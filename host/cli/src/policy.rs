@@ -93,6 +93,14 @@ impl fmt::Display for Contents<'_> {
                 .iter()
                 .map(|it| format!("client-cert {it}")),
         );
+        let proxy = &self.0.proxy;
+        lines.extend(proxy.proxy.iter().map(|it| format!("proxy {it}")));
+        if proxy.of_environment {
+            lines.push("proxy-env".to_owned());
+        }
+        if proxy.resolve {
+            lines.push("allow-proxy-resolve".to_owned());
+        }
         let limits = self.0.limits.iter();
         lines.extend(limits.map(|(limit, value)| format!("{} {value}", limit.key())));
         if lines.is_empty() {

@@ -16,6 +16,7 @@
 //! | `private_loopback` | what stays inside a run's own loopback |
 //! | `name`, `rule`, `destination`, `ports`, `origin` | what rules are made of, each read from one form of text |
 //! | `http` | HTTP requests: their URLs in the one form that is judged and sent, rules about them, and secret headers |
+//! | `proxy` | which HTTP requests go through which proxy |
 //! | `resolved_names` | what the names of one run resolved to |
 //! | `special`, `embedded`, `local` | addresses that are not public: by their block, by the IPv4 address in them, by this machine's networks |
 //! | `least_grants` | the least that a program needed, for a dry run |
@@ -41,6 +42,7 @@ mod policy;
 mod ports;
 mod private_loopback;
 pub mod profile;
+mod proxy;
 mod resolved_names;
 mod rule;
 mod special;
@@ -68,6 +70,9 @@ pub use policy::Policy;
 pub use ports::Ports;
 pub use private_loopback::PrivateLoopback;
 pub use profile::Profile;
+pub use proxy::{
+    DEFAULT_PROXY_PORT, MAX_PROXY_BYTES, NoProxy, NoProxyError, Proxies, Proxy, ProxyError,
+};
 pub use resolved_names::{AnsweredNames, GRACE, MAX_ADDRESSES_PER_NAME, MAX_NAMES, ResolvedNames};
 pub use rule::{Denied, Deny, Rule, RuleError};
 pub use special::SpecialPurpose;

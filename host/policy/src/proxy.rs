@@ -170,7 +170,7 @@ impl Proxies {
     /// The proxies that variables of the environment name, by curl's rules: `http_proxy` for `http`, and `https_proxy` or
     /// `HTTPS_PROXY` for `https`, or else `all_proxy` or `ALL_PROXY`; `no_proxy` or `NO_PROXY` names the hosts without one.
     /// `HTTP_PROXY` does not count, because a web server sets it from a client's `Proxy` header (CGI). An empty variable
-    /// counts as one that names no proxy.
+    /// counts as one that is not set.
     ///
     /// # Errors
     /// The name of a variable, and what is wrong with its value.
@@ -178,8 +178,9 @@ impl Proxies {
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Proxies, (&'static str, ProxyError)> {
         let first = |names: &[&'static str]| {
-            let found = names.iter().find_map(|name| Some((*name, variable(name)?)));
-            found.filter(|(_, value)| !value.is_empty())
+            let set = |name: &&'static str| Some((*name, variable(name)?));
+            let mut all = names.iter().filter_map(set);
+            all.find(|(_, value)| !value.is_empty())
         };
         let proxy = |names: &[&'static str]| {
             let Some((name, value)) = first(names) else {
@@ -229,7 +230,9 @@ impl Proxies {
 #[non_exhaustive]
 pub enum ProxyError {
     /// The scheme is not `http`.
-    #[error("a proxy is reached with http, and not with `{scheme}`: write http://proxy.example:3128")]
+    #[error(
+        "a proxy is reached with http, and not with `{scheme}`: write http://proxy.example:3128"
+    )]
     Scheme {
         /// What was given.
         scheme: String,

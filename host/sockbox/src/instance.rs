@@ -9,7 +9,7 @@ use crate::failure::failure;
 use crate::limits::{Limit, Limits};
 use crate::output::StdioWriter;
 use crate::policy::{AnsweredNames, Name, Policy, PrivateLoopback, Wasi};
-use crate::profile::Profile;
+use crate::profile::{Profile, ProxySettings};
 use crate::reservation;
 use crate::sandbox::Sandbox;
 use crate::state::State;
@@ -93,7 +93,7 @@ impl InstanceBuilder {
     /// # Errors
     /// [`Error::Tls`]: a file of certificates can't be used.
     /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or the profile gives directories,
-    /// environment variables, secret headers or [`listen_as`](Profile::listen_as), which the component of sockbox's own
+    /// environment variables, secret headers, proxies or [`listen_as`](Profile::listen_as), which the component of sockbox's own
     /// doesn't get: those are for a [`Command`](crate::Command).
     pub fn profile(mut self, profile: &Profile) -> Result<InstanceBuilder> {
         let without_effect = [
@@ -102,6 +102,7 @@ impl InstanceBuilder {
             ("inherit-env", profile.inherit_env),
             ("listen-as", !profile.listen_as.is_empty()),
             ("secret-header", !profile.secret_headers.is_empty()),
+            ("proxy", profile.proxy != ProxySettings::default()),
         ];
         if let Some((key, _)) = without_effect.iter().find(|(_, given)| *given) {
             return Err(Error::InvalidOptions {

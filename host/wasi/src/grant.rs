@@ -4,8 +4,10 @@ use crate::authority::Decider;
 use crate::tls::{TlsConfig, TlsError};
 use sockbox_policy::audit::AuditSink;
 use sockbox_policy::limits::LimitError;
-use sockbox_policy::profile::{Profile, StaticHost};
-use sockbox_policy::{AnsweredNames, Limits, Name, Policy, SecretHeader, SecretHeaderError};
+use sockbox_policy::profile::{Profile, ProxyVariableError, StaticHost};
+use sockbox_policy::{
+    AnsweredNames, Limits, Name, Policy, Proxies, SecretHeader, SecretHeaderError,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -39,6 +41,7 @@ pub struct Grant {
     pub(crate) tls: TlsConfig,
     pub(crate) protocols: &'static [&'static [u8]],
     pub(crate) secret_headers: Vec<SecretHeader>,
+    pub(crate) proxies: Proxies,
 }
 
 /// Why a profile can't be used.
@@ -54,6 +57,9 @@ pub enum ProfileError {
     /// A file of certificates can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A variable names no proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyVariableError),
 }
 
 impl Grant {
@@ -75,7 +81,7 @@ impl Grant {
     }
 
     /// Grant and limit what `profile` says, in place of what was granted before, and take its static host
-    /// addresses, its secret headers and its certificates as well. This reads the variables and files that they are in.
+    /// addresses, its secret headers, its certificates and its proxies as well. This reads the variables and files that they are in.
     ///
     /// Directories, environment variables and [`listen_as`](Profile::listen_as) are not part of this type:
     /// the embedder gives them to the component.
@@ -84,6 +90,7 @@ impl Grant {
     /// - [`ProfileError::Limit`]: a limit is set to a value that it can't have.
     /// - [`ProfileError::SecretHeader`]: a variable or a file is missing, or its content can't be sent.
     /// - [`ProfileError::Tls`]: a file of certificates can't be used.
+    /// - [`ProfileError::Proxy`]: a variable that is to name a proxy doesn't.
     pub fn profile(mut self, profile: &Profile) -> Result<Grant, ProfileError> {
         self.limits = profile.limits()?;
         self.policy = profile.policy.clone();
@@ -97,6 +104,7 @@ impl Grant {
             self.secret_headers.push(header.read()?);
         }
         self.tls = self.tls.files(&profile.tls)?;
+        self.proxies = profile.proxy.proxies()?;
         Ok(self)
     }
 
@@ -146,6 +154,12 @@ impl Grant {
     /// The host can't keep a server from sending the value back in a response, which the component reads.
     pub fn secret_header(mut self, header: SecretHeader) -> Grant {
         self.secret_headers.push(header);
+        self
+    }
+
+    /// Send the component's HTTP requests (`wasi:http`) through these proxies. Its sockets and its own TLS use none.
+    pub fn proxies(mut self, proxies: Proxies) -> Grant {
+        self.proxies = proxies;
         self
     }
 

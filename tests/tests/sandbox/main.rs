@@ -9,6 +9,7 @@ mod hostile_text;
 mod http;
 mod http_connections;
 mod http_hostile;
+mod http_proxy;
 mod http_secrets;
 mod inspect;
 mod languages;

@@ -2,6 +2,7 @@
 
 use super::grants::{Accept, Common, Connect, LoadLimitArgs, Others};
 use super::host_cert::{self, HostCert};
+use super::proxy::ProxyArgs;
 use super::secret::SecretHeaderText;
 use crate::exit::Failure;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -19,6 +20,7 @@ Examples:
     --secret-header 'https://api.example.com/v1/=Authorization: Bearer {env:TOKEN}' client.wasm
   sockbox run --allow-connect intranet.example:443 --cacert ca.pem \
     --cert intranet.example=me.pem --key intranet.example=me.key client.wasm
+  sockbox run --allow-http 'GET https://api.example.com/*' --proxy http://proxy.example:3128 client.wasm
   sockbox run --allow-listen 127.0.0.1:8080 --allow-accept 127.0.0.0/8 server.wasm
   sockbox run --dir ./pages::/data:ro --env LANG=C --max-wall-time 30 program.wasm
   sockbox run --dry-run client.wasm
@@ -77,6 +79,9 @@ pub struct Run {
     /// http for a loopback address. This option grants nothing
     #[arg(long, value_name = "URL=NAME: VALUE", help_heading = "Grants")]
     pub secret_header: Vec<SecretHeaderText>,
+
+    #[command(flatten)]
+    pub proxy: ProxyArgs,
 
     /// Trust the certificates in this PEM file, in place of the system's authorities, where the component
     /// speaks TLS through wasi:tls or sends requests through wasi:http
@@ -161,6 +166,7 @@ impl Run {
         profile.tls.capath.extend(self.capath.iter().cloned());
         let certificates = host_cert::read(&self.cert, &self.key)?;
         profile.tls.client_certs.extend(certificates);
+        self.proxy.add_to(&mut profile.proxy)?;
         Ok(profile)
     }
 }

@@ -22,6 +22,7 @@ pub use prefix::{HttpPrefix, HttpPrefixError};
 pub use rule::{HttpRule, HttpRuleError, MAX_HTTP_METHODS};
 pub use secret::{MAX_SECRET_BYTES, SecretHeader, SecretHeaderError, SecretProblem, SecretSource};
 pub(crate) use secret::{Secret, header_name};
+pub(crate) use url::split_authority;
 pub use url::{
     HttpMethod, HttpScheme, HttpTarget, HttpUrl, HttpUrlError, MAX_HTTP_METHOD_BYTES,
     MAX_HTTP_PATH_BYTES, MAX_HTTP_QUERY_BYTES,

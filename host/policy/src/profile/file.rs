@@ -1,9 +1,12 @@
 //! Policy files: TOML, with the names that flags have.
 
-use super::{Dir, EnvVar, ListenAs, Profile, StaticHost, TlsFiles, secret_header, tls};
+use super::{
+    Dir, EnvVar, ListenAs, Profile, ProxySettings, StaticHost, TlsFiles, secret_header, tls,
+};
 use crate::limits::{Limit, Limits};
 use crate::{
-    Denied, Deny, Destination, Endpoint, HttpRule, Names, Policy, PrivateLoopback, Range, Rule,
+    Denied, Deny, Destination, Endpoint, HttpRule, Names, NoProxy, Policy, PrivateLoopback, Proxy,
+    Range, Rule,
 };
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
@@ -244,6 +247,10 @@ struct Table {
     cacert: Option<PathBuf>,
     capath: Option<PathBuf>,
     client_cert: Vec<tls::Written>,
+    proxy: Option<String>,
+    proxy_env: bool,
+    noproxy: Vec<Text<NoProxy>>,
+    allow_proxy_resolve: bool,
     #[serde(deserialize_with = "limits")]
     limits: Vec<(Limit, String)>,
     profile: BTreeMap<String, Table>,
@@ -281,6 +288,7 @@ impl Table {
         // Not read with the rest: an error there shows the line, and a secret may stand in it by mistake.
         let headers = self.secret_header.iter().map(secret_header::Written::read);
         let headers: Result<_, _> = headers.collect();
+        let proxy = self.proxy.as_deref().map(str::parse::<Proxy>).transpose();
         let certificates = self.client_cert.into_iter().map(tls::Written::read);
         let certificates: Result<_, _> = certificates.collect();
         Ok(Profile {
@@ -296,6 +304,12 @@ impl Table {
                 cacert: self.cacert.into_iter().collect(),
                 capath: self.capath.into_iter().collect(),
                 client_certs: certificates.map_err(|error| format!("client-cert: {error}"))?,
+            },
+            proxy: ProxySettings {
+                proxy: proxy.map_err(|error| format!("proxy: {error}"))?,
+                of_environment: self.proxy_env,
+                no_proxy: inner(self.noproxy).fold(NoProxy::default(), NoProxy::and),
+                resolve: self.allow_proxy_resolve,
             },
         })
     }
@@ -376,6 +390,8 @@ mod tests {
         env = ["A=b", "HOME"]
         secret-header = ["https://a.example/=X-Key: {file:key}"]
         cacert = "ca.pem"
+        proxy = "http://u:p@proxy.example:3128"
+        noproxy = ["a.example,10.0.0.0/8"]
 
         [[client-cert]]
         host = "A.example"
@@ -403,6 +419,9 @@ mod tests {
         [profile.tls]
         cacert = "other.pem"
         capath = "cas"
+        proxy = "other.example"
+        noproxy = ["b.example"]
+        allow-proxy-resolve = true
 
         [[profile.tls.client-cert]]
         host = "[::1]"
@@ -465,7 +484,18 @@ mod tests {
         let key = "https://a.example/=x-key: {file:key}";
         let token = "https://a.example/v1/=authorization: Bearer {env:TOKEN}";
         assert_eq!(headers(&base), [key]);
-        let tls = file.profile(Some("tls")).unwrap().tls;
+        let proxy = &base.proxy;
+        assert_eq!(proxy.proxy, "u:p@proxy.example:3128".parse().ok());
+        assert!(!proxy.of_environment && !proxy.resolve);
+        let tls = file.profile(Some("tls")).unwrap();
+        let proxies = tls.proxy.proxies().unwrap();
+        assert_eq!(proxies.https, "other.example".parse().ok());
+        assert_eq!(
+            proxies.bypass,
+            "a.example,10.0.0.0/8,b.example".parse().unwrap()
+        );
+        assert!(proxies.resolve);
+        let tls = tls.tls;
         assert_eq!(tls.cacert, ["ca.pem", "other.pem"].map(PathBuf::from));
         assert_eq!(tls.capath, [PathBuf::from("cas")]);
         let certificates = tls.client_certs.iter().map(ToString::to_string);
@@ -552,8 +582,12 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_secret_header_is_told_without_its_value() {
+    fn an_invalid_secret_is_told_without_its_value() {
         for (text, expected) in [
+            (
+                "proxy = \"https://u:hunter2@a\"",
+                "proxy: a proxy is reached with http, and not with `https`",
+            ),
             (
                 "secret-header = [\"https://a.example/=X-Key: hunter2\"]",
                 "the value of the secret header `X-Key` names neither a variable nor a file",

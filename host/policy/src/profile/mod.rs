@@ -4,6 +4,7 @@ mod dir;
 mod env;
 mod file;
 mod listen;
+mod proxy;
 mod secret_header;
 mod static_host;
 mod tls;
@@ -12,6 +13,7 @@ pub use dir::{Dir, DirError};
 pub use env::{EnvError, EnvVar};
 pub use file::{MAX_FILE_BYTES, PolicyFile, PolicyFileError};
 pub use listen::{ListenAs, ListenAsError};
+pub use proxy::{ProxySettings, ProxyVariableError};
 pub use secret_header::SecretHeaderSource;
 pub use static_host::{StaticHost, StaticHostError};
 pub use tls::{ClientCert, TlsFiles};
@@ -67,6 +69,8 @@ pub struct Profile {
     pub secret_headers: Vec<SecretHeaderSource>,
     /// The certificates that it trusts, and those that it shows.
     pub tls: TlsFiles,
+    /// The proxies of its HTTP requests.
+    pub proxy: ProxySettings,
 }
 
 impl Profile {
@@ -87,6 +91,7 @@ impl Profile {
         self.inherit_env |= other.inherit_env;
         self.secret_headers.extend(other.secret_headers);
         self.tls.extend(other.tls);
+        self.proxy = self.proxy.and(other.proxy);
         self
     }
 

@@ -94,7 +94,9 @@ fn parse(text: &str) -> Result<Entry, NoProxyError> {
 #[non_exhaustive]
 pub enum NoProxyError {
     /// An entry is neither a host nor a range.
-    #[error("`{entry}` is neither a host nor a range: write `example.com,10.0.0.0/8`, or `*` for every host")]
+    #[error(
+        "`{entry}` is neither a host nor a range: write `example.com,10.0.0.0/8`, or `*` for every host"
+    )]
     Entry {
         /// What was given.
         entry: String,

@@ -53,10 +53,8 @@ fn what_is_no_proxy_is_refused_without_its_credentials() {
 
 #[test]
 fn hosts_without_a_proxy() {
-    let list = "example.com .dot.example,*.star.example; ".trim_end_matches("; ");
-    let list: NoProxy = format!("{list},port.example:8080,10.0.0.0/8,192.0.2.1,[2001:db8::1],fd00::/8")
-        .parse()
-        .unwrap();
+    let list = "example.com .dot.example, *.star.example,port.example:8080,10.0.0.0/8,192.0.2.1,[2001:db8::1],fd00::/8";
+    let list: NoProxy = list.parse().unwrap();
     for (asked, expected) in [
         ("http://example.com/", true),
         ("https://a.EXAMPLE.com./", true),
@@ -80,12 +78,19 @@ fn hosts_without_a_proxy() {
     let all: NoProxy = "*".parse().unwrap();
     assert!(all.covers(&url("http://a.example/")));
     assert!(!NoProxy::default().covers(&url("http://a.example/")));
-    for (text, expected) in [("a b/c", "`b/c` is neither"), ("a:x", "`a:x` is neither"), ("a..b", "`a..b` is")] {
+    for (text, expected) in [
+        ("a b/c", "`b/c` is neither"),
+        ("a:x", "`a:x` is neither"),
+        ("a..b", "`a..b` is"),
+    ] {
         let error = text.parse::<NoProxy>().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
     assert!("a,".repeat(1024).parse::<NoProxy>().is_ok());
-    assert_eq!("a,".repeat(1025).parse::<NoProxy>(), Err(NoProxyError::TooMany));
+    assert_eq!(
+        "a,".repeat(1025).parse::<NoProxy>(),
+        Err(NoProxyError::TooMany)
+    );
 }
 
 #[test]
@@ -126,7 +131,7 @@ fn variables_count_as_with_curl() {
         (&[("https_proxy", "b:1"), ("HTTPS_PROXY", "a:1")], "- b:1"),
         (&[("ALL_PROXY", "a:1")], "a:1 a:1"),
         (&[("all_proxy", "a:1"), ("https_proxy", "b:1")], "a:1 b:1"),
-        (&[("ALL_PROXY", "a:1"), ("https_proxy", "")], "a:1 -"),
+        (&[("ALL_PROXY", "a:1"), ("https_proxy", "")], "a:1 a:1"),
         (
             &[("HTTPS_PROXY", "https://u:p@a:1")],
             "HTTPS_PROXY: a proxy is reached with http, and not with `https`: write http://proxy.example:3128",

@@ -13,8 +13,8 @@ use crate::tls;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use sockbox_policy::audit::{EventKind, HttpExchange};
-use sockbox_policy::{HttpTarget, Limit, Target};
+use sockbox_policy::audit::{EventKind, HttpExchange, ProxyUse};
+use sockbox_policy::{HttpTarget, Limit, Proxies, Proxy, Target};
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -46,6 +46,7 @@ pub(super) struct Client {
     pub(super) pool: Pool,
     pub(super) live: Live,
     pub(super) secrets: Secrets,
+    pub(super) proxies: Proxies,
 }
 
 impl Client {
@@ -160,8 +161,15 @@ impl Exchange {
             .set(|exchange| exchange.error = Some(failed.word()));
     }
 
-    fn connected(&self, address: SocketAddr) {
-        self.told.set(|exchange| exchange.address = Some(address));
+    fn connected(&self, address: Option<SocketAddr>) {
+        self.told.set(|exchange| exchange.address = address);
+    }
+
+    /// Set the proxy that the request goes through, and the status of its response if there is one.
+    pub(super) fn proxied(&self, proxy: &Proxy, status: Option<u16>) {
+        let proxy = proxy.to_string();
+        self.told
+            .set(|exchange| exchange.proxy = Some(ProxyUse { proxy, status }));
     }
 
     fn answered(&self, status: u16) {
@@ -246,7 +254,7 @@ async fn respond(
         }
     }
     let connect = options.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-    let connected = tokio::time::timeout(connect, client.reach(&target))
+    let connected = tokio::time::timeout(connect, client.reach(&target, exchange))
         .await
         .unwrap_or(Err(Failed::ConnectTimeout))?;
     send_on(connected).await

@@ -48,6 +48,7 @@ impl Http {
                 pool: Pool::default(),
                 live: exchange::Live::default(),
                 secrets: Secrets::new(&grant.secret_headers),
+                proxies: grant.proxies.clone(),
             })),
         }
     }
