@@ -98,6 +98,9 @@ impl fmt::Display for Contents<'_> {
         if proxy.of_environment {
             lines.push("proxy-env".to_owned());
         }
+        if !proxy.no_proxy.is_empty() {
+            lines.push(format!("noproxy {}", proxy.no_proxy));
+        }
         if proxy.resolve {
             lines.push("allow-proxy-resolve".to_owned());
         }

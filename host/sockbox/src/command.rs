@@ -138,11 +138,12 @@ impl Command {
     }
 
     /// Apply `profile`: its grants and limits replace earlier ones, and its static host addresses,
-    /// directories, environment variables, secret headers and certificates are added.
+    /// directories, environment variables, secret headers, certificates and proxies are added.
     ///
     /// # Errors
     /// - [`Error::InvalidOptions`]: the value of a limit is invalid, a variable isn't set in this
-    ///   process or isn't Unicode, or a secret header has no value that can be sent.
+    ///   process or isn't Unicode, a secret header has no value that can be sent, or a variable names no proxy that can be
+    ///   used.
     /// - [`Error::Tls`]: a file of certificates can't be used.
     pub fn profile(mut self, profile: &Profile) -> Result<Command> {
         let invalid = |reason: String| Error::InvalidOptions { reason };
@@ -151,6 +152,11 @@ impl Command {
             ProfileError::Tls(error) => error.into(),
             error => invalid(chain(&error)),
         })?;
+        if profile.inherit_env && profile.proxy.of_environment && self.grant.has_proxy_credentials()
+        {
+            let problem = "`inherit-env` would give the component the proxy's credentials: name the variables that it is to have, with env";
+            return Err(invalid(problem.to_owned()));
+        }
         self.keys.extend(profile.tls.keys().map(Path::to_owned));
         if profile.inherit_env {
             for (name, value) in std::env::vars_os() {

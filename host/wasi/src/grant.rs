@@ -163,6 +163,13 @@ impl Grant {
         self
     }
 
+    /// Whether a proxy's URL has credentials.
+    pub fn has_proxy_credentials(&self) -> bool {
+        let proxies = [&self.proxies.http, &self.proxies.https];
+        let mut proxies = proxies.into_iter().flatten();
+        proxies.any(|proxy| proxy.authorization().is_some())
+    }
+
     /// The secret headers.
     pub fn secret_headers(&self) -> &[SecretHeader] {
         &self.secret_headers

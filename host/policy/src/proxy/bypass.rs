@@ -2,7 +2,8 @@
 
 use crate::{Host, HttpUrl, Name};
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 /// The most entries of a list: 1,024.
@@ -39,11 +40,36 @@ impl NoProxy {
         })
     }
 
+    /// Whether it has no host.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// This list, and the other one.
     #[must_use]
     pub fn and(mut self, other: NoProxy) -> NoProxy {
         self.0.extend(other.0);
         self
+    }
+}
+
+impl fmt::Display for NoProxy {
+    /// `example.com,10.0.0.0/8`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, entry) in self.0.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { "," })?;
+            match entry {
+                Entry::All => f.write_str("*")?,
+                Entry::Name(name, None) => write!(f, "{name}")?,
+                Entry::Name(name, Some(port)) => write!(f, "{name}:{port}")?,
+                Entry::Address(address, None) => write!(f, "{address}")?,
+                Entry::Address(address, Some(port)) => {
+                    write!(f, "{}", SocketAddr::new(*address, *port))?
+                }
+                Entry::Range(range) => write!(f, "{range}")?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -75,6 +75,9 @@ fn hosts_without_a_proxy() {
     ] {
         assert_eq!(list.covers(&url(asked)), expected, "{asked}");
     }
+    let text = "example.com,dot.example,star.example,port.example:8080,10.0.0.0/8,192.0.2.1,2001:db8::1,fd00::/8";
+    assert_eq!(list.to_string(), text);
+    assert_eq!(text.parse(), Ok(list));
     let all: NoProxy = "*".parse().unwrap();
     assert!(all.covers(&url("http://a.example/")));
     assert!(!NoProxy::default().covers(&url("http://a.example/")));
