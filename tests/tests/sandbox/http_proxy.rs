@@ -191,9 +191,8 @@ fn what_is_local_or_named_is_reached_without_the_proxy() {
     let peer = RawPeer::answering(OK);
     let port = peer.address().port();
     let url = format!("http://{}", tripwire.address());
-    let attempts = format!(
-        "send GET http 127.0.0.1:{port} / then send GET http localhost:{port} / then send GET http a.example:{port} /"
-    );
+    let hosts = ["127.0.0.1", "localhost", "a.example", "local.test"];
+    let attempts = hosts.map(|host| format!("send GET http {host}:{port} /"));
     let flags = [
         "--allow-net",
         "--proxy",
@@ -202,9 +201,11 @@ fn what_is_local_or_named_is_reached_without_the_proxy() {
         "b.example,example",
         "--resolve",
         "a.example:127.0.0.1",
+        "--resolve",
+        "local.test:127.0.0.1",
     ];
-    let finished = run(&flags, &attempts);
-    assert_lines(&finished, &["ok 200 page"; 3]);
+    let finished = run(&flags, &attempts.join(" then "));
+    assert_lines(&finished, &["ok 200 page"; 4]);
     tripwire.assert_untouched();
 }
 

@@ -17,9 +17,18 @@ struct Server {
 
 impl Server {
     fn start() -> Server {
+        Server::start_speaking(TlsSettings::default())
+    }
+
+    /// A server with this version of TLS.
+    fn start_speaking(version: TlsSettings) -> Server {
         let (authority, clients) = (Authority::new(), Authority::named("Clients"));
         let identity = authority.server(&["localhost", "127.0.0.1"]);
-        let peer = TlsPeer::start(&identity, TlsSettings::for_clients_of(&clients), PAGE);
+        let settings = TlsSettings {
+            clients: Some(clients.certificate()),
+            ..version
+        };
+        let peer = TlsPeer::start(&identity, settings, PAGE);
         Server {
             peer,
             authority,
@@ -127,6 +136,30 @@ fn a_certificate_is_shown_to_its_host_and_to_no_other() {
     Interface::Http.assert_fetched(&finished);
     let finished = Interface::Http.fetch(&server, "127.0.0.1", &both.concat());
     assert_ne!(finished.code(), 0);
+}
+
+#[test]
+fn sockbox_tells_that_a_server_wants_a_certificate() {
+    // With TLS 1.3 the client learns it after the handshake, or not at all if the connection is reset first.
+    let server = Server::start_speaking(TlsSettings {
+        tls12_only: true,
+        ..TlsSettings::default()
+    });
+    let client = server.clients.client("me");
+    for interface in [Interface::Tls, Interface::Http] {
+        let finished = interface.fetch(&server, "127.0.0.1", &server.options("localhost", &client));
+        assert_ne!(finished.code(), 0);
+        let stderr = finished.stderr();
+        assert!(
+            stderr.contains("sockbox: TLS: TLS handshake with 127.0.0.1 failed: "),
+            "{stderr}"
+        );
+        assert!(
+            stderr.contains("(a client certificate is needed)"),
+            "{stderr}"
+        );
+    }
+    assert!(server.peer.requests().is_empty());
 }
 
 #[test]

@@ -38,6 +38,9 @@ impl Client {
             Some(_) if self.leaves_to_proxy(target) => Vec::new(),
             _ => self.addresses(target).await?,
         };
+        // A loopback address means this machine. The proxy would connect to its own.
+        let is_local = |ip: &IpAddr| ip.to_canonical().is_loopback();
+        let proxy = proxy.filter(|_| !addresses.iter().any(is_local));
         let charge = self.charge(CONNECTION_BYTES)?;
         let socket = match self.dialer.socket() {
             Some(socket) => socket,
