@@ -8,7 +8,7 @@ use crate::tools;
 use std::fs;
 use std::path::Path;
 
-/// A running proxy that takes clients with the name `user` and the password `p:ss`, and resolves `a.example` to 127.0.0.1.
+/// A running proxy that takes clients with the name `user` and the password `pass`, and resolves `a.example` to 127.0.0.1.
 /// When its test fails, it prints its log.
 pub struct Tinyproxy {
     site: Site,
@@ -70,7 +70,7 @@ impl Drop for Tinyproxy {
 fn configuration(dir: &Path, port: u16) -> String {
     let dir = dir.display();
     format!(
-        "Port {port}\nListen 127.0.0.1\nAllow 127.0.0.1\nBasicAuth user p:ss\nTimeout 60\nMaxClients 20\n\
+        "Port {port}\nListen 127.0.0.1\nAllow 127.0.0.1\nBasicAuth user pass\nTimeout 60\nMaxClients 20\n\
          DefaultErrorFile \"{dir}/error.html\"\nLogFile \"{dir}/tinyproxy.log\"\nLogLevel Info\n"
     )
 }

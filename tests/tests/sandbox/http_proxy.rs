@@ -409,7 +409,7 @@ fn a_real_proxy_lets_pages_through() {
         OK,
     );
     let plain = RawPeer::answering(OK);
-    let url = proxy.url("user:p%3Ass");
+    let url = proxy.url("user:p%61ss");
     let flags = [
         "--allow-connect",
         "a.example",

@@ -111,23 +111,27 @@ fn a_certificate_is_shown_to_its_host_and_to_no_other() {
             eprintln!("{interface:?} {cert} {host}");
             match shown {
                 true => interface.assert_fetched(&finished),
-                false => assert_ne!(finished.code(), 0),
+                false => {
+                    finished.assert_code(1);
+                }
             }
             // The server reads a request only from a client that has shown a certificate.
             let read = server.peer.requests().len() - before;
             assert_eq!(read, usize::from(shown));
         }
         // One that the server does not take is refused, too: it does look at them.
-        let stranger = Authority::named("Strangers").client("you");
+        let strangers = Authority::named("Strangers");
+        let stranger = strangers.client("you");
         let finished = interface.fetch(
             &server,
             "localhost",
             &server.options("localhost", &stranger),
         );
-        assert_ne!(finished.code(), 0);
+        finished.assert_code(1);
     }
     // Each of two hosts gets its own. The server takes the first client's alone.
-    let other = Authority::named("Others").client("them");
+    let others = Authority::named("Others");
+    let other = others.client("them");
     let both = [
         server.options("127.0.0.1", &other),
         server.options("localhost", &client),
@@ -135,7 +139,7 @@ fn a_certificate_is_shown_to_its_host_and_to_no_other() {
     let finished = Interface::Http.fetch(&server, "localhost", &both.concat());
     Interface::Http.assert_fetched(&finished);
     let finished = Interface::Http.fetch(&server, "127.0.0.1", &both.concat());
-    assert_ne!(finished.code(), 0);
+    finished.assert_code(1);
 }
 
 #[test]
@@ -148,7 +152,7 @@ fn sockbox_tells_that_a_server_wants_a_certificate() {
     let client = server.clients.client("me");
     for interface in [Interface::Tls, Interface::Http] {
         let finished = interface.fetch(&server, "127.0.0.1", &server.options("localhost", &client));
-        assert_ne!(finished.code(), 0);
+        finished.assert_code(1);
         let stderr = finished.stderr();
         assert!(
             stderr.contains("sockbox: TLS: TLS handshake with 127.0.0.1 failed: "),
@@ -189,13 +193,14 @@ fn a_policy_file_names_certificates_beside_it() {
     let finished = Program::sockbox(["serve", "--policy", policy, "--listen", "127.0.0.1:0"]).run();
     finished.assert_failure(2, &["`client-cert` have no effect on `sockbox serve`"]);
     // What is typed for a host comes before what the file says.
-    let stranger = Authority::named("Strangers").client("you");
+    let strangers = Authority::named("Strangers");
+    let stranger = strangers.client("you");
     let typed = server.options("localhost", &stranger);
     let flags = [
         "--policy", policy, &typed[0], &typed[1], &typed[2], &typed[3],
     ];
     let finished = Foreign::Requests.run(&flags, &attempt).run();
-    assert_ne!(finished.code(), 0);
+    finished.assert_code(1);
     let check = Program::sockbox(["policy", "check", policy]).run();
     let stdout = check.stdout_text();
     let line = format!(

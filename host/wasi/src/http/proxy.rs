@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 use zeroize::Zeroizing;
 
-/// The most bytes of the head of a proxy's response: 16 KiB.
+/// The most bytes of the head of a proxy's response, with the interim responses before it: 16 KiB.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// The most headers of a proxy's response: 100, as with hyper.
@@ -118,12 +118,15 @@ async fn send(output: &mut DynOutputStream, mut bytes: Bytes) -> Result<(), Fail
 /// Read the head of the proxy's response, and no byte behind it: that is the server's.
 async fn read_status(input: &mut DynInputStream) -> Result<StatusCode, Failed> {
     let mut head = Vec::new();
-    while head.len() < MAX_HEAD_BYTES {
+    // Interim responses count, too.
+    let mut left = MAX_HEAD_BYTES;
+    while left > 0 {
         input.ready().await;
         let byte = input
             .read(1)
             .map_err(|error| Failed::of_stream(&broken(&error, LimitReached::Received)))?;
         head.extend_from_slice(&byte);
+        left -= byte.len();
         if byte.is_empty() || !(head.ends_with(b"\r\n\r\n") || head.ends_with(b"\n\n")) {
             continue;
         }
