@@ -121,7 +121,7 @@ mod tests {
         };
         assert_eq!(
             of_refusal(&reason, &target, None),
-            "look up -x.example: no rule grants it (--allow-resolve=-x.example would)"
+            "resolve -x.example: no rule grants it (--allow-resolve=-x.example would)"
         );
     }
 }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 /// Addresses of few kinds, so that rules and targets often match.
-fn ip() -> impl Strategy<Value = IpAddr> {
+fn ip() -> BoxedStrategy<IpAddr> {
     let v4 = (
         prop_oneof![Just(10), Just(127), Just(1), Just(169)],
         0..4_u8,
@@ -26,6 +26,7 @@ fn ip() -> impl Strategy<Value = IpAddr> {
         (0..3_u16).prop_map(|last| IpAddr::V6(Ipv6Addr::new(0x2606, 0, 0, 0, 0, 0, 0, last))),
         Just(IpAddr::V6(Ipv6Addr::LOCALHOST)),
     ]
+    .boxed()
 }
 
 fn halves(ip: Ipv4Addr) -> [u16; 2] {
@@ -38,11 +39,11 @@ fn standing_for(ip: Ipv4Addr, first: u16, second: u16) -> Ipv6Addr {
     Ipv6Addr::new(first, second, 0, 0, 0, 0, a, b)
 }
 
-fn port() -> impl Strategy<Value = u16> {
-    prop_oneof![Just(80), Just(81), Just(443)]
+fn port() -> BoxedStrategy<u16> {
+    prop_oneof![Just(80), Just(81), Just(443)].boxed()
 }
 
-fn name() -> impl Strategy<Value = Name> {
+fn name() -> BoxedStrategy<Name> {
     prop_oneof![
         Just("a.example"),
         Just("b.a.example"),
@@ -50,9 +51,10 @@ fn name() -> impl Strategy<Value = Name> {
         Just("example"),
     ]
     .prop_map(|text| text.parse().unwrap())
+    .boxed()
 }
 
-fn range() -> impl Strategy<Value = Range> {
+fn range() -> BoxedStrategy<Range> {
     (
         ip(),
         prop_oneof![Just(8_u8), Just(24), Just(32), Just(96), Just(128)],
@@ -67,9 +69,10 @@ fn range() -> impl Strategy<Value = Range> {
             let net = ipnet::IpNet::new(ip, prefix).unwrap().trunc();
             net.to_string().parse().unwrap()
         })
+        .boxed()
 }
 
-fn destination() -> impl Strategy<Value = Destination> {
+fn destination() -> BoxedStrategy<Destination> {
     let ports = prop_oneof![
         port().prop_map(|port| format!(":{port}")),
         Just(String::new()),
@@ -82,10 +85,12 @@ fn destination() -> impl Strategy<Value = Destination> {
         name().prop_map(|name| name.to_string()),
         name().prop_map(|name| format!("*.{name}")),
     ];
-    (hosts, ports).prop_map(|(hosts, ports)| format!("{hosts}{ports}").parse().unwrap())
+    (hosts, ports)
+        .prop_map(|(hosts, ports)| format!("{hosts}{ports}").parse().unwrap())
+        .boxed()
 }
 
-fn rule() -> impl Strategy<Value = Rule> {
+fn rule() -> BoxedStrategy<Rule> {
     prop_oneof![
         1 => Just(Rule::Everything),
         4 => destination().prop_map(|to| Rule::Connect { to }),
@@ -101,9 +106,10 @@ fn rule() -> impl Strategy<Value = Rule> {
         }),
         1 => name().prop_map(|name| Rule::Resolve { names: name.to_string().parse().unwrap() }),
     ]
+    .boxed()
 }
 
-fn deny() -> impl Strategy<Value = Deny> {
+fn deny() -> BoxedStrategy<Deny> {
     let to = destination().prop_filter_map("a name", |to| to.to_string().parse().ok());
     prop_oneof![
         to.prop_map(|to| Deny::Connect { to }),
@@ -115,34 +121,41 @@ fn deny() -> impl Strategy<Value = Deny> {
             }
         }),
     ]
+    .boxed()
 }
 
-fn policy() -> impl Strategy<Value = Policy> {
+fn policy() -> BoxedStrategy<Policy> {
     let rules = prop::collection::vec(rule(), 0..6);
     let denials = prop::collection::vec(deny(), 0..4);
-    (rules, denials, any::<bool>()).prop_map(|(rules, denials, private)| {
-        let policy = rules.into_iter().fold(Policy::new(), Policy::grant);
-        let policy = denials.into_iter().fold(policy, Policy::deny);
-        if private {
-            policy.allow_private()
-        } else {
-            policy
-        }
-    })
+    (rules, denials, any::<bool>())
+        .prop_map(|(rules, denials, private)| {
+            let policy = rules.into_iter().fold(Policy::new(), Policy::grant);
+            let policy = denials.into_iter().fold(policy, Policy::deny);
+            if private {
+                policy.allow_private()
+            } else {
+                policy
+            }
+        })
+        .boxed()
 }
 
-fn answers() -> impl Strategy<Value = ResolvedNames> {
-    prop::collection::vec((name(), prop::collection::vec(ip(), 0..3)), 0..4).prop_map(|known| {
-        let mut answers = ResolvedNames::new();
-        for (name, addresses) in known {
-            answers.insert(&name, addresses, Instant::now());
-        }
-        answers
-    })
+fn answers() -> BoxedStrategy<ResolvedNames> {
+    prop::collection::vec((name(), prop::collection::vec(ip(), 0..3)), 0..4)
+        .prop_map(|known| {
+            let mut answers = ResolvedNames::new();
+            for (name, addresses) in known {
+                answers.insert(&name, addresses, Instant::now());
+            }
+            answers
+        })
+        .boxed()
 }
 
-fn address() -> impl Strategy<Value = SocketAddr> {
-    (ip(), port()).prop_map(|(ip, port)| SocketAddr::new(ip, port))
+fn address() -> BoxedStrategy<SocketAddr> {
+    (ip(), port())
+        .prop_map(|(ip, port)| SocketAddr::new(ip, port))
+        .boxed()
 }
 
 fn targets(address: SocketAddr) -> [Target; 7] {

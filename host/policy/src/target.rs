@@ -78,7 +78,7 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Resolve(name) => write!(f, "look up {name}"),
+            Target::Resolve(name) => write!(f, "resolve {name}"),
             Target::Connect(address) => write!(f, "connect to {address}"),
             Target::Bind(address) => write!(f, "bind to {address}"),
             Target::Listen(address) => write!(f, "listen on {address}"),

@@ -5,7 +5,10 @@
 //! An error's fields hold what a server, a component or a file sent, unchanged. The text of an error is
 //! made for a terminal: its control characters are escaped (`sockbox_printable`).
 
-use crate::limits::{Limit, Unit};
+mod texts;
+
+use self::texts::{Amount, Attempts, In, Received, TooLong};
+use crate::limits::Limit;
 pub use crate::network_error::{ConnectFailure, NetworkError};
 use crate::policy::{DenialReason, Name, RuleError, Target};
 use crate::url::UrlError;
@@ -432,78 +435,6 @@ impl fmt::Display for ResponseLimit {
             ResponseLimit::InterimResponses => "more interim responses",
             ResponseLimit::TrailerSize => "more bytes in its trailer fields",
         })
-    }
-}
-
-struct Attempts<'a>(&'a [ConnectFailure]);
-
-impl fmt::Display for Attempts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, attempt) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("; ")?;
-            }
-            attempt.fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-struct TooLong {
-    stage: Stage,
-    bound: TimeBound,
-    limit: Duration,
-}
-
-impl fmt::Display for TooLong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TooLong { stage, limit, .. } = self;
-        match self.bound {
-            TimeBound::Stage => write!(f, "{stage} took longer than {limit:?}"),
-            TimeBound::Total => write!(
-                f,
-                "{stage} took longer than {limit:?} (the limit for the whole request)"
-            ),
-            TimeBound::Speed => write!(f, "{stage} was too slow for {limit:?}"),
-        }
-    }
-}
-
-struct Received {
-    received: u64,
-    expected: Option<u64>,
-}
-
-impl fmt::Display for Received {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.expected {
-            Some(expected) => write!(f, "{} of {expected} bytes received", self.received),
-            None => write!(f, "{} bytes received", self.received),
-        }
-    }
-}
-
-/// A number in the unit of a limit.
-struct Amount(u64, Limit);
-
-impl fmt::Display for Amount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Amount(number, limit) = self;
-        match limit.unit() {
-            Unit::Bytes => write!(f, "{number} bytes of {limit}"),
-            _ => write!(f, "{number} {limit}"),
-        }
-    }
-}
-
-struct In<'a>(&'a Option<PathBuf>);
-
-impl fmt::Display for In<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(file) => write!(f, "{}: ", Line(file.display())),
-            None => Ok(()),
-        }
     }
 }
 

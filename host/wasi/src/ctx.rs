@@ -1,4 +1,7 @@
 //! What a store holds besides its WASI, and how the adapters get at it.
+//!
+//! This module and the adapters import each other: the context has a field for what each adapter keeps, and an adapter
+//! is written against the view of the context. wasmtime needs both in one type, the data of the store.
 
 use crate::authority::Authority;
 use crate::files::Files;

@@ -168,18 +168,18 @@ pub(crate) async fn look_up(authority: &Authority, name: &Name) -> Answer {
     let is_localhost = name.is_localhost();
     let reached = |limit| authority.reached(limit, Some(Target::Resolve(name.clone())));
     if !authority.counts_lookup() {
-        reached(Limit::Lookups);
+        reached(Limit::Resolutions);
         return Err(ErrorCode::TemporaryResolverFailure);
     }
     let asked = async {
         let turns = authority.quotas.lookups.clone();
         let turn = match turns.clone().try_acquire_owned() {
             Ok(turn) => {
-                authority.has_room(Limit::LookupsAtOnce);
+                authority.has_room(Limit::ResolutionsAtOnce);
                 turn
             }
             Err(_) => {
-                reached(Limit::LookupsAtOnce);
+                reached(Limit::ResolutionsAtOnce);
                 turns.acquire_owned().await.map_err(io::Error::other)?
             }
         };
@@ -195,15 +195,15 @@ pub(crate) async fn look_up(authority: &Authority, name: &Name) -> Answer {
         .await
         .map_err(io::Error::other)?
     };
-    match tokio::time::timeout(authority.quotas.lookup_timeout, asked).await {
+    match tokio::time::timeout(authority.quotas.resolve_timeout, asked).await {
         Err(_) => {
-            reached(Limit::LookupTimeout);
+            reached(Limit::ResolveTimeout);
             Err(ErrorCode::TemporaryResolverFailure)
         }
         Ok(Err(error)) => Err(classify(&error)),
         Ok(Ok(addresses)) if addresses.is_empty() => Err(ErrorCode::NameUnresolvable),
         Ok(Ok(addresses)) => {
-            authority.has_room(Limit::LookupTimeout);
+            authority.has_room(Limit::ResolveTimeout);
             Ok(addresses)
         }
     }

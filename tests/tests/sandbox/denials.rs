@@ -33,13 +33,13 @@ fn nothing_is_granted_by_default() {
         (
             "resolve localhost".to_owned(),
             "access-denied at resolve",
-            "look up localhost".to_owned(),
+            "resolve localhost".to_owned(),
             "(--allow-resolve localhost would)".to_owned(),
         ),
         (
             format!("connect-name localhost {port}"),
             "access-denied at resolve",
-            "look up localhost".to_owned(),
+            "resolve localhost".to_owned(),
             "(--allow-resolve localhost would)".to_owned(),
         ),
         (

@@ -45,7 +45,7 @@ fn a_wildcard_is_less_the_names_that_are_denied() {
             ("admin.example.com", "admin.example.com"),
             ("x.admin.example.com", "*.admin.example.com"),
         ] {
-            let line = format!("sockbox: denied: look up {name}: denied by deny-resolve {rule}");
+            let line = format!("sockbox: denied: resolve {name}: denied by deny-resolve {rule}");
             assert_told(&finished, &line);
         }
         seen.assert(&["www.example.com"], &["tcp 1.2.3.4:80"]);
@@ -98,7 +98,7 @@ fn fetch_resolves_no_denied_name_though_it_was_typed() {
         ),
     ] {
         let finished = Program::sockbox(["fetch"]).args(words).run();
-        let told = format!("not allowed to look up {name}: denied by deny-resolve {name}");
+        let told = format!("not allowed to resolve {name}: denied by deny-resolve {name}");
         finished.assert_failure(126, &[&told]);
         tripwire.assert_untouched();
     }
@@ -114,7 +114,7 @@ fn a_redirect_leads_to_no_denied_name() {
     let finished = Program::sockbox(["fetch", "-L", "--deny-resolve", "*.localhost"])
         .args([&peer.url("/")])
         .run();
-    let told = "not allowed to look up b.localhost: denied by deny-resolve *.localhost";
+    let told = "not allowed to resolve b.localhost: denied by deny-resolve *.localhost";
     finished.assert_failure(126, &[told]);
     tripwire.assert_untouched();
 }
@@ -135,13 +135,13 @@ fn explain_names_the_denial() {
     denied.assert_code(126);
     assert_eq!(
         denied.stdout_text(),
-        "denied: look up admin.example.com: denied by deny-resolve admin.example.com\n"
+        "denied: resolve admin.example.com: denied by deny-resolve admin.example.com\n"
     );
     let allowed = explain("www.example.com:443");
     allowed.assert_code(0);
     assert_eq!(
         allowed.stdout_text(),
-        "allowed: look up www.example.com, by allow-connect *.example.com:443\n\
+        "allowed: resolve www.example.com, by allow-connect *.example.com:443\n\
          allowed: connect to the public addresses that www.example.com resolves to, at port 443, by \
          allow-connect *.example.com:443\n"
     );

@@ -2,14 +2,13 @@
 //! granted fail.
 
 use sockbox_tests::{
-    Finished, Foreign, Internet, PATIENCE, Process, RawPeer, Tripwire, UdpEcho, UdpTripwire,
-    ask_by_udp, has_ipv6,
+    Finished, Foreign, Internet, PATIENCE, Process, RawPeer, Tripwire, UdpTripwire, has_ipv6,
 };
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
-fn tries(flags: &[&str], attempts: &str) -> Finished {
+pub fn tries(flags: &[&str], attempts: &str) -> Finished {
     Foreign::Rust.run(flags, attempts).run()
 }
 
@@ -22,7 +21,7 @@ fn answering_peer(address: &str) -> RawPeer {
 }
 
 /// Where the component says it listens.
-fn listening_address(process: &Process) -> SocketAddr {
+pub fn listening_address(process: &Process) -> SocketAddr {
     process.wait_for_stdout("where it listens", |stdout| {
         let (_, rest) = stdout.split_once("listening on ")?;
         let (address, _) = rest.split_once('\n')?;
@@ -282,82 +281,6 @@ fn looking_up() {
     assert!(lines[1].contains("access-denied at connect"), "{lines:?}");
     assert_eq!(lines[2], "access-denied at resolve");
     tripwire.assert_untouched();
-}
-
-#[test]
-fn sending_datagrams() {
-    let peer = UdpEcho::start();
-    let address = peer.address();
-    let (other_port, other_address) = (
-        UdpTripwire::new(),
-        UdpTripwire::on(&format!("127.0.0.2:{}", address.port())),
-    );
-    let tcp = Tripwire::on(&address.to_string());
-    let attempts = format!(
-        "udp-ask {address} then udp-send {} then udp-connect {} then connect {address} then \
-         udp-bind 127.0.0.1:0",
-        other_port.address(),
-        other_address.address(),
-    );
-    let finished = tries(&["--allow-udp-send", &address.to_string()], &attempts);
-    finished.assert_code(1);
-    let stdout = finished.stdout_text();
-    let lines: Vec<&str> = stdout.lines().collect();
-    assert_eq!(lines[0], "ok ping");
-    for line in &lines[1..] {
-        assert!(line.starts_with("access-denied at "), "{line}");
-    }
-    for neighbour in [&other_port, &other_address] {
-        let flag = format!("(--allow-udp-send {} would)", neighbour.address());
-        assert!(finished.stderr().contains(&flag), "{flag} isn't told");
-        neighbour.assert_untouched();
-    }
-    tcp.assert_untouched();
-}
-
-#[test]
-fn serving_datagrams() {
-    let attempts = "udp-serve 127.0.0.1:0 2 then udp-bind 127.0.0.2:0 then bind 127.0.0.1:0";
-    let flags = [
-        "--no-private-loopback",
-        "--allow-udp-bind",
-        "127.0.0.1:0",
-        "--allow-udp-send",
-        "127.0.0.1",
-    ];
-    let process = Foreign::Rust.run(&flags, attempts).start();
-    let address = listening_address(&process);
-    for _ in 0..2 {
-        assert_eq!(ask_by_udp(address, b"hello"), b"hello");
-    }
-    let finished = process.wait();
-    finished.assert_code(1);
-    let stdout = finished.stdout_text();
-    assert!(
-        stdout.ends_with("\nok 2\naccess-denied at bind\naccess-denied at bind\n"),
-        "{stdout}"
-    );
-}
-
-#[test]
-fn datagrams_from_who_is_not_accepted_are_not_seen() {
-    let flags = [
-        ["--allow-udp-bind", "127.0.0.1:0"],
-        ["--allow-udp-send", "127.0.0.0/8"],
-        ["--deny-accept", "127.0.0.2"],
-    ];
-    let process = Foreign::Rust
-        .run(flags.as_flattened(), "udp-serve 127.0.0.1:0 1")
-        .start();
-    let address = listening_address(&process);
-    let unwelcome = UdpSocket::bind("127.0.0.2:0").unwrap();
-    unwelcome.send_to(b"let me in", address).unwrap();
-    assert_eq!(ask_by_udp(address, b"hello"), b"hello");
-    let finished = process.wait();
-    finished.assert_code(0);
-    assert!(!finished.stdout_text().contains("received from 127.0.0.2"));
-    unwelcome.set_nonblocking(true).unwrap();
-    unwelcome.recv(&mut [0]).unwrap_err();
 }
 
 #[test]

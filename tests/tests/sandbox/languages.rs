@@ -93,7 +93,7 @@ fn without_grants(language: Foreign) {
         assert!(!line.starts_with("ok") && line.contains(" at "), "{stdout}");
     }
     for denied in [
-        "denied: look up localhost".to_owned(),
+        "denied: resolve localhost".to_owned(),
         format!("(--allow-connect {tcp_address} would)"),
         "(--allow-listen 127.0.0.1:0 would)".to_owned(),
         "(--allow-udp-bind 127.0.0.1:0 would)".to_owned(),

@@ -131,16 +131,21 @@ fn lookups() {
         ("0", "lookups 127.1 9", "ok 9\n"),
     ] {
         eprintln!("{limit} {attempts}");
-        let flags = ["--allow-connect", "a.example:80", "--max-lookups", limit];
+        let flags = [
+            "--allow-connect",
+            "a.example:80",
+            "--max-resolutions",
+            limit,
+        ];
         let (finished, _) = internet.run(Foreign::Rust.run(&flags, attempts));
         assert_eq!(finished.stdout_text(), expected);
         let within = expected.starts_with("ok");
         finished.assert_code(i32::from(!within));
         if !within {
-            assert_told(&finished, "--max-lookups");
+            assert_told(&finished, "--max-resolutions");
         }
     }
-    let flags = ["--allow-connect", "a.example:80", "--max-lookups", "3"];
+    let flags = ["--allow-connect", "a.example:80", "--max-resolutions", "3"];
     let (finished, _) = internet.run(Foreign::Rust.run(&flags, "lookups-at-once a.example 40"));
     finished.assert_code(1);
     assert!(

@@ -1,6 +1,8 @@
 //! What a component may do and what it may not, with `sockbox run` and the commands about policies.
 
+mod closed_streams;
 mod component;
+mod datagrams;
 mod denials;
 mod denied_names;
 mod ends;

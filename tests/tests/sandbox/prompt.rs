@@ -73,7 +73,7 @@ fn an_address_of_localhost_is_asked_about_once() {
     let shown = finished.stdout_text();
     let connect = format!("may it connect to 127.0.0.1:{port} (localhost)?");
     for question in [
-        "may it look up localhost?",
+        "may it resolve localhost?",
         &connect,
         "may it bind to 127.0.0.1:0?",
         "may it bind a UDP socket to 127.0.0.1:0?",

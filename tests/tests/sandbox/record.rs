@@ -110,7 +110,11 @@ fn a_limit_that_is_reached_is_recorded() {
     let audit = folder.path().join("audit");
     for (flags, attempts, limit) in [
         (["--max-sockets", "2"], "sockets 3", "max-sockets"),
-        (["--max-lookups", "0"], "resolve localhost", "max-lookups"),
+        (
+            ["--max-resolutions", "0"],
+            "resolve localhost",
+            "max-resolutions",
+        ),
         (["--max-cpu-time", "0.1"], "compute", "max-cpu-time"),
         (["--max-wall-time", "0.1"], "sleep 100", "max-wall-time"),
         (["--max-handles", "100"], "pollables 200", "max-handles"),

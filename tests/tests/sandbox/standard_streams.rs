@@ -1,9 +1,8 @@
-//! Standard input, output and error that are unread, closed, or broken.
+//! Standard output and error that are not read.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sockbox_tests::{
-    Finished, HelloClient, Peer, Process, Program, RawPeer, Serving, Signal, Tripwire, Wasi,
-    eventually,
+    HelloClient, Peer, Process, Program, RawPeer, Serving, Signal, Wasi, eventually,
 };
 use std::fs::{self, File};
 use std::io::{self, PipeReader, PipeWriter, Read};
@@ -15,39 +14,39 @@ use std::time::Duration;
 const CAT: &str = include_str!("components/cat.wat");
 
 /// As many bytes as a pipe holds.
-const PIPE: usize = 64 * 1024;
+pub const PIPE: usize = 64 * 1024;
 
-struct Components(tempfile::TempDir);
+pub struct Components(tempfile::TempDir);
 
 impl Components {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// One that copies its input to its output.
-    fn cat(&self) -> PathBuf {
+    pub fn cat(&self) -> PathBuf {
         self.file("cat.wat", CAT)
     }
 
     /// One that copies its input to its standard error.
-    fn cat_to_stderr(&self) -> PathBuf {
+    pub fn cat_to_stderr(&self) -> PathBuf {
         let to_stderr = CAT
             .replace("wasi:cli/stdout", "wasi:cli/stderr")
             .replace("\"get-stdout\"", "\"get-stderr\"");
         self.file("cat-to-stderr.wat", &to_stderr)
     }
 
-    fn file(&self, name: &str, content: &str) -> PathBuf {
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
         path
     }
 
-    fn pipe(&self, name: &str) -> PathBuf {
+    pub fn pipe(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         let made = Program::from_path("/usr/bin/mkfifo").args([&path]).run();
         made.assert_quiet_success();
@@ -55,11 +54,11 @@ impl Components {
     }
 }
 
-fn zeros() -> File {
+pub fn zeros() -> File {
     File::open("/dev/zero").unwrap()
 }
 
-fn null() -> File {
+pub fn null() -> File {
     File::options().write(true).open("/dev/null").unwrap()
 }
 
@@ -99,7 +98,7 @@ fn is_full(writer: &PipeWriter) -> bool {
 }
 
 /// A server of a page without an end.
-fn endless() -> RawPeer {
+pub fn endless() -> RawPeer {
     RawPeer::start(|peer: &mut Peer| {
         peer.read_request()?;
         peer.send("HTTP/1.1 200 OK\r\n\r\n")?;
@@ -385,119 +384,6 @@ fn a_server_whose_start_nobody_reads_serves() {
     drop(reader);
 }
 
-fn from_a_shell(args: &[&str], redirections: &str) -> Finished {
-    Program::sockbox(args).from_a_shell("", redirections).run()
-}
-
-#[test]
-fn closed_streams_are_noticed() {
-    let components = Components::new();
-    let cat = components.cat();
-    let cat = cat.to_str().unwrap();
-    let to_stderr = components.cat_to_stderr();
-    let to_stderr = to_stderr.to_str().unwrap();
-    let page = RawPeer::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-    let tripwire = Tripwire::new();
-    let (url, to) = (page.url("/"), format!("http://{}/", tripwire.address()));
-    for (args, redirections, code) in [
-        (&["fetch", &url][..], ">&-", 23),
-        (
-            &["fetch", "-o", "/dev/null", "-w", "%{http_code}", &url],
-            ">&-",
-            23,
-        ),
-        (&["fetch", "-s", "-o", "/dev/null", &url], ">&-", 0),
-        (&["fetch", &url], "2>&-", 0),
-        (&["fetch", "-T", "-", &to], "<&-", 26),
-        (&["fetch", "-d", "@-", &to], "<&-", 26),
-        (&["component", "-o", "-"], ">&-", 23),
-        (&["run", cat], ">&- </dev/zero", 1),
-        (&["run", to_stderr], "2>&- </dev/zero", 1),
-        (&["run", cat], "<&-", 1),
-        (&["run", "-"], "<&-", 125),
-        // The null device isn't a closed stream, however it was opened.
-        (&["fetch", &url], ">/dev/null", 0),
-        (&["fetch", &url], "<>/dev/null >&0", 0),
-        (&["run", cat], "<>/dev/null >&0 2>&0", 0),
-    ] {
-        let finished = from_a_shell(args, redirections);
-        assert_eq!(finished.code(), code, "{args:?} {redirections}");
-    }
-    tripwire.assert_untouched();
-}
-
-#[test]
-fn a_server_without_streams_serves() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let process = Program::sockbox(["serve", "--listen", &address.to_string()])
-        .from_a_shell("", "<&- >&- 2>&-")
-        .start();
-    eventually("it to listen", || {
-        std::net::TcpStream::connect(address).ok()
-    });
-    HelloClient::connect(address).ask("Michael\n", "Hello, Michael!\n");
-    process.signal(Signal::TERM);
-    process.wait().assert_code(0);
-}
-
-#[test]
-fn a_pipe_that_is_closed_ends_a_run_quietly() {
-    let components = Components::new();
-    let (reader, writer) = io::pipe().unwrap();
-    drop(reader);
-    let closed = || OwnedFd::from(writer.try_clone().unwrap());
-    let run = |component: &PathBuf| {
-        Program::sockbox(["run"])
-            .args([component])
-            .from_a_shell("trap - PIPE", "")
-            .stdin(zeros())
-    };
-    let finished = run(&components.cat()).stdout(closed()).run();
-    finished.assert_code(141);
-    assert_eq!(finished.stderr(), "");
-    let finished = run(&components.cat_to_stderr()).stderr(closed()).run();
-    finished.assert_code(141);
-
-    // In the middle, as `head` does it.
-    let (process, mut reader) = run(&components.cat()).start_with_pipe();
-    reader.read_exact(&mut [0; 3 * PIPE]).unwrap();
-    drop(reader);
-    let finished = process.wait();
-    finished.assert_code(141);
-    assert_eq!(finished.stderr(), "");
-
-    // If SIGPIPE is ignored, the component gets the error. This one fails.
-    let finished = Program::sockbox(["run"])
-        .args([components.cat()])
-        .from_a_shell("trap '' PIPE", "")
-        .stdin(zeros())
-        .stdout(closed())
-        .run();
-    finished.assert_code(1);
-}
-
-#[test]
-fn a_pipe_that_is_closed_ends_a_fetch_quietly_and_no_server() {
-    let peer = endless();
-    let (process, mut reader) = Program::sockbox(["fetch", &peer.url("/")]).start_with_pipe();
-    reader.read_exact(&mut [0; 3 * PIPE]).unwrap();
-    drop(reader);
-    process.wait().assert_quiet(23);
-
-    let (reader, writer) = io::pipe().unwrap();
-    drop(reader);
-    let server = Serving::started(
-        Serving::program(Wasi::V0_2, &["-v"]).stderr(OwnedFd::from(writer)),
-        1,
-    );
-    for _ in 0..5 {
-        server.client().ask("Michael\n", "Hello, Michael!\n");
-    }
-    server.terminate().assert_code(0);
-}
-
 #[test]
 fn signals_that_are_ignored_stay_ignored() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -545,15 +431,4 @@ fn signals_that_are_ignored_stay_ignored() {
             }
         }
     }
-}
-
-#[test]
-fn the_null_device_takes_everything() {
-    let components = Components::new();
-    let finished = Program::sockbox(["run"])
-        .args([components.cat()])
-        .stdin(File::open(components.cat()).unwrap())
-        .stdout(null())
-        .run();
-    finished.assert_quiet_success();
 }

@@ -1,5 +1,8 @@
 //! The gzip format (RFC 1952): a sequence of members, each of which has a header, deflated data and
 //! a checksum.
+//!
+//! flate2's decoder for several members reads from `std::io::Read` and refuses the zeros after the last member that
+//! `gzip` and Node accept. So it is used for the data and the checksums, and not for the framing.
 
 use super::codec::{Codec, CodingError, skip_padding};
 use super::inflate::{Broken, Inflate};

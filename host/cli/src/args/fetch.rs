@@ -45,7 +45,7 @@ const REPORT: &str = "Report";
 
 /// Fetch pages over HTTP, with TLS or without
 ///
-/// The component may look up each URL's host and connect to it, at the URL's port, and nothing else
+/// The component may resolve each URL's host and connect to it, at the URL's port, and nothing else
 /// but what --location, --resolve and --allow-connect grant.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -190,8 +190,8 @@ pub struct Fetch {
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds, help_heading = BOUNDS)]
     pub max_time: Option<Duration>,
 
-    /// Give up if the lookup, connecting, or agreeing upon TLS takes longer [default: 10 for the
-    /// lookup, 30 for the others]
+    /// Give up if resolving the name, connecting, or the TLS handshake takes longer [default: 10 for
+    /// resolving, 30 for each of the others]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = BOUNDS)]
     pub connect_timeout: Option<Duration>,
 

@@ -324,6 +324,7 @@ fn arg(limit: Limit) -> Arg {
     };
     Arg::new(limit.key())
         .long(limit.key())
+        .aliases(limit.old_key())
         .value_name(unit)
         .help(format!("{} [default: {default}]", limit.help()))
         .help_heading(LIMITS)

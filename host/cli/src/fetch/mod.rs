@@ -12,6 +12,7 @@ mod counted;
 mod data;
 mod facts;
 mod files;
+mod harmless;
 mod headers;
 mod headers_file;
 mod input;

@@ -1,7 +1,7 @@
 //! `-w` and `--json`: telling what is known of a transfer.
 
-use super::console::harmless;
 use super::facts::Facts;
+use super::harmless::harmless;
 use super::variables::{self, Variable};
 use serde_json::{Map, Value};
 use std::io::{self, IsTerminal};

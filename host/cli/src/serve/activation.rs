@@ -1,4 +1,7 @@
 //! Sockets that systemd has opened for us: LISTEN_FDS and LISTEN_PID, as sd_listen_fds(3) has it.
+//!
+//! The crates `listenfd` and `sd-notify` do not check that such a socket listens. A socket that does not would fail
+//! only at the first `accept`, with an error that does not name its cause.
 
 #[cfg(unix)]
 use crate::environment;

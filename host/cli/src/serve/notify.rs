@@ -1,6 +1,7 @@
 //! systemd's readiness protocol: a datagram to the socket that NOTIFY_SOCKET names.
 //!
-//! See sd_notify(3), "Standalone Implementations".
+//! See sd_notify(3), "Standalone Implementations". The crate `sd-notify` sends on a blocking socket, so a service manager
+//! that does not read would stop the server.
 
 #[cfg(unix)]
 use crate::environment;

@@ -64,7 +64,7 @@ fn everything_is_less_a_denied_name() {
     let policy = Policy::everything().deny_resolve("*.example").unwrap();
     let answers = ResolvedNames::new();
     let asked = |text| denied_by(&policy, &Target::Resolve(name(text)), &answers);
-    let expected = "look up a.example: denied by deny-resolve *.example";
+    let expected = "resolve a.example: denied by deny-resolve *.example";
     assert_eq!(asked("a.example").as_deref(), Some(expected));
     assert_eq!(asked("example"), None);
     // The denial covers the lookup and not the address, so a rule can still grant the address.

@@ -40,12 +40,12 @@ pub enum Limit {
     SentBytes,
     /// [`Limits::bandwidth`].
     Bandwidth,
-    /// [`Limits::lookups`].
-    Lookups,
-    /// [`Limits::lookups_at_once`].
-    LookupsAtOnce,
-    /// [`Limits::lookup_timeout`].
-    LookupTimeout,
+    /// [`Limits::resolutions`].
+    Resolutions,
+    /// [`Limits::resolutions_at_once`].
+    ResolutionsAtOnce,
+    /// [`Limits::resolve_timeout`].
+    ResolveTimeout,
     /// [`Limits::handles`].
     Handles,
     /// [`Limits::resources`].
@@ -188,25 +188,25 @@ const FACTS: &[Fact] = &[
                datagram",
     },
     Fact {
-        limit: Limit::Lookups,
-        key: "max-lookups",
+        limit: Limit::Resolutions,
+        key: "max-resolutions",
         unit: Unit::Count,
-        what: "lookups",
-        help: "Lookups of names, in all",
+        what: "resolutions",
+        help: "Resolutions of names, in all",
     },
     Fact {
-        limit: Limit::LookupsAtOnce,
-        key: "max-lookups-at-once",
+        limit: Limit::ResolutionsAtOnce,
+        key: "max-resolutions-at-once",
         unit: Unit::Count,
-        what: "lookups at once",
-        help: "Lookups of names at once",
+        what: "resolutions at once",
+        help: "Resolutions of names at once",
     },
     Fact {
-        limit: Limit::LookupTimeout,
-        key: "lookup-timeout",
+        limit: Limit::ResolveTimeout,
+        key: "resolve-timeout",
         unit: Unit::Seconds,
-        what: "time for a lookup",
-        help: "The lookup of one name",
+        what: "time to resolve a name",
+        help: "Resolving one name",
     },
     Fact {
         limit: Limit::Handles,
@@ -257,6 +257,16 @@ impl Limit {
         self.fact().key
     }
 
+    /// The name that it had before, which is still accepted: `max-lookups` for `max-resolutions`.
+    pub fn old_key(self) -> Option<&'static str> {
+        match self {
+            Limit::Resolutions => Some("max-lookups"),
+            Limit::ResolutionsAtOnce => Some("max-lookups-at-once"),
+            Limit::ResolveTimeout => Some("lookup-timeout"),
+            _ => None,
+        }
+    }
+
     /// What it is counted in.
     pub fn unit(self) -> Unit {
         self.fact().unit
@@ -297,10 +307,10 @@ impl Limit {
 impl FromStr for Limit {
     type Err = UnknownLimit;
 
-    /// Find a limit by its [`key`](Limit::key).
+    /// Find a limit by its [`key`](Limit::key), or by the name that it had before.
     fn from_str(key: &str) -> Result<Limit, UnknownLimit> {
-        let found = FACTS.iter().find(|fact| fact.key == key);
-        found.map(|fact| fact.limit).ok_or_else(|| UnknownLimit {
+        let found = Limit::all().find(|limit| limit.key() == key || limit.old_key() == Some(key));
+        found.ok_or_else(|| UnknownLimit {
             key: key.to_owned(),
         })
     }
@@ -422,9 +432,9 @@ impl Limits {
             Limit::ReceivedBytes => Field::MaybeBytes(&mut self.received_bytes),
             Limit::SentBytes => Field::MaybeBytes(&mut self.sent_bytes),
             Limit::Bandwidth => Field::MaybeBytes(&mut self.bandwidth),
-            Limit::Lookups => Field::MaybeCount(&mut self.lookups),
-            Limit::LookupsAtOnce => Field::Count(&mut self.lookups_at_once),
-            Limit::LookupTimeout => Field::Time(&mut self.lookup_timeout),
+            Limit::Resolutions => Field::MaybeCount(&mut self.resolutions),
+            Limit::ResolutionsAtOnce => Field::Count(&mut self.resolutions_at_once),
+            Limit::ResolveTimeout => Field::Time(&mut self.resolve_timeout),
             Limit::Handles => Field::Count(&mut self.handles),
             Limit::Resources => Field::Count(&mut self.resources),
             Limit::HostcallBytes => Field::Bytes(&mut self.hostcall_bytes),

@@ -59,15 +59,15 @@ pub const RESERVED_SOCKETS: usize = 32;
 /// in another language may write a file in one piece.
 pub const DEFAULT_HOSTCALL_BYTES: usize = 128 * 1024 * 1024;
 
-/// The longest that one lookup of a name may take: 10 seconds.
+/// The longest that resolving one name may take: 10 seconds.
 ///
 /// The system's resolver asks its servers several times, 5 seconds each, and has no bound itself.
-pub const DEFAULT_LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+pub const DEFAULT_RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Lookups that run at once: 16. Further lookups wait.
+/// Names that are resolved at once: 16. Further ones wait.
 ///
-/// Each lookup occupies a thread of the host, even if no task waits for its answer any more.
-pub const DEFAULT_LOOKUPS_AT_ONCE: usize = 16;
+/// Each resolution occupies a thread of the host, even if no task waits for its answer any more.
+pub const DEFAULT_RESOLUTIONS_AT_ONCE: usize = 16;
 
 /// Bytes of the host's own memory for a component's instances: 64 MiB.
 ///
@@ -161,13 +161,13 @@ pub struct Limits {
     /// The longest that the run may take, from the instance's start on, whether it computes or
     /// waits. Default: none, no limit. With 0 the run ends before it begins.
     pub wall_time: Option<Duration>,
-    /// The longest that the lookup of one name may take, waiting for its turn included. Default:
-    /// [`DEFAULT_LOOKUP_TIMEOUT`]. The component then gets `temporary-resolver-failure`. With 0
-    /// every lookup of a name fails.
-    pub lookup_timeout: Duration,
-    /// The most lookups under way at once. Default: [`DEFAULT_LOOKUPS_AT_ONCE`]. With 0 every
-    /// lookup ends in its timeout.
-    pub lookups_at_once: usize,
+    /// The longest that resolving one name may take, waiting for its turn included. Default:
+    /// [`DEFAULT_RESOLVE_TIMEOUT`]. The component then gets `temporary-resolver-failure`. With 0
+    /// no name can be resolved.
+    pub resolve_timeout: Duration,
+    /// The most resolutions under way at once. Default: [`DEFAULT_RESOLUTIONS_AT_ONCE`]. With 0 every
+    /// resolution ends in its timeout.
+    pub resolutions_at_once: usize,
     /// The longest that the component may compute, counted in the time that its thread spends on it
     /// and on the calls it makes of the host. Default: none, no bound. Going past it ends the run, 20
     /// milliseconds later at most: `Error::CpuTime`. With 0 it ends before it
@@ -210,9 +210,9 @@ pub struct Limits {
     ///
     /// A run on [`Wasi::V0_3`](crate::Wasi::V0_3) is refused with it, as its streams can't be wrapped.
     pub bandwidth: Option<u64>,
-    /// The most lookups of names, all together. Default: none, no bound. One more is refused as
-    /// `temporary-resolver-failure`. An address, and a name with static addresses, needs no lookup.
-    pub lookups: Option<u64>,
+    /// The most resolutions of names, all together. Default: none, no bound. One more is refused as
+    /// `temporary-resolver-failure`. An address, and a name with static addresses, needs none.
+    pub resolutions: Option<u64>,
     /// The most files and directories open at once. Default: [`DEFAULT_FILES`]. Opening one more fails
     /// with `quota` (WASI 0.2 has no error code for too many open files). A file counts until the last
     /// stream of it has been dropped as well; the directories that the run is given at its start don't
@@ -235,15 +235,15 @@ impl Default for Limits {
             sockets: file_limit().saturating_sub(RESERVED_FILES),
             hostcall_bytes: DEFAULT_HOSTCALL_BYTES,
             wall_time: None,
-            lookup_timeout: DEFAULT_LOOKUP_TIMEOUT,
-            lookups_at_once: DEFAULT_LOOKUPS_AT_ONCE,
+            resolve_timeout: DEFAULT_RESOLVE_TIMEOUT,
+            resolutions_at_once: DEFAULT_RESOLUTIONS_AT_ONCE,
             cpu_time: None,
             connects_per_second: None,
             accepts_per_second: None,
             received_bytes: None,
             sent_bytes: None,
             bandwidth: None,
-            lookups: None,
+            resolutions: None,
             files: DEFAULT_FILES.min(file_limit() / 4),
         }
     }
@@ -280,15 +280,15 @@ setters! {
     sockets: usize,
     hostcall_bytes: usize,
     wall_time: Option<Duration>,
-    lookup_timeout: Duration,
-    lookups_at_once: usize,
+    resolve_timeout: Duration,
+    resolutions_at_once: usize,
     cpu_time: Option<Duration>,
     connects_per_second: Option<u32>,
     accepts_per_second: Option<u32>,
     received_bytes: Option<u64>,
     sent_bytes: Option<u64>,
     bandwidth: Option<u64>,
-    lookups: Option<u64>,
+    resolutions: Option<u64>,
     files: usize,
 }
 
@@ -354,15 +354,15 @@ mod tests {
         assert_eq!(limits.sockets, file_limit().saturating_sub(32));
         assert_eq!(limits.hostcall_bytes, 134_217_728);
         assert_eq!(limits.wall_time, None);
-        assert_eq!(limits.lookup_timeout, Duration::from_secs(10));
-        assert_eq!(limits.lookups_at_once, 16);
+        assert_eq!(limits.resolve_timeout, Duration::from_secs(10));
+        assert_eq!(limits.resolutions_at_once, 16);
         assert_eq!(limits.cpu_time, None);
         assert_eq!(limits.connects_per_second, None);
         assert_eq!(limits.accepts_per_second, None);
         assert_eq!(limits.received_bytes, None);
         assert_eq!(limits.sent_bytes, None);
         assert_eq!(limits.bandwidth, None);
-        assert_eq!(limits.lookups, None);
+        assert_eq!(limits.resolutions, None);
         assert_eq!(limits.files, (file_limit() / 4).min(256));
     }
 

@@ -80,7 +80,7 @@ fn limit_behind(incidents: &Incidents, error: &Error) -> Option<Limit> {
         Error::ResolveFailed {
             reason: NetworkError::TemporaryResolverFailure,
             ..
-        } => Limit::Lookups,
+        } => Limit::Resolutions,
         Error::ConnectFailed { attempts, .. }
             if attempts
                 .iter()
@@ -363,7 +363,7 @@ mod tests {
             (wit::ErrorCode::EmptyResponse, Limit::SentBytes),
             (
                 wit::ErrorCode::ResolveFailed(types::NetworkError::TemporaryResolverFailure),
-                Limit::Lookups,
+                Limit::Resolutions,
             ),
             (
                 wit::ErrorCode::ConnectFailed(vec![wit::ConnectFailure {

@@ -2,11 +2,13 @@
 //! its file, without compiling or running it.
 
 mod abilities;
+mod ability;
 mod linkable;
 mod read;
 mod report;
+mod rules;
 
-pub use abilities::{Ability, Capability, Grant};
+pub use ability::{Ability, Capability, Grant};
 pub use report::{CoreModule, Item, Kind, Memory, Producer, Report};
 
 use crate::cost::{self, Problem};

@@ -1,6 +1,6 @@
 //! The report about a file.
 
-use super::abilities::{Ability, Capability, Grant};
+use super::ability::{Ability, Capability, Grant};
 use std::collections::BTreeSet;
 
 /// What a file is and what it could ask for.

@@ -1,6 +1,7 @@
 //! The library as an embedder uses it, on the loopback interface, with nothing but the standard
 //! library at the other end.
 
+mod bytes;
 mod decider;
 mod fetch;
 mod limits;

@@ -97,7 +97,7 @@ async fn a_granted_name_is_looked_up_and_connected_to() {
     }
     let told: Vec<_> = decisions.iter().map(|event| event.to_string()).collect();
     assert!(
-        told[0].starts_with("allowed: look up localhost, by: allow-connect localhost:"),
+        told[0].starts_with("allowed: resolve localhost, by: allow-connect localhost:"),
         "{told:?}"
     );
     assert!(

@@ -296,8 +296,8 @@ async fn a_server_leads_nowhere_but_to_public_addresses() {
             "loopback",
             "127.0.0.2",
         ),
-        ("localhost", "look up localhost", "loopback", "localhost"),
-        ("LOCALHOST.", "look up localhost", "loopback", "localhost"),
+        ("localhost", "resolve localhost", "loopback", "localhost"),
+        ("LOCALHOST.", "resolve localhost", "loopback", "localhost"),
     ] {
         denials.lock().unwrap().clear();
         let url = here.url(&format!("/302/http://{host}:{port}/"));

@@ -255,7 +255,10 @@ async fn every_limit_is_held_or_refused() {
             | Limit::Handles
             | Limit::Resources
             | Limit::HostcallBytes => true,
-            Limit::Lookups | Limit::LookupsAtOnce | Limit::LookupTimeout | Limit::Files => false,
+            Limit::Resolutions
+            | Limit::ResolutionsAtOnce
+            | Limit::ResolveTimeout
+            | Limit::Files => false,
             limit if limit.is_for_loading() => false,
             other => panic!("is {other:?} held on WASI 0.3, or refused?"),
         };

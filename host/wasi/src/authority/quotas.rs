@@ -13,21 +13,21 @@ pub(crate) struct Quotas {
     /// The limits that have been reached, a bit for each.
     reached: AtomicU32,
     /// How many more names may be looked up; none: any number.
-    lookups_left: Option<AtomicU64>,
+    resolutions_left: Option<AtomicU64>,
     /// How many names may be looked up at once.
     pub(crate) lookups: Arc<Semaphore>,
-    pub(crate) lookup_timeout: Duration,
+    pub(crate) resolve_timeout: Duration,
 }
 
 impl Quotas {
     pub(super) fn new(limits: &Limits) -> Quotas {
         Quotas {
             reached: AtomicU32::new(0),
-            lookups_left: limits.lookups.map(AtomicU64::new),
+            resolutions_left: limits.resolutions.map(AtomicU64::new),
             lookups: Arc::new(Semaphore::new(
-                limits.lookups_at_once.min(Semaphore::MAX_PERMITS),
+                limits.resolutions_at_once.min(Semaphore::MAX_PERMITS),
             )),
-            lookup_timeout: limits.lookup_timeout,
+            resolve_timeout: limits.resolve_timeout,
         }
     }
 }
@@ -62,7 +62,7 @@ impl Authority {
 
     /// Count one lookup. False: no lookup is left.
     pub(crate) fn counts_lookup(&self) -> bool {
-        let Some(left) = &self.quotas.lookups_left else {
+        let Some(left) = &self.quotas.resolutions_left else {
             return true;
         };
         let one_less = |left: u64| left.checked_sub(1);

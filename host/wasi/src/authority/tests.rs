@@ -173,7 +173,7 @@ fn a_typed_name_does_not_move_inside_once_its_server_has_answered() {
         let refusal = testing::refusal(&network, &Target::Resolve(name("evil.example")));
         assert_eq!(
             text(refusal.unwrap()),
-            "not allowed to look up evil.example: after its first response, the host of a given URL may \
+            "not allowed to resolve evil.example: after its first response, the host of a given URL may \
              change only to public addresses, and evil.example is now at 127.0.0.1, which is loopback \
              (127.0.0.0/8) (allow-private would allow it)"
         );
@@ -267,7 +267,7 @@ fn neither_a_redirect_nor_a_name_leads_into_a_network_of_ones_own() {
     let refusal = testing::refusal(&network, &Target::Resolve(name("named.example")));
     assert_eq!(
         text(refusal.unwrap()),
-        "not allowed to look up named.example: a granted name reaches public addresses only, and \
+        "not allowed to resolve named.example: a granted name reaches public addresses only, and \
          named.example is at 2a00:1::7, which is in a network that this machine is connected to (2a00:1::/64) \
          (allow-private would allow it)"
     );
@@ -544,7 +544,7 @@ fn a_limit_is_told_when_it_is_reached_and_not_each_time() {
     let (network, record) = recording(&Limits::default());
     for _ in 0..3 {
         network.reached(Limit::Sockets, None);
-        network.reached(Limit::Lookups, None);
+        network.reached(Limit::Resolutions, None);
     }
     assert!(network.has_reached(Limit::Sockets));
     assert!(!network.has_reached(Limit::Handles));
@@ -552,12 +552,12 @@ fn a_limit_is_told_when_it_is_reached_and_not_each_time() {
     assert!(!network.has_reached(Limit::Sockets));
     let target = Target::Connect(address("192.0.2.1:80"));
     network.reached(Limit::Sockets, Some(target));
-    network.reached(Limit::Lookups, None);
+    network.reached(Limit::Resolutions, None);
     assert_eq!(
         *locked(&record),
         [
             "limit: no more sockets (max-sockets sets the limit)",
-            "limit: no more lookups (max-lookups sets the limit)",
+            "limit: no more resolutions (max-resolutions sets the limit)",
             "limit: no more sockets for this: connect to 192.0.2.1:80 (max-sockets sets \
              the limit)",
         ]
@@ -580,7 +580,7 @@ fn lookups_are_counted() {
         (Some(0), [false, false, false]),
         (Some(2), [true, true, false]),
     ] {
-        let (network, _) = recording(&Limits::default().lookups(limit));
+        let (network, _) = recording(&Limits::default().resolutions(limit));
         let counted = [(); 3].map(|()| network.counts_lookup());
         assert_eq!(counted, expected, "{limit:?}");
     }

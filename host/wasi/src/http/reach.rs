@@ -94,7 +94,7 @@ impl Client {
                 None => {
                     let found = look_up(&self.authority, name).await;
                     found.map_err(|code| {
-                        let timed_out = self.authority.has_reached(Limit::LookupTimeout);
+                        let timed_out = self.authority.has_reached(Limit::ResolveTimeout);
                         Failed::of_lookup(code, timed_out)
                     })?
                 }

@@ -164,7 +164,7 @@ async fn a_name_of_the_servers_is_not_told_what_is_not_public() {
     assert_eq!(answer, Err(ErrorCode::AccessDenied));
     let reported = Target::Resolve("localhost".parse().unwrap());
     let refusal = refusal(&network, &reported).unwrap();
-    assert_eq!(refusal.target.to_string(), "look up localhost");
+    assert_eq!(refusal.target.to_string(), "resolve localhost");
     assert_eq!(
         refusal
             .reason
@@ -252,19 +252,19 @@ proptest::proptest! {
 #[tokio::test]
 async fn a_lookup_that_gets_no_turn_ends_in_its_timeout() {
     let limits = Limits::default()
-        .lookups_at_once(0)
-        .lookup_timeout(Duration::from_millis(5));
+        .resolutions_at_once(0)
+        .resolve_timeout(Duration::from_millis(5));
     let network = network(Policy::everything(), &limits);
     let answer = ask_of(&network, "localhost").await;
     assert_eq!(answer, Err(ErrorCode::TemporaryResolverFailure));
-    assert!(network.has_reached(Limit::LookupsAtOnce));
-    assert!(network.has_reached(Limit::LookupTimeout));
+    assert!(network.has_reached(Limit::ResolutionsAtOnce));
+    assert!(network.has_reached(Limit::ResolveTimeout));
 }
 
 #[tokio::test]
 async fn as_many_lookups_are_made_as_may_be() {
     for (limit, made) in [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3)] {
-        let limits = Limits::default().lookups(Some(limit));
+        let limits = Limits::default().resolutions(Some(limit));
         let network = network(Policy::everything(), &limits);
         let mut found = 0;
         for _ in 0..3 {
@@ -276,7 +276,11 @@ async fn as_many_lookups_are_made_as_may_be() {
             ask_of(&network, "127.0.0.1").await.unwrap();
         }
         assert_eq!(found, made, "{limit}");
-        assert_eq!(network.has_reached(Limit::Lookups), limit < 3, "{limit}");
+        assert_eq!(
+            network.has_reached(Limit::Resolutions),
+            limit < 3,
+            "{limit}"
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! Errors of TLS.
 
-use super::failure::{CertificateProblem, TlsFailure};
+use super::failure::{CertificateProblem, Failure, TlsFailure};
 use sockbox_printable::Line;
 use std::fmt;
 use std::path::PathBuf;
@@ -107,6 +107,18 @@ fn of_failure(failure: &TlsFailure) -> Option<TlsHint> {
     match failure {
         TlsFailure::CertificateRequired => Some(TlsHint::ShowCertificate),
         _ => None,
+    }
+}
+
+impl Failure {
+    /// The error for the embedder and the user.
+    pub fn into_error(self, host: &str) -> TlsError {
+        let host = host.to_owned();
+        match self {
+            Failure::Certificate(problem) => TlsError::CertificateRejected { host, problem },
+            Failure::Trust { file, reason } => TlsError::Trust { file, reason },
+            Failure::Tls(reason) => TlsError::Handshake { host, reason },
+        }
     }
 }
 

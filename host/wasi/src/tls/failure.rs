@@ -1,7 +1,6 @@
 //! Why a TLS handshake or connection failed.
 
 use super::certificate::Certificate;
-use super::error::TlsError;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 use sockbox_printable::Line;
 use std::fmt;
@@ -37,16 +36,6 @@ impl Failure {
                 "this runtime has no trusted certificate authorities".to_owned()
             }
             Failure::Tls(failure) => failure.to_string(),
-        }
-    }
-
-    /// The error for the embedder and the user.
-    pub fn into_error(self, host: &str) -> TlsError {
-        let host = host.to_owned();
-        match self {
-            Failure::Certificate(problem) => TlsError::CertificateRejected { host, problem },
-            Failure::Trust { file, reason } => TlsError::Trust { file, reason },
-            Failure::Tls(reason) => TlsError::Handshake { host, reason },
         }
     }
 }

@@ -13,6 +13,8 @@ fn every_limit_can_be_set_and_told() {
         assert_eq!(limits.value(limit), value, "{limit:?}");
         assert_ne!(limits, Limits::default(), "{limit:?}");
         assert_eq!(limit.key().parse(), Ok(limit));
+        let old = limit.old_key().map(|old| old.parse());
+        assert!(old.is_none_or(|old| old == Ok(limit)), "{limit:?}");
         let mut same = Limits::default();
         same.set(limit, &Limits::default().value(limit)).unwrap();
         assert_eq!(same, Limits::default(), "{limit:?}");
@@ -32,10 +34,10 @@ fn what_needs_a_bound_has_one() {
     for (limit, expected) in [
         (Limit::Memory, false),
         (Limit::Sockets, false),
-        (Limit::LookupTimeout, false),
+        (Limit::ResolveTimeout, false),
         (Limit::WallTime, true),
         (Limit::SentBytes, true),
-        (Limit::Lookups, true),
+        (Limit::Resolutions, true),
         (Limit::ConnectsPerSecond, true),
     ] {
         let set = Limits::default().set(limit, "none");
