@@ -420,7 +420,7 @@ fn a_real_proxy_lets_pages_through() {
         &url,
     ];
     let attempts = format!(
-        "send GET https a.example:{} /x then send GET http a.example:{} /y then send GET http nowhere.example /",
+        "send GET https a.example:{} /x then send GET http a.example:{} /y then send GET http a.example:1 /",
         tls.port(),
         plain.address().port()
     );
