@@ -17,7 +17,7 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// The most headers of a proxy's response: 100, as with hyper.
 const MAX_HEADERS: usize = 100;
 
-/// A tunnel to a server, or why there is none.
+/// A tunnel to a server.
 pub(super) struct Tunnel {
     /// The address that the proxy was asked for. None if it was asked for a name.
     pub(super) address: Option<SocketAddr>,
