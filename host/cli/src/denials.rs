@@ -67,8 +67,8 @@ fn of_proxy(exchange: &HttpExchange) -> Option<String> {
     let ProxyUse { proxy, status } = exchange.proxy.as_ref()?;
     let server = exchange.request.url.authority();
     match (status, exchange.error) {
-        (Some(407), _) => Some(format!(
-            "proxy: {proxy} wants credentials for {server} (--proxy http://USER:PASSWORD@{proxy} gives them)"
+        (Some(401 | 407), _) => Some(format!(
+            "proxy: {proxy} wants other credentials for {server} (--proxy http://USER:PASSWORD@{proxy} gives them)"
         )),
         (Some(200..=299), _) | (_, None) => None,
         (Some(status), Some(_)) => Some(format!(

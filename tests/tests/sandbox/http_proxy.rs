@@ -258,7 +258,7 @@ fn credentials_are_for_the_proxy_alone_and_shown_nowhere() {
         let finished = run(&flags, attempt);
         assert_lines(&finished, &[UNAVAILABLE]);
         let told = format!(
-            "sockbox: proxy: {at} wants credentials for a.example (--proxy http://USER:PASSWORD@{at} gives them)\n"
+            "sockbox: proxy: {at} wants other credentials for a.example (--proxy http://USER:PASSWORD@{at} gives them)\n"
         );
         assert_eq!(finished.stderr(), told, "{credentials}");
     }
@@ -442,7 +442,7 @@ fn a_real_proxy_lets_pages_through() {
     let finished = run(&flags, "send GET http a.example /");
     assert_lines(&finished, &[UNAVAILABLE]);
     assert!(
-        finished.stderr().contains("wants credentials"),
+        finished.stderr().contains("wants other credentials"),
         "{}",
         finished.stderr()
     );

@@ -60,8 +60,12 @@ impl Client {
             if status.is_success() {
                 return Ok(Tunnel { address, streams });
             }
-            // It is about the credentials, so another address changes nothing.
-            if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            // It is about the credentials, so another address changes nothing. tinyproxy sends 401 for wrong ones.
+            let denied = [
+                StatusCode::UNAUTHORIZED,
+                StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            ];
+            if denied.contains(&status) {
                 break;
             }
         }
