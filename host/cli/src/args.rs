@@ -3,11 +3,14 @@
 mod curl;
 mod fetch;
 mod grants;
+mod host_cert;
 mod http;
 mod inspect;
 mod ordered;
 mod policy;
+mod proxy;
 mod run;
+mod secret;
 mod serve;
 mod tls;
 mod values;

@@ -1,6 +1,7 @@
 //! What the policy refused, to explain why a component failed.
 
 use crate::{stderr, words};
+use sockbox::audit::{HttpExchange, ProxyUse};
 use sockbox::policy::Target;
 use sockbox::{AuditEvent, EventKind};
 use std::collections::BTreeSet;
@@ -37,6 +38,11 @@ impl Denials {
 
     /// Take note of what was refused, and of limits that were reached.
     pub fn record(&self, event: &AuditEvent) {
+        if let EventKind::Http(exchange) = &event.what
+            && let Some(line) = of_proxy(exchange)
+        {
+            return self.note(line);
+        }
         if !event.is_denial() && !matches!(event.what, EventKind::Limit { .. }) {
             return;
         }
@@ -79,6 +85,24 @@ impl Denials {
             lines.push(MORE.to_owned());
         }
         lines
+    }
+}
+
+/// What a proxy has to do with the failure of a request, in a line for people. None: nothing.
+fn of_proxy(exchange: &HttpExchange) -> Option<String> {
+    let ProxyUse { proxy, status } = exchange.proxy.as_ref()?;
+    let server = exchange.request.url.authority();
+    match (status, exchange.error) {
+        (Some(401 | 407), _) => Some(format!(
+            "proxy: {proxy} wants other credentials for {server} (--proxy http://USER:PASSWORD@{proxy} gives them)"
+        )),
+        (Some(200..=299), _) | (_, None) => None,
+        (Some(status), Some(_)) => Some(format!(
+            "proxy: {proxy} does not connect to {server}: it answered {status}"
+        )),
+        (None, Some(error)) => Some(format!(
+            "proxy: {proxy} can't be used for {server}: {error}"
+        )),
     }
 }
 

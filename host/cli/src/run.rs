@@ -13,8 +13,12 @@ use crate::serve::{activation, files};
 use crate::watch::Watch;
 use crate::watchdog::{self, Deadline, Ends, Signals};
 use crate::{cache, output, room, sandbox, source, stderr, words};
-use sockbox::policy::{LeastGrants, PrivateLoopback};
-use sockbox::{Command, Error, Policy, Profile, Program, Sandbox, StdioWriter, TlsConfig};
+use sockbox::policy::{LeastGrants, PrivateLoopback, SecretSource};
+use sockbox::profile::SecretHeaderSource;
+use sockbox::{
+    Command, Error, Grant, Policy, Profile, Program, Sandbox, SecretHeader, StdioWriter, TlsConfig,
+};
+use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -49,7 +53,11 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         reading_deadline(wall_time, started),
     ));
     apart::from_component(args.common.audit.as_ref(), &profile.dirs)?;
-    apart::from_files(args.common.audit.as_ref(), &named_files(&args))?;
+    apart::from_files(args.common.audit.as_ref(), &named_files(&args, &profile))?;
+    let secrets = secret_headers(&mut profile)?;
+    if !args.dry_run && !args.prompt {
+        warn_of_useless(&secrets, &profile.policy);
+    }
     if args.dry_run {
         profile.policy = of_dry_run(&profile.policy);
     }
@@ -58,7 +66,14 @@ pub fn run(args: Run) -> Result<i32, Failure> {
         Some(log) => Denials::at_once(move |line| log.refused(line)),
         None => Denials::default(),
     };
-    let tls = args.tls()?.observe_failures({
+    // Taken out of the profile: a file may be a pipe, which can be read once.
+    let tls_files = std::mem::take(&mut profile.tls);
+    for dir in &profile.dirs {
+        for key in tls_files.keys() {
+            sockbox::must_not_show(dir, key, "the private key of a client certificate")?;
+        }
+    }
+    let tls = TlsConfig::new().files(&tls_files)?.observe_failures({
         let denials = denials.clone();
         // What the component is told has nothing of this machine in it.
         move |error| denials.note(sockbox_printable::line(&format!("TLS: {error}")).into_owned())
@@ -128,18 +143,19 @@ pub fn run(args: Run) -> Result<i32, Failure> {
             &program,
             given,
             &profile,
-            tls,
+            (tls, secrets),
             &watch,
             (&args.http, listeners, signals, log),
         ),
         None => {
-            let command = program
+            let mut command = program
                 .command()
                 .args(given)
                 .started(started)
                 .profile(&profile)?
                 .tls(tls)
                 .audit(watch);
+            command = secrets.into_iter().fold(command, Command::secret_header);
             run_command(command, wall_time, args.prompt, signals)
         }
     };
@@ -210,7 +226,7 @@ fn serve(
     program: &Program,
     args: Vec<String>,
     profile: &Profile,
-    tls: TlsConfig,
+    (tls, secrets): (TlsConfig, Vec<SecretHeader>),
     watch: &Watch,
     (http, listeners, signals, log): (&Http, Vec<Arc<TcpListener>>, Signals, Log),
 ) -> Result<i32, Failure> {
@@ -219,7 +235,10 @@ fn serve(
         .handler()?
         .args(args)
         .profile(profile)?
-        .grant(|grant| grant.tls(tls).audit(watch.clone()))
+        .grant(|grant| {
+            let grant = grant.tls(tls).audit(watch.clone());
+            secrets.into_iter().fold(grant, Grant::secret_header)
+        })
         .reuse(http.max_instance_reuse)
         .stdout(stdout.never_waiting())
         .stderr(stderr().map_err(Failure::system)?.never_waiting())
@@ -238,15 +257,56 @@ fn reading_deadline(wall_time: Option<Duration>, started: Instant) -> Option<Dea
 }
 
 /// The files that this command reads.
-fn named_files(args: &Run) -> Vec<NamedFile> {
+fn named_files(args: &Run, profile: &Profile) -> Vec<NamedFile> {
     let mut files = args.common.files();
     if let Some(component) = args.command.first().filter(|it| *it != "-") {
         files.push(NamedFile::new("the component", component));
     }
-    if let Some(file) = &args.cacert {
+    for file in &profile.tls.cacert {
         files.push(NamedFile::new("--cacert", file));
     }
+    for own in &profile.tls.client_certs {
+        files.push(NamedFile::new("--cert", &own.certificate));
+        files.extend(own.key.iter().map(|key| NamedFile::new("--key", key)));
+    }
+    for source in profile.secret_headers.iter().flat_map(|it| it.sources()) {
+        if let SecretSource::File(file) = source {
+            files.push(NamedFile::new("the file of a secret header", file));
+        }
+    }
     files
+}
+
+/// Take the secret headers out of the profile, and read their values: before the component is compiled, so that a missing
+/// one is told at once.
+fn secret_headers(profile: &mut Profile) -> Result<Vec<SecretHeader>, Failure> {
+    let sources = std::mem::take(&mut profile.secret_headers);
+    let read = |source: SecretHeaderSource| {
+        source.read().map_err(|error| {
+            let cause = error.source().map(|cause| format!(": {cause}"));
+            Failure::Usage {
+                problem: format!("{error}{}", cause.unwrap_or_default()),
+            }
+        })
+    };
+    sources.into_iter().map(read).collect()
+}
+
+/// Tell of secret headers that are never sent, because no rule grants a request to their origin.
+fn warn_of_useless(headers: &[SecretHeader], policy: &Policy) {
+    for header in headers {
+        let prefix = header.prefix();
+        if policy.may_grant_origin(prefix) {
+            continue;
+        }
+        let below = prefix.to_string();
+        let rule = format!("allow-http * {}/*", below.trim_end_matches('/'));
+        stderr::line(format_args!(
+            "sockbox: the secret header `{}` is never sent: no rule grants a request to its origin ({} would)",
+            header.name(),
+            words::option(&rule)
+        ));
+    }
 }
 
 /// What a dry run is granted: everything that isn't denied. What the component has on a loopback port that the

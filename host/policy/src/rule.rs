@@ -6,7 +6,7 @@ pub use error::RuleError;
 
 use crate::embedded::embedded;
 use crate::http::Asked;
-use crate::{Destination, Endpoint, Host, HttpRule, Name, Names, Range};
+use crate::{Destination, Endpoint, Host, HttpRule, HttpUrl, Name, Names, Range};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -234,10 +234,16 @@ impl Rule {
 
     /// Whether sending this request is granted, as far as its URL tells.
     pub(crate) fn covers_http(&self, asked: &Asked<'_>) -> bool {
-        let url = &asked.target.url;
+        match self {
+            Rule::Http { requests } => requests.grants(asked),
+            rule => rule.covers_origin(&asked.target.url),
+        }
+    }
+
+    /// Whether every request to the origin of this URL is granted, as far as the URL tells.
+    pub(crate) fn covers_origin(&self, url: &HttpUrl) -> bool {
         match self {
             Rule::Everything => true,
-            Rule::Http { requests } => requests.grants(asked),
             Rule::Connect { to } => match url.host() {
                 Host::Name(name) => to.covers_name(name) && to.ports.contains(url.port()),
                 Host::Address(address) => to.covers_address(SocketAddr::new(*address, url.port())),

@@ -11,7 +11,8 @@ use crate::policy::{Policy, Wasi};
 use crate::profile::{Dir, ListenAs, Profile};
 use crate::program::Program;
 use crate::state::State;
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Surroundings, granted};
+use sockbox_policy::SecretHeader;
 use sockbox_wasi::tls::TlsConfig;
 use sockbox_wasi::{Decider, Grant};
 use std::fmt;
@@ -130,16 +131,16 @@ impl Command {
     }
 
     /// Apply `profile`: its grants and limits replace earlier ones, and its static host addresses,
-    /// directories and environment variables are added.
+    /// directories, environment variables, secret headers, certificates and proxies are added.
     ///
     /// # Errors
-    /// [`Error::InvalidOptions`]: the value of a limit is invalid, or a variable isn't set in this
-    /// process or isn't Unicode.
+    /// - [`Error::InvalidOptions`]: the value of a limit is invalid, a variable isn't set in this
+    ///   process or isn't Unicode, a secret header has no value that can be sent, or a variable names no proxy that can be
+    ///   used.
+    /// - [`Error::Tls`]: a file of certificates can't be used.
     pub fn profile(mut self, profile: &Profile) -> Result<Command> {
-        let invalid = |reason: String| Error::InvalidOptions { reason };
-        let grant = self.grant.profile(profile);
-        self.grant = grant.map_err(|error| invalid(error.to_string()))?;
-        self.surroundings.add(profile)?;
+        self.grant = granted(self.grant, profile)?;
+        self.surroundings.add(profile, &self.grant)?;
         for map in &profile.listen_as {
             self = self.listen_as(*map);
         }
@@ -224,10 +225,20 @@ impl Command {
         self
     }
 
-    /// Set the TLS settings for `wasi:tls`. By default the system's authorities are trusted: see
+    /// Set the TLS settings for `wasi:tls` and `wasi:http`. By default the system's authorities are trusted: see
     /// [`TlsConfig`].
     pub fn tls(mut self, config: TlsConfig) -> Command {
         self.grant = self.grant.tls(config);
+        self
+    }
+
+    /// Add a header to the component's HTTP requests (`wasi:http`) that its prefix covers. The component never sees the
+    /// value: see [`Grant::secret_header`].
+    ///
+    /// If an argument, an environment variable or a directory would give the component the value, [`Command::run`] fails
+    /// with [`Error::InvalidOptions`].
+    pub fn secret_header(mut self, header: SecretHeader) -> Command {
+        self.grant = self.grant.secret_header(header);
         self
     }
 
@@ -235,8 +246,9 @@ impl Command {
     ///
     /// # Errors
     /// - [`Error::NotRunnable`]: the component is not a command.
-    /// - [`Error::InvalidOptions`]: a directory can't be opened or given, or a limit is set that doesn't hold on
-    ///   the sandbox's version of WASI ([`Limit::holds_on`](crate::limits::Limit::holds_on)).
+    /// - [`Error::InvalidOptions`]: a directory can't be opened or given, the component would be given the value of a
+    ///   secret header, or a limit is set that doesn't hold on the sandbox's version of WASI
+    ///   ([`Limit::holds_on`](crate::limits::Limit::holds_on)).
     /// - [`Error::ListenFailed`]: an address of [`Command::listen_as`] can't be listened on.
     /// - [`Error::Trapped`]: it trapped.
     /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it
@@ -269,7 +281,8 @@ impl Command {
         if let Some(writer) = &stderr {
             wasi.stderr(writer.clone());
         }
-        self.surroundings.check(&self.program.sandbox)?;
+        self.surroundings
+            .check(&self.program.sandbox, &self.grant)?;
         self.surroundings.give(&mut wasi)?;
         let mut listeners = Vec::new();
         for ListenAs { asked, real, .. } in &self.listen_as {

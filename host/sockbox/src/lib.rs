@@ -86,6 +86,7 @@ mod proposals;
 mod reservation;
 mod roles;
 mod sandbox;
+mod secrets;
 mod serve;
 mod state;
 mod surroundings;
@@ -112,7 +113,7 @@ pub use error::{
     ConnectFailure, Error, Hint, NetworkError, ResponseLimit, ResponseProblem, Result, Stage,
     TimeBound,
 };
-pub use exposed::must_not_expose;
+pub use exposed::{must_not_expose, must_not_show};
 pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};
 pub use handler::{Handler, HandlerBody, HandlerBuilder};
 pub use http_server::{
@@ -127,12 +128,14 @@ pub use serve::{
     AcceptFailed, CloseReason, Closed, Event, Framing, Opened, RefuseReason, Refused, ServeOptions,
     Server, ServerHandle, ServerStats,
 };
+pub use sockbox_policy::{SecretHeader, SecretHeaderError};
 pub use sockbox_wasi::tls::{
     Certificate, CertificateProblem, TlsConfig, TlsError, TlsFailure, TlsHandshake, TlsHint,
     TlsVersion,
 };
 pub use sockbox_wasi::{
-    Authority, Decider, Decision, Grant, Question, Refusal, RequestError, local_networks,
+    Authority, Decider, Decision, Grant, ProfileError, Question, Refusal, RequestError,
+    local_networks,
 };
 pub use url::{UrlError, origin_of};
 

@@ -47,7 +47,7 @@ pub use authority::{
     MAX_EVENT_BYTES, Mark, Question, REPEAT_WINDOW, Refusal,
 };
 pub use ctx::{SockboxCtx, SockboxCtxView, SockboxView, limit_store};
-pub use grant::Grant;
+pub use grant::{Grant, ProfileError};
 pub use http::incoming::{
     ErrorCode, IncomingHandler, IncomingHandlerPre, RequestError, ResponseBody,
 };

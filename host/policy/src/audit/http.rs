@@ -12,8 +12,10 @@ use std::time::Duration;
 pub struct HttpExchange {
     /// The request.
     pub request: HttpTarget,
-    /// The address of the server, if the host has connected to it.
+    /// The address of the server, if the host has connected to it. None if a proxy has resolved its name.
     pub address: Option<SocketAddr>,
+    /// The proxy that the request went through, if any.
+    pub proxy: Option<ProxyUse>,
     /// The status of the response, if there is one.
     pub status: Option<u16>,
     /// The error code of WASI (`connection-refused`), if the request or the response has failed.
@@ -24,6 +26,15 @@ pub struct HttpExchange {
     pub received: u64,
     /// The time from the policy's decision to the end of the request.
     pub time: Duration,
+}
+
+/// The use of a proxy for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyUse {
+    /// The host and the port of the proxy.
+    pub proxy: String,
+    /// The status of the proxy's response to `CONNECT`, if there is one.
+    pub status: Option<u16>,
 }
 
 /// How many bytes of its URL an [`HttpRefused`] has: 1,024.
@@ -80,6 +91,7 @@ impl HttpExchange {
         HttpExchange {
             request,
             address: None,
+            proxy: None,
             status: None,
             error: None,
             sent: 0,
@@ -94,6 +106,17 @@ impl fmt::Display for HttpExchange {
         write!(f, "http: {}", self.request)?;
         if let Some(address) = self.address {
             write!(f, " at {address}")?;
+        }
+        match &self.proxy {
+            Some(ProxyUse {
+                proxy,
+                status: Some(status),
+            }) => write!(f, " through {proxy} ({status})")?,
+            Some(ProxyUse {
+                proxy,
+                status: None,
+            }) => write!(f, " through {proxy}")?,
+            None => {}
         }
         match (self.status, self.error) {
             (Some(status), None) => write!(f, ": {status}")?,

@@ -1,6 +1,6 @@
 //! Events as JSON.
 
-use super::{AuditEvent, EventKind, HandledRequest, HttpExchange, Traffic};
+use super::{AuditEvent, EventKind, HandledRequest, HttpExchange, ProxyUse, Traffic};
 use crate::{Target, Verdict};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -124,6 +124,10 @@ fn put_exchange(put: &mut impl FnMut(&str, Value), exchange: &HttpExchange) {
     put("url", exchange.request.url.to_string().into());
     let address = exchange.address.map(|address| address.to_string());
     put("address", address.into());
+    if let Some(ProxyUse { proxy, status }) = &exchange.proxy {
+        put("proxy", proxy.as_str().into());
+        put("proxy_status", (*status).into());
+    }
     put("status", exchange.status.into());
     put("error", exchange.error.into());
     put("received", exchange.received.into());
@@ -299,6 +303,19 @@ mod tests {
                 json!({"event": "http", "method": "PUT", "url": "https://example.com/a",
                     "address": "1.1.1.1:443", "status": 200, "received": 10, "sent": 20,
                     "seconds": 1.5}),
+            ),
+            (
+                told(EventKind::Http(HttpExchange {
+                    proxy: Some(ProxyUse {
+                        proxy: "proxy.example:3128".to_owned(),
+                        status: Some(407),
+                    }),
+                    error: Some("destination-unavailable"),
+                    ..HttpExchange::new(request.clone())
+                })),
+                json!({"event": "http", "method": "PUT", "url": "https://example.com/a",
+                    "proxy": "proxy.example:3128", "proxy_status": 407,
+                    "error": "destination-unavailable", "received": 0, "sent": 0, "seconds": 0.0}),
             ),
             (
                 told(EventKind::Http(HttpExchange {

@@ -8,7 +8,7 @@ mod http;
 mod json;
 
 pub use handled::{HandledRequest, MAX_HANDLED_PATH_BYTES};
-pub use http::{HttpExchange, HttpRefused, MAX_REFUSED_URL_BYTES};
+pub use http::{HttpExchange, HttpRefused, MAX_REFUSED_URL_BYTES, ProxyUse};
 
 use crate::{
     DenialReason, Deny, GrantedBy, Hint, Limit, MAX_NAME_BYTES, Name, Rule, Target, Verdict,

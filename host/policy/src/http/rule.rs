@@ -121,7 +121,11 @@ impl HttpRule {
 
     /// Whether the rule has the scheme, the host and the port of this URL. `is_host` compares the rule's host, if it is
     /// one, with the URL's.
-    fn is_of_origin(&self, url: &HttpUrl, is_host: impl Fn(&Host, &Host) -> bool) -> bool {
+    pub(crate) fn is_of_origin(
+        &self,
+        url: &HttpUrl,
+        is_host: impl Fn(&Host, &Host) -> bool,
+    ) -> bool {
         let host = match (&self.hosts, &url.host) {
             (Hosts::One(own), host) => is_host(own, host),
             (Hosts::Subdomains(parent), Host::Name(name)) => name.is_below(parent),

@@ -291,7 +291,7 @@ pub(super) fn split(text: &str) -> Result<(&str, &str, &str), HttpUrlError> {
 }
 
 /// Split an authority into its host and its port, if it has one.
-pub(super) fn split_authority(authority: &str) -> Result<(&str, Option<u16>), HttpUrlError> {
+pub(crate) fn split_authority(authority: &str) -> Result<(&str, Option<u16>), HttpUrlError> {
     if authority.len() > MAX_AUTHORITY_BYTES {
         return Err(HttpUrlError::TooLong);
     }

@@ -8,7 +8,7 @@ use crate::output::StdioWriter;
 use crate::profile::{Dir, Profile};
 use crate::program::Program;
 use crate::state::State;
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Surroundings, granted};
 use sockbox_wasi::{Grant, IncomingHandlerPre};
 use std::fmt;
 use std::num::NonZeroU32;
@@ -74,11 +74,8 @@ impl HandlerBuilder {
                     .to_owned(),
             });
         }
-        let grant = self.grant.profile(profile);
-        self.grant = grant.map_err(|error| Error::InvalidOptions {
-            reason: error.to_string(),
-        })?;
-        self.surroundings.add(profile)?;
+        self.grant = granted(self.grant, profile)?;
+        self.surroundings.add(profile, &self.grant)?;
         Ok(self)
     }
 
@@ -130,7 +127,7 @@ impl HandlerBuilder {
     pub fn build(self) -> Result<Handler> {
         let sandbox = &self.program.sandbox;
         check(self.grant.granted_limits(), sandbox.exports().wasi())?;
-        self.surroundings.check(sandbox)?;
+        self.surroundings.check(sandbox, &self.grant)?;
         Ok(Handler {
             inner: Arc::new(Inner {
                 program: self.program,

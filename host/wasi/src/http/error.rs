@@ -122,7 +122,7 @@ impl Failed {
     }
 
     /// The failure for an error of the connection's streams.
-    fn of_stream(error: &io::Error) -> Failed {
+    pub(super) fn of_stream(error: &io::Error) -> Failed {
         match error.get_ref().and_then(|error| error.downcast_ref()) {
             Some(LimitReached::Received) => Failed::ResponseBodySize,
             Some(LimitReached::Sent) => Failed::RequestBodySize,

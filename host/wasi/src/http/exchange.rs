@@ -5,6 +5,7 @@ use super::driver::{Connected, Driver, Place};
 use super::error::Failed;
 use super::pool::{Key, Pool};
 use super::prepare::Prepared;
+use super::secrets::Secrets;
 use crate::authority::Authority;
 use crate::budget::{Budget, Charge};
 use crate::sockets::Dialer;
@@ -12,8 +13,8 @@ use crate::tls;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use sockbox_policy::audit::{EventKind, HttpExchange};
-use sockbox_policy::{HttpTarget, Limit, Target};
+use sockbox_policy::audit::{EventKind, HttpExchange, ProxyUse};
+use sockbox_policy::{HttpTarget, Limit, Proxies, Proxy, Target};
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -44,6 +45,8 @@ pub(super) struct Client {
     pub(super) tls: tls::Client,
     pub(super) pool: Pool,
     pub(super) live: Live,
+    pub(super) secrets: Secrets,
+    pub(super) proxies: Proxies,
 }
 
 impl Client {
@@ -158,8 +161,15 @@ impl Exchange {
             .set(|exchange| exchange.error = Some(failed.word()));
     }
 
-    fn connected(&self, address: SocketAddr) {
-        self.told.set(|exchange| exchange.address = Some(address));
+    fn connected(&self, address: Option<SocketAddr>) {
+        self.told.set(|exchange| exchange.address = address);
+    }
+
+    /// Set the proxy that the request goes through, and the status of its response if there is one.
+    pub(super) fn proxied(&self, proxy: &Proxy, status: Option<u16>) {
+        let proxy = proxy.to_string();
+        self.told
+            .set(|exchange| exchange.proxy = Some(ProxyUse { proxy, status }));
     }
 
     fn answered(&self, status: u16) {
@@ -225,6 +235,7 @@ async fn respond(
     exchange: &Exchange,
 ) -> Result<Response<Incoming>, Failed> {
     let target = prepared.target.clone();
+    client.secrets.check(&target, &client.authority)?;
     let key = Key::of(&target.url);
     let is_safe = prepared.can_be_repeated();
     let first_byte = options.first_byte_timeout.unwrap_or(FIRST_BYTE_TIMEOUT);
@@ -234,7 +245,8 @@ async fn respond(
     };
     let mut send_on = |mut connected: Connected| {
         exchange.connected(connected.address);
-        let request = prepared.request(&exchange.told.sent);
+        let mut request = prepared.request(&exchange.told.sent);
+        client.secrets.add_to(request.headers_mut(), &target.url);
         let response = connected.sender.send_request(request);
         place.put(connected);
         timed(drive(response, place))
@@ -250,7 +262,7 @@ async fn respond(
         }
     }
     let connect = options.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-    let connected = tokio::time::timeout(connect, client.reach(&target))
+    let connected = tokio::time::timeout(connect, client.reach(&target, exchange))
         .await
         .unwrap_or(Err(Failed::ConnectTimeout))?;
     send_on(connected).await

@@ -12,6 +12,8 @@
 //! | `hooks` | the hooks that wasmtime-wasi-http calls |
 //! | `prepare` | the form of a request in which it is judged and sent |
 //! | `reach` | lookup, connect, TLS handshake |
+//! | `proxy` | tunnels through an HTTP proxy |
+//! | `secrets` | the headers that the host adds, and that the component never sees |
 //! | `exchange` | sending a request, and waiting for the head of its response |
 //! | `driver`, `pool` | the connection of an exchange, and idle connections |
 //! | `bodies`, `io` | bodies with counts and timeouts; the streams that hyper reads and writes |
@@ -27,7 +29,9 @@ pub(crate) mod incoming;
 mod io;
 mod pool;
 mod prepare;
+mod proxy;
 mod reach;
+mod secrets;
 
 pub(crate) use hooks::Http;
 

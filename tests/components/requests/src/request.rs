@@ -30,6 +30,7 @@ pub struct Plan {
     pub show: Option<String>,
     pub count: bool,
     pub leave: bool,
+    readback: bool,
 }
 
 impl Plan {
@@ -65,6 +66,7 @@ impl Plan {
                 "show" => plan.show = Some(value.to_owned()),
                 "count" => plan.count = true,
                 "leave" => plan.leave = true,
+                "readback" => plan.readback = true,
                 _ => return None,
             }
         }
@@ -122,6 +124,7 @@ impl Plan {
             true => Some(request.body().map_err(invalid("body"))?),
             false => None,
         };
+        let sent = self.readback.then(|| request.headers());
         let future = handle(request, Some(options)).map_err(told("handle"))?;
         let (now, later) = match self.open {
             true => (None, body),
@@ -134,7 +137,11 @@ impl Plan {
             _ => return Err(("nothing".to_owned(), "response")),
         };
         // The response is read even if the server did not take the whole body. Its text is printed with the error.
-        let answer = read(response, self)?;
+        let mut answer = read(response, self)?;
+        for (name, value) in sent.iter().flat_map(|sent| sent.entries()) {
+            let value = String::from_utf8_lossy(&value).into_owned();
+            answer.text.push_str(&format!(" sent {name}:{value}"));
+        }
         let written = written.or_else(|| later.map(|body| self.write(body)));
         if let Some(Err((error, place))) = written {
             return Err((format!("{error} ({})", answer.text), place));
@@ -192,6 +199,7 @@ fn method(name: &str) -> Method {
         "DELETE" => Method::Delete,
         "CONNECT" => Method::Connect,
         "OPTIONS" => Method::Options,
+        "TRACE" => Method::Trace,
         other => Method::Other(other.to_owned()),
     }
 }
