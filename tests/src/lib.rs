@@ -3,7 +3,7 @@
 //! A test starts programs ([`Program`]), or the same one beside curl ([`SideBySide`]), and gives them peers: real
 //! servers ([`Nginx`], [`Lighttpd`], [`Node`], [`Httpbin`], [`PythonHttp`]), a peer that sends exact bytes
 //! ([`RawPeer`], and over TLS [`TlsPeer`], with a certificate of an [`Authority`]), a listener that must stay
-//! untouched ([`Tripwire`]), a name server that knows no name ([`NameTrap`]), a network on which packets vanish
+//! untouched ([`Tripwire`]), a proxy ([`ConnectProxy`], [`Tinyproxy`]), a name server that knows no name ([`NameTrap`]), a network on which packets vanish
 //! ([`BlackHole`]), one where names change their addresses and every packet is recorded ([`Internet`]), or
 //! clients of the hello server ([`HelloClient`], [`TutorialClient`], [`Resets`]). [`Foreign`] are components that
 //! were not written for sockbox.
@@ -18,6 +18,7 @@ mod authority;
 mod black_hole;
 mod capture;
 mod compiled;
+mod connect_proxy;
 mod deadline;
 mod fifo;
 mod foreign;
@@ -41,6 +42,7 @@ mod serving;
 mod side_by_side;
 mod site;
 mod text;
+mod tinyproxy;
 mod tls_peer;
 mod tools;
 mod tripwire;
@@ -49,6 +51,7 @@ mod wasi;
 
 pub use authority::{Authority, Identity, Params, day};
 pub use black_hole::BlackHole;
+pub use connect_proxy::ConnectProxy;
 pub use deadline::{Deadline, PATIENCE, eventually};
 pub use fifo::Fifo;
 pub use foreign::Foreign;
@@ -70,6 +73,7 @@ pub use resets::Resets;
 pub use serving::Serving;
 pub use side_by_side::{OLD, Outcome, SideBySide};
 pub use text::pattern;
+pub use tinyproxy::Tinyproxy;
 pub use tls_peer::{TlsPeer, TlsSettings};
 pub use tripwire::Tripwire;
 pub use udp::{UdpEcho, UdpTripwire, ask as ask_by_udp};

@@ -264,6 +264,25 @@ impl Peer {
         Ok(())
     }
 
+    /// Send `answer`, and pass on what the client and a server at `goal` send to each other, until both have ended.
+    pub(crate) fn tunnel_to(&mut self, goal: SocketAddr, answer: &str) -> io::Result<()> {
+        let server = Arc::new(TcpStream::connect(goal)?);
+        self.send(answer)?;
+        let (from, to) = (server.clone(), self.stream.clone());
+        let back = std::thread::spawn(move || {
+            let copied = io::copy(&mut &*from, &mut &*to);
+            let _ = to.shutdown(Shutdown::Write);
+            copied
+        });
+        let sent = io::copy(&mut &*self.stream, &mut &*server);
+        let _ = server.shutdown(Shutdown::Write);
+        let received = back
+            .join()
+            .map_err(|_| io::Error::other("a thread panicked"))?;
+        self.log(&format!("passed on: {sent:?} there, {received:?} back"));
+        Ok(())
+    }
+
     /// Wait until the client closes the connection, or has shut its sending side down.
     pub fn wait_for_close(&mut self) -> io::Result<()> {
         let copied = io::copy(&mut &*self.stream, &mut io::sink());

@@ -7,11 +7,14 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, Stream};
 use std::io::{self, Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// A server on 127.0.0.1 that answers one request a connection, over TLS. Like [`RawPeer`], it fails its
 /// test if no client ever connected.
-pub struct TlsPeer(RawPeer);
+pub struct TlsPeer {
+    peer: RawPeer,
+    heads: Arc<Mutex<Vec<String>>>,
+}
 
 /// Its TLS version and behaviour.
 #[derive(Clone, Default)]
@@ -38,13 +41,26 @@ impl TlsSettings {
 impl TlsPeer {
     /// Answer with these bytes, with the certificate of `identity`.
     pub fn start(identity: &Identity, settings: TlsSettings, answer: &str) -> Self {
-        let config = Arc::new(config(identity, &settings));
         let answer = answer.to_owned();
-        Self(RawPeer::start(move |peer| {
+        Self::start_with(identity, settings, move |_| answer.clone())
+    }
+
+    /// Answer a request with this head with what `answer` returns.
+    pub fn start_with(
+        identity: &Identity,
+        settings: TlsSettings,
+        answer: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> Self {
+        let config = Arc::new(config(identity, &settings));
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let seen = heads.clone();
+        let peer = RawPeer::start(move |peer| {
             let mut tls = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
             let mut transport = Transport(peer);
             let mut stream = Stream::new(&mut tls, &mut transport);
-            read_head(&mut stream)?;
+            let head = read_head(&mut stream)?;
+            let answer = answer(&head);
+            seen.lock().expect("a list").push(head);
             stream.write_all(answer.as_bytes())?;
             stream.flush()?;
             if settings.cut {
@@ -55,27 +71,33 @@ impl TlsPeer {
                 tls.write_tls(&mut transport)?;
             }
             Ok(())
-        }))
+        });
+        Self { peer, heads }
+    }
+
+    /// The heads of the requests so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.heads.lock().expect("a list").clone()
     }
 
     /// The URL of its page, at the address where it is.
     pub fn url(&self) -> String {
-        format!("https://{}/", self.0.address())
+        format!("https://{}/", self.peer.address())
     }
 
     /// The URL of its page, at this name or address.
     pub fn url_at(&self, host: &str) -> String {
-        format!("https://{host}:{}/", self.0.address().port())
+        format!("https://{host}:{}/", self.peer.address().port())
     }
 
     /// The port where it listens.
     pub fn port(&self) -> u16 {
-        self.0.address().port()
+        self.peer.address().port()
     }
 
     /// How many connections there have been so far.
     pub fn connections(&self) -> usize {
-        self.0.connections()
+        self.peer.connections()
     }
 }
 
@@ -108,14 +130,14 @@ fn config(identity: &Identity, settings: &TlsSettings) -> ServerConfig {
         .expect("a certificate and its key")
 }
 
-fn read_head(stream: &mut impl Read) -> io::Result<()> {
+fn read_head(stream: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
         stream.read_exact(&mut byte)?;
         head.extend_from_slice(&byte);
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
 /// The peer's bytes for rustls.

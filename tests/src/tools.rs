@@ -61,6 +61,18 @@ pub(crate) fn lighttpd() -> &'static Tool {
     })
 }
 
+/// The real tinyproxy.
+pub(crate) fn tinyproxy() -> &'static Tool {
+    static TINYPROXY: OnceLock<Tool> = OnceLock::new();
+    TINYPROXY.get_or_init(|| {
+        find_or_fetch(&Package {
+            command: "tinyproxy",
+            name: "tinyproxy-bin",
+            program: "usr/bin/tinyproxy",
+        })
+    })
+}
+
 /// The real Node.
 pub(crate) fn node() -> &'static Tool {
     static NODE: OnceLock<Tool> = OnceLock::new();

@@ -3,10 +3,14 @@
 mod curl;
 mod fetch;
 mod grants;
+mod host_cert;
+mod http;
 mod inspect;
 mod ordered;
 mod policy;
+mod proxy;
 mod run;
+mod secret;
 mod serve;
 mod tls;
 mod values;
@@ -16,6 +20,7 @@ pub use fetch::Fetch;
 pub use grants::{
     Common, read as read_policy, read_file as read_policy_file, wrong as wrong_policy,
 };
+pub use http::Http;
 pub use inspect::{Compile, Inspect};
 pub use ordered::{Data, DataKind, SaveAs};
 pub use policy::{Check, Explain, PolicyArgs, PolicyCommand};
@@ -42,6 +47,7 @@ Examples:
   sockbox serve --listen 127.0.0.1:9999
   sockbox run program.wasm some arguments
   sockbox run --allow-connect example.com:443 program.wasm
+  sockbox run --listen-http 127.0.0.1:8080 handler.wasm
   sockbox policy explain policy.toml example.com:443
   sockbox inspect program.wasm
   sockbox component -o sockbox.wasm

@@ -98,6 +98,7 @@ fn to_json(file: &str, report: &Report) -> Value {
         "file": file,
         "kind": match report.kind {
             Kind::Command => "command",
+            Kind::Handler => "handler",
             Kind::Component => "component",
             Kind::CoreModule => "core-module",
             Kind::Precompiled => "precompiled",
@@ -128,6 +129,7 @@ fn write_text(to: &mut String, file: &str, report: &Report, verbose: bool) -> fm
     let file = printable::line(file);
     let kind = match report.kind {
         Kind::Command => "a command: a component that is a program",
+        Kind::Handler => "a handler: a component that handles HTTP requests",
         Kind::Component => "a component",
         Kind::CoreModule => "a core module, not a component",
         Kind::Precompiled => "native code, compiled by wasmtime; nothing more can be told of it",
@@ -138,6 +140,9 @@ fn write_text(to: &mut String, file: &str, report: &Report, verbose: bool) -> fm
         writeln!(to, "  it calls itself {}", shortened(name))?;
     }
     match &report.obstacle {
+        None if report.kind == Kind::Handler => {
+            writeln!(to, "  `sockbox run --listen-http ADDRESS` serves it")?;
+        }
         None if report.wasi == Wasi::V0_3 => {
             writeln!(
                 to,

@@ -12,6 +12,7 @@ mod descriptors;
 mod environment;
 mod exit;
 mod fetch;
+mod handle;
 mod identity;
 mod inspect;
 mod output;

@@ -75,6 +75,35 @@ impl fmt::Display for Contents<'_> {
         if self.0.inherit_env {
             lines.push("inherit-env".to_owned());
         }
+        let headers = self.0.secret_headers.iter();
+        lines.extend(headers.map(|header| format!("secret-header {header}")));
+        let tls = &self.0.tls;
+        lines.extend(
+            tls.cacert
+                .iter()
+                .map(|it| format!("cacert {}", it.display())),
+        );
+        lines.extend(
+            tls.capath
+                .iter()
+                .map(|it| format!("capath {}", it.display())),
+        );
+        lines.extend(
+            tls.client_certs
+                .iter()
+                .map(|it| format!("client-cert {it}")),
+        );
+        let proxy = &self.0.proxy;
+        lines.extend(proxy.proxy.iter().map(|it| format!("proxy {it}")));
+        if proxy.of_environment {
+            lines.push("proxy-env".to_owned());
+        }
+        if !proxy.no_proxy.is_empty() {
+            lines.push(format!("noproxy {}", proxy.no_proxy));
+        }
+        if proxy.resolve {
+            lines.push("allow-proxy-resolve".to_owned());
+        }
         let limits = self.0.limits.iter();
         lines.extend(limits.map(|(limit, value)| format!("{} {value}", limit.key())));
         if lines.is_empty() {

@@ -322,8 +322,33 @@ mod tests {
         };
         let bind = |address: &str| about(&any, Target::Bind(address.parse().unwrap()), None);
         let listen = |address: &str| about(&any, Target::Listen(address.parse().unwrap()), None);
+        let send = |text: &str| {
+            let (method, url) = text.split_once(' ').unwrap();
+            let request = HttpTarget::new(method.parse().unwrap(), url.parse().unwrap());
+            about(&any, Target::Http(request), None)
+        };
         let evil = Some("evil.example");
         for (asked, other, expected) in [
+            // The query is not judged.
+            (
+                send("GET http://a/b?c"),
+                send("GET http://a/b?d"),
+                Some(true),
+            ),
+            (send("GET http://a/b"), send("POST http://a/b"), None),
+            (send("GET http://a/b"), send("GET http://a/c"), None),
+            (send("GET http://a/b"), send("GET http://a:81/b"), None),
+            (send("GET http://a/b"), send("GET https://a/b"), None),
+            (
+                send("GET http://1.2.3.4/"),
+                connect("1.2.3.4:80", None),
+                None,
+            ),
+            (
+                connect("1.2.3.4:80", None),
+                send("GET http://1.2.3.4/"),
+                None,
+            ),
             (
                 connect("1.2.3.4:80", evil),
                 connect("1.2.3.4:80", evil),

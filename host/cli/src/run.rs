@@ -1,19 +1,27 @@
 //! `sockbox run`.
 
 use crate::apart::{self, NamedFile};
-use crate::args::{Common, Run};
+use crate::args::{Common, Http, Run};
 use crate::denials::Denials;
 use crate::descriptors::{self, Closed, Descriptor};
 use crate::exit::Failure;
+use crate::handle::{self, Log};
 use crate::prompt::Prompt;
 use crate::record::{Ended, Record};
-use crate::runtime::block_on;
+use crate::runtime::{block_on, block_on_all};
+use crate::serve::{activation, files};
 use crate::watch::Watch;
 use crate::watchdog::{self, Deadline, Ends, Signals};
 use crate::{cache, output, room, sandbox, source, stderr, words};
-use sockbox::policy::{LeastGrants, PrivateLoopback};
-use sockbox::{Command, Error, Policy, Profile, Program, Sandbox, StdioWriter, Wasi};
+use sockbox::policy::{LeastGrants, PrivateLoopback, SecretSource};
+use sockbox::profile::SecretHeaderSource;
+use sockbox::{
+    Command, Error, Grant, Policy, Profile, Program, Sandbox, SecretHeader, StdioWriter, TlsConfig,
+    Wasi,
+};
+use std::error::Error as _;
 use std::io::{self, ErrorKind};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,21 +29,52 @@ use std::time::{Duration, Instant};
 /// Gives the component's own exit code.
 pub fn run(args: Run) -> Result<i32, Failure> {
     let started = Instant::now();
-    let signals = watchdog::start(Ends::AtTheFirst).map_err(Failure::system)?;
-    let mut reading = reading_deadline(args.common.typed_wall_time(), started);
+    let serves = args.http.is_asked_for();
+    // First of all: these are files that nothing else in the process may have touched.
+    let listeners = passed_listeners(&args)?;
+    if serves {
+        files::raise_limit();
+    }
+    let ends = if serves {
+        Ends::AtTheSecond
+    } else {
+        Ends::AtTheFirst
+    };
+    let signals = watchdog::start(ends).map_err(Failure::system)?;
+    // A server has no such time: it is that of each request.
+    let typed_time = args.common.typed_wall_time().filter(|_| !serves);
+    let mut reading = reading_deadline(typed_time, started);
     let mut profile = args.profile()?;
-    let wall_time = profile.limits().ok().and_then(|limits| limits.wall_time);
+    let limits = profile.limits().ok();
+    let wall_time = limits
+        .and_then(|limits| limits.wall_time)
+        .filter(|_| !serves);
     drop(std::mem::replace(
         &mut reading,
         reading_deadline(wall_time, started),
     ));
     apart::from_component(args.common.audit.as_ref(), &profile.dirs)?;
-    apart::from_files(args.common.audit.as_ref(), &files(&args))?;
+    apart::from_files(args.common.audit.as_ref(), &named_files(&args, &profile))?;
+    let secrets = secret_headers(&mut profile)?;
+    if !args.dry_run && !args.prompt {
+        warn_of_useless(&secrets, &profile.policy);
+    }
     if args.dry_run {
         profile.policy = of_dry_run(&profile.policy);
     }
-    let denials = Denials::default();
-    let tls = args.tls()?.observe_failures({
+    let log = serves.then(|| handle::log(&args.http));
+    let denials = match log {
+        Some(log) => Denials::at_once(move |line| log.refused(line)),
+        None => Denials::default(),
+    };
+    // Taken out of the profile: a file may be a pipe, which can be read once.
+    let tls_files = std::mem::take(&mut profile.tls);
+    for dir in &profile.dirs {
+        for key in tls_files.keys() {
+            sockbox::must_not_show(dir, key, "the private key of a client certificate")?;
+        }
+    }
+    let tls = TlsConfig::new().files(&tls_files)?.observe_failures({
         let denials = denials.clone();
         // What the component is told has nothing of this machine in it.
         move |error| denials.note(sockbox_printable::line(&format!("TLS: {error}")).into_owned())
@@ -82,7 +121,12 @@ pub fn run(args: Run) -> Result<i32, Failure> {
     };
     // The process that compiles has a limit of its own, and the run is checked when it starts.
     drop(reading);
-    let program = load(source, bytes, native, args.no_cache, &profile, &watch);
+    let loading = Loading {
+        native,
+        no_cache: args.no_cache,
+        serves,
+    };
+    let program = load(source, bytes, loading, &profile, &watch);
     let program = match program {
         Ok(program) => program,
         Err(failure) => {
@@ -98,42 +142,115 @@ pub fn run(args: Run) -> Result<i32, Failure> {
             stderr::line(format_args!("* runs on WASI 0.3, which is experimental"));
         }
     }
-    let stdout = stdout().map_err(Failure::system)?;
-    let stderr = stderr::writer()
-        .cloned()
-        .map_or_else(|| StdioWriter::new(Closed), Ok)
-        .map_err(Failure::system)?;
-    let mut command = program
-        .command()
-        .args(given)
-        .stdout(stdout.clone())
-        .stderr(stderr.clone())
-        .started(started)
-        .profile(&profile)?
-        .tls(tls);
-    command = match Descriptor::Input.check() {
-        Ok(()) => command.inherit_stdin(),
-        Err(_) => command.closed_stdin(),
+    let done = match log {
+        Some(log) => serve(
+            &program,
+            given,
+            &profile,
+            (tls, secrets),
+            &watch,
+            (&args.http, listeners, signals, log),
+        ),
+        None => {
+            let mut command = program
+                .command()
+                .args(given)
+                .started(started)
+                .profile(&profile)?
+                .tls(tls)
+                .audit(watch);
+            command = secrets.into_iter().fold(command, Command::secret_header);
+            run_command(command, wall_time, args.prompt, signals)
+        }
     };
-    let outputs = [stdout, stderr];
-    if args.prompt {
-        command = command.decider(Prompt::open(outputs.clone())?);
-    }
-    let done = block_on(async {
-        let _deadline =
-            wall_time.map(|limit| watchdog::deadline(limit, Error::WallTime { limit }.into()));
-        until_signal(command.audit(watch), signals, outputs).await
-    });
     if !matches!(done, Ok(0) | Err(Failure::ClosedPipe)) {
         denials.tell();
     }
     if let Some(record) = record {
-        record.finish(Ended::with(&done));
+        record.finish(match &done {
+            // Only a signal ends a server in order.
+            Ok(_) if serves => Ended::BySignal,
+            done => Ended::with(done),
+        });
     }
     if let Some(needed) = needed {
         tell(&needed.lock().unwrap_or_else(PoisonError::into_inner));
     }
     done
+}
+
+/// The sockets that systemd passes, if they are to be served.
+fn passed_listeners(args: &Run) -> Result<Vec<Arc<TcpListener>>, Failure> {
+    if !args.http.uses_systemd() {
+        return Ok(Vec::new());
+    }
+    let listeners = activation::listeners().map_err(|reason| Error::InvalidOptions { reason })?;
+    match listeners.is_empty() {
+        true => Err(Failure::Usage {
+            problem: "--listen-http systemd: systemd has passed no sockets (LISTEN_FDS)".to_owned(),
+        }),
+        false => Ok(listeners),
+    }
+}
+
+/// Run a command with this process's standard streams.
+fn run_command(
+    command: Command,
+    wall_time: Option<Duration>,
+    prompts: bool,
+    signals: Signals,
+) -> Result<i32, Failure> {
+    let stdout = stdout().map_err(Failure::system)?;
+    let stderr = stderr().map_err(Failure::system)?;
+    let mut command = command.stdout(stdout.clone()).stderr(stderr.clone());
+    command = match Descriptor::Input.check() {
+        Ok(()) => command.inherit_stdin(),
+        Err(_) => command.closed_stdin(),
+    };
+    let outputs = [stdout, stderr];
+    if prompts {
+        command = command.decider(Prompt::open(outputs.clone())?);
+    }
+    block_on(async {
+        let _deadline =
+            wall_time.map(|limit| watchdog::deadline(limit, Error::WallTime { limit }.into()));
+        until_signal(command, signals, outputs).await
+    })
+}
+
+/// This process's standard error, for the component.
+fn stderr() -> io::Result<StdioWriter> {
+    let writer = stderr::writer().cloned();
+    writer.map_or_else(|| StdioWriter::new(Closed), Ok)
+}
+
+/// Serve HTTP with the component. What it writes to its standard output and standard error is written to this process's,
+/// line by line.
+fn serve(
+    program: &Program,
+    args: Vec<String>,
+    profile: &Profile,
+    (tls, secrets): (TlsConfig, Vec<SecretHeader>),
+    watch: &Watch,
+    (http, listeners, signals, log): (&Http, Vec<Arc<TcpListener>>, Signals, Log),
+) -> Result<i32, Failure> {
+    let stdout = handle::stdout()?;
+    let handler = program
+        .handler()?
+        .args(args)
+        .profile(profile)?
+        .grant(|grant| {
+            let grant = grant.tls(tls).audit(watch.clone());
+            secrets.into_iter().fold(grant, Grant::secret_header)
+        })
+        .reuse(http.max_instance_reuse)
+        .stdout(stdout.never_waiting())
+        .stderr(stderr().map_err(Failure::system)?.never_waiting())
+        .build()?;
+    block_on_all(handle::serve(
+        handler, http, listeners, signals, stdout, log,
+    ))
+    .map(|()| 0)
 }
 
 /// Bound the time of reading what the options name: a FIFO may have no writer.
@@ -144,15 +261,56 @@ fn reading_deadline(wall_time: Option<Duration>, started: Instant) -> Option<Dea
 }
 
 /// The files that this command reads.
-fn files(args: &Run) -> Vec<NamedFile> {
+fn named_files(args: &Run, profile: &Profile) -> Vec<NamedFile> {
     let mut files = args.common.files();
     if let Some(component) = args.command.first().filter(|it| *it != "-") {
         files.push(NamedFile::new("the component", component));
     }
-    if let Some(file) = &args.cacert {
+    for file in &profile.tls.cacert {
         files.push(NamedFile::new("--cacert", file));
     }
+    for own in &profile.tls.client_certs {
+        files.push(NamedFile::new("--cert", &own.certificate));
+        files.extend(own.key.iter().map(|key| NamedFile::new("--key", key)));
+    }
+    for source in profile.secret_headers.iter().flat_map(|it| it.sources()) {
+        if let SecretSource::File(file) = source {
+            files.push(NamedFile::new("the file of a secret header", file));
+        }
+    }
     files
+}
+
+/// Take the secret headers out of the profile, and read their values: before the component is compiled, so that a missing
+/// one is told at once.
+fn secret_headers(profile: &mut Profile) -> Result<Vec<SecretHeader>, Failure> {
+    let sources = std::mem::take(&mut profile.secret_headers);
+    let read = |source: SecretHeaderSource| {
+        source.read().map_err(|error| {
+            let cause = error.source().map(|cause| format!(": {cause}"));
+            Failure::Usage {
+                problem: format!("{error}{}", cause.unwrap_or_default()),
+            }
+        })
+    };
+    sources.into_iter().map(read).collect()
+}
+
+/// Tell of secret headers that are never sent, because no rule grants a request to their origin.
+fn warn_of_useless(headers: &[SecretHeader], policy: &Policy) {
+    for header in headers {
+        let prefix = header.prefix();
+        if policy.may_grant_origin(prefix) {
+            continue;
+        }
+        let below = prefix.to_string();
+        let rule = format!("allow-http * {}/*", below.trim_end_matches('/'));
+        stderr::line(format_args!(
+            "sockbox: the secret header `{}` is never sent: no rule grants a request to its origin ({} would)",
+            header.name(),
+            words::option(&rule)
+        ));
+    }
 }
 
 /// What a dry run is granted: everything that isn't denied. What the component has on a loopback port that the
@@ -188,24 +346,36 @@ fn precious(common: &Common) -> Vec<(PathBuf, &'static str)> {
     precious
 }
 
+/// How a component is loaded.
+#[derive(Clone, Copy)]
+struct Loading {
+    /// Whether it is native code.
+    native: bool,
+    no_cache: bool,
+    /// Whether it is to serve HTTP, so that the run's wall time is that of each request.
+    serves: bool,
+}
+
 /// Make a program of the component, which came from `name`.
 #[allow(unsafe_code, reason = "native code is loaded")]
 fn load(
     name: PathBuf,
     bytes: Vec<u8>,
-    native: bool,
-    no_cache: bool,
+    loading: Loading,
     profile: &Profile,
     watch: &Watch,
 ) -> Result<Program, Failure> {
-    let limits = profile.limits().map_err(|error| Error::InvalidOptions {
+    let mut limits = profile.limits().map_err(|error| Error::InvalidOptions {
         reason: error.to_string(),
     })?;
-    let sandbox = sandbox::builder(cache::place().filter(|_| !no_cache))
+    if loading.serves {
+        limits.wall_time = None;
+    }
+    let sandbox = sandbox::builder(cache::place().filter(|_| !loading.no_cache))
         .limits(limits)
         .audit(watch.clone())
         .build()?;
-    Ok(if native {
+    Ok(if loading.native {
         // SAFETY: the user who gave the option answers for the file.
         unsafe { sandbox.program_precompiled(name, bytes)? }
     } else {

@@ -5,7 +5,7 @@
 //! same reason nothing here may depend on the machine, on the environment or on which of wasmtime's
 //! cargo features are on.
 
-use wasmtime::{Config, OptLevel, WasmBacktraceDetails, WasmFeatures};
+use wasmtime::{Collector, Config, OptLevel, WasmBacktraceDetails, WasmFeatures};
 
 /// The configuration under which components are compiled and run: those for WASI 0.3 with
 /// `concurrency`, all others without.
@@ -20,6 +20,8 @@ pub fn config(concurrency: bool) -> Config {
         .epoch_interruption(true)
         // A component is compiled once and started often.
         .cranelift_opt_level(OptLevel::Speed)
+        // A thrown exception is an object in a heap, whose memory counts as the component's. This is wasmtime's default.
+        .collector(Collector::Copying)
         // A trap names the functions it happened in, but no source lines. By default a variable of
         // the environment decides, and what it says must be the same for building and for running.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
@@ -31,6 +33,8 @@ pub fn config(concurrency: bool) -> Config {
 /// component can be checked without an engine.
 pub fn features(concurrency: bool) -> WasmFeatures {
     let mut features = WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL;
+    // For C++, and for `setjmp` of C. An exception is an object in a collected heap.
+    features |= WasmFeatures::EXCEPTIONS | WasmFeatures::GC_TYPES;
     features.set(WasmFeatures::CM_ASYNC, concurrency);
     features - not_needed()
 }
@@ -40,8 +44,8 @@ pub fn features(concurrency: bool) -> WasmFeatures {
 ///
 /// Left on is what compilers use, by default or behind a common flag: multiple results, bulk
 /// memory, tables of references, SIMD, extended constant expressions (libraries linked into a
-/// component), tail calls (interpreters). Multiple memories must stay on too, though no compiler
-/// makes them: wasmtime's own code between two components that were composed into one uses them,
+/// component), tail calls (interpreters), exceptions (C++, and `setjmp` of C). Multiple memories must stay
+/// on too, though no compiler makes them: wasmtime's own code between two components that were composed into one uses them,
 /// and wasmtime panics when that code is refused.
 fn not_needed() -> WasmFeatures {
     // WASI 0.2 has no way to start a thread.
@@ -50,9 +54,8 @@ fn not_needed() -> WasmFeatures {
         | WasmFeatures::MEMORY64
         // These instructions give different results on different machines.
         | WasmFeatures::RELAXED_SIMD
-        // These need a garbage collector in the host.
-        | WasmFeatures::GC_TYPES
+        // These let a component define types of objects in the collected heap. No toolchain that makes components
+        // uses them.
         | WasmFeatures::GC
         | WasmFeatures::FUNCTION_REFERENCES
-        | WasmFeatures::EXCEPTIONS
 }

@@ -1,5 +1,6 @@
 //! How a policy judges a target.
 
+use crate::http::Asked;
 use crate::{
     DenialReason, Deny, GrantedBy, Host, Name, Policy, ResolvedNames, Rule, SpecialPurpose, Target,
     Verdict, is_unbound,
@@ -26,7 +27,10 @@ impl Policy {
                     rule.covers_connect(*address) && self.reaches_number(rule, *address, answers)
                 })
                 .or_else(|| self.by_name(*address, answers, Rule::covers_port_of)),
-            Target::Http(request) => self.first(|rule| rule.covers_http(request)),
+            Target::Http(request) => {
+                let asked = Asked::of(request);
+                self.first(|rule| rule.covers_http(&asked))
+            }
             Target::Bind(address) => self.first(|rule| rule.covers_bind(*address)),
             Target::Listen(address) => self.first(|rule| rule.covers_listen(*address)),
             Target::Accept(address) => self.accepts(*address, |rule| {
@@ -71,6 +75,10 @@ impl Policy {
 
     /// The rule that denies `target` explicitly.
     pub(crate) fn denied_by(&self, target: &Target) -> Option<&Deny> {
+        let asked = match target {
+            Target::Http(request) => Some(Asked::of(request)),
+            _ => None,
+        };
         self.denials.iter().find(|rule| match target {
             Target::Connect(address) | Target::UdpSend(address) => rule.covers_connect(*address),
             Target::Accept(address) | Target::UdpReceive(address) => {
@@ -79,7 +87,8 @@ impl Policy {
             Target::Resolve(name) => rule.covers_lookup(name),
             Target::Http(request) => {
                 let name = request.url.name();
-                rule.covers_http(request) || name.is_some_and(|name| rule.covers_lookup(name))
+                asked.as_ref().is_some_and(|asked| rule.covers_http(asked))
+                    || name.is_some_and(|name| rule.covers_lookup(name))
             }
             Target::Bind(_) | Target::Listen(_) | Target::UdpBind(_) => false,
         })

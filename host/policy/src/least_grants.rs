@@ -1,5 +1,6 @@
 //! The smallest set of rules that grants what a run did.
 
+use crate::http::Asked;
 use crate::{
     Destination, Endpoint, Host, Hosts, HttpMethod, HttpRule, HttpTarget, HttpUrl, LocalNetworks,
     MAX_HTTP_METHODS, Name, Names, Ports, Rule, SpecialPurpose, Target, is_unbound,
@@ -10,11 +11,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// How many of each kind are remembered: hosts, ports of one host, addresses that were bound or
-/// listened on, names that were resolved, peers that sent datagrams, URLs, methods of one URL. 1,024.
+/// listened on, names that were resolved, peers that sent datagrams, HTTP requests (a method and a URL). 1,024.
 ///
 /// The component controls how many there are, and each costs the host some hundred bytes. A policy
 /// with a thousand rules for one component is too long to be read.
 pub const MAX_LEAST_GRANTS: usize = 1024;
+
+/// The most bytes that the methods and the URLs of all remembered HTTP requests have together: 1 MiB. One URL may have
+/// more than 8 KiB.
+const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
 /// Collects what a run does, and gives the rules that grant exactly that.
 ///
@@ -22,7 +27,8 @@ pub const MAX_LEAST_GRANTS: usize = 1024;
 /// address becomes a rule for the name if a granted name would reach that address. If the address is
 /// not public, it becomes a rule for the address.
 ///
-/// It remembers [`MAX_LEAST_GRANTS`] of each kind. A host with more ports than that is granted with all ports.
+/// It remembers [`MAX_LEAST_GRANTS`] of each kind, and of one URL at most [`MAX_HTTP_METHODS`] methods. A host with more
+/// ports than that is granted with all ports.
 /// Everything else above that number is counted ([`LeastGrants::omitted`]) and is not in the rules.
 ///
 /// # Examples
@@ -52,9 +58,41 @@ pub struct LeastGrants {
     /// Whether a datagram came from a peer to which none had been sent.
     heard_others: bool,
     answered: BTreeSet<IpAddr>,
-    requests: BTreeMap<HttpUrl, BTreeSet<HttpMethod>>,
+    requests: Requests,
     local: Arc<LocalNetworks>,
     omitted: u64,
+}
+
+/// The HTTP requests: the methods of each URL.
+#[derive(Clone, Debug, Default)]
+struct Requests {
+    methods: BTreeMap<HttpUrl, BTreeSet<HttpMethod>>,
+    /// How many pairs of a method and a URL there are.
+    count: usize,
+    /// The bytes of these pairs.
+    bytes: usize,
+}
+
+impl Requests {
+    /// Remember a request if there is room. Returns whether it is remembered.
+    fn insert(&mut self, request: &HttpTarget) -> bool {
+        let HttpTarget { method, url } = request;
+        let methods = self.methods.get(url);
+        if methods.is_some_and(|methods| methods.contains(method)) {
+            return true;
+        }
+        let bytes = self.bytes + request.held_bytes();
+        if self.count == MAX_LEAST_GRANTS
+            || bytes > MAX_REQUEST_BYTES
+            || methods.is_some_and(|methods| methods.len() == MAX_HTTP_METHODS)
+        {
+            return false;
+        }
+        self.count += 1;
+        self.bytes = bytes;
+        let methods = self.methods.entry(url.clone()).or_default();
+        methods.insert(method.clone())
+    }
 }
 
 /// Hosts, and the ports of each.
@@ -128,7 +166,7 @@ impl LeastGrants {
                 insert(&mut self.sent_to, *address);
                 reach(&mut self.sends, *address, name, &self.local)
             }
-            Target::Http(request) => self.note_request(request),
+            Target::Http(request) => self.requests.insert(request),
             Target::UdpReceive(address) => {
                 self.heard_others |= !self.sent_to.contains(address);
                 self.received_from.insert(*address);
@@ -151,17 +189,6 @@ impl LeastGrants {
         }
         let remembered = reach(&mut self.connects, address, None, &self.local);
         self.omitted = self.omitted.saturating_add(u64::from(!remembered));
-    }
-
-    fn note_request(&mut self, request: &HttpTarget) -> bool {
-        let HttpTarget { method, url } = request;
-        if self.requests.len() >= MAX_LEAST_GRANTS && !self.requests.contains_key(url) {
-            return false;
-        }
-        insert(
-            self.requests.entry(url.clone()).or_default(),
-            method.clone(),
-        )
     }
 
     /// Note that a run did `count` operations that the record does not list.
@@ -235,15 +262,18 @@ impl LeastGrants {
     /// The rules that grant its requests, as far as these don't.
     fn http_rules(&self, rules: &[Rule]) -> Vec<Rule> {
         let mut http = Vec::new();
-        for (url, methods) in &self.requests {
+        for (url, methods) in &self.requests.methods {
             let others = methods.iter().filter(|method| {
                 let request = HttpTarget::new((*method).clone(), url.clone());
-                !rules.iter().any(|rule| rule.covers_http(&request))
+                let asked = Asked::of(&request);
+                !rules.iter().any(|rule| rule.covers_http(&asked))
             });
-            let others: Vec<HttpMethod> = others.cloned().collect();
-            http.extend(others.chunks(MAX_HTTP_METHODS).map(|methods| Rule::Http {
-                requests: HttpRule::exactly(methods.iter().cloned(), url),
-            }));
+            let mut others = others.cloned().peekable();
+            if others.peek().is_some() {
+                http.push(Rule::Http {
+                    requests: HttpRule::exactly(others, url),
+                });
+            }
         }
         http
     }

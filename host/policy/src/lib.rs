@@ -15,7 +15,8 @@
 //! | `target`, `policy`, `judge`, `verdict`, `hint` | the question, the policy, how it is judged, the answer and its reason, what would allow it |
 //! | `private_loopback` | what stays inside a run's own loopback |
 //! | `name`, `rule`, `destination`, `ports`, `origin` | what rules are made of, each read from one form of text |
-//! | `http` | HTTP requests: their URLs in the one form that is judged and sent, and rules about them |
+//! | `http` | HTTP requests: their URLs in the one form that is judged and sent, rules about them, and secret headers |
+//! | `proxy` | which HTTP requests go through which proxy |
 //! | `resolved_names` | what the names of one run resolved to |
 //! | `special`, `embedded`, `local` | addresses that are not public: by their block, by the IPv4 address in them, by this machine's networks |
 //! | `least_grants` | the least that a program needed, for a dry run |
@@ -41,6 +42,7 @@ mod policy;
 mod ports;
 mod private_loopback;
 pub mod profile;
+mod proxy;
 mod resolved_names;
 mod rule;
 mod special;
@@ -51,12 +53,14 @@ mod wasi;
 #[cfg(test)]
 mod properties;
 
+pub use crate::http::{
+    HttpMethod, HttpPrefix, HttpPrefixError, HttpRule, HttpRuleError, HttpScheme, HttpTarget,
+    HttpUrl, HttpUrlError, MAX_HTTP_METHOD_BYTES, MAX_HTTP_METHODS, MAX_HTTP_PATH_BYTES,
+    MAX_HTTP_QUERY_BYTES, MAX_SECRET_BYTES, SecretHeader, SecretHeaderError, SecretProblem,
+    SecretSource,
+};
 pub use destination::{Destination, Endpoint, Hosts, Range};
 pub use hint::Hint;
-pub use http::{
-    HttpMethod, HttpRule, HttpRuleError, HttpScheme, HttpTarget, HttpUrl, HttpUrlError,
-    MAX_HTTP_METHOD_BYTES, MAX_HTTP_METHODS, MAX_HTTP_PATH_BYTES, MAX_HTTP_QUERY_BYTES,
-};
 pub use least_grants::{LeastGrants, MAX_LEAST_GRANTS};
 pub use limits::{Limit, Limits};
 pub use local::LocalNetworks;
@@ -66,6 +70,9 @@ pub use policy::Policy;
 pub use ports::Ports;
 pub use private_loopback::PrivateLoopback;
 pub use profile::Profile;
+pub use proxy::{
+    DEFAULT_PROXY_PORT, MAX_PROXY_BYTES, NoProxy, NoProxyError, Proxies, Proxy, ProxyError,
+};
 pub use resolved_names::{AnsweredNames, GRACE, MAX_ADDRESSES_PER_NAME, MAX_NAMES, ResolvedNames};
 pub use rule::{Denied, Deny, Rule, RuleError};
 pub use special::SpecialPurpose;

@@ -223,6 +223,13 @@ impl ResolvedNames {
             .map(|(name, _)| name)
     }
 
+    /// Whether `name` resolved to `address`, as far as that was not [forgotten](Self::expire).
+    pub fn is_at(&self, name: &Name, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let answer = self.by_name.get(name);
+        answer.is_some_and(|answer| answer.has(address))
+    }
+
     /// The [name](Self::names_of) that resolved to `address` last.
     pub fn latest_name_of(&self, address: IpAddr) -> Option<&Name> {
         let number = |name: &&Name| self.by_name.get(*name).map(|answer| answer.number);
@@ -280,8 +287,11 @@ mod tests {
         let mut answers = ResolvedNames::new();
         answers.insert(&one, ["::ffff:192.0.2.1".parse().unwrap()], Instant::now());
         for text in ["192.0.2.1", "::ffff:192.0.2.1"] {
-            let found: Vec<_> = answers.names_of(text.parse().unwrap()).collect();
+            let address = text.parse().unwrap();
+            let found: Vec<_> = answers.names_of(address).collect();
             assert_eq!(found, [&one], "{text}");
+            assert!(answers.is_at(&one, address), "{text}");
+            assert!(!answers.is_at(&name("two.example"), address), "{text}");
         }
     }
 

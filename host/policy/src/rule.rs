@@ -5,7 +5,8 @@ mod error;
 pub use error::RuleError;
 
 use crate::embedded::embedded;
-use crate::{Destination, Endpoint, Host, HttpRule, HttpTarget, Name, Names, Range};
+use crate::http::Asked;
+use crate::{Destination, Endpoint, Host, HttpRule, HttpUrl, Name, Names, Range};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -152,10 +153,11 @@ impl Deny {
     }
 
     /// Whether sending this request is denied.
-    pub(crate) fn covers_http(&self, target: &HttpTarget) -> bool {
+    pub(crate) fn covers_http(&self, asked: &Asked<'_>) -> bool {
         match self {
-            Deny::Http { requests } => requests.denies(target),
-            _ => target
+            Deny::Http { requests } => requests.denies(asked),
+            _ => asked
+                .target
                 .url
                 .address()
                 .is_some_and(|address| self.covers_connect(address)),
@@ -231,15 +233,20 @@ impl Rule {
     }
 
     /// Whether sending this request is granted, as far as its URL tells.
-    pub(crate) fn covers_http(&self, target: &HttpTarget) -> bool {
+    pub(crate) fn covers_http(&self, asked: &Asked<'_>) -> bool {
+        match self {
+            Rule::Http { requests } => requests.grants(asked),
+            rule => rule.covers_origin(&asked.target.url),
+        }
+    }
+
+    /// Whether every request to the origin of this URL is granted, as far as the URL tells.
+    pub(crate) fn covers_origin(&self, url: &HttpUrl) -> bool {
         match self {
             Rule::Everything => true,
-            Rule::Http { requests } => requests.grants(target),
-            Rule::Connect { to } => match target.url.host() {
-                Host::Name(name) => to.covers_name(name) && to.ports.contains(target.url.port()),
-                Host::Address(address) => {
-                    to.covers_address(SocketAddr::new(*address, target.url.port()))
-                }
+            Rule::Connect { to } => match url.host() {
+                Host::Name(name) => to.covers_name(name) && to.ports.contains(url.port()),
+                Host::Address(address) => to.covers_address(SocketAddr::new(*address, url.port())),
             },
             _ => false,
         }

@@ -1,28 +1,29 @@
 //! Running any command component.
 
 use crate::audit::AuditSink;
-use crate::cache::Cache;
-use crate::error::{Error, NetworkError, Result};
-use crate::exposed::{must_hold_files, must_not_expose};
+use crate::error::{Error, Result};
 use crate::failure::failure;
 use crate::instance::{Clock, static_name};
 use crate::limits::{Limit, Limits};
+use crate::listen::listen;
 use crate::output::StdioWriter;
 use crate::policy::Policy;
 use crate::profile::{Dir, ListenAs, Profile};
 use crate::program::Program;
 use crate::state::State;
+use crate::surroundings::{Surroundings, granted};
+use sockbox_policy::SecretHeader;
 use sockbox_wasi::tls::TlsConfig;
 use sockbox_wasi::{Decider, Grant};
 use std::fmt;
-use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::io::{AsyncRead, ReadBuf};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
-use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
+use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 
 /// One run of a [`Program`].
 ///
@@ -32,9 +33,7 @@ use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 pub struct Command {
     program: Program,
     grant: Grant,
-    args: Vec<String>,
-    env: Vec<(String, String)>,
-    dirs: Vec<Dir>,
+    surroundings: Surroundings,
     listen_as: Vec<ListenAs>,
     stdin: Stdin,
     stdout: Output,
@@ -81,9 +80,7 @@ impl Command {
         Command {
             grant: Grant::new().tls(program.sandbox.tls().clone()),
             program,
-            args: Vec::new(),
-            env: Vec::new(),
-            dirs: Vec::new(),
+            surroundings: Surroundings::default(),
             listen_as: Vec::new(),
             stdin: Stdin::Empty,
             stdout: Output::Nowhere,
@@ -94,19 +91,21 @@ impl Command {
 
     /// Add an argument. The first one is, by custom, the program's name.
     pub fn arg(mut self, arg: impl Into<String>) -> Command {
-        self.args.push(arg.into());
+        self.surroundings.args.push(arg.into());
         self
     }
 
     /// Add arguments.
     pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Command {
-        self.args.extend(args.into_iter().map(Into::into));
+        self.surroundings
+            .args
+            .extend(args.into_iter().map(Into::into));
         self
     }
 
     /// Add an environment variable.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Command {
-        self.env.push((name.into(), value.into()));
+        self.surroundings.env.push((name.into(), value.into()));
         self
     }
 
@@ -120,7 +119,7 @@ impl Command {
     ///
     /// For other things that it must not change there is [`must_not_expose`](crate::must_not_expose).
     pub fn dir(mut self, dir: Dir) -> Command {
-        self.dirs.push(dir);
+        self.surroundings.dirs.push(dir);
         self
     }
 
@@ -132,33 +131,16 @@ impl Command {
     }
 
     /// Apply `profile`: its grants and limits replace earlier ones, and its static host addresses,
-    /// directories and environment variables are added.
+    /// directories, environment variables, secret headers, certificates and proxies are added.
     ///
     /// # Errors
-    /// [`Error::InvalidOptions`]: the value of a limit is invalid, or a variable isn't set in this
-    /// process or isn't Unicode.
+    /// - [`Error::InvalidOptions`]: the value of a limit is invalid, a variable isn't set in this
+    ///   process or isn't Unicode, a secret header has no value that can be sent, or a variable names no proxy that can be
+    ///   used.
+    /// - [`Error::Tls`]: a file of certificates can't be used.
     pub fn profile(mut self, profile: &Profile) -> Result<Command> {
-        let invalid = |reason: String| Error::InvalidOptions { reason };
-        let grant = self.grant.profile(profile);
-        self.grant = grant.map_err(|error| invalid(error.to_string()))?;
-        if profile.inherit_env {
-            for (name, value) in std::env::vars_os() {
-                let texts = name
-                    .into_string()
-                    .and_then(|name| Ok((name, value.into_string()?)));
-                // The message leaves out the variable, which may be a secret.
-                self.env.push(texts.map_err(|_| {
-                    let problem = "a variable of the environment is not Unicode, which a component's variables must be: name those that it is to have";
-                    invalid(problem.to_owned())
-                })?);
-            }
-        }
-        for var in &profile.env {
-            let value = var.value().map_err(|error| invalid(error.to_string()))?;
-            self.env.retain(|(name, _)| *name != var.name);
-            self.env.push((var.name.clone(), value));
-        }
-        self.dirs.extend(profile.dirs.iter().cloned());
+        self.grant = granted(self.grant, profile)?;
+        self.surroundings.add(profile, &self.grant)?;
         for map in &profile.listen_as {
             self = self.listen_as(*map);
         }
@@ -243,17 +225,29 @@ impl Command {
         self
     }
 
-    /// Set the TLS settings for `wasi:tls`. By default the system's authorities are trusted: see
+    /// Set the TLS settings for `wasi:tls` and `wasi:http`. By default the system's authorities are trusted: see
     /// [`TlsConfig`].
     pub fn tls(mut self, config: TlsConfig) -> Command {
         self.grant = self.grant.tls(config);
         self
     }
 
+    /// Add a header to the component's HTTP requests (`wasi:http`) that its prefix covers. The component never sees the
+    /// value: see [`Grant::secret_header`].
+    ///
+    /// If an argument, an environment variable or a directory would give the component the value, [`Command::run`] fails
+    /// with [`Error::InvalidOptions`].
+    pub fn secret_header(mut self, header: SecretHeader) -> Command {
+        self.grant = self.grant.secret_header(header);
+        self
+    }
+
     /// Run the component to its end, and return its exit code: 0 is success.
     ///
     /// # Errors
-    /// - [`Error::InvalidOptions`]: a directory can't be opened or given.
+    /// - [`Error::NotRunnable`]: the component is not a command.
+    /// - [`Error::InvalidOptions`]: a directory can't be opened or given, or the component would be given the value of a
+    ///   secret header.
     /// - [`Error::ListenFailed`]: an address of [`Command::listen_as`] can't be listened on.
     /// - [`Error::Trapped`]: it trapped.
     /// - [`Error::WallTime`], [`Error::CpuTime`], [`Error::MemoryLimit`], [`Error::Exhausted`]: it
@@ -263,10 +257,10 @@ impl Command {
     /// # Cancel safety
     /// The future can be dropped at any time. That ends the run completely.
     pub async fn run(mut self) -> Result<i32> {
+        let entry = self.program.as_command()?;
         let runtime = self.program.sandbox.runtime(self.program.wasi)?;
         let limits = self.grant.granted_limits().clone();
         let mut wasi = WasiCtxBuilder::new();
-        wasi.args(&self.args).envs(&self.env);
         match self.stdin {
             Stdin::Empty => {}
             Stdin::Inherited => {
@@ -284,19 +278,9 @@ impl Command {
         if let Some(writer) = &stderr {
             wasi.stderr(writer.clone());
         }
-        for dir in &self.dirs {
-            must_hold_files(dir)?;
-            for place in self
-                .program
-                .sandbox
-                .cache()
-                .into_iter()
-                .flat_map(Cache::places)
-            {
-                must_not_expose(dir, place, "compiled code that is run without a sandbox,")?;
-            }
-            open(&mut wasi, dir)?;
-        }
+        self.surroundings
+            .check(&self.program.sandbox, &self.grant)?;
+        self.surroundings.give(&mut wasi)?;
         let mut listeners = Vec::new();
         for ListenAs { asked, real, .. } in &self.listen_as {
             listeners.push((*asked, listen(*real)?));
@@ -327,7 +311,7 @@ impl Command {
         }
         let clock = Clock::start(runtime, &limits, authority, self.started)?;
         let run = async {
-            let done = self.program.entry.run(&mut store).await;
+            let done = entry.run(&mut store).await;
             // The last output may still wait for a reader. That wait counts as the run's time. The
             // component has already seen write errors, if it checked for them.
             for writer in [&stdout, &stderr].into_iter().flatten() {
@@ -344,19 +328,6 @@ impl Command {
             },
         }
     }
-}
-
-/// Listen on an address before the component does.
-fn listen(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).map_err(|error| Error::ListenFailed {
-        address,
-        reason: match error.kind() {
-            ErrorKind::AddrInUse => NetworkError::AddressInUse,
-            ErrorKind::AddrNotAvailable => NetworkError::AddressNotBindable,
-            ErrorKind::PermissionDenied => NetworkError::NotPermitted,
-            _ => NetworkError::Other,
-        },
-    })
 }
 
 /// A standard input that is closed.
@@ -391,30 +362,13 @@ fn bad_descriptor() -> io::Error {
 
 #[cfg(not(unix))]
 fn bad_descriptor() -> io::Error {
-    ErrorKind::Other.into()
-}
-
-/// Give a component access to a directory.
-fn open(wasi: &mut WasiCtxBuilder, dir: &Dir) -> Result<()> {
-    let permissions = match dir.read_only {
-        true => FsPerms::ReadOnly,
-        false => FsPerms::ReadWrite,
-    };
-    wasi.preopened_dir(&dir.host, &dir.guest, permissions)
-        .map_err(|error| Error::InvalidOptions {
-            reason: format!(
-                "the directory {} can't be opened: {}",
-                dir.host.display(),
-                error.root_cause()
-            ),
-        })?;
-    Ok(())
+    io::ErrorKind::Other.into()
 }
 
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Command")
-            .field("args", &self.args)
+            .field("args", &self.surroundings.args)
             .field("grant", &self.grant)
             .field("stdin", &self.stdin)
             .field("stdout", &self.stdout)

@@ -262,12 +262,36 @@ pub enum Error {
         /// The stack of the trap, one frame a line, if it is known.
         backtrace: Option<String>,
     },
+    /// The component: it handled an HTTP request, and gave no response or an incomplete one.
+    #[error("the component {}", Line(problem))]
+    Response {
+        /// What it did.
+        problem: ResponseProblem,
+    },
     /// sockbox: a bug in it, or a failure of the machine that it runs on.
     #[error("{}", Lines(message))]
     Internal {
         /// What happened.
         message: String,
     },
+}
+
+/// What a component did in place of giving a response.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResponseProblem {
+    /// It returned.
+    #[error("returned without a response")]
+    NotSet,
+    /// It set an error code.
+    #[error("set the error code {code} in place of a response")]
+    ErrorCode {
+        /// The name of the code, and its text if it has one.
+        code: String,
+    },
+    /// It dropped the body of the response before it had finished it.
+    #[error("did not finish the body of its response")]
+    BodyAborted,
 }
 
 /// A change of settings that would let the operation succeed. A program can apply it, or show it in

@@ -44,6 +44,35 @@ pub fn must_not_expose(dir: &Dir, place: &Path, what: &str) -> Result<()> {
     })
 }
 
+/// Check that a component with access to `dir`, read-only or not, can't read the file `place`: the file is not in the
+/// directory, taking links and mounts into account. `what` describes the file's content in the message.
+///
+/// # Errors
+/// [`Error::InvalidOptions`]: it can, or the check failed.
+pub fn must_not_show(dir: &Dir, place: &Path, what: &str) -> Result<()> {
+    let reason = match exposes(&dir.host, place) {
+        Ok(false) if has_other_names(place) => format!(
+            "the file of {what}, {}, has other names, and one may be there",
+            place.display()
+        ),
+        Ok(false) => return Ok(()),
+        Ok(true) => format!(
+            "a component could read the file of {what} there, {}",
+            place.display()
+        ),
+        Err(error) => format!(
+            "whether a component could read the file of {what} there, {}, is unknown: {error}",
+            place.display()
+        ),
+    };
+    Err(Error::InvalidOptions {
+        reason: format!(
+            "cannot give the directory {}: {reason} (give a directory that does not contain it)",
+            dir.host.display()
+        ),
+    })
+}
+
 /// Make sure that a directory holds files, and not what the kernel shows as files: through `/proc` a component could
 /// read and change the memory of this process, through `/dev` and `/sys` the machine. Read-only makes no difference:
 /// memory can be read.

@@ -6,7 +6,7 @@ use crate::reservation;
 use crate::state::State;
 use sockbox_printable::Line;
 use sockbox_wasi::trap_limit;
-use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Store, ThrownException, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 /// Errors of failed calls into a component.
@@ -22,7 +22,8 @@ pub(crate) fn failure(store: &Store<State>, error: wasmtime::Error) -> Error {
         return Error::Exhausted { limit };
     }
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace);
-    let is_its_own = backtrace.is_some() || error.is::<Trap>() || error.is::<I32Exit>();
+    let thrown = error.is::<ThrownException>();
+    let is_its_own = backtrace.is_some() || thrown || error.is::<Trap>() || error.is::<I32Exit>();
     if !is_its_own || limiter.memory_lacking() {
         return lacking(&error, limiter.memory_lacking());
     }
@@ -34,6 +35,7 @@ pub(crate) fn failure(store: &Store<State>, error: wasmtime::Error) -> Error {
         (None, Some(I32Exit(code))) => {
             format!("it exited with code {code} during a call")
         }
+        (None, None) if thrown => "it threw an exception that nothing caught".to_owned(),
         (None, None) => error.root_cause().to_string(),
     };
     Error::Trapped { reason, backtrace }

@@ -9,13 +9,13 @@ use crate::failure::failure;
 use crate::limits::{Limit, Limits};
 use crate::output::StdioWriter;
 use crate::policy::{AnsweredNames, Name, Policy, PrivateLoopback};
-use crate::profile::Profile;
+use crate::profile::{Profile, ProxySettings};
 use crate::reservation;
 use crate::runtime::Runtime;
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use sockbox_wasi::tls::TlsConfig;
-use sockbox_wasi::{Authority, Decider, Grant};
+use sockbox_wasi::{Authority, Decider, Grant, ProfileError};
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
@@ -75,11 +75,13 @@ impl InstanceBuilder {
         self
     }
 
-    /// Grant and limit what `profile` says, in place of what was granted before, and take its pins as well.
+    /// Grant and limit what `profile` says, in place of what was granted before, and take its static host addresses and its
+    /// certificates as well.
     ///
     /// # Errors
+    /// [`Error::Tls`]: a file of certificates can't be used.
     /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or the profile gives directories,
-    /// environment variables or [`listen_as`](Profile::listen_as), which the component of sockbox's own
+    /// environment variables, secret headers, proxies or [`listen_as`](Profile::listen_as), which the component of sockbox's own
     /// doesn't get: those are for a [`Command`](crate::Command).
     pub fn profile(mut self, profile: &Profile) -> Result<InstanceBuilder> {
         let without_effect = [
@@ -87,6 +89,8 @@ impl InstanceBuilder {
             ("env", !profile.env.is_empty()),
             ("inherit-env", profile.inherit_env),
             ("listen-as", !profile.listen_as.is_empty()),
+            ("secret-header", !profile.secret_headers.is_empty()),
+            ("proxy", profile.proxy != ProxySettings::default()),
         ];
         if let Some((key, _)) = without_effect.iter().find(|(_, given)| *given) {
             return Err(Error::InvalidOptions {
@@ -97,8 +101,11 @@ impl InstanceBuilder {
             });
         }
         let grant = self.grant.profile(profile);
-        self.grant = grant.map_err(|error| Error::InvalidOptions {
-            reason: error.to_string(),
+        self.grant = grant.map_err(|error| match error {
+            ProfileError::Tls(error) => error.into(),
+            error => Error::InvalidOptions {
+                reason: error.to_string(),
+            },
         })?;
         Ok(self)
     }

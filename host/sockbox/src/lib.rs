@@ -16,7 +16,8 @@
 //!    [`Response::follow`] follows a redirect, if that is granted. [`Instance::serve`] returns a
 //!    [`Server`] with an event for each connection. Both run in the tokio runtime that they are
 //!    called in.
-//! 4. [`Sandbox::program_file`] loads any command component, and [`Program::command`] runs it.
+//! 4. [`Sandbox::program_file`] loads any command component, and [`Program::command`] runs it. It also loads components
+//!    that handle HTTP requests: [`Program::handler`] makes a [`Handler`], and [`Handler::serve`] serves it.
 //!
 //! Every failure is an [`Error`]. Its documentation names the cause of each case.
 //!
@@ -72,8 +73,11 @@ mod exports;
 mod exposed;
 mod failure;
 mod fetch;
+mod handler;
+mod http_server;
 pub mod inspect;
 mod instance;
+mod listen;
 mod load;
 mod mounts;
 mod network_error;
@@ -81,10 +85,13 @@ mod output;
 mod program;
 mod proposals;
 mod reservation;
+mod roles;
 mod runtime;
 mod sandbox;
+mod secrets;
 mod serve;
 mod state;
+mod surroundings;
 mod url;
 mod wasi_version;
 mod wit_convert;
@@ -93,8 +100,8 @@ mod wit_convert;
 pub mod audit {
     pub use sockbox_policy::audit::*;
     pub use sockbox_wasi::{
-        FINISH_TIMEOUT, JsonLines, MAX_DIFFERENT_EVENTS, MAX_RECORD_BYTES, MAX_WAITING_BYTES,
-        REPEAT_WINDOW, Written,
+        FINISH_TIMEOUT, JsonLines, MAX_DIFFERENT_EVENTS, MAX_EVENT_BYTES, MAX_RECORD_BYTES,
+        MAX_WAITING_BYTES, REPEAT_WINDOW, Written,
     };
 }
 
@@ -106,10 +113,15 @@ pub use cache::CacheUse;
 pub use command::Command;
 pub use compiler::compile_for_parent;
 pub use error::{
-    ConnectFailure, Error, Hint, NetworkError, ResponseLimit, Result, Stage, TimeBound,
+    ConnectFailure, Error, Hint, NetworkError, ResponseLimit, ResponseProblem, Result, Stage,
+    TimeBound,
 };
-pub use exposed::must_not_expose;
+pub use exposed::{must_not_expose, must_not_show};
 pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};
+pub use handler::{Handler, HandlerBody, HandlerBuilder};
+pub use http_server::{
+    HttpEvent, HttpOptions, HttpRefused, HttpServer, HttpServerHandle, HttpStats,
+};
 pub use instance::{Instance, InstanceBuilder};
 pub use output::{Pause, StdioWriter};
 pub use policy::{Limits, Policy, Profile, Wasi};
@@ -119,11 +131,15 @@ pub use serve::{
     AcceptFailed, CloseReason, Closed, Event, Framing, Opened, RefuseReason, Refused, ServeOptions,
     Server, ServerHandle, ServerStats,
 };
+pub use sockbox_policy::{SecretHeader, SecretHeaderError};
 pub use sockbox_wasi::tls::{
     Certificate, CertificateProblem, TlsConfig, TlsError, TlsFailure, TlsHandshake, TlsHint,
     TlsVersion,
 };
-pub use sockbox_wasi::{Authority, Decider, Decision, Grant, Question, Refusal, local_networks};
+pub use sockbox_wasi::{
+    Authority, Decider, Decision, Grant, ProfileError, Question, Refusal, RequestError,
+    local_networks,
+};
 pub use url::{UrlError, origin_of};
 
 /// The types of [`TlsConfig::roots`] and [`TlsConfig::verifier`].
@@ -142,6 +158,7 @@ pub mod docs {
                 #[doc = "[exit-codes.md]: self::exit_codes"]
                 #[doc = "[fetch.md]: self::fetch"]
                 #[doc = "[grants.md]: self::grants"]
+                #[doc = "[handlers.md]: self::handlers"]
                 #[doc = "[http.md]: self::http"]
                 #[doc = "[limits.md]: self::limits"]
                 #[doc = "[run.md]: self::run"]
@@ -162,6 +179,7 @@ pub mod docs {
         exit_codes "exit-codes.md",
         fetch "fetch.md",
         grants "grants.md",
+        handlers "handlers.md",
         http "http.md",
         limits "limits.md",
         run "run.md",

@@ -1,15 +1,18 @@
-//! Loading any command component.
+//! Loading any component that can be run: commands, and handlers of HTTP requests.
 
 use crate::cache::CacheUse;
 use crate::command::Command;
 use crate::cost::Cost;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
+use crate::handler::HandlerBuilder;
 use crate::load;
 use crate::policy::Wasi;
+use crate::roles::Role;
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use crate::wasi_version;
+use sockbox_wasi::IncomingHandlerPre;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -17,8 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::InstancePre;
 
-/// A command component, compiled and linked: any component that exports `wasi:cli/run` and imports
-/// nothing but WASI 0.2 or 0.3.
+/// A component, compiled and linked, that imports nothing but WASI 0.2 or 0.3 and exports `wasi:cli/run` (a command), or
+/// `wasi:http/incoming-handler` of WASI 0.2 (a handler of HTTP requests), or both.
 ///
 /// What it imports and exports decides which version of WASI it runs on. The same policy and the same limits hold on
 /// both. wasmtime calls its support for WASI 0.3 experimental.
@@ -46,16 +49,20 @@ use wasmtime::component::InstancePre;
 #[derive(Clone)]
 pub struct Program {
     pub(crate) sandbox: Sandbox,
-    pub(crate) entry: Entry,
+    pre: InstancePre<State>,
+    /// None: it is not a command.
+    entry: Option<Entry>,
     /// The version of WASI that it runs on.
     pub(crate) wasi: Wasi,
+    /// Where it came from, for messages.
+    file: Option<PathBuf>,
     /// The cost of starting it. It is unknown for precompiled components.
     pub(crate) cost: Cost,
     cache: CacheUse,
 }
 
 impl Sandbox {
-    /// Compile and link a command component, given as a WebAssembly binary or text.
+    /// Compile and link a component, given as a WebAssembly binary or text.
     ///
     /// What instantiating it takes is counted first, and a component that takes more than
     /// [`SandboxBuilder::limits`](crate::SandboxBuilder::limits) allows is not compiled. Compiling takes a
@@ -72,7 +79,7 @@ impl Sandbox {
         self.compile_program(bytes.as_ref(), None, &|| true)
     }
 
-    /// Compile and link the command component in a file, a WebAssembly binary or text.
+    /// Compile and link the component in a file, a WebAssembly binary or text.
     ///
     /// # Errors
     /// [`Error::Read`]: the file can't be read; and those of [`Sandbox::program`].
@@ -81,7 +88,7 @@ impl Sandbox {
         self.program_named(file, load::read(file)?)
     }
 
-    /// Compile and link a command component that came from `name`, which messages mention: the name of
+    /// Compile and link a component that came from `name`, which messages mention: the name of
     /// a file, or `standard input`.
     ///
     /// # Errors
@@ -94,7 +101,7 @@ impl Sandbox {
         self.compile_program(bytes.as_ref(), Some(name.as_ref()), &|| true)
     }
 
-    /// Compile and link a command component as [`Sandbox::program_named`] does, on a blocking thread of
+    /// Compile and link a component as [`Sandbox::program_named`] does, on a blocking thread of
     /// the tokio runtime, so that no other task is delayed.
     ///
     /// # Errors
@@ -128,7 +135,7 @@ impl Sandbox {
             .map_err(|error| Error::internal(format_args!("compiling failed: {error}")))?
     }
 
-    /// Load and link a command component that [`Sandbox::precompile`] has compiled. It came from `name`,
+    /// Load and link a component that [`Sandbox::precompile`] has compiled. It came from `name`,
     /// for messages.
     ///
     /// # Safety
@@ -167,7 +174,7 @@ impl Sandbox {
     /// [`Sandbox::program_precompiled`] takes. It came from `name`, for messages.
     ///
     /// # Errors
-    /// Those of [`Sandbox::program`], but that it needn't be a command.
+    /// Those of [`Sandbox::program`], but that it needn't be a command or a handler.
     pub fn precompile(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<Vec<u8>> {
         let file = Some(name.as_ref());
         let binary = load::to_binary(bytes.as_ref(), file)
@@ -211,53 +218,20 @@ impl Sandbox {
         cache: CacheUse,
         file: Option<&Path>,
     ) -> Result<Program> {
-        let component = pre.component().component_type();
-        let engine = pre.component().engine().clone();
-        let entry = Entry::find(pre).ok_or_else(|| {
-            let exports = component.exports(&engine).map(|(name, _)| name);
-            load::not_runnable(file, is_no_command(exports))
-        })?;
-        Ok(Program {
+        let program = Program {
             sandbox: self.clone(),
-            entry,
+            entry: Entry::find(pre.clone()),
+            pre,
             wasi,
+            file: file.map(Path::to_owned),
             cost,
             cache,
-        })
+        };
+        match program.as_handler() {
+            Err(_) if program.entry.is_none() => Err(program.is_no(Role::Command)),
+            _ => Ok(program),
+        }
     }
-}
-
-/// How many exports a message names.
-const MAX_NAMED: usize = 10;
-
-/// What is wrong with a component that is not a command and has these exports.
-pub(crate) fn is_no_command<'a>(exports: impl IntoIterator<Item = &'a str>) -> String {
-    let mut exports = exports.into_iter();
-    let named: Vec<String> = exports
-        .by_ref()
-        .take(MAX_NAMED)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    let more = match exports.count() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let run = |name: &&String| {
-        let version = name.strip_prefix("`wasi:cli/run@");
-        version.is_some_and(|it| it.starts_with("0.2.") || it.starts_with("0.3."))
-    };
-    if let Some(run) = named.iter().find(run) {
-        return format!("it is not a command: its {run} is not the function that a command has");
-    }
-    let what = match &named[..] {
-        [] => "it exports nothing, so that nothing in it can be called".to_owned(),
-        named => format!(
-            "it exports {}{more}; a host that calls these can run it (a plugin host), or a command that \
-             imports them (`wac plug` puts two components together)",
-            named.join(", ")
-        ),
-    };
-    format!("it is not a command, which exports `wasi:cli/run@0.2` or `wasi:cli/run@0.3`: {what}")
 }
 
 impl Program {
@@ -272,9 +246,45 @@ impl Program {
         self.wasi
     }
 
+    /// Whether it can be run as a command ([`Program::command`]).
+    pub fn is_command(&self) -> bool {
+        self.entry.is_some()
+    }
+
+    /// Whether it can handle HTTP requests ([`Program::handler`]).
+    pub fn is_handler(&self) -> bool {
+        self.as_handler().is_ok()
+    }
+
     /// Prepare one run, with nothing granted.
     pub fn command(&self) -> Command {
         Command::new(self.clone())
+    }
+
+    /// Prepare handling HTTP requests, with nothing granted.
+    ///
+    /// # Errors
+    /// [`Error::NotRunnable`]: it doesn't export `wasi:http/incoming-handler` of WASI 0.2.
+    pub fn handler(&self) -> Result<HandlerBuilder> {
+        Ok(HandlerBuilder::new(self.clone(), self.as_handler()?))
+    }
+
+    pub(crate) fn as_command(&self) -> Result<&Entry> {
+        let entry = self.entry.as_ref();
+        entry.ok_or_else(|| self.is_no(Role::Command))
+    }
+
+    fn as_handler(&self) -> Result<IncomingHandlerPre<State>> {
+        IncomingHandlerPre::new(self.pre.clone()).map_err(|_| self.is_no(Role::Handler))
+    }
+
+    /// The error that it doesn't have this role.
+    fn is_no(&self, role: Role) -> Error {
+        let component = self.pre.component();
+        let of_component = component.component_type();
+        let exports = of_component.exports(component.engine());
+        let problem = role.missing(exports.map(|(name, _)| name));
+        load::not_runnable(self.file.as_deref(), problem)
     }
 }
 

@@ -4,8 +4,7 @@ use sockbox_component::engine;
 use wasmparser::{Validator, WasmFeatures};
 
 /// The proposals that are not enabled, by the names of their repositories.
-const OFF: [(&str, WasmFeatures); 11] = [
-    ("exception-handling", WasmFeatures::EXCEPTIONS),
+const OFF: [(&str, WasmFeatures); 10] = [
     ("legacy exception-handling", WasmFeatures::LEGACY_EXCEPTIONS),
     ("threads", WasmFeatures::THREADS),
     (
@@ -15,7 +14,7 @@ const OFF: [(&str, WasmFeatures); 11] = [
     ("memory64", WasmFeatures::MEMORY64),
     ("relaxed-simd", WasmFeatures::RELAXED_SIMD),
     ("function-references", WasmFeatures::FUNCTION_REFERENCES),
-    ("gc", WasmFeatures::GC.union(WasmFeatures::GC_TYPES)),
+    ("gc", WasmFeatures::GC),
     ("stack-switching", WasmFeatures::STACK_SWITCHING),
     ("wide-arithmetic", WasmFeatures::WIDE_ARITHMETIC),
     ("custom-page-sizes", WasmFeatures::CUSTOM_PAGE_SIZES),
@@ -40,7 +39,12 @@ pub(crate) fn lacking(binary: &[u8], concurrency: bool) -> Option<String> {
     let off = OFF
         .iter()
         .filter(|(_, features)| !is_valid((all - *features) | on));
-    let names: Vec<String> = off.map(|(name, _)| format!("`{name}`")).collect();
+    let mut names: Vec<String> = off.map(|(name, _)| format!("`{name}`")).collect();
+    if names.is_empty() {
+        // Two proposals allow what it uses, as `gc` allows what `function-references` does. The first one is named.
+        let mut alone = OFF.iter().filter(|(_, feature)| is_valid(on | *feature));
+        names.extend(alone.next().map(|(name, _)| format!("`{name}`")));
+    }
     match &names[..] {
         [] => None,
         [name] => Some(format!(
@@ -65,6 +69,11 @@ mod tests {
     #[test]
     fn the_proposal_that_is_off_is_named() {
         for (module, name) in [
+            ("(type (struct))", "gc"),
+            (
+                "(type $f (func)) (func (param (ref $f)))",
+                "function-references",
+            ),
             ("(memory 1 1 shared)", "threads"),
             ("(memory i64 1)", "memory64"),
             (
@@ -89,7 +98,13 @@ mod tests {
         let expected =
             "it uses `threads`, `memory64`, proposals of WebAssembly that sockbox does not enable";
         assert_eq!(told("(memory i64 1 1 shared)").as_deref(), Some(expected));
-        assert_eq!(told("(func (param v128))"), None);
+        for on in [
+            "(func (param v128))",
+            "(tag $e) (func throw $e) (func (block $c (try_table (catch $e $c) (throw $e))))",
+            "(func (param externref))",
+        ] {
+            assert_eq!(told(on), None, "{on}");
+        }
         assert_eq!(told("(memory i64 1) (func (result i32))"), None);
     }
 }

@@ -20,12 +20,21 @@ impl State {
         engine: &Engine,
         run: RunId,
         grant: &Grant,
+        wasi: WasiCtxBuilder,
+    ) -> Store<State> {
+        State::store_of(engine, SockboxCtx::new(run, grant), wasi)
+    }
+
+    /// A store for the run of `sockbox`.
+    pub(crate) fn store_of(
+        engine: &Engine,
+        sockbox: SockboxCtx,
         mut wasi: WasiCtxBuilder,
     ) -> Store<State> {
         let state = State {
             wasi: wasi.build(),
             table: ResourceTable::new(),
-            sockbox: SockboxCtx::new(run, grant),
+            sockbox,
         };
         let mut store = Store::new(engine, state);
         limit_store(&mut store);

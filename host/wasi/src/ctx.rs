@@ -97,8 +97,13 @@ impl Drop for Ending {
 impl SockboxCtx {
     /// The data of the run with this number, which is given what `grant` says.
     pub fn new(run: RunId, grant: &Grant) -> SockboxCtx {
+        SockboxCtx::with_authority(Authority::new(run, grant), grant)
+    }
+
+    /// The data of a run whose [`Authority`] was made from `grant`, for example with [`Authority::part`].
+    pub fn with_authority(authority: Authority, grant: &Grant) -> SockboxCtx {
         let limits = grant.limits.clone();
-        let authority = Arc::new(Authority::new(run, grant));
+        let authority = Arc::new(authority);
         let asked = authority.clone();
         // A socket without an address reaches nothing. Each use is judged with its address, so that a
         // denial can name it.

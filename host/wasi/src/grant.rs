@@ -1,11 +1,13 @@
 //! The grants and limits of a run, for any component and embedder.
 
 use crate::authority::Decider;
-use crate::tls::TlsConfig;
+use crate::tls::{TlsConfig, TlsError};
 use sockbox_policy::audit::AuditSink;
 use sockbox_policy::limits::LimitError;
-use sockbox_policy::profile::{Profile, StaticHost};
-use sockbox_policy::{AnsweredNames, Limits, Name, Policy};
+use sockbox_policy::profile::{Profile, ProxyVariableError, StaticHost};
+use sockbox_policy::{
+    AnsweredNames, Limits, Name, Policy, Proxies, SecretHeader, SecretHeaderError,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -38,6 +40,26 @@ pub struct Grant {
     pub(crate) audit: Option<Arc<dyn AuditSink>>,
     pub(crate) tls: TlsConfig,
     pub(crate) protocols: &'static [&'static [u8]],
+    pub(crate) secret_headers: Vec<SecretHeader>,
+    pub(crate) proxies: Proxies,
+}
+
+/// Why a profile can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// A limit is set to a value that it can't have.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// A secret header has no value that can be sent.
+    #[error(transparent)]
+    SecretHeader(#[from] SecretHeaderError),
+    /// A file of certificates can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A variable names no proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyVariableError),
 }
 
 impl Grant {
@@ -59,14 +81,17 @@ impl Grant {
     }
 
     /// Grant and limit what `profile` says, in place of what was granted before, and take its static host
-    /// addresses as well.
+    /// addresses, its secret headers, its certificates and its proxies as well. This reads the variables and files that they are in.
     ///
     /// Directories, environment variables and [`listen_as`](Profile::listen_as) are not part of this type:
     /// the embedder gives them to the component.
     ///
     /// # Errors
-    /// A limit is set to a value that it can't have.
-    pub fn profile(mut self, profile: &Profile) -> Result<Grant, LimitError> {
+    /// - [`ProfileError::Limit`]: a limit is set to a value that it can't have.
+    /// - [`ProfileError::SecretHeader`]: a variable or a file is missing, or its content can't be sent.
+    /// - [`ProfileError::Tls`]: a file of certificates can't be used.
+    /// - [`ProfileError::Proxy`]: a variable that is to name a proxy doesn't.
+    pub fn profile(mut self, profile: &Profile) -> Result<Grant, ProfileError> {
         self.limits = profile.limits()?;
         self.policy = profile.policy.clone();
         for StaticHost {
@@ -75,6 +100,11 @@ impl Grant {
         {
             self.static_hosts.insert(name.clone(), addresses.clone());
         }
+        for header in &profile.secret_headers {
+            self.secret_headers.push(header.read()?);
+        }
+        self.tls = self.tls.files(&profile.tls)?;
+        self.proxies = profile.proxy.proxies()?;
         Ok(self)
     }
 
@@ -118,6 +148,33 @@ impl Grant {
         self
     }
 
+    /// Add a header to the component's HTTP requests (`wasi:http`) that its prefix covers. The component never sees the
+    /// value. This grants nothing: a rule has to grant the request.
+    ///
+    /// The host can't keep a server from sending the value back in a response, which the component reads.
+    pub fn secret_header(mut self, header: SecretHeader) -> Grant {
+        self.secret_headers.push(header);
+        self
+    }
+
+    /// Send the component's HTTP requests (`wasi:http`) through these proxies. Its sockets and its own TLS use none.
+    pub fn proxies(mut self, proxies: Proxies) -> Grant {
+        self.proxies = proxies;
+        self
+    }
+
+    /// Whether a proxy's URL has credentials.
+    pub fn has_proxy_credentials(&self) -> bool {
+        let proxies = [&self.proxies.http, &self.proxies.https];
+        let mut proxies = proxies.into_iter().flatten();
+        proxies.any(|proxy| proxy.authorization().is_some())
+    }
+
+    /// The secret headers.
+    pub fn secret_headers(&self) -> &[SecretHeader] {
+        &self.secret_headers
+    }
+
     /// What is granted.
     pub fn granted_policy(&self) -> &Policy {
         &self.policy
@@ -135,6 +192,7 @@ impl fmt::Debug for Grant {
             .field("policy", &self.policy)
             .field("limits", &self.limits)
             .field("static_hosts", &self.static_hosts)
+            .field("secret_headers", &self.secret_headers)
             .finish_non_exhaustive()
     }
 }

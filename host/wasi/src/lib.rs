@@ -13,7 +13,7 @@
 //! | `sockets` | TCP and UDP of WASI 0.2 and 0.3, and a run's private loopback |
 //! | `lookup`, `poll`, `files`, `failed` | resolving names; polling many inputs; open files; error texts. `lookup_0_3` and `files_0_3` are those of WASI 0.3 |
 //! | `tls` | `wasi:tls` over rustls |
-//! | `http` | `wasi:http`: requests that components send |
+//! | `http` | `wasi:http`: requests that components send, and those that they handle |
 //! | `limiter`, `budget`, `trap_limits` | memory, tables, and which limit a trap was about |
 //! | `json_lines` | an audit sink that writes a file |
 
@@ -45,15 +45,19 @@ mod trap_limits;
 mod testing;
 
 pub use authority::{
-    Authority, Decider, Decision, Incident, Incidents, MAX_DIFFERENT_EVENTS, Mark, Question,
-    REPEAT_WINDOW, Refusal,
+    Authority, ConnectionTraffic, Decider, Decision, Incident, Incidents, MAX_DIFFERENT_EVENTS,
+    MAX_EVENT_BYTES, Mark, Question, REPEAT_WINDOW, Refusal,
 };
 pub use ctx::{SockboxCtx, SockboxCtxView, SockboxView, limit_store};
-pub use grant::Grant;
+pub use grant::{Grant, ProfileError};
+pub use http::incoming::{
+    ErrorCode, IncomingHandler, IncomingHandlerPre, RequestError, ResponseBody,
+};
 pub use json_lines::{FINISH_TIMEOUT, JsonLines, MAX_RECORD_BYTES, MAX_WAITING_BYTES, Written};
 pub use limiter::Limiter;
 pub use linker::{add_to_linker_async, add_wasi_0_3_to_linker};
 pub use local_networks::local_networks;
+pub use sockets::AcceptRate;
 pub use trap_limits::trap_limit;
 
 /// The policy, limits, and audit events.

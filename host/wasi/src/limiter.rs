@@ -46,6 +46,11 @@ impl Limiter {
         granted
     }
 
+    /// Note that the host was refused memory that a call needs.
+    pub(crate) fn refuse_memory(&mut self) {
+        self.memory.refused = true;
+    }
+
     /// Forget that memory or a table's growth was refused: the component has coped with it.
     pub fn forget_refusal(&mut self) {
         self.memory.refused = false;

@@ -45,7 +45,7 @@ enum State {
     Done(Result<vec::IntoIter<IpAddr>, ErrorCode>),
 }
 
-pub(crate) type Answer = Result<Vec<IpAddr>, ErrorCode>;
+type Answer = Result<Vec<IpAddr>, ErrorCode>;
 
 impl Lookup {
     fn done(answer: Answer) -> Lookup {
@@ -144,7 +144,7 @@ pub(crate) async fn answer(authority: &Authority, name: &Name) -> Answer {
     if let Some(addresses) = authority.static_addresses(name) {
         return Ok(addresses.to_vec());
     }
-    let addresses = look_up(authority, name).await?;
+    let addresses = look_up(authority, name).await.map_err(Unresolved::code)?;
     authority
         .resolved(name, addresses)
         .ok_or(ErrorCode::AccessDenied)
@@ -162,14 +162,33 @@ fn loopback() -> Vec<IpAddr> {
     addresses
 }
 
+/// Why a lookup has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unresolved {
+    /// The resolver did not answer in time.
+    TimedOut,
+    /// The lookup failed with this code.
+    Failed(ErrorCode),
+}
+
+impl Unresolved {
+    /// The error code that a component gets.
+    pub(crate) fn code(self) -> ErrorCode {
+        match self {
+            Unresolved::TimedOut => ErrorCode::TemporaryResolverFailure,
+            Unresolved::Failed(code) => code,
+        }
+    }
+}
+
 /// Ask the system's resolver; but not about `localhost`.
-pub(crate) async fn look_up(authority: &Authority, name: &Name) -> Answer {
+pub(crate) async fn look_up(authority: &Authority, name: &Name) -> Result<Vec<IpAddr>, Unresolved> {
     let question = (name.as_str().to_owned(), 0);
     let is_localhost = name.is_localhost();
     let reached = |limit| authority.reached(limit, Some(Target::Resolve(name.clone())));
     if !authority.counts_lookup() {
         reached(Limit::Resolutions);
-        return Err(ErrorCode::TemporaryResolverFailure);
+        return Err(Unresolved::Failed(ErrorCode::TemporaryResolverFailure));
     }
     let asked = async {
         let turns = authority.quotas.lookups.clone();
@@ -198,10 +217,12 @@ pub(crate) async fn look_up(authority: &Authority, name: &Name) -> Answer {
     match tokio::time::timeout(authority.quotas.resolve_timeout, asked).await {
         Err(_) => {
             reached(Limit::ResolveTimeout);
-            Err(ErrorCode::TemporaryResolverFailure)
+            Err(Unresolved::TimedOut)
         }
-        Ok(Err(error)) => Err(classify(&error)),
-        Ok(Ok(addresses)) if addresses.is_empty() => Err(ErrorCode::NameUnresolvable),
+        Ok(Err(error)) => Err(Unresolved::Failed(classify(&error))),
+        Ok(Ok(addresses)) if addresses.is_empty() => {
+            Err(Unresolved::Failed(ErrorCode::NameUnresolvable))
+        }
         Ok(Ok(addresses)) => {
             authority.has_room(Limit::ResolveTimeout);
             Ok(addresses)

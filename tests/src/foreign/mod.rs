@@ -1,12 +1,14 @@
 //! Components that were not written for sockbox. Their sources are in `tests/components`.
 
 mod fetch;
+mod handler;
 mod javascript;
 mod python;
 mod rust;
 
 use crate::paths;
 use crate::program::Program;
+use crate::serving::Serving;
 use crate::text::announce;
 use crate::tools;
 use crate::wasi::Wasi;
@@ -32,6 +34,11 @@ pub enum Foreign {
     Requests,
     /// In Rust, over WASI 0.3: it sends requests, which `tests/components/requests-0-3` describes.
     RequestsOn0_3,
+    /// In Rust, with bindings of `wasi:http`: it handles requests, as `tests/components/handler` describes.
+    Handler,
+    /// In JavaScript, with the `fetch` event of its engine: it handles the requests that
+    /// `tests/components/javascript/handler.js` says.
+    JavaScriptHandler,
     /// In JavaScript, with the `fetch` of its engine. Its arguments are URLs, or a method and a URL with a `+` between.
     Fetch,
 }
@@ -49,18 +56,16 @@ impl Foreign {
         static JAVASCRIPT: OnceLock<PathBuf> = OnceLock::new();
         static REQUESTS: OnceLock<PathBuf> = OnceLock::new();
         static REQUESTS_ON_0_3: OnceLock<PathBuf> = OnceLock::new();
+        static HANDLER: OnceLock<PathBuf> = OnceLock::new();
+        static JAVASCRIPT_HANDLER: OnceLock<PathBuf> = OnceLock::new();
         static FETCH: OnceLock<PathBuf> = OnceLock::new();
         let (place, build): (_, fn() -> Result<PathBuf, String>) = match self {
-            Self::Rust => (&RUST, || rust::build("sockbox-tries", "sockbox-tries")),
-            Self::RustOn0_3 => (&RUST_ON_0_3, || {
-                rust::build("sockbox-tries-0-3", "sockbox_tries_0_3")
-            }),
-            Self::Requests => (&REQUESTS, || {
-                rust::build("sockbox-requests", "sockbox-requests")
-            }),
-            Self::RequestsOn0_3 => (&REQUESTS_ON_0_3, || {
-                rust::build("sockbox-requests-0-3", "sockbox_requests_0_3")
-            }),
+            Self::Rust => (&RUST, || rust::build("sockbox-tries")),
+            Self::RustOn0_3 => (&RUST_ON_0_3, || rust::build("sockbox-tries-0-3")),
+            Self::Requests => (&REQUESTS, || rust::build("sockbox-requests")),
+            Self::RequestsOn0_3 => (&REQUESTS_ON_0_3, || rust::build("sockbox-requests-0-3")),
+            Self::Handler => (&HANDLER, || rust::build("sockbox-handler")),
+            Self::JavaScriptHandler => (&JAVASCRIPT_HANDLER, handler::build),
             Self::Fetch => (&FETCH, fetch::build),
             Self::Python => (&PYTHON, python::build),
             Self::PythonOn0_3 => (&PYTHON_ON_0_3, python::build_on_0_3),
@@ -81,6 +86,18 @@ impl Foreign {
             .args(flags)
             .args([self.component()])
             .args(attempts.split_whitespace())
+    }
+
+    /// `sockbox run` of it as a handler of HTTP requests, on a free port of 127.0.0.1, with these flags.
+    pub fn server(self, flags: &[&str]) -> Program {
+        Program::sockbox(["run", "--listen-http", "127.0.0.1:0"])
+            .args(flags)
+            .args([self.component()])
+    }
+
+    /// The same, started and ready.
+    pub fn serve(self, flags: &[&str]) -> Serving {
+        Serving::started(self.server(flags), 1)
     }
 }
 

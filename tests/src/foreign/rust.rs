@@ -9,9 +9,9 @@ use std::process::Command;
 /// What cargo builds for.
 const TARGET: &str = "wasm32-wasip2";
 
-/// Build the package, whose component cargo calls `file`, as the host's build script builds sockbox's own: with the same
-/// compiler, profile and folder, so that the standard library, where it has to be built, is built once for both.
-pub(super) fn build(package: &str, file: &str) -> Result<PathBuf, String> {
+/// Build it as the host's build script builds sockbox's own: with the same compiler, profile and folder,
+/// so that the standard library, where it has to be built, is built once for both.
+pub(super) fn build(package: &str) -> Result<PathBuf, String> {
     let toolchain = toolchain()?;
     let folder = target().join("guest");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -47,7 +47,10 @@ pub(super) fn build(package: &str, file: &str) -> Result<PathBuf, String> {
             .env("PATH", path);
     }
     tools::run(&mut cargo)?;
-    Ok(folder.join(TARGET).join(format!("guest/{file}.wasm")))
+    let built = folder.join(TARGET).join("guest");
+    let program = built.join(format!("{package}.wasm"));
+    let library = built.join(format!("{}.wasm", package.replace('-', "_")));
+    Ok(if library.exists() { library } else { program })
 }
 
 /// What `guest/toolchain` answers.

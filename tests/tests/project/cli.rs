@@ -14,6 +14,7 @@ fn help_has_examples() {
         (&["fetch", "--help"], "sockbox fetch -o"),
         (&["serve", "--help"], "sockbox serve --listen"),
         (&["run", "--help"], "sockbox run"),
+        (&["run", "--help"], "sockbox run --listen-http"),
         (&["inspect", "--help"], "sockbox inspect --json"),
         (&["compile", "--help"], "sockbox compile -o"),
         (&["component", "--help"], "sockbox component -o"),

@@ -52,6 +52,7 @@ fn a_grant_of_requests_is_for_those_alone() {
         format!("send GET http {address} /v1"),
         format!("send GET http {address} /v2/x"),
         format!("send GET http {address} /v1/../v2"),
+        format!("send GET http {address} /v1/..%2Fz;p%2F..%2Fv1%2Fq"),
         format!("send GET https {address} /v1/x"),
         format!("send GET http localhost:{} /v1/x", peer.address().port()),
     ];
@@ -100,12 +101,14 @@ fn what_is_denied_wins() {
         format!("send GET http {address} /x/%2e%2e/admin/y"),
         format!("send GET http {address} /x/..;/admin/y"),
         format!("send GET http {address} /%2561dmin/y"),
+        format!("send GET http {address} /admin%2Fz;p%2F..%2F..%2Fok"),
+        format!("send GET http {address} /admin%3Fx"),
     ];
     let finished = run(
         &["--allow-net", "--deny-http", &deny],
         &attempts.join(" then "),
     );
-    assert_lines(&finished, &["HttpRequestDenied at response"; 7]);
+    assert_lines(&finished, &["HttpRequestDenied at response"; 9]);
     let told = format!("denied by deny-http {deny}");
     assert!(finished.stderr().contains(&told), "{}", finished.stderr());
     let attempt = format!("send GET http {address} /x");
@@ -233,6 +236,82 @@ fn the_record_has_each_request_without_its_query() {
     assert_eq!(denied["operation"], "http");
     assert_eq!(denied["hint"], "allow-http GET http://127.0.0.1:2/c");
     assert_eq!(events.last().unwrap()["event"], "ended");
+}
+
+#[test]
+fn the_record_has_each_request_that_is_not_valid() {
+    let tripwire = Tripwire::new();
+    let address = tripwire.address().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit.jsonl");
+    let long = "x".repeat(9000);
+    let many = "/%2F%3B%3F%23%5C/%252F%253B%253F%2523%255C";
+    let attempts = format!(
+        "send CONNECT http {address} /a?token=secret then send GET http me:secret@{address} /b then send GET http \
+         {address} /%00 then send GET http {address} /%00 then send GET http {address} /{long} then send GET http \
+         {address} {many}"
+    );
+    let flags = ["--allow-net", "--audit", audit.to_str().unwrap()];
+    let finished = run(&flags, &attempts);
+    assert_lines(
+        &finished,
+        &[
+            "HttpRequestMethodInvalid at response",
+            "HttpRequestUriInvalid at response",
+            "HttpRequestUriInvalid at response",
+            "HttpRequestUriInvalid at response",
+            "HttpRequestUriTooLong at response",
+            "HttpRequestUriInvalid at response",
+        ],
+    );
+    tripwire.assert_untouched();
+    let record = fs::read_to_string(&audit).unwrap();
+    assert!(!record.contains("secret"), "{record}");
+    let events: Vec<serde_json::Value> = record
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let refused = events.iter().filter(|it| it["event"] == "http-refused");
+    let refused: Vec<[&str; 3]> = refused
+        .map(|it| ["method", "url", "error"].map(|field| it[field].as_str().unwrap()))
+        .collect();
+    let url = |path: &str| format!("http://{address}{path}");
+    let shortened = format!("{}...", &url(&format!("/{long}"))[..1021]);
+    let invalid = "HTTP-request-URI-invalid";
+    assert_eq!(
+        refused,
+        [
+            ["CONNECT", &url("/a"), "HTTP-request-method-invalid"],
+            ["GET", &url("/b"), invalid],
+            ["GET", &url("/%00"), invalid],
+            ["GET", &shortened, "HTTP-request-URI-too-long"],
+            ["GET", &url(many), invalid],
+        ]
+    );
+    let repeated: Vec<_> = events
+        .iter()
+        .filter(|it| it["event"] == "repeated")
+        .collect();
+    assert_eq!(repeated.len(), 1, "{record}");
+    assert_eq!(repeated[0]["of"], "http-refused");
+    assert_eq!(repeated[0]["url"], url("/%00"));
+}
+
+#[test]
+fn a_denied_address_is_denied_where_it_is_embedded() {
+    let finished = run(
+        &["--allow-net", "--deny-http", "* http://169.254.169.254/*"],
+        "send GET http 169.254.169.254 / then send GET http [64:ff9b::a9fe:a9fe] / then send GET http \
+         [2002:a9fe:a9fe::1] / then send GET http [::ffff:169.254.169.254] /x",
+    );
+    assert_lines(&finished, &["HttpRequestDenied at response"; 4]);
+    let told = "denied by deny-http * http://169.254.169.254/*";
+    assert_eq!(
+        finished.stderr().matches(told).count(),
+        4,
+        "{}",
+        finished.stderr()
+    );
 }
 
 #[test]

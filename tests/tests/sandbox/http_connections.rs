@@ -98,6 +98,95 @@ fn trailers_go_both_ways() {
 }
 
 #[test]
+fn a_trailer_that_cannot_be_sent_ends_the_request() {
+    let peer = RawPeer::start(|peer| {
+        let mut request = Vec::new();
+        loop {
+            let bytes = peer.read_some()?;
+            if bytes.is_empty() {
+                break;
+            }
+            request.extend(bytes);
+        }
+        // Without the last chunk, the server knows that the request is not complete.
+        assert!(!request.ends_with(b"0\r\n\r\n"), "{request:?}");
+        Ok(())
+    });
+    let address = peer.address().to_string();
+    for options in [
+        "trailer=x-sum:5",
+        "header=trailer:x-other trailer=x-sum:5",
+        "header=trailer:cache-control trailer=cache-control:no-store",
+    ] {
+        let attempt = format!("send POST http {address} / body=hello {options}");
+        let finished = run(&["--allow-connect", &address], &attempt);
+        assert_eq!(
+            lines(&finished),
+            ["HttpProtocolError at response"],
+            "{options}"
+        );
+    }
+}
+
+#[test]
+fn the_body_of_a_get_request_is_sent() {
+    let peer = RawPeer::start(|peer| {
+        let head = peer.read_request()?;
+        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        let chunked = head.contains("\r\ntransfer-encoding: chunked\r\n");
+        let text = match chunked {
+            true => {
+                let mut body = Vec::new();
+                while !body.ends_with(b"0\r\n\r\n") {
+                    body.extend(peer.read_bytes(1)?);
+                }
+                format!("{:?}", String::from_utf8_lossy(&body))
+            }
+            false => "none".to_owned(),
+        };
+        let length = text.len();
+        peer.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+        ))
+    });
+    let address = peer.address().to_string();
+    for (options, expected) in [
+        ("body=hello", r#"ok 200 "5\r\nhello\r\n0\r\n\r\n""#),
+        // Most servers do not expect an empty chunked body, and some leave it unread.
+        ("body=", "ok 200 none"),
+        ("", "ok 200 none"),
+    ] {
+        let attempt = format!("send GET http {address} / {options}");
+        let finished = run(&["--allow-connect", &address], &attempt);
+        assert_eq!(lines(&finished), [expected], "{options}");
+    }
+}
+
+#[test]
+fn a_get_request_whose_body_stays_open_gets_its_response() {
+    let peer = RawPeer::start(|peer| {
+        let head = peer.read_request()?;
+        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        assert!(
+            head.contains("\r\ntransfer-encoding: chunked\r\n"),
+            "{head}"
+        );
+        peer.send(OK)?;
+        let mut body = Vec::new();
+        while !body.ends_with(b"0\r\n\r\n") {
+            body.extend(peer.read_bytes(1)?);
+        }
+        assert_eq!(body, b"5\r\nhello\r\n0\r\n\r\n");
+        Ok(())
+    });
+    let address = peer.address().to_string();
+    let attempt = format!("send GET http {address} / body=hello open");
+    let finished = run(&["--allow-connect", &address], &attempt);
+    assert_eq!(lines(&finished), ["ok 200 page"]);
+    assert_eq!(peer.requests().len(), 1);
+}
+
+#[test]
 fn a_body_waits_to_be_asked_for_where_that_was_said() {
     let peer = RawPeer::start(|peer| {
         peer.read_request()?;

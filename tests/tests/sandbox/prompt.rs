@@ -1,5 +1,6 @@
 //! Asking at the terminal about operations that no rule decides.
 
+use crate::http::OK;
 use sockbox_tests::{Foreign, Internet, Peer, RawPeer, Tripwire};
 
 /// What comes before a question: see `RESET` and `NEW_LINE` in the prompt's source.
@@ -55,6 +56,76 @@ fn what_a_rule_decides_is_not_asked_about() {
     finished.assert_code(1);
     assert!(!finished.stdout_text().contains("may it"));
     tripwire.assert_untouched();
+}
+
+#[test]
+fn each_request_is_asked_about_once() {
+    let (peer, tripwire) = (RawPeer::answering(OK), Tripwire::new());
+    let (yes, no) = (peer.address(), tripwire.address());
+    let attempts = format!(
+        "send GET http {yes} /a?b then send GET http {yes} /x/../a then send POST http {yes} /a then send GET http \
+         {no} /a then send GET http {no} /a?c"
+    );
+    let finished = Foreign::Requests
+        .run(&["--prompt"], &attempts)
+        .on_a_terminal_answering("", &["y\n", "y\n", "n\n"])
+        .run();
+    finished.assert_code(1);
+    let shown = finished.stdout_text();
+    for request in [
+        format!("GET http://{yes}/a"),
+        format!("POST http://{yes}/a"),
+        format!("GET http://{no}/a"),
+    ] {
+        let question = format!("may it send {request}? [y/N]");
+        assert_eq!(shown.matches(&question).count(), 1, "{question} {shown}");
+    }
+    assert_eq!(shown.matches("[y/N]").count(), 3, "{shown}");
+    assert_eq!(shown.matches("ok 200 page").count(), 3, "{shown}");
+    let denied = "HttpRequestDenied at response";
+    assert_eq!(shown.matches(denied).count(), 2, "{shown}");
+    tripwire.assert_untouched();
+}
+
+#[test]
+fn a_request_that_a_rule_decides_is_not_asked_about() {
+    let (peer, tripwire) = (RawPeer::answering(OK), Tripwire::new());
+    let (yes, no) = (peer.address(), tripwire.address());
+    let allow = format!("GET http://{yes}/*");
+    let deny = format!("* http://{no}/*");
+    let flags = ["--prompt", "--allow-http", &allow, "--deny-http", &deny];
+    let attempts = format!("send GET http {yes} /a then send GET http {no} /a");
+    let finished = Foreign::Requests
+        .run(&flags, &attempts)
+        .on_a_terminal_answering("", &["y\n", "y\n"])
+        .run();
+    finished.assert_code(1);
+    let shown = finished.stdout_text();
+    assert!(!shown.contains("may it"), "{shown}");
+    assert_eq!(shown.matches("ok 200 page").count(), 1, "{shown}");
+    tripwire.assert_untouched();
+}
+
+#[test]
+fn a_yes_to_a_request_leads_a_name_to_public_addresses_alone() {
+    let Some(internet) = Internet::new() else {
+        return;
+    };
+    let internet = internet.name("evil.example", &[&["127.0.0.1"]]);
+    let attempt = "send GET http evil.example /";
+    let program = Foreign::Requests
+        .run(&["--prompt"], attempt)
+        .on_a_terminal_answering("", &["y\n"]);
+    let (finished, seen) = internet.run(program);
+    finished.assert_code(1);
+    let shown = finished.stdout_text();
+    let question = "may it send GET http://evil.example/? [y/N]";
+    assert_eq!(shown.matches(question).count(), 1, "{shown}");
+    assert!(
+        shown.contains("DestinationIpProhibited at response"),
+        "{shown}"
+    );
+    assert_eq!(seen.packets, [""; 0]);
 }
 
 #[test]

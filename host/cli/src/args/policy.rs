@@ -16,6 +16,18 @@ A policy file is TOML. Its keys are the options of `sockbox run` without their d
   resolve = [\"db.example:10.0.0.5\"]
   dir = [\"pages::/data:ro\"]
   env = [\"LANG=C\", \"HOME\"]
+  cacert = \"ca.pem\"
+  proxy = \"http://proxy.example:3128\"
+
+  [[secret-header]]
+  url = \"https://api.example.com/v1/\"
+  name = \"Authorization\"
+  value = \"Bearer {env:TOKEN}\"
+
+  [[client-cert]]
+  host = \"intranet.example\"
+  cert = \"me.pem\"
+  key = \"me.key\"
 
   [limits]
   max-memory = \"64M\"
@@ -24,7 +36,7 @@ A policy file is TOML. Its keys are the options of `sockbox run` without their d
   [profile.local]
   allow-connect = [\"localhost:8080\"]
 
-Relative directories are below the folder that the file is in.
+Relative directories and files are below the folder that the policy file is in.
 
 Examples:
   sockbox policy check policy.toml

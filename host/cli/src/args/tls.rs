@@ -70,7 +70,7 @@ pub struct Cert {
 impl Cert {
     /// Read it as curl does: the first colon ends the file's name, in which `\:` is a colon and `\\` a backslash;
     /// the password is what is behind it, as it is.
-    fn read(text: &OsStr) -> Cert {
+    pub(super) fn read(text: &OsStr) -> Cert {
         let mut name = Vec::new();
         let mut rest = text.as_encoded_bytes();
         let mut password = None;
@@ -99,14 +99,14 @@ impl Cert {
 
 /// A part of what was typed.
 #[cfg(unix)]
-fn os_string(bytes: Vec<u8>) -> OsString {
+pub(super) fn os_string(bytes: Vec<u8>) -> OsString {
     use std::os::unix::ffi::OsStringExt;
     OsString::from_vec(bytes)
 }
 
 /// A part of what was typed, which is Unicode there.
 #[cfg(not(unix))]
-fn os_string(bytes: Vec<u8>) -> OsString {
+pub(super) fn os_string(bytes: Vec<u8>) -> OsString {
     String::from_utf8_lossy(&bytes).into_owned().into()
 }
 

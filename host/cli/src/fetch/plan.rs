@@ -68,13 +68,14 @@ impl Plan {
     /// Something can't be read.
     pub fn new(args: Fetch) -> Result<Plan, Failure> {
         let console = Console::new(&args);
-        let profile = args.common.profile()?;
+        let mut profile = args.common.profile()?;
         if let Some(names) = proxies(|name| std::env::var_os(name)) {
             console.note(format_args!(
                 "{names}: no proxy is used, whatever the environment says"
             ));
         }
-        let tls = tls::config(&args, &console)?;
+        let files = std::mem::take(&mut profile.tls);
+        let tls = tls::config(&args, files, &console)?;
         let template = Template::new(&args)?;
         if args.time_cond.is_some() && template.condition.is_none() {
             console.warn(format_args!(

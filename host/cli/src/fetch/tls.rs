@@ -5,20 +5,23 @@ use crate::args::{Fetch, TlsMax};
 use crate::environment;
 use crate::exit::Failure;
 use crate::stderr;
+use sockbox::profile::{ClientCert, TlsFiles};
 use sockbox::{TlsConfig, TlsHandshake, TlsVersion};
 use url::Url;
 
 /// Where curl looks for trusted certificates, if none are typed.
 const BUNDLE: &str = "CURL_CA_BUNDLE";
 
-/// What the options say. Begins to read what is trusted, where it will be needed.
+/// What the options and the policy file say. Begins to read what is trusted, where it will be needed.
 ///
 /// # Errors
 /// A file can't be read, or has not in it what it should.
-pub fn config(args: &Fetch, console: &Console) -> Result<TlsConfig, Failure> {
+pub fn config(args: &Fetch, mut files: TlsFiles, console: &Console) -> Result<TlsConfig, Failure> {
     let typed = &args.tls;
     let mut config = TlsConfig::new();
     if typed.insecure {
+        files.cacert.clear();
+        files.capath.clear();
         config = config.dangerously_trust_anybody();
         console.alarm(format_args!(
             "-k: no certificate is checked: whoever is in between can read what is sent, and answer"
@@ -42,7 +45,11 @@ pub fn config(args: &Fetch, console: &Console) -> Result<TlsConfig, Failure> {
         .map(|url| sockbox_grammar::values::url(url))
         .collect();
     if let Some(certificate) = &typed.cert {
-        let hosts = urls.iter().filter_map(|url| host(url));
+        let hosts: Vec<String> = urls.iter().filter_map(|url| host(url)).collect();
+        // What is typed for a host comes before what the file says.
+        let is_typed =
+            |own: &ClientCert| hosts.iter().any(|it| it.parse().as_ref() == Ok(&own.host));
+        files.client_certs.retain(|own| !is_typed(own));
         let (file, key) = (&certificate.file, typed.key.as_deref());
         config = match &certificate.password {
             None => config.client_certificate(file, key)?,
@@ -50,6 +57,7 @@ pub fn config(args: &Fetch, console: &Console) -> Result<TlsConfig, Failure> {
         };
         config = config.client_certificate_for(hosts);
     }
+    config = config.files(&files)?;
     if typed.tls_v1_3 {
         config = config.min_version(TlsVersion::V1_3);
     }

@@ -1,10 +1,10 @@
 //! `sockbox serve`.
 
-mod activation;
-mod files;
-mod json;
+pub mod activation;
+pub mod files;
+pub mod json;
 mod log;
-mod notify;
+pub mod notify;
 mod restarts;
 mod totals;
 
@@ -91,6 +91,13 @@ async fn serve(
         .map(|limit| watchdog::deadline(limit, Error::WallTime { limit }.into()));
     let profile = args.common.profile()?;
     drop(reading);
+    if !profile.tls.is_empty() {
+        return Err(Failure::Usage {
+            problem: "`cacert`, `capath` and `client-cert` have no effect on `sockbox serve`, which speaks no TLS (put \
+                      them into a profile that only other commands use)"
+                .to_owned(),
+        });
+    }
     // Such a limit has traffic counted in any case. Without one it costs something, and is not done.
     let is_counted = |(limit, _): &(Limit, String)| TRAFFIC_LIMITS.contains(limit);
     service.reached = profile.limits.iter().any(is_counted).then(Reached::default);

@@ -1,6 +1,6 @@
 //! Events as JSON.
 
-use super::{AuditEvent, EventKind, HttpExchange, Traffic};
+use super::{AuditEvent, EventKind, HandledRequest, HttpExchange, ProxyUse, Traffic};
 use crate::{Target, Verdict};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -13,13 +13,15 @@ impl AuditEvent {
     ///
     /// | `event` | besides |
     /// | --- | --- |
-    /// | `decision` | `operation`, `target`, `name`, `verdict` (`allowed` or `denied`); `by`, or `reason` and `flag` |
+    /// | `decision` | `operation`, `target`, `name`, `verdict` (`allowed` or `denied`); `by`, or `reason` and `hint` |
     /// | `resolved` | `name`, `addresses`, `withheld` |
     /// | `http` | `method`, `url` (without its query), `address`, `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
-    /// | `limit` | `limit` (the flag's name without its dashes), `operation`, `target` |
-    /// | `repeated` | `of` (`decision`, `resolved`, `limit` or `http`) and what that has; `count`: how often it happened again |
+    /// | `http-refused` | `method`, `url` (without its query), `error` |
+    /// | `request` | `client`, `method`, `path` (without the query), `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
+    /// | `limit` | `limit` (the option's name without its dashes), `operation`, `target` |
+    /// | `repeated` | `of` (`decision`, `resolved`, `limit`, `http`, `http-refused` or `request`) and what that has; `count`: how often it happened again |
     /// | `omitted` | the same, of the first of those that were not recorded; `count`: how many there were |
-    /// | `traffic` | `operation`, `target`, `name`, `connections`, `received`, `sent`, `seconds` |
+    /// | `traffic` | `operation` and `target`, or `others`; `name`, `connections`, `received`, `sent`, `seconds` |
     /// | `ended` | |
     ///
     /// An operation is `resolve`, `connect`, `bind`, `listen`, `accept`, `udp-bind`, `udp-send`,
@@ -95,6 +97,16 @@ fn put_what(put: &mut impl FnMut(&str, Value), key: &str, what: &EventKind) {
             put(key, "http".into());
             put_exchange(put, exchange);
         }
+        EventKind::HttpRefused(refused) => {
+            put(key, "http-refused".into());
+            put("method", refused.method.as_str().into());
+            put("url", refused.url.as_str().into());
+            put("error", refused.error.into());
+        }
+        EventKind::Handled(handled) => {
+            put(key, "request".into());
+            put_handled(put, handled);
+        }
         EventKind::Traffic(traffic) => {
             put(key, "traffic".into());
             put_traffic(put, traffic);
@@ -110,11 +122,26 @@ fn put_exchange(put: &mut impl FnMut(&str, Value), exchange: &HttpExchange) {
     put("url", exchange.request.url.to_string().into());
     let address = exchange.address.map(|address| address.to_string());
     put("address", address.into());
+    if let Some(ProxyUse { proxy, status }) = &exchange.proxy {
+        put("proxy", proxy.as_str().into());
+        put("proxy_status", (*status).into());
+    }
     put("status", exchange.status.into());
     put("error", exchange.error.into());
     put("received", exchange.received.into());
     put("sent", exchange.sent.into());
     put("seconds", rounded(exchange.time.as_secs_f64()));
+}
+
+fn put_handled(put: &mut impl FnMut(&str, Value), handled: &HandledRequest) {
+    put("client", handled.client.to_string().into());
+    put("method", handled.method.as_str().into());
+    put("path", handled.path.as_str().into());
+    put("status", handled.status.into());
+    put("error", handled.error.as_deref().into());
+    put("received", handled.received.into());
+    put("sent", handled.sent.into());
+    put("seconds", rounded(handled.time.as_secs_f64()));
 }
 
 fn put_traffic(put: &mut impl FnMut(&str, Value), traffic: &Traffic) {
@@ -154,9 +181,10 @@ fn rounded(seconds: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{HttpExchange, RunId};
+    use crate::audit::{HttpExchange, HttpRefused, RunId};
     use crate::limits::Limit;
     use crate::{HttpTarget, Policy, ResolvedNames};
+    use std::collections::{BTreeMap, BTreeSet};
     use std::time::{Duration, Instant};
 
     fn told(what: EventKind) -> String {
@@ -171,8 +199,8 @@ mod tests {
         format!("{{\"event\":{}", rest.unwrap_or_else(|| panic!("{json}")))
     }
 
-    #[test]
-    fn every_event_has_its_form() {
+    /// Events of all kinds, and their form. Each field that a kind can have is in one of them.
+    fn forms() -> Vec<(String, Value)> {
         let policy = Policy::new()
             .allow_connect_to("example.com:80")
             .unwrap()
@@ -181,6 +209,7 @@ mod tests {
         let mut answers = ResolvedNames::new();
         let name: crate::Name = "example.com".parse().unwrap();
         answers.insert(&name, ["1.1.1.1".parse().unwrap()], Instant::now());
+        let other = name.clone();
         let decision = |address: &str| {
             let target = Target::Connect(address.parse().unwrap());
             let verdict = policy.judge(&target, &answers);
@@ -201,7 +230,7 @@ mod tests {
             sent: 20,
             open: Duration::from_micros(1_500_001),
         };
-        for (found, expected) in [
+        vec![
             (
                 decision("1.1.1.1:80"),
                 json!({"event": "decision", "operation": "connect", "target": "1.1.1.1:80",
@@ -275,6 +304,19 @@ mod tests {
             ),
             (
                 told(EventKind::Http(HttpExchange {
+                    proxy: Some(ProxyUse {
+                        proxy: "proxy.example:3128".to_owned(),
+                        status: Some(407),
+                    }),
+                    error: Some("destination-unavailable"),
+                    ..HttpExchange::new(request.clone())
+                })),
+                json!({"event": "http", "method": "PUT", "url": "https://example.com/a",
+                    "proxy": "proxy.example:3128", "proxy_status": 407,
+                    "error": "destination-unavailable", "received": 0, "sent": 0, "seconds": 0.0}),
+            ),
+            (
+                told(EventKind::Http(HttpExchange {
                     error: Some("connection-refused"),
                     ..HttpExchange::new(request.clone())
                 })),
@@ -291,10 +333,97 @@ mod tests {
                     "reason": "no rule grants it",
                     "hint": "allow-http PUT https://example.com/a"}),
             ),
+            (
+                told(EventKind::HttpRefused(HttpRefused::new(
+                    "CONNECT",
+                    "http",
+                    "a\u{1b}",
+                    "/?b",
+                    "HTTP-request-method-invalid",
+                ))),
+                json!({"event": "http-refused", "method": "CONNECT", "url": "http://a\u{1b}/",
+                    "error": "HTTP-request-method-invalid"}),
+            ),
+            (
+                told(EventKind::Traffic(Traffic::new(None, Some(other)))),
+                json!({"event": "traffic", "others": true, "name": "example.com", "connections": 0,
+                    "received": 0, "sent": 0, "seconds": 0.0}),
+            ),
+            (
+                told(EventKind::Handled(HandledRequest {
+                    status: Some(200),
+                    sent: 20,
+                    ..HandledRequest::new("192.0.2.1:50000".parse().unwrap(), "GET", "/a")
+                })),
+                json!({"event": "request", "client": "192.0.2.1:50000", "method": "GET",
+                    "path": "/a", "status": 200, "received": 0, "sent": 20, "seconds": 0.0}),
+            ),
             (told(EventKind::Ended), json!({"event": "ended"})),
-        ] {
+        ]
+    }
+
+    #[test]
+    fn every_event_has_its_form() {
+        for (found, expected) in forms() {
+            assert!(!found.contains('\u{1b}'), "{found}");
             let found: Value = serde_json::from_str(&found).unwrap();
             assert_eq!(found, expected);
+        }
+    }
+
+    /// The words in backticks in the rows of a table, by the first of each row.
+    fn table(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+        let rows = text.lines().filter_map(|line| {
+            let row = line.trim_start().trim_start_matches("///").trim_start();
+            let mut words = row.strip_prefix("| ")?.split('`').skip(1).step_by(2);
+            Some((words.next()?, words.collect()))
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn the_documentation_names_the_fields_of_every_event() {
+        let forms = forms();
+        let mut fields: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut values: BTreeSet<&str> = ["private", "\"others\":true"].into();
+        for (_, form) in &forms {
+            let form = form.as_object().unwrap();
+            let event = form["event"].as_str().unwrap();
+            let named = form
+                .keys()
+                .map(String::as_str)
+                .filter(|key| *key != "event");
+            fields.entry(event).or_default().extend(named);
+            values.extend(form.values().filter_map(Value::as_str));
+        }
+        // These have the fields of another event.
+        let any: BTreeSet<&str> = fields.values().flatten().copied().collect();
+        let page = table(include_str!("../../../docs/audit.md"));
+        let rustdoc = include_str!("json.rs").split("pub fn to_json").next();
+        for (place, table) in [("page", page), ("rustdoc", table(rustdoc.unwrap()))] {
+            for (event, fields) in &fields {
+                let named = &table
+                    .get(event)
+                    .unwrap_or_else(|| panic!("{place}: {event}"));
+                let known = |word: &&&str| {
+                    fields.contains(**word) || values.contains(**word) || **word == "time"
+                };
+                let unknown: Vec<_> = named.iter().filter(|word| !known(word)).collect();
+                assert_eq!(unknown, [&""; 0], "{place}: {event}");
+                let is_other = matches!(*event, "repeated" | "omitted");
+                let missing = fields.iter().filter(|field| {
+                    let of_other =
+                        is_other && any.contains(**field) && !["of", "count"].contains(*field);
+                    !named.contains(**field) && !of_other && **field != "others"
+                });
+                let missing: Vec<_> = missing.collect();
+                // The rustdoc of `omitted` refers to that of `repeated`.
+                let is_same = (place, *event) == ("rustdoc", "omitted") && missing == [&"of"];
+                assert!(
+                    missing.is_empty() || is_same,
+                    "{place}: {event}: {missing:?}"
+                );
+            }
         }
     }
 }

@@ -3,13 +3,18 @@
 //! An event can be read by people ([`Display`](std::fmt::Display)) and by programs
 //! ([`AuditEvent::to_json`]).
 
+mod handled;
+mod http;
 mod json;
 
+pub use handled::{HandledRequest, MAX_HANDLED_PATH_BYTES};
+pub use http::{HttpExchange, HttpRefused, MAX_REFUSED_URL_BYTES, ProxyUse};
+
 use crate::{
-    DenialReason, GrantedBy, Hint, HttpTarget, Limit, MAX_NAME_BYTES, Name, Target, Verdict,
+    DenialReason, Deny, GrantedBy, Hint, Limit, MAX_NAME_BYTES, Name, Rule, Target, Verdict,
 };
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 /// The number of a run. It identifies the events of that run.
@@ -18,7 +23,7 @@ pub struct RunId(u64);
 
 impl RunId {
     /// The run with this number.
-    pub fn new(number: u64) -> RunId {
+    pub const fn new(number: u64) -> RunId {
         RunId(number)
     }
 
@@ -75,6 +80,11 @@ pub enum EventKind {
     },
     /// An allowed HTTP request has ended: the component has read or dropped the response, or the request has failed.
     Http(HttpExchange),
+    /// The host refused an HTTP request because its method, its URL or its headers are not valid. The policy was not
+    /// asked.
+    HttpRefused(HttpRefused),
+    /// A request of an HTTP client to the component has ended: its response was sent, or it has failed.
+    Handled(HandledRequest),
     /// The same event has happened again since it was recorded. Denials of one peer with different ports
     /// count as the same event.
     Repeated {
@@ -85,7 +95,8 @@ pub enum EventKind {
     },
     /// Too many different events happened, so these were not recorded one by one.
     Omitted {
-        /// The first of them. The others have the same operation, or limit, and the same outcome.
+        /// The first of them. The others have the same operation, or limit, and the same outcome. Responses have the
+        /// same outcome if the first digits of their statuses are the same.
         like: Box<EventKind>,
         /// How many there were.
         count: u64,
@@ -117,42 +128,6 @@ pub struct Traffic {
     pub open: Duration,
 }
 
-/// An HTTP request that the host has sent for the component, and its result. The query of the URL is left out, because it
-/// often contains secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HttpExchange {
-    /// The request.
-    pub request: HttpTarget,
-    /// The address of the server, if the host has connected to it.
-    pub address: Option<SocketAddr>,
-    /// The status of the response, if there is one.
-    pub status: Option<u16>,
-    /// The error code of WASI (`connection-refused`), if the request or the response has failed.
-    pub error: Option<&'static str>,
-    /// Bytes of the request's body that were sent.
-    pub sent: u64,
-    /// Bytes of the response's body that were received.
-    pub received: u64,
-    /// The time from the policy's decision to the end of the request.
-    pub time: Duration,
-}
-
-impl HttpExchange {
-    /// A request that the host has not sent yet.
-    pub fn new(request: HttpTarget) -> HttpExchange {
-        HttpExchange {
-            request,
-            address: None,
-            status: None,
-            error: None,
-            sent: 0,
-            received: 0,
-            time: Duration::ZERO,
-        }
-    }
-}
-
 impl Traffic {
     /// No connection yet, and not a byte.
     pub fn new(target: Option<Target>, name: Option<Name>) -> Traffic {
@@ -179,7 +154,7 @@ impl AuditEvent {
 
     /// Roughly how many bytes of memory the event takes.
     pub fn held_bytes(&self) -> usize {
-        size_of::<AuditEvent>() + self.what.held_bytes()
+        size_of::<AuditEvent>() + self.what.bytes_behind()
     }
 
     /// The target and the verdict, if the event is a decision.
@@ -216,8 +191,13 @@ impl EventKind {
         }
     }
 
+    /// Roughly how many bytes of memory it takes.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<EventKind>() + self.bytes_behind()
+    }
+
     /// How many bytes of memory it takes behind itself, roughly.
-    fn held_bytes(&self) -> usize {
+    fn bytes_behind(&self) -> usize {
         let of_name = |name: Option<&Name>| name.map_or(0, |name| name.as_str().len());
         let of_target = |target: Option<&Target>| match target {
             Some(Target::Resolve(name)) => name.as_str().len(),
@@ -238,15 +218,17 @@ impl EventKind {
                 of_target(traffic.target.as_ref()) + of_name(traffic.name.as_ref())
             }
             EventKind::Repeated { what, .. } | EventKind::Omitted { like: what, .. } => {
-                size_of::<EventKind>() + what.held_bytes()
+                what.held_bytes()
             }
             EventKind::Http(exchange) => exchange.request.held_bytes(),
+            EventKind::HttpRefused(refused) => refused.method.len() + refused.url.len(),
+            EventKind::Handled(handled) => handled.held_bytes(),
             EventKind::Ended => 0,
         }
     }
 }
 
-/// The memory of a verdict's reason. A rule has few names, but the text of a decider may be long.
+/// The memory of a verdict's reason. A rule has few names, but the text of a decider and an HTTP rule may be long.
 fn of_reason(verdict: &Verdict) -> usize {
     match verdict {
         Verdict::Allowed {
@@ -257,6 +239,17 @@ fn of_reason(verdict: &Verdict) -> usize {
             reason: DenialReason::Decider { reason },
             ..
         } => reason.len(),
+        Verdict::Allowed {
+            by: GrantedBy::Rule(Rule::Http { requests }),
+            ..
+        }
+        | Verdict::Denied {
+            reason:
+                DenialReason::Rule {
+                    rule: Deny::Http { requests },
+                },
+            ..
+        } => requests.held_bytes(),
         Verdict::Allowed { .. } | Verdict::Denied { .. } => MAX_NAME_BYTES,
     }
 }
@@ -302,6 +295,8 @@ impl fmt::Display for EventKind {
                 "{count} more events were not recorded one by one; the first of them: {like}"
             ),
             EventKind::Http(exchange) => exchange.fmt(f),
+            EventKind::HttpRefused(refused) => refused.fmt(f),
+            EventKind::Handled(handled) => write!(f, "request: {handled}"),
             EventKind::Traffic(traffic) => traffic.fmt(f),
             EventKind::Ended => f.write_str("ended"),
         }
@@ -318,27 +313,6 @@ fn decision(f: &mut fmt::Formatter<'_>, target: &Target, verdict: &Verdict) -> f
         Verdict::Denied { reason, name } => {
             write!(f, "denied: {}", reason.refusal(target, name.as_ref()))
         }
-    }
-}
-
-impl fmt::Display for HttpExchange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http: {}", self.request)?;
-        if let Some(address) = self.address {
-            write!(f, " at {address}")?;
-        }
-        match (self.status, self.error) {
-            (Some(status), None) => write!(f, ": {status}")?,
-            (Some(status), Some(error)) => write!(f, ": {status}, then {error}")?,
-            (None, error) => write!(f, ": {}", error.unwrap_or("no response"))?,
-        }
-        write!(
-            f,
-            ", {} bytes received, {} sent, {:.3} s",
-            self.received,
-            self.sent,
-            self.time.as_secs_f64()
-        )
     }
 }
 
@@ -414,7 +388,7 @@ impl<F: Fn(&AuditEvent) + Send + Sync + 'static> AuditSink for F {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Origin, Policy, ResolvedNames};
+    use crate::{HttpTarget, Origin, Policy, ResolvedNames};
 
     #[test]
     fn decisions_can_be_read_by_people() {
@@ -435,5 +409,29 @@ mod tests {
             let event = AuditEvent::now(RunId(1), EventKind::Decision { target, verdict });
             assert_eq!(event.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn the_memory_of_an_event_includes_its_urls_and_rules() {
+        let path = "a".repeat(8000);
+        let request: HttpTarget = HttpTarget::new(
+            "GET".parse().unwrap(),
+            format!("http://a.example/{path}").parse().unwrap(),
+        );
+        let target = Target::Http(request.clone());
+        let rule = format!("GET http://a.example/{path}");
+        let allowed = Policy::new().allow_http(&rule).unwrap();
+        let denied = Policy::new().deny_http(&rule).unwrap();
+        for (policy, least) in [(Policy::new(), 8000), (allowed, 16_000), (denied, 16_000)] {
+            let verdict = policy.judge(&target, &ResolvedNames::new());
+            let event = EventKind::Decision {
+                target: target.clone(),
+                verdict,
+            };
+            let held = event.held_bytes();
+            assert!((least..least + 2000).contains(&held), "{held}");
+        }
+        let event = EventKind::Http(HttpExchange::new(request));
+        assert!((8000..10_000).contains(&event.held_bytes()));
     }
 }

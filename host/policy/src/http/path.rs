@@ -1,9 +1,6 @@
-//! The form of a URL's path, and its readings: the other paths that a server may read in it.
+//! The form of a URL's path.
 
 use super::HttpUrlError;
-
-/// How many rounds of decoding a path may need. A request whose path needs more is refused.
-const MAX_ENCODINGS: usize = 4;
 
 /// The path in the form in which it is judged and sent:
 ///
@@ -36,103 +33,46 @@ pub(super) fn normal(path: &str) -> Result<String, HttpUrlError> {
             _ => spell(&mut spelled, byte)?,
         }
     }
-    Ok(resolved(&spelled))
+    Ok(resolved(&merged(&spelled)))
 }
 
-/// The readings of a path that [`normal`] returned. Each is the path after some rounds of decoding (`%2F`, `%5C`,
-/// `%252E`), or that path without the parameters of its segments (from each `;` on).
-///
-/// # Errors
-/// The path would need more than [`MAX_ENCODINGS`] rounds, or a round finds a control character.
-pub(super) fn readings(path: &str) -> Result<Vec<String>, HttpUrlError> {
-    let mut readings: Vec<String> = Vec::new();
-    let mut latest = path.to_owned();
-    for round in 0.. {
-        let bare = without_parameters(&latest);
-        for reading in [&latest, &bare] {
-            if reading != path && !readings.contains(reading) {
-                readings.push(reading.clone());
-            }
-        }
-        let decoded = resolved(&decoded(&latest)?);
-        if decoded == latest {
-            break;
-        }
-        if round == MAX_ENCODINGS {
-            return Err(HttpUrlError::TooManyEncodings);
-        }
-        latest = decoded;
-    }
-    Ok(readings)
-}
-
-/// The path decoded once. A backslash becomes a slash.
-fn decoded(path: &str) -> Result<String, HttpUrlError> {
-    let mut plain = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((byte, behind)) = rest.split_first() {
-        rest = behind;
-        plain.push(match (byte, behind) {
-            (b'%', [high, low, behind @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    rest = behind;
-                    high << 4 | low
-                }
-                _ => b'%',
-            },
-            (byte, _) => *byte,
-        });
-    }
-    let mut spelled = String::with_capacity(plain.len());
-    for (index, byte) in plain.iter().enumerate() {
-        let digits = plain.get(index + 1..index + 3).unwrap_or_default();
-        match byte {
-            b'\\' => spelled.push('/'),
-            // This `%` begins an escape that the next round decodes.
-            b'%' if digits.len() == 2 && digits.iter().all(|digit| hex(*digit).is_some()) => {
-                spelled.push('%');
-            }
-            byte => spell(&mut spelled, *byte)?,
+/// The path with one slash in place of repeated ones.
+pub(super) fn merged(path: &str) -> String {
+    let mut merged = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character != '/' || !merged.ends_with('/') {
+            merged.push(character);
         }
     }
-    Ok(spelled)
+    merged
 }
 
-fn without_parameters(path: &str) -> String {
-    let segments = path.split('/').map(|segment| {
-        let (before, _) = segment.split_once(';').unwrap_or((segment, ""));
-        before
-    });
-    resolved(&segments.collect::<Vec<_>>().join("/"))
-}
-
-/// The path without dot segments (RFC 3986 section 5.2.4) and empty segments.
-fn resolved(path: &str) -> String {
+/// The path without dot segments (RFC 3986 section 5.2.4).
+pub(super) fn resolved(path: &str) -> String {
+    let path = path.strip_prefix('/').unwrap_or(path);
     let mut kept: Vec<&str> = Vec::new();
-    let mut ends_with_slash = false;
     for segment in path.split('/') {
-        ends_with_slash = matches!(segment, "" | "." | "..");
         match segment {
-            "" | "." => {}
+            "." => {}
             ".." => {
                 kept.pop();
             }
             segment => kept.push(segment),
         }
     }
-    let mut resolved = String::with_capacity(path.len());
+    let mut resolved = String::with_capacity(path.len() + 1);
     for segment in &kept {
         resolved.push('/');
         resolved.push_str(segment);
     }
-    if ends_with_slash || kept.is_empty() {
+    if kept.is_empty() || path.ends_with("/.") || path.ends_with("/..") {
         resolved.push('/');
     }
     resolved
 }
 
 /// Add a byte: as it is if a path may contain it (RFC 3986 section 3.3), and otherwise percent-encoded.
-fn spell(text: &mut String, byte: u8) -> Result<(), HttpUrlError> {
+pub(super) fn spell(text: &mut String, byte: u8) -> Result<(), HttpUrlError> {
     match is_unreserved(byte) || b"!$&()+,;=:@/".contains(&byte) {
         true => text.push(byte.into()),
         false => encode(text, byte)?,
@@ -140,7 +80,7 @@ fn spell(text: &mut String, byte: u8) -> Result<(), HttpUrlError> {
     Ok(())
 }
 
-fn encode(text: &mut String, byte: u8) -> Result<(), HttpUrlError> {
+pub(super) fn encode(text: &mut String, byte: u8) -> Result<(), HttpUrlError> {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     if byte.is_ascii_control() {
         return Err(HttpUrlError::Character);
@@ -157,7 +97,7 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~*".contains(&byte)
 }
 
-fn hex(digit: u8) -> Option<u8> {
+pub(super) fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|digit| digit as u8)
 }
 
@@ -219,32 +159,23 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_may_take_a_path_for_is_known() {
-        for (path, expected) in [
-            ("/a/b", &[][..]),
-            ("/a%2Fb", &["/a/b"]),
-            ("/a/..%2Fb", &["/b"]),
-            ("/a/%2E%2E%5Cb", &["/b"]),
-            ("/a/%252e%252e/b", &["/a/%2e%2e/b", "/b"]),
-            (
-                "/a/%25252e%25252e/b",
-                &["/a/%252e%252e/b", "/a/%2e%2e/b", "/b"],
-            ),
-            ("/a/..;x/b", &["/b"]),
-            ("/a;x/b", &["/a/b"]),
-            ("/a%3Bx/b", &["/a;x/b", "/a/b"]),
-            ("/100%25", &[]),
-            ("/%25zz", &[]),
-            ("/%C3%BC", &[]),
+    fn dot_segments_are_resolved_with_and_without_empty_segments() {
+        for (path, merged_first, expected) in [
+            ("/a/../b", "/b", "/b"),
+            ("/a//../b", "/b", "/a/b"),
+            ("//../b", "/b", "/b"),
+            ("//a", "/a", "//a"),
+            ("/a//", "/a/", "/a//"),
+            ("/a//..", "/", "/a/"),
+            ("/a/.", "/a/", "/a/"),
+            ("/a/..", "/", "/"),
+            ("/..", "/", "/"),
+            ("/a/../", "/", "/"),
+            ("/a/%2E%2E/b", "/a/%2E%2E/b", "/a/%2E%2E/b"),
+            ("/a/.../b", "/a/.../b", "/a/.../b"),
         ] {
-            let normal = normal(path).unwrap();
-            assert_eq!(readings(&normal).unwrap(), expected, "{path:?}");
-        }
-        for (path, expected) in [
-            ("/%2500", HttpUrlError::Character),
-            ("/%25252525252e", HttpUrlError::TooManyEncodings),
-        ] {
-            assert_eq!(readings(path), Err(expected), "{path:?}");
+            assert_eq!(resolved(&merged(path)), merged_first, "{path:?}");
+            assert_eq!(resolved(path), expected, "{path:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The target of an HTTP request: its method and its URL.
 
-use super::path;
-use crate::{Host, Name, RuleError};
+use super::{HttpUrlError, path, readings};
+use crate::{Host, Name};
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -34,10 +34,10 @@ impl HttpTarget {
         HttpTarget { method, url }
     }
 
-    /// About how many bytes of memory the method and the path take.
+    /// About how many bytes of memory the method, the host and the path take.
     pub(crate) fn held_bytes(&self) -> usize {
-        let readings = self.url.readings.iter().map(String::len).sum::<usize>();
-        self.method.0.len() + 2 * self.url.path.len() + readings
+        let name = self.url.name().map_or(0, |name| name.as_str().len());
+        self.method.0.len() + name + self.url.path.len()
     }
 }
 
@@ -142,16 +142,16 @@ pub struct HttpUrl {
     pub(super) scheme: HttpScheme,
     pub(super) host: Host,
     pub(super) port: u16,
+    /// Its readings have been counted: a rule can judge all of them.
     path: String,
-    /// The other paths that a server may read in `path`.
-    readings: Vec<String>,
 }
 
 /// By authority, then scheme, then path.
 impl Ord for HttpUrl {
     fn cmp(&self, other: &HttpUrl) -> std::cmp::Ordering {
-        let key = |url: &HttpUrl| (url.authority(), url.scheme, url.path.clone());
-        key(self).cmp(&key(other))
+        let by_origin = |url: &HttpUrl| (url.authority(), url.scheme);
+        let by_origin = by_origin(self).cmp(&by_origin(other));
+        by_origin.then_with(|| self.path.cmp(&other.path))
     }
 }
 
@@ -191,11 +191,15 @@ impl HttpUrl {
         }
         let query = query.map(sent_query).transpose()?;
         let path = path::normal(path)?;
+        if !readings::is_plain(&path) {
+            // A path that can't be judged is refused here. The readings are not kept: they can be much longer than the
+            // path.
+            readings::readings([&path])?;
+        }
         let url = HttpUrl {
             scheme,
             host,
             port,
-            readings: path::readings(&path)?,
             path,
         };
         Ok((url, query))
@@ -249,11 +253,6 @@ impl HttpUrl {
         &self.path
     }
 
-    /// The other paths that a server may read in the path.
-    pub(super) fn readings(&self) -> &[String] {
-        &self.readings
-    }
-
     /// The host, with the port unless it is the scheme's default. This is the value of the `Host` header.
     pub fn authority(&self) -> String {
         match self.port == self.scheme.default_port() {
@@ -292,7 +291,7 @@ pub(super) fn split(text: &str) -> Result<(&str, &str, &str), HttpUrlError> {
 }
 
 /// Split an authority into its host and its port, if it has one.
-pub(super) fn split_authority(authority: &str) -> Result<(&str, Option<u16>), HttpUrlError> {
+pub(crate) fn split_authority(authority: &str) -> Result<(&str, Option<u16>), HttpUrlError> {
     if authority.len() > MAX_AUTHORITY_BYTES {
         return Err(HttpUrlError::TooLong);
     }
@@ -339,52 +338,6 @@ fn sent_query(query: &str) -> Result<String, HttpUrlError> {
         }
     }
     Ok(sent)
-}
-
-/// Why the target of a request can't be judged.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum HttpUrlError {
-    /// The URL's scheme is not `http` or `https`, or is missing.
-    #[error("a URL begins with `http://` or `https://`")]
-    Scheme,
-    /// The method is not valid, or is `CONNECT`.
-    #[error(
-        "a method is a word such as GET, of at most {MAX_HTTP_METHOD_BYTES} bytes; CONNECT is none that can be sent"
-    )]
-    Method,
-    /// The host is not valid.
-    #[error(transparent)]
-    Host(RuleError),
-    /// The URL has a user name or a password before the host.
-    #[error("a URL can't have a user's name or a password in it")]
-    UserInfo,
-    /// The port is not valid.
-    #[error("a port is a number from 1 to 65535")]
-    Port,
-    /// The path does not begin with a slash.
-    #[error("a path begins with `/`")]
-    NotAPath,
-    /// The path has a `%` that is not followed by two hexadecimal digits.
-    #[error("a `%` in a path has two hexadecimal digits behind it")]
-    Escape,
-    /// The path or the query has a space or a control character. In the path an encoded control character counts too.
-    #[error("a URL can't have spaces or control characters in it")]
-    Character,
-    /// The path is percent-encoded too many times.
-    #[error("the path is percent-encoded more often than can be judged")]
-    TooManyEncodings,
-    /// The authority, the path or the query is too long.
-    #[error(
-        "a URL's path has at most {MAX_HTTP_PATH_BYTES} bytes, and its query at most {MAX_HTTP_QUERY_BYTES}"
-    )]
-    TooLong,
-    /// The URL of a rule has a query.
-    #[error("a rule is about paths: leave out what is behind `?`")]
-    Query,
-    /// The URL has a fragment.
-    #[error("a request has no fragment: leave out what is behind `#`")]
-    Fragment,
 }
 
 #[cfg(test)]

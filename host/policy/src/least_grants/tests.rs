@@ -1,4 +1,5 @@
 use super::*;
+use crate::MAX_HTTP_PATH_BYTES;
 
 fn texts(needed: &LeastGrants) -> Vec<String> {
     needed.rules().iter().map(ToString::to_string).collect()
@@ -281,16 +282,55 @@ fn requests_need_just_those_requests() {
     }
 }
 
+/// The rules for these requests to `http://a.example/`, and how many requests are in none of them.
+fn needed_for(requests: impl IntoIterator<Item = (String, String)>) -> (Vec<Rule>, u64) {
+    let mut needed = LeastGrants::new();
+    for (method, path) in requests {
+        let url = format!("http://a.example/{path}").parse().unwrap();
+        let request = HttpTarget::new(method.parse().unwrap(), url);
+        needed.note(&Target::Http(request.clone()), None);
+        if needed.omitted() == 0 {
+            // The same request again.
+            needed.note(&Target::Http(request), None);
+            assert_eq!(needed.omitted(), 0);
+        }
+    }
+    assert!(needed.requests.bytes <= MAX_REQUEST_BYTES);
+    let methods = needed.requests.methods.values();
+    assert_eq!(
+        needed.requests.count,
+        methods.map(BTreeSet::len).sum::<usize>()
+    );
+    (needed.rules(), needed.omitted())
+}
+
 #[test]
 fn requests_are_bounded() {
-    let mut needed = LeastGrants::new();
-    for n in 0..=MAX_LEAST_GRANTS {
-        let url = format!("http://a.example/{n}").parse().unwrap();
-        let request = HttpTarget::new("GET".parse().unwrap(), url);
-        needed.note(&Target::Http(request), None);
-    }
-    assert_eq!(
-        (needed.rules().len(), needed.omitted()),
-        (MAX_LEAST_GRANTS, 1)
-    );
+    let count = MAX_LEAST_GRANTS + 1;
+    let urls = (0..count).map(|n| ("GET".to_owned(), n.to_string()));
+    let (rules, omitted) = needed_for(urls);
+    assert_eq!((rules.len(), omitted), (MAX_LEAST_GRANTS, 1));
+
+    // A rule has a bound on its methods. So has each URL, and it needs one rule at most.
+    let methods = (0..=MAX_HTTP_METHODS).map(|n| (format!("M{n}"), String::new()));
+    let (rules, omitted) = needed_for(methods);
+    assert_eq!((rules.len(), omitted), (1, 1));
+    let text = rules[0].to_string();
+    let requests = text.strip_prefix("allow-http ").unwrap().parse().unwrap();
+    assert_eq!(rules[0], Rule::Http { requests });
+
+    // Methods count too.
+    let both = (0..2 * count).map(|n| (format!("M{}", n % 8), (n / 8).to_string()));
+    let (rules, omitted) = needed_for(both);
+    assert_eq!(rules.len(), MAX_LEAST_GRANTS / 8);
+    assert_eq!(omitted, (2 * count - MAX_LEAST_GRANTS) as u64);
+
+    // Long URLs.
+    let long = (0..MAX_LEAST_GRANTS).map(|n| {
+        let path = format!("{n}{}", "a".repeat(MAX_HTTP_PATH_BYTES - 10));
+        ("GET".to_owned(), path)
+    });
+    let (rules, omitted) = needed_for(long);
+    assert_eq!(rules.len() as u64 + omitted, MAX_LEAST_GRANTS as u64);
+    assert!(rules.len() <= MAX_REQUEST_BYTES / (MAX_HTTP_PATH_BYTES - 10));
 }

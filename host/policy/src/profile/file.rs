@@ -3,10 +3,13 @@
 mod values;
 
 use self::values::{Text, limits};
-use super::{Dir, EnvVar, ListenAs, Profile, StaticHost};
+use super::{
+    Dir, EnvVar, ListenAs, Profile, ProxySettings, StaticHost, TlsFiles, secret_header, tls,
+};
 use crate::limits::Limit;
 use crate::{
-    Denied, Deny, Destination, Endpoint, HttpRule, Names, Policy, PrivateLoopback, Range, Rule,
+    Denied, Deny, Destination, Endpoint, HttpRule, Names, NoProxy, Policy, PrivateLoopback, Proxy,
+    Range, Rule,
 };
 use serde::Deserialize;
 use sockbox_printable::{Line, Lines};
@@ -32,6 +35,16 @@ pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// dir = ["pages::/data:ro"]
 /// env = ["LANG=C", "HOME"]
 ///
+/// [[secret-header]]
+/// url = "https://api.example.com/v1/"
+/// name = "Authorization"
+/// value = "Bearer {env:TOKEN}"
+///
+/// [[client-cert]]
+/// host = "intranet.example"
+/// cert = "client.pem"
+/// key = "client.key"
+///
 /// [limits]
 /// max-memory = "64M"
 /// max-wall-time = 30
@@ -49,7 +62,7 @@ pub struct PolicyFile {
 }
 
 impl PolicyFile {
-    /// Read a file. Relative directories in it are below the folder that it is in.
+    /// Read a file. Relative directories and files in it are below the folder that it is in.
     ///
     /// # Errors
     /// - [`PolicyFileError::Read`]: the file can't be read.
@@ -98,10 +111,11 @@ impl PolicyFile {
                     "the profile `{name}` contains profiles: profiles can't be nested"
                 )));
             }
-            profiles.insert(name, table.into_profile());
+            let profile = table.into_profile().map_err(invalid)?;
+            profiles.insert(name, profile);
         }
         Ok(PolicyFile {
-            base: table.into_profile(),
+            base: table.into_profile().map_err(invalid)?,
             profiles,
         })
     }
@@ -110,6 +124,10 @@ impl PolicyFile {
         for profile in self.profiles.values_mut().chain([&mut self.base]) {
             let dirs = std::mem::take(&mut profile.dirs);
             profile.dirs = dirs.into_iter().map(|dir| dir.below(folder)).collect();
+            profile.tls = std::mem::take(&mut profile.tls).below(folder);
+            let headers = std::mem::take(&mut profile.secret_headers);
+            let headers = headers.into_iter().map(|it| it.below(folder));
+            profile.secret_headers = headers.collect();
         }
         self
     }
@@ -226,13 +244,21 @@ struct Table {
     dir: Vec<Text<Dir>>,
     env: Vec<Text<EnvVar>>,
     inherit_env: bool,
+    secret_header: Vec<secret_header::Written>,
+    cacert: Option<PathBuf>,
+    capath: Option<PathBuf>,
+    client_cert: Vec<tls::Written>,
+    proxy: Option<String>,
+    proxy_env: bool,
+    noproxy: Vec<Text<NoProxy>>,
+    allow_proxy_resolve: bool,
     #[serde(deserialize_with = "limits")]
     limits: Vec<(Limit, String)>,
     profile: BTreeMap<String, Table>,
 }
 
 impl Table {
-    fn into_profile(self) -> Profile {
+    fn into_profile(self) -> Result<Profile, String> {
         let mut policy = Policy::new();
         if self.allow_net {
             policy = policy.grant(Rule::Everything);
@@ -260,7 +286,13 @@ impl Table {
         if self.no_private_loopback {
             policy = policy.private_loopback(PrivateLoopback::Off);
         }
-        Profile {
+        // Not read with the rest: an error there shows the line, and a secret may stand in it by mistake.
+        let headers = self.secret_header.iter().map(secret_header::Written::read);
+        let headers: Result<_, _> = headers.collect();
+        let proxy = self.proxy.as_deref().map(str::parse::<Proxy>).transpose();
+        let certificates = self.client_cert.into_iter().map(tls::Written::read);
+        let certificates: Result<_, _> = certificates.collect();
+        Ok(Profile {
             policy,
             static_hosts: inner(self.resolve).collect(),
             listen_as: inner(self.listen_as).collect(),
@@ -268,7 +300,19 @@ impl Table {
             dirs: inner(self.dir).collect(),
             env: inner(self.env).collect(),
             inherit_env: self.inherit_env,
-        }
+            secret_headers: headers.map_err(|error| error.to_string())?,
+            tls: TlsFiles {
+                cacert: self.cacert.into_iter().collect(),
+                capath: self.capath.into_iter().collect(),
+                client_certs: certificates.map_err(|error| format!("client-cert: {error}"))?,
+            },
+            proxy: ProxySettings {
+                proxy: proxy.map_err(|error| format!("proxy: {error}"))?,
+                of_environment: self.proxy_env,
+                no_proxy: inner(self.noproxy).fold(NoProxy::default(), NoProxy::and),
+                resolve: self.allow_proxy_resolve,
+            },
+        })
     }
 }
 
@@ -277,178 +321,4 @@ fn inner<T>(texts: Vec<Text<T>>) -> impl Iterator<Item = T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    const FILE: &str = r#"
-        allow-connect = ["example.com:80,443", "*.example.com"]
-        deny-connect = ["10.0.0.0/8"]
-        allow-listen = ["127.0.0.1:0"]
-        allow-accept = ["127.0.0.0/8"]
-        deny-accept = ["127.0.0.2"]
-        allow-resolve = ["*.example"]
-        deny-resolve = ["admin.example", "*.admin.example"]
-        allow-udp-send = ["1.1.1.1:53"]
-        allow-udp-bind = ["127.0.0.1:53"]
-        allow-http = ["GET,HEAD https://api.example.com/v1/*"]
-        deny-http = ["* https://api.example.com/v1/admin/*"]
-        resolve = ["example.com:192.0.2.1"]
-        listen-as = ["0.0.0.0:80=127.0.0.1:8080"]
-        dir = ["data:ro", "/tmp::/t"]
-        env = ["A=b", "HOME"]
-
-        [limits]
-        max-memory = "16M"
-        max-sockets = 7
-        max-wall-time = 2.5
-
-        [profile.more]
-        allow-net = true
-        allow-private = true
-        no-private-loopback = true
-        inherit-env = true
-
-        [profile.more.limits]
-        max-sockets = 8
-    "#;
-
-    #[test]
-    fn everything_that_flags_say_can_be_said() {
-        let file = PolicyFile::parse(FILE).unwrap();
-        let base = file.profile(None).unwrap();
-        let rules: Vec<_> = base.policy.rules().iter().map(Rule::to_string).collect();
-        assert_eq!(
-            rules,
-            [
-                "allow-connect example.com:80,443",
-                "allow-connect *.example.com:*",
-                "allow-listen 127.0.0.1:0",
-                "allow-accept 127.0.0.0/8",
-                "allow-resolve *.example",
-                "allow-udp-send 1.1.1.1:53",
-                "allow-udp-bind 127.0.0.1:53",
-                "allow-http GET,HEAD https://api.example.com/v1/*",
-            ]
-        );
-        let denials: Vec<_> = base.policy.denials().iter().map(Deny::to_string).collect();
-        assert_eq!(
-            denials,
-            [
-                "deny-connect 10.0.0.0/8:*",
-                "deny-accept 127.0.0.2/32",
-                "deny-resolve admin.example",
-                "deny-resolve *.admin.example",
-                "deny-http * https://api.example.com/v1/admin/*",
-            ]
-        );
-        assert_eq!(
-            base.policy.which_private_loopback(),
-            PrivateLoopback::Ungranted
-        );
-        assert_eq!(
-            base.static_hosts,
-            ["example.com:192.0.2.1".parse().unwrap()]
-        );
-        assert_eq!(
-            base.listen_as,
-            ["0.0.0.0:80=127.0.0.1:8080".parse().unwrap()]
-        );
-        assert_eq!(base.dirs.len(), 2);
-        assert_eq!(base.env.len(), 2);
-        assert!(!base.inherit_env && !base.policy.allows_private());
-        let limits = base.limits().unwrap();
-        assert_eq!((limits.memory_bytes, limits.sockets), (16 << 20, 7));
-        assert_eq!(limits.wall_time, Some(Duration::from_millis(2500)));
-
-        let more = file.profile(Some("more")).unwrap();
-        assert!(more.policy.rules().contains(&Rule::Everything));
-        assert_eq!(more.policy.denials(), base.policy.denials());
-        assert!(more.inherit_env && more.policy.allows_private());
-        assert_eq!(more.policy.which_private_loopback(), PrivateLoopback::Off);
-        assert_eq!(more.limits().unwrap().sockets, 8);
-        assert_eq!(more.limits().unwrap().memory_bytes, 16 << 20);
-        assert_eq!(file.names().collect::<Vec<_>>(), ["more"]);
-        assert_eq!(
-            file.profile(Some("less")).unwrap_err().to_string(),
-            "the policy has no profile `less`: it has more"
-        );
-    }
-
-    #[test]
-    fn an_empty_file_gives_nothing() {
-        let file = PolicyFile::parse("").unwrap();
-        assert_eq!(file.profile(None).unwrap(), Profile::new());
-    }
-
-    #[test]
-    fn what_is_not_understood_is_told_with_its_line() {
-        for (text, expected) in [
-            (
-                "allow-conect = []",
-                &["line 1", "unknown field `allow-conect`"][..],
-            ),
-            (
-                "\nallow-connect = [\"10.0.0.1/8\"]",
-                &["line 2", "write `10.0.0.0/8`"],
-            ),
-            ("allow-connect = \"example.com\"", &["line 1", "string"]),
-            ("allow-connect = [80]", &["line 1", "expected a string"]),
-            ("deny-connect = [\"example.com\"]", &["line 1", "is a name"]),
-            (
-                "allow-http = [\"https://a.example/\"]",
-                &["line 1", "is not methods and a URL"],
-            ),
-            ("allow-net = \"yes\"", &["line 1", "expected a boolean"]),
-            ("[limits]\nmax-socket = 1", &["`max-socket` is not a limit"]),
-            (
-                "[limits]\nmax-sockets = -1",
-                &["`max-sockets` can't be `-1`"],
-            ),
-            (
-                "[limits]\nmax-memory = \"x\"",
-                &["`max-memory` can't be `x`"],
-            ),
-            ("[limits]\nmax-memory = true", &["line 2"]),
-            ("[profile.a.profile.b]", &["`a` contains profiles"]),
-            (
-                "[profile.a]\nallow-nett = true",
-                &["line 2", "unknown field"],
-            ),
-            ("x", &["line 1"]),
-            (
-                "allow-net = true\nallow-net = true",
-                &["line 2", "duplicate key"],
-            ),
-        ] {
-            let error = PolicyFile::parse(text).unwrap_err().to_string();
-            for word in expected {
-                assert!(error.contains(word), "{text:?}: {error}");
-            }
-        }
-    }
-
-    #[test]
-    fn directories_are_beside_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("policy.toml");
-        fs::write(&path, "dir = [\"data\", \"/tmp\"]").unwrap();
-        let profile = PolicyFile::read(&path).unwrap().profile(None).unwrap();
-        assert_eq!(profile.dirs[0].host, folder.path().join("data"));
-        assert_eq!(profile.dirs[0].guest, "data");
-        assert_eq!(profile.dirs[1].host, Path::new("/tmp"));
-
-        let missing = folder.path().join("missing.toml");
-        let error = PolicyFile::read(missing).unwrap_err();
-        assert!(matches!(error, PolicyFileError::Read { .. }), "{error}");
-        fs::write(&path, "#".repeat(MAX_FILE_BYTES as usize + 1)).unwrap();
-        let error = PolicyFile::read(&path).unwrap_err();
-        assert!(matches!(error, PolicyFileError::TooLarge { .. }), "{error}");
-        fs::write(&path, "nonsense").unwrap();
-        let error = PolicyFile::read(&path).unwrap_err().to_string();
-        assert!(
-            error.starts_with("invalid policy in ") && error.contains("policy.toml"),
-            "{error}"
-        );
-    }
-}
+mod tests;

@@ -4,13 +4,19 @@ mod dir;
 mod env;
 mod file;
 mod listen;
+mod proxy;
+mod secret_header;
 mod static_host;
+mod tls;
 
 pub use dir::{Dir, DirError};
 pub use env::{EnvError, EnvVar};
 pub use file::{MAX_FILE_BYTES, PolicyFile, PolicyFileError};
 pub use listen::{ListenAs, ListenAsError};
+pub use proxy::{ProxySettings, ProxyVariableError};
+pub use secret_header::SecretHeaderSource;
 pub use static_host::{StaticHost, StaticHostError};
+pub use tls::{ClientCert, TlsFiles};
 
 use crate::Policy;
 use crate::limits::{Limit, LimitError, Limits};
@@ -59,6 +65,12 @@ pub struct Profile {
     pub env: Vec<EnvVar>,
     /// Whether it gets all environment variables of this process, before those in `env`.
     pub inherit_env: bool,
+    /// Headers that the host adds to its HTTP requests, and that it never sees.
+    pub secret_headers: Vec<SecretHeaderSource>,
+    /// The certificates that it trusts, and those that it shows.
+    pub tls: TlsFiles,
+    /// The proxies of its HTTP requests.
+    pub proxy: ProxySettings,
 }
 
 impl Profile {
@@ -77,6 +89,9 @@ impl Profile {
         self.dirs.extend(other.dirs);
         self.env.extend(other.env);
         self.inherit_env |= other.inherit_env;
+        self.secret_headers.extend(other.secret_headers);
+        self.tls.extend(other.tls);
+        self.proxy = self.proxy.and(other.proxy);
         self
     }
 

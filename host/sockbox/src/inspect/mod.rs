@@ -15,8 +15,8 @@ use crate::cost::{self, Problem};
 use crate::error::Result;
 use crate::load::{self, Content};
 use crate::policy::Wasi;
-use crate::program::is_no_command;
 use crate::proposals;
+use crate::roles::Role;
 use crate::sandbox::Sandbox;
 use crate::wasi_version;
 use read::Reading;
@@ -91,6 +91,8 @@ impl Sandbox {
             report.obstacle = self.obstacle(&binary, report.wasi, &reading).err();
             if reading.is_command() {
                 report.kind = Kind::Command;
+            } else if reading.is_handler() {
+                report.kind = Kind::Handler;
             }
             report.capabilities = abilities::of(&reading);
         } else {
@@ -118,9 +120,9 @@ impl Sandbox {
         }
         let runtime = self.runtime(wasi).map_err(|error| error.to_string())?;
         linkable::check(&runtime.engine, &runtime.linker, binary, reading)?;
-        if !reading.is_command() {
+        if !reading.is_command() && !reading.is_handler() {
             let exports = reading.exports().map(|(name, _)| name);
-            return Err(is_no_command(exports));
+            return Err(Role::Command.missing(exports));
         }
         Ok(())
     }

@@ -94,6 +94,18 @@ impl Reading {
             .any(|(name, item)| is_run(name) && has_run(item).unwrap_or_default())
     }
 
+    /// Whether it has the function that a handler of HTTP requests has.
+    pub(super) fn is_handler(&self) -> bool {
+        let has_handle = |item| {
+            let handle = self.interface(item)?.function("handle")?;
+            let handle = self.types.as_ref().get(handle)?;
+            Some(handle.params.len() == 2 && handle.result.is_none())
+        };
+        self.exports().any(|(name, item)| {
+            is_wasi_0_2(name, "wasi:http/incoming-handler@") && has_handle(item).unwrap_or_default()
+        })
+    }
+
     /// Put all of it into the report.
     pub(super) fn list(self, report: &mut Report) {
         let mut room = MAX_LISTED;

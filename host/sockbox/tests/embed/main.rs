@@ -4,6 +4,7 @@
 mod bytes;
 mod decider;
 mod fetch;
+mod handler;
 mod limits;
 mod options;
 mod peer;

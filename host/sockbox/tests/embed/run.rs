@@ -272,3 +272,55 @@ async fn no_program_may_write_to_the_cache() {
     assert!(text.contains(cache.to_str().unwrap()), "{text}");
     assert_eq!(run(":ro").await.unwrap(), 0);
 }
+
+/// A command that throws `payload` so many times and catches it, and then throws it without catching it if it
+/// is to.
+fn throwing(payload: u32, times: u32, uncaught: bool) -> String {
+    let last = if uncaught {
+        "(throw $e (i32.const 7))"
+    } else {
+        ""
+    };
+    format!(
+        r#"(component
+            (core module $m
+                (tag $e (param i32))
+                (func (export "run") (result i32)
+                    (local $left i32) (local $caught i32)
+                    (local.set $left (i32.const {times}))
+                    (loop $again
+                        (local.set $caught
+                            (block $handler (result i32)
+                                (try_table (catch $e $handler) (throw $e (i32.const {payload})))
+                                unreachable))
+                        (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                        (br_if $again (local.get $left)))
+                    {last}
+                    local.get $caught))
+            (core instance $i (instantiate $m))
+            (func $run (result (result)) (canon lift (core func $i "run")))
+            (instance $exported (export "run" (func $run)))
+            (export "wasi:cli/run@0.2.0" (instance $exported)))"#
+    )
+}
+
+#[tokio::test]
+async fn a_component_throws_and_catches() {
+    let sandbox = Sandbox::new().unwrap();
+    for (payload, code) in [(0, 0), (1, 1)] {
+        let program = sandbox.program(throwing(payload, 1, false)).unwrap();
+        assert_eq!(program.command().run().await.unwrap(), code);
+    }
+    // An exception that nothing holds any more takes no memory: together these take more than the limit.
+    let program = sandbox.program(throwing(0, 100_000, false)).unwrap();
+    let limits = Limits::default().memory_bytes(1 << 20);
+    let run = program.command().limits(limits).run().await;
+    assert_eq!(run.unwrap(), 0);
+
+    let program = sandbox.program(throwing(0, 1, true)).unwrap();
+    let error = program.command().run().await.unwrap_err();
+    let Error::Trapped { reason, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(reason, "it threw an exception that nothing caught");
+}

@@ -1,5 +1,6 @@
 //! The addresses that the policy allows for an HTTP request.
 
+use super::resolved::Granted;
 use super::{Authority, locked};
 use sockbox_policy::audit::EventKind;
 use sockbox_policy::{DenialReason, Host, HttpTarget, Target, Verdict};
@@ -7,6 +8,14 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 impl Authority {
+    /// Whether the policy allows sending `request` to this address now.
+    pub(crate) fn http_reaches(&self, request: &HttpTarget, address: IpAddr) -> bool {
+        let mut granted = locked(&self.granted);
+        granted.refresh(Instant::now(), self.has_decider());
+        let Granted { policy, names, .. } = &*granted;
+        policy.http_reaches(request, address, names).is_ok()
+    }
+
     /// Those of `addresses` to which the policy allows sending `request`. They are the addresses of the request's host.
     ///
     /// None if the policy refuses all of them. That is recorded as a denial of the request.
@@ -36,7 +45,17 @@ impl Authority {
             if let Host::Name(name) = request.url.host()
                 && !granted.names.is_static(name)
             {
-                granted.names.insert(name, usable.iter().copied(), now);
+                // An address that is withheld from this request may be one that another request or a socket may use. It
+                // stays an address of the name if it was one before.
+                let names = &granted.names;
+                let known = withheld
+                    .iter()
+                    .filter(|address| names.is_at(name, **address));
+                let all: Vec<IpAddr> = usable.iter().chain(known).copied().collect();
+                // No address is no answer: it would end what the last one grants.
+                if !all.is_empty() {
+                    granted.names.insert(name, all, now);
+                }
             }
         }
         if let Host::Name(name) = request.url.host() {

@@ -25,14 +25,15 @@ mod tests;
 
 pub use decider::{Decider, Decision, Question};
 pub use incidents::{Incident, Incidents, Mark, Refusal};
-pub use recorder::{MAX_DIFFERENT_EVENTS, REPEAT_WINDOW};
+pub use recorder::{MAX_DIFFERENT_EVENTS, MAX_EVENT_BYTES, REPEAT_WINDOW};
+pub use traffic::ConnectionTraffic;
 pub(crate) use traffic::{Account, Open};
 
 use crate::grant::{Grant, StaticHosts};
 use quotas::Quotas;
 use recorder::Recorder;
 use resolved::Granted;
-use sockbox_policy::audit::{EventKind, RunId};
+use sockbox_policy::audit::{AuditSink, EventKind, HandledRequest, RunId};
 use sockbox_policy::{DenialReason, GrantedBy, Name, Policy, Target, Verdict, is_unbound};
 use std::future::{Future, poll_fn, ready};
 use std::net::SocketAddr;
@@ -50,24 +51,52 @@ pub struct Authority {
     granted: Mutex<Granted>,
     static_hosts: StaticHosts,
     decider: Option<Arc<dyn Decider>>,
-    /// None where there is no audit, and once the run is over.
-    audit: Mutex<Option<Recorder>>,
-    accounts: Option<Mutex<Accounts>>,
+    record: Record,
+    /// Whether the end of this run is the end of the record.
+    ends_record: bool,
     incidents: Mutex<Incidents>,
     pub(crate) quotas: Quotas,
+}
+
+/// Where a run is recorded. Runs of one server share it.
+#[derive(Clone)]
+struct Record {
+    /// None where there is no audit, and once the run that it belongs to is over.
+    audit: Arc<Mutex<Option<Recorder>>>,
+    accounts: Option<Arc<Mutex<Accounts>>>,
+}
+
+impl Record {
+    fn new(run: RunId, sink: Option<Arc<dyn AuditSink>>) -> Record {
+        Record {
+            accounts: sink.is_some().then(Arc::default),
+            audit: Arc::new(Mutex::new(sink.map(|sink| Recorder::new(run, sink)))),
+        }
+    }
 }
 
 impl Authority {
     /// The authority of the run with this number, which is given what `grant` says.
     pub fn new(run: RunId, grant: &Grant) -> Authority {
+        Authority::recorded(run, grant, Record::new(run, grant.audit.clone()), true)
+    }
+
+    /// The authority of a run that is part of this one's, such as that of a request to a server. It decides for itself,
+    /// and its events and its traffic are in the record of this run. It is over before this run is.
+    #[must_use]
+    pub fn part(&self, run: RunId, grant: &Grant) -> Authority {
+        Authority::recorded(run, grant, self.record.clone(), false)
+    }
+
+    fn recorded(run: RunId, grant: &Grant, record: Record, ends_record: bool) -> Authority {
         Authority {
             run,
             granted: Mutex::new(Granted::new(grant)),
             policy: grant.policy.clone(),
             static_hosts: grant.static_hosts.clone(),
             decider: grant.decider.clone(),
-            accounts: grant.audit.is_some().then(Mutex::default),
-            audit: Mutex::new(grant.audit.clone().map(|sink| Recorder::new(run, sink))),
+            record,
+            ends_record,
             incidents: Mutex::default(),
             quotas: Quotas::new(&grant.limits),
         }
@@ -217,14 +246,22 @@ impl Authority {
     /// Record an event, if there is an audit sink.
     pub(crate) fn record(&self, what: impl FnOnce() -> EventKind) {
         // The lock is held while recording, so that no event follows `Ended`.
-        if let Some(audit) = &mut *locked(&self.audit) {
-            audit.record(what(), Instant::now());
+        if let Some(audit) = &mut *locked(&self.record.audit) {
+            audit.record(self.run, what(), Instant::now());
+        }
+    }
+
+    /// Record that a request of an HTTP client, which the run with this number has handled, has ended. That run is this
+    /// one, or a [part](Authority::part) of it.
+    pub fn handled(&self, run: RunId, request: impl FnOnce() -> HandledRequest) {
+        if let Some(audit) = &mut *locked(&self.record.audit) {
+            audit.record(run, EventKind::Handled(request()), Instant::now());
         }
     }
 
     /// The traffic account of a target, if there is an audit sink.
     pub(crate) fn account(&self, target: Target) -> Option<Arc<Account>> {
-        let accounts = self.accounts.as_ref()?;
+        let accounts = self.record.accounts.as_ref()?;
         let name = match &target {
             Target::Connect(address) | Target::UdpSend(address) => self.name_of(address.ip()),
             _ => None,
@@ -232,25 +269,36 @@ impl Authority {
         Some(locked(accounts).of(target, name))
     }
 
-    /// Whether traffic accounts are kept.
-    pub(crate) fn keeps_accounts(&self) -> bool {
-        self.accounts.is_some()
+    /// Count the traffic of a connection that a client has opened to `listen`. None: there is no audit sink.
+    pub fn open_connection(&self, listen: SocketAddr) -> Option<ConnectionTraffic> {
+        let account = self.account(Target::Listen(listen))?;
+        Some(ConnectionTraffic::new(account))
     }
 
-    /// The run is over: record what it came to.
-    pub(crate) fn end(&self) {
+    /// Whether traffic accounts are kept.
+    pub(crate) fn keeps_accounts(&self) -> bool {
+        self.record.accounts.is_some()
+    }
+
+    /// The run is over: record what it came to. Later events are not recorded. Dropping a [`SockboxCtx`](crate::SockboxCtx)
+    /// does this for its own run.
+    pub fn end(&self) {
+        if !self.ends_record {
+            return;
+        }
         let totals = self
+            .record
             .accounts
             .as_ref()
             .map(|accounts| locked(accounts).close());
-        if let Some(audit) = &mut *locked(&self.audit) {
+        if let Some(audit) = &mut *locked(&self.record.audit) {
             audit.tell_counts();
         }
         for traffic in totals.into_iter().flatten() {
             self.record(|| EventKind::Traffic(traffic));
         }
         self.record(|| EventKind::Ended);
-        *locked(&self.audit) = None;
+        *locked(&self.record.audit) = None;
     }
 }
 

@@ -4,6 +4,9 @@
 //! datagrams. Repeated events are therefore counted, and so are events above a maximum of different ones.
 //! Events of the component and events of its peers have separate maximums, so a peer can't displace the
 //! component's events.
+//!
+//! The runs of a server share one recorder, so that the maximums hold for all of them together. An event has the number of
+//! the run in which it happened first, and a count has the number of the recorder's own run.
 
 use sockbox_policy::Target;
 use sockbox_policy::audit::{AuditEvent, AuditSink, EventKind, RunId};
@@ -22,6 +25,13 @@ pub const REPEAT_WINDOW: Duration = Duration::from_secs(60);
 /// With the counts that follow that is 5 MB a minute at most. A server that accepts up to 80 clients a
 /// second has each of them recorded.
 pub const MAX_DIFFERENT_EVENTS: usize = 5_000;
+
+/// How many bytes of memory the different events of a component, and those of its peers, may take in a
+/// [`REPEAT_WINDOW`]: 8 MiB each. Further events are counted.
+///
+/// That is room for [`MAX_DIFFERENT_EVENTS`] about addresses and names. The URL of an HTTP request and
+/// the text of a decider can be much longer.
+pub const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// Where the events of one run are recorded.
 pub(crate) struct Recorder {
@@ -45,7 +55,7 @@ impl Recorder {
     }
 
     /// Record something that happened at `now`, or count it.
-    pub(crate) fn record(&mut self, what: EventKind, now: Instant) {
+    pub(crate) fn record(&mut self, run: RunId, what: EventKind, now: Instant) {
         let since = *self.since.get_or_insert(now);
         if now.saturating_duration_since(since) >= REPEAT_WINDOW {
             self.tell_counts();
@@ -53,14 +63,16 @@ impl Recorder {
         }
         let side = match &what {
             EventKind::Decision { target, .. } if is_peers(target) => &mut self.peers,
+            EventKind::Handled(_) => &mut self.peers,
             EventKind::Decision { .. }
             | EventKind::Resolved { .. }
             | EventKind::Limit { .. }
-            | EventKind::Http(_) => &mut self.component,
-            _ => return self.tell(what),
+            | EventKind::Http(_)
+            | EventKind::HttpRefused(_) => &mut self.component,
+            _ => return self.tell(run, what),
         };
         if let Some(what) = side.note(what) {
-            self.tell(what);
+            self.tell(run, what);
         }
     }
 
@@ -68,12 +80,12 @@ impl Recorder {
     pub(crate) fn tell_counts(&mut self) {
         let counts = [&mut self.component, &mut self.peers].map(Side::close);
         for what in counts.into_iter().flatten() {
-            self.tell(what);
+            self.tell(self.run, what);
         }
     }
 
-    fn tell(&self, what: EventKind) {
-        self.sink.record(&AuditEvent::now(self.run, what));
+    fn tell(&self, run: RunId, what: EventKind) {
+        self.sink.record(&AuditEvent::now(run, what));
     }
 }
 
@@ -87,6 +99,8 @@ fn is_peers(target: &Target) -> bool {
 struct Side {
     /// Recorded events: the position of each, and how often it has happened again.
     seen: HashMap<Kind, (usize, u64)>,
+    /// The memory of these events.
+    bytes: usize,
     /// Events that were not recorded: the first of each operation and outcome, and their number.
     omitted: Vec<(EventKind, u64)>,
 }
@@ -100,7 +114,9 @@ impl Side {
             return None;
         }
         let place = self.seen.len();
-        if place < MAX_DIFFERENT_EVENTS {
+        let bytes = self.bytes + kind.0.held_bytes();
+        if place < MAX_DIFFERENT_EVENTS && bytes <= MAX_EVENT_BYTES {
+            self.bytes = bytes;
             let what = kind.0.clone();
             self.seen.insert(kind, (place, 0));
             return Some(what);
@@ -119,7 +135,7 @@ impl Side {
 
     /// The counts, in the order of the first occurrences.
     fn close(&mut self) -> Vec<EventKind> {
-        let Side { seen, omitted } = std::mem::take(self);
+        let Side { seen, omitted, .. } = std::mem::take(self);
         let mut again: Vec<_> = seen
             .into_iter()
             .filter(|(_, (_, count))| *count > 0)
@@ -139,7 +155,8 @@ impl Side {
     }
 }
 
-/// Whether two events are the same operation with the same outcome. There are some dozens of these.
+/// Whether two events are the same operation with the same outcome. There are at most some hundred of these: a server
+/// chooses the status of a response, so only its first digit counts.
 fn are_alike(one: &EventKind, other: &EventKind) -> bool {
     match (one, other) {
         (
@@ -152,10 +169,19 @@ fn are_alike(one: &EventKind, other: &EventKind) -> bool {
         (EventKind::Resolved { .. }, EventKind::Resolved { .. }) => true,
         (EventKind::Limit { limit, .. }, EventKind::Limit { limit: other, .. }) => limit == other,
         (EventKind::Http(one), EventKind::Http(other)) => {
-            one.status == other.status && one.error == other.error
+            first_digit(one.status) == first_digit(other.status) && one.error == other.error
+        }
+        (EventKind::HttpRefused(one), EventKind::HttpRefused(other)) => one.error == other.error,
+        (EventKind::Handled(one), EventKind::Handled(other)) => {
+            first_digit(one.status) == first_digit(other.status)
         }
         _ => false,
     }
+}
+
+/// The class of a status (RFC 9110 section 15). A peer can choose among many statuses, and among few classes.
+fn first_digit(status: Option<u16>) -> Option<u16> {
+    status.map(|status| status / 100)
 }
 
 /// An event, compared for repetition. A refused peer may use another port for each attempt, so only its
@@ -203,6 +229,9 @@ impl Hash for Kind {
             (None, EventKind::Resolved { name, .. }) => name.hash(state),
             (None, EventKind::Limit { limit, target }) => (limit, target).hash(state),
             (None, EventKind::Http(exchange)) => exchange.request.hash(state),
+            (None, EventKind::HttpRefused(refused)) => refused.hash(state),
+            // Requests of one connection differ in little but this.
+            (None, EventKind::Handled(handled)) => (handled.client, handled.time).hash(state),
             (None, _) => {}
         }
     }
@@ -211,10 +240,12 @@ impl Hash for Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sockbox_policy::Limit;
-    use sockbox_policy::{Policy, ResolvedNames};
+    use sockbox_policy::audit::{HttpExchange, HttpRefused};
+    use sockbox_policy::{HttpTarget, Limit, Policy, ResolvedNames};
     use std::net::SocketAddr;
     use std::sync::Mutex;
+
+    const RUN: RunId = RunId::new(1);
 
     type Told = Arc<Mutex<Vec<String>>>;
 
@@ -222,7 +253,7 @@ mod tests {
         let told = Told::default();
         let sink = told.clone();
         let sink = move |event: &AuditEvent| sink.lock().unwrap().push(event.to_string());
-        (Recorder::new(RunId::new(1), Arc::new(sink)), told)
+        (Recorder::new(RUN, Arc::new(sink)), told)
     }
 
     fn decision(policy: &Policy, target: Target) -> EventKind {
@@ -247,10 +278,10 @@ mod tests {
         let first = "denied: connect to 10.0.0.1:80: no rule grants it (allow-connect \
                      10.0.0.1:80 would)";
         for _ in 0..1_000_000 {
-            recorder.record(again(), start);
+            recorder.record(RUN, again(), start);
         }
         assert_eq!(*told.lock().unwrap(), [first]);
-        recorder.record(again(), start + REPEAT_WINDOW);
+        recorder.record(RUN, again(), start + REPEAT_WINDOW);
         let counted = format!("repeated 999999 times: {first}");
         let expected = [first.to_owned(), counted, first.to_owned()];
         assert_eq!(*told.lock().unwrap(), expected);
@@ -264,15 +295,34 @@ mod tests {
         let (mut recorder, told) = recorder();
         let now = Instant::now();
         for port in 1..=1000 {
-            recorder.record(denied(Target::UdpReceive(address(1, port))), now);
-            recorder.record(denied(Target::Accept(address(1, port))), now);
+            recorder.record(RUN, denied(Target::UdpReceive(address(1, port))), now);
+            recorder.record(RUN, denied(Target::Accept(address(1, port))), now);
         }
         assert_eq!(told.lock().unwrap().len(), 2);
         for port in 1..=1000 {
             let what = decision(&Policy::everything(), Target::Accept(address(1, port)));
-            recorder.record(what, now);
+            recorder.record(RUN, what, now);
         }
         assert_eq!(told.lock().unwrap().len(), 1002);
+    }
+
+    #[test]
+    fn runs_that_share_a_recorder_share_its_counts() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sink = told.clone();
+        let sink = move |event: &AuditEvent| sink.lock().unwrap().push(event.run.get());
+        let mut recorder = Recorder::new(RUN, Arc::new(sink));
+        let now = Instant::now();
+        for run in 2..=1000 {
+            recorder.record(
+                RunId::new(run),
+                denied(Target::Connect(address(1, 80))),
+                now,
+            );
+        }
+        recorder.record(RunId::new(7), denied(Target::Connect(address(2, 80))), now);
+        recorder.tell_counts();
+        assert_eq!(*told.lock().unwrap(), [2, 7, 1]);
     }
 
     #[test]
@@ -281,9 +331,10 @@ mod tests {
         let now = Instant::now();
         let target = || Target::Connect(address(1, 80));
         for _ in 0..2 {
-            recorder.record(denied(target()), now);
-            recorder.record(decision(&Policy::everything(), target()), now);
+            recorder.record(RUN, denied(target()), now);
+            recorder.record(RUN, decision(&Policy::everything(), target()), now);
             recorder.record(
+                RUN,
                 EventKind::Limit {
                     limit: Limit::Sockets,
                     target: None,
@@ -304,10 +355,10 @@ mod tests {
             let (mut recorder, told) = recorder();
             let now = Instant::now();
             for n in 0..count {
-                recorder.record(denied(Target::UdpReceive(address(n, n))), now);
+                recorder.record(RUN, denied(Target::UdpReceive(address(n, n))), now);
             }
             assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS);
-            recorder.record(denied(Target::Connect(address(1, 80))), now);
+            recorder.record(RUN, denied(Target::Connect(address(1, 80))), now);
             assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS + 1);
             assert!(recorder.peers.seen.len() <= MAX_DIFFERENT_EVENTS);
             recorder.tell_counts();
@@ -329,11 +380,78 @@ mod tests {
         let (mut recorder, told) = recorder();
         let now = Instant::now();
         for n in 0..MAX_DIFFERENT_EVENTS + 10 {
-            recorder.record(denied(Target::Connect(address(n, 1))), now);
-            recorder.record(denied(Target::Bind(address(n, 1))), now);
+            recorder.record(RUN, denied(Target::Connect(address(n, 1))), now);
+            recorder.record(RUN, denied(Target::Bind(address(n, 1))), now);
         }
         assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS);
         recorder.tell_counts();
         assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS + 2);
+    }
+
+    fn request(n: usize) -> HttpTarget {
+        let url = format!("http://a.example/{n}-{}", "a".repeat(8000));
+        HttpTarget::new("GET".parse().unwrap(), url.parse().unwrap())
+    }
+
+    #[test]
+    fn long_events_are_bounded_by_their_bytes() {
+        let (mut recorder, told) = recorder();
+        let now = Instant::now();
+        for n in 0..MAX_DIFFERENT_EVENTS {
+            recorder.record(RUN, denied(Target::Http(request(n))), now);
+        }
+        let side = &recorder.component;
+        let held: usize = side.seen.keys().map(|kind| kind.0.held_bytes()).sum();
+        assert_eq!(held, side.bytes);
+        assert!(
+            (MAX_EVENT_BYTES - 10_000..=MAX_EVENT_BYTES).contains(&held),
+            "{held}"
+        );
+        let recorded = told.lock().unwrap().len();
+        assert_eq!(recorded, side.seen.len());
+        // The same events again are counted, and take no memory.
+        recorder.record(RUN, denied(Target::Http(request(0))), now);
+        assert_eq!(recorder.component.seen.len(), recorded);
+        recorder.tell_counts();
+        let told = told.lock().unwrap();
+        assert_eq!(told.len(), recorded + 2);
+        assert!(told[recorded].starts_with("repeated 1 time: denied: send GET "));
+        let omitted = MAX_DIFFERENT_EVENTS - recorded;
+        let start = format!("{omitted} more events were not recorded one by one; ");
+        assert!(told[recorded + 1].starts_with(&start));
+    }
+
+    #[test]
+    fn a_server_does_not_choose_how_many_kinds_are_kept() {
+        let (mut recorder, _) = recorder();
+        let now = Instant::now();
+        recorder.component.bytes = MAX_EVENT_BYTES;
+        recorder.record(RUN, denied(Target::Http(request(1))), now);
+        for status in 100..1000 {
+            let mut exchange = HttpExchange::new(request(1));
+            exchange.status = Some(status);
+            recorder.record(RUN, EventKind::Http(exchange), now);
+        }
+        for path in ["/%00", "/%zz"] {
+            let error = "HTTP-request-URI-invalid";
+            let refused = HttpRefused::new("GET", "http", "a.example", path, error);
+            recorder.record(RUN, EventKind::HttpRefused(refused), now);
+        }
+        // One kind for the denial, 9 for the statuses, one for the refused URLs.
+        let counts: Vec<u64> = recorder.component.omitted.iter().map(|it| it.1).collect();
+        let expected = [1, 100, 100, 100, 100, 100, 100, 100, 100, 100, 2];
+        assert_eq!(counts, expected);
+    }
+
+    #[test]
+    fn events_about_addresses_and_names_are_bounded_by_their_number_alone() {
+        let (mut recorder, told) = recorder();
+        let now = Instant::now();
+        let label = "a".repeat(60);
+        for n in 0..MAX_DIFFERENT_EVENTS {
+            let name = format!("{label}.{label}.{label}.{n}.example");
+            recorder.record(RUN, denied(Target::Resolve(name.parse().unwrap())), now);
+        }
+        assert_eq!(told.lock().unwrap().len(), MAX_DIFFERENT_EVENTS);
     }
 }

@@ -3,7 +3,7 @@ use super::quotas::bit;
 use super::*;
 use crate::testing::{self, origin, refusal};
 use sockbox_policy::audit::AuditEvent;
-use sockbox_policy::{Host, Limit, Limits};
+use sockbox_policy::{Host, HttpTarget, Limit, Limits, Origin};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -616,4 +616,58 @@ fn accounts_are_kept_only_where_somebody_wants_to_know() {
     assert!(!network.keeps_accounts());
     let target = Target::Connect(address("192.0.2.1:80"));
     assert!(network.account(target).is_none());
+}
+
+#[test]
+fn a_request_that_may_reach_no_address_takes_none_from_a_name() {
+    let policy = Policy::new()
+        .allow_connect_to("a.example:443")
+        .unwrap()
+        .allow_http("* http://a.example/*")
+        .unwrap()
+        .deny_connect("1.2.3.4:80")
+        .unwrap();
+    let network = Authority::new(RunId::new(1), &Grant::new().policy(policy));
+    let a = name("a.example");
+    let allows = |address: &str| network.allows(Target::Connect(address.parse().unwrap()));
+    network.resolved(&a, addresses(&["1.2.3.4"])).unwrap();
+    assert!(allows("1.2.3.4:443"));
+    let url = "http://a.example/".parse().unwrap();
+    let request = HttpTarget::new("GET".parse().unwrap(), url);
+    let known = |address: &str| {
+        let granted = locked(&network.granted);
+        let mut names = granted.names.clone();
+        // What an earlier answer had counts for a time.
+        names.expire(Instant::now() + 2 * sockbox_policy::GRACE);
+        names.is_at(&a, address.parse().unwrap())
+    };
+
+    // No address of this answer may be used on port 80.
+    let found = network.http_addresses(&request, addresses(&["1.2.3.4"]));
+    assert_eq!(found, None);
+    assert!(known("1.2.3.4") && allows("1.2.3.4:443"));
+    // One may, and the other one is still an address of the name.
+    let found = network.http_addresses(&request, addresses(&["1.2.3.4", "1.2.3.5"]));
+    assert_eq!(found, Some(addresses(&["1.2.3.5"])));
+    assert!(known("1.2.3.4") && known("1.2.3.5"));
+    // An address that no request and no socket was told is none that the component may use.
+    let found = network.http_addresses(&request, addresses(&["10.0.0.1", "1.2.3.5"]));
+    assert_eq!(found, Some(addresses(&["1.2.3.5"])));
+    assert!(!known("10.0.0.1") && !known("1.2.3.4") && known("1.2.3.5"));
+}
+
+#[test]
+fn a_kept_connection_is_judged_again() {
+    let origin = Origin::new("a.example".parse().unwrap(), 80);
+    let policy = Policy::new().allow_origin(origin.clone());
+    let network = Authority::new(RunId::new(1), &Grant::new().policy(policy));
+    let url = "http://a.example/".parse().unwrap();
+    let request = HttpTarget::new("GET".parse().unwrap(), url);
+    let inside = "10.0.0.1".parse().unwrap();
+    network.resolved(&name("a.example"), addresses(&["10.0.0.1", "1.2.3.4"]));
+    assert!(network.http_reaches(&request, inside));
+    // The name's server is at a public address, so the name may not be inside any more.
+    network.answered(&origin, "1.2.3.4".parse().unwrap());
+    assert!(!network.http_reaches(&request, inside));
+    assert!(network.http_reaches(&request, "1.2.3.4".parse().unwrap()));
 }

@@ -89,6 +89,31 @@ impl Drop for Open {
     }
 }
 
+/// Counts the traffic of one connection of a client for the audit record. It counts as open until it is dropped.
+pub struct ConnectionTraffic(Open);
+
+impl ConnectionTraffic {
+    pub(crate) fn new(account: Arc<Account>) -> ConnectionTraffic {
+        ConnectionTraffic(Open::new(account))
+    }
+
+    /// Add to the number of bytes received.
+    pub fn received(&self, bytes: u64) {
+        self.0.account.add_received(bytes);
+    }
+
+    /// Add to the number of bytes sent.
+    pub fn sent(&self, bytes: u64) {
+        self.0.account.add_sent(bytes);
+    }
+}
+
+impl std::fmt::Debug for ConnectionTraffic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectionTraffic").finish_non_exhaustive()
+    }
+}
+
 /// A run's accounts, in the order in which they were opened.
 #[derive(Default)]
 pub(crate) struct Accounts {

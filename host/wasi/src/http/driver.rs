@@ -16,7 +16,8 @@ use std::task::{Context, Poll, Waker};
 pub(super) struct Connected {
     pub(super) sender: SendRequest<RequestBody>,
     connection: Pin<Box<Connection<Io, RequestBody>>>,
-    pub(super) address: SocketAddr,
+    /// The server's address. None if a proxy has resolved the server's name.
+    pub(super) address: Option<SocketAddr>,
     /// The connection's share of the run's memory.
     _charge: Charge,
 }
@@ -25,7 +26,7 @@ impl Connected {
     pub(super) fn new(
         sender: SendRequest<RequestBody>,
         connection: Connection<Io, RequestBody>,
-        address: SocketAddr,
+        address: Option<SocketAddr>,
         charge: Charge,
     ) -> Connected {
         Connected {

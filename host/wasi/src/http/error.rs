@@ -1,5 +1,6 @@
 //! Why an exchange fails, and the error codes of WASI for that.
 
+use crate::lookup::Unresolved;
 use crate::tls::{Failure, TlsFailure};
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
@@ -65,13 +66,13 @@ impl Failed {
         }
     }
 
-    /// The failure for a lookup that ended with `code`.
-    pub(super) fn of_lookup(code: network::ErrorCode, timed_out: bool) -> Failed {
-        match code {
-            network::ErrorCode::NameUnresolvable => Failed::Dns("NXDOMAIN"),
-            network::ErrorCode::AccessDenied => Failed::Prohibited,
-            network::ErrorCode::TemporaryResolverFailure if timed_out => Failed::DnsTimeout,
-            _ => Failed::Dns("SERVFAIL"),
+    /// The failure for a lookup that failed.
+    pub(super) fn of_lookup(unresolved: Unresolved) -> Failed {
+        match unresolved {
+            Unresolved::TimedOut => Failed::DnsTimeout,
+            Unresolved::Failed(network::ErrorCode::NameUnresolvable) => Failed::Dns("NXDOMAIN"),
+            Unresolved::Failed(network::ErrorCode::AccessDenied) => Failed::Prohibited,
+            Unresolved::Failed(_) => Failed::Dns("SERVFAIL"),
         }
     }
 
@@ -121,7 +122,7 @@ impl Failed {
     }
 
     /// The failure for an error of the connection's streams.
-    fn of_stream(error: &io::Error) -> Failed {
+    pub(super) fn of_stream(error: &io::Error) -> Failed {
         match error.get_ref().and_then(|error| error.downcast_ref()) {
             Some(LimitReached::Received) => Failed::ResponseBodySize,
             Some(LimitReached::Sent) => Failed::RequestBodySize,
@@ -200,4 +201,32 @@ pub(super) enum LimitReached {
     Received,
     #[error("the run may send no more")]
     Sent,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lookup_that_has_failed_is_told_by_its_reason() {
+        use network::ErrorCode as Code;
+        for (unresolved, expected) in [
+            (Unresolved::TimedOut, Failed::DnsTimeout),
+            (
+                Unresolved::Failed(Code::TemporaryResolverFailure),
+                Failed::Dns("SERVFAIL"),
+            ),
+            (
+                Unresolved::Failed(Code::PermanentResolverFailure),
+                Failed::Dns("SERVFAIL"),
+            ),
+            (
+                Unresolved::Failed(Code::NameUnresolvable),
+                Failed::Dns("NXDOMAIN"),
+            ),
+            (Unresolved::Failed(Code::AccessDenied), Failed::Prohibited),
+        ] {
+            assert_eq!(Failed::of_lookup(unresolved), expected, "{unresolved:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use super::driver::{Connected, Driver, Place};
 use super::error::Failed;
 use super::pool::{Key, Pool};
 use super::prepare::Prepared;
+use super::secrets::Secrets;
 use crate::authority::Authority;
 use crate::budget::{Budget, Charge};
 use crate::sockets::Dialer;
@@ -12,8 +13,8 @@ use crate::tls;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use sockbox_policy::audit::{EventKind, HttpExchange};
-use sockbox_policy::{HttpTarget, Limit, Target};
+use sockbox_policy::audit::{EventKind, HttpExchange, ProxyUse};
+use sockbox_policy::{HttpTarget, Limit, Proxies, Proxy, Target};
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -44,6 +45,8 @@ pub(super) struct Client {
     pub(super) tls: tls::Client,
     pub(super) pool: Pool,
     pub(super) live: Live,
+    pub(super) secrets: Secrets,
+    pub(super) proxies: Proxies,
 }
 
 impl Client {
@@ -158,8 +161,15 @@ impl Exchange {
             .set(|exchange| exchange.error = Some(failed.word()));
     }
 
-    fn connected(&self, address: SocketAddr) {
-        self.told.set(|exchange| exchange.address = Some(address));
+    fn connected(&self, address: Option<SocketAddr>) {
+        self.told.set(|exchange| exchange.address = address);
+    }
+
+    /// Set the proxy that the request goes through, and the status of its response if there is one.
+    pub(super) fn proxied(&self, proxy: &Proxy, status: Option<u16>) {
+        let proxy = proxy.to_string();
+        self.told
+            .set(|exchange| exchange.proxy = Some(ProxyUse { proxy, status }));
     }
 
     fn answered(&self, status: u16) {
@@ -184,7 +194,13 @@ pub(super) async fn send(
     options: RequestOptions,
     charge: Charge,
 ) -> Result<(Response<WasiBody>, Driver), Error> {
-    let prepared = Prepared::new(request).map_err(Failed::into_error)?;
+    let mut prepared = match Prepared::new(request) {
+        Ok(prepared) => prepared,
+        Err((failed, refused)) => {
+            client.authority.record(|| EventKind::HttpRefused(refused));
+            return Err(failed.into_error());
+        }
+    };
     let target = Target::Http(prepared.target.clone());
     if !client.authority.ask(target).await {
         return Err(Failed::Denied.into_error());
@@ -194,6 +210,7 @@ pub(super) async fn send(
     let key = Key::of(&prepared.target.url);
     // If this future is dropped from here on, the driver closes the connection.
     let driver = Driver::new(place.clone(), key, client.pool.clone());
+    prepared.begin_body().await;
     match respond(&client, prepared, options, &place, &exchange).await {
         Ok(response) => {
             exchange.answered(response.status().as_u16());
@@ -218,6 +235,7 @@ async fn respond(
     exchange: &Exchange,
 ) -> Result<Response<Incoming>, Failed> {
     let target = prepared.target.clone();
+    client.secrets.check(&target, &client.authority)?;
     let key = Key::of(&target.url);
     let is_safe = prepared.can_be_repeated();
     let first_byte = options.first_byte_timeout.unwrap_or(FIRST_BYTE_TIMEOUT);
@@ -227,7 +245,8 @@ async fn respond(
     };
     let mut send_on = |mut connected: Connected| {
         exchange.connected(connected.address);
-        let request = prepared.request(&exchange.told.sent);
+        let mut request = prepared.request(&exchange.told.sent);
+        client.secrets.add_to(request.headers_mut(), &target.url);
         let response = connected.sender.send_request(request);
         place.put(connected);
         timed(drive(response, place))
@@ -235,14 +254,15 @@ async fn respond(
     // A server may close an idle connection while the host sends the next request on it. The host then can't find out
     // whether the server has handled the request. It may repeat only a request that changes nothing, so only such a
     // request uses an idle connection.
-    if is_safe && let Some(kept) = client.pool.take(&key) {
+    let may_reach = |address: SocketAddr| client.authority.http_reaches(&target, address.ip());
+    if is_safe && let Some(kept) = client.pool.take(&key, may_reach) {
         match send_on(kept).await {
             Err(Failed::Incomplete | Failed::Terminated) => place.close(),
             response => return response,
         }
     }
     let connect = options.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-    let connected = tokio::time::timeout(connect, client.reach(&target))
+    let connected = tokio::time::timeout(connect, client.reach(&target, exchange))
         .await
         .unwrap_or(Err(Failed::ConnectTimeout))?;
     send_on(connected).await

@@ -3,6 +3,7 @@
 use super::error::Failed;
 use super::exchange::{self, Client};
 use super::pool::Pool;
+use super::secrets::Secrets;
 use crate::authority::Authority;
 use crate::budget::Budget;
 use crate::grant::Grant;
@@ -46,6 +47,8 @@ impl Http {
                 tls: tls::Client::new(grant.tls.clone(), PROTOCOLS, authority.clone()),
                 pool: Pool::default(),
                 live: exchange::Live::default(),
+                secrets: Secrets::new(&grant.secret_headers),
+                proxies: grant.proxies.clone(),
             })),
         }
     }

@@ -83,7 +83,7 @@ impl Write for Io {
 }
 
 /// The error of a stream as an I/O error. `limit` says which limit a stream's `LimitReached` is about.
-fn broken(error: &StreamError, limit: LimitReached) -> io::Error {
+pub(super) fn broken(error: &StreamError, limit: LimitReached) -> io::Error {
     let text = match error {
         StreamError::Closed => return ErrorKind::BrokenPipe.into(),
         StreamError::LastOperationFailed(error) | StreamError::Trap(error) => failed::text(error),

@@ -1,6 +1,6 @@
-//! `wasi:http` for components: the host sends their requests, under the run's policy.
+//! `wasi:http` for components: the host sends their requests, under the run's policy, and passes requests to them.
 //!
-//! The host handles a request in these steps:
+//! The host sends a component's request in these steps:
 //!
 //! 1. It brings the URL into one form. The policy judges that form.
 //! 2. It resolves the name. The policy judges each address.
@@ -12,9 +12,12 @@
 //! | `hooks` | the hooks that wasmtime-wasi-http calls |
 //! | `prepare` | the form of a request in which it is judged and sent |
 //! | `reach` | lookup, connect, TLS handshake |
+//! | `proxy` | tunnels through an HTTP proxy |
+//! | `secrets` | the headers that the host adds, and that the component never sees |
 //! | `exchange` | sending a request, and waiting for the head of its response |
 //! | `driver`, `pool` | the connection of an exchange, and idle connections |
 //! | `bodies`, `io` | bodies with counts and timeouts; the streams that hyper reads and writes |
+//! | `incoming` | passing a request to a component that exports `wasi:http/incoming-handler` |
 //! | `error` | failures, and the error codes of WASI for them |
 //! | `wasi_0_3` | the interfaces of WASI 0.3 |
 
@@ -23,10 +26,13 @@ mod driver;
 mod error;
 mod exchange;
 mod hooks;
+pub(crate) mod incoming;
 mod io;
 mod pool;
 mod prepare;
+mod proxy;
 mod reach;
+mod secrets;
 pub(crate) mod wasi_0_3;
 
 pub(crate) use hooks::Http;

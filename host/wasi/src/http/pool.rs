@@ -2,6 +2,7 @@
 
 use super::driver::Connected;
 use sockbox_policy::{Host, HttpScheme, HttpUrl};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,15 +51,20 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Take a usable connection to this origin: the one that became idle last.
-    pub(super) fn take(&self, key: &Key) -> Option<Connected> {
+    /// Take a usable connection to this origin: the one that became idle last. One whose address `may_reach` refuses is
+    /// closed. One to a name that a proxy has resolved has no address, and only its request is judged.
+    pub(super) fn take(
+        &self,
+        key: &Key,
+        may_reach: impl Fn(SocketAddr) -> bool,
+    ) -> Option<Connected> {
         loop {
             let mut kept = self.kept();
             kept.expire(Instant::now());
             let place = kept.connections.iter().rposition(|(own, ..)| own == key)?;
             let (_, _, mut connected) = kept.connections.remove(place);
             drop(kept);
-            if connected.is_usable() {
+            if connected.address.is_none_or(&may_reach) && connected.is_usable() {
                 return Some(connected);
             }
         }
@@ -115,5 +121,47 @@ async fn sweep(pool: std::sync::Weak<Mutex<Kept>>) {
             kept.is_swept = false;
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::io::Io;
+    use super::*;
+    use crate::budget::Budget;
+    use crate::sockets::count::Count;
+    use hyper::client::conn::http1;
+    use wasmtime_wasi::p2::pipe::{AsyncReadStream, AsyncWriteStream};
+    use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
+
+    /// A connection to a peer that is silent, and that peer.
+    async fn connection(address: SocketAddr) -> (Connected, tokio::io::DuplexStream) {
+        let (own, peer) = tokio::io::duplex(1024);
+        let (reader, writer) = tokio::io::split(own);
+        let input: DynInputStream = Box::new(AsyncReadStream::new(reader));
+        let output: DynOutputStream = Box::new(AsyncWriteStream::new(1024, writer));
+        let socket = Count::new().shared().open_one(1).unwrap();
+        let io = Io::new((input, output), socket);
+        let (sender, connection) = http1::handshake(io).await.unwrap();
+        let charge = Budget::new(1).charge(1).unwrap();
+        (Connected::new(sender, connection, Some(address), charge), peer)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_may_not_be_reached_any_more_is_not_used_again() {
+        let key = Key::of(&"http://a.example/".parse().unwrap());
+        let other = Key::of(&"http://b.example/".parse().unwrap());
+        let [one, two] = ["192.0.2.1:80", "192.0.2.2:80"].map(|it| it.parse().unwrap());
+        let pool = Pool::default();
+        let (kept, _peer) = connection(one).await;
+        pool.keep(key.clone(), kept);
+        let (kept, _other_peer) = connection(two).await;
+        pool.keep(key.clone(), kept);
+        assert!(pool.take(&other, |_| true).is_none());
+        // The latest one is closed, and the one before it is taken.
+        let taken = pool.take(&key, |address| address == one);
+        assert_eq!(taken.map(|it| it.address), Some(Some(one)));
+        assert!(pool.take(&key, |_| true).is_none());
+        assert!(pool.kept().connections.is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use super::bodies::RequestBody;
 use super::driver::Connected;
 use super::error::Failed;
-use super::exchange::Client;
+use super::exchange::{Client, Exchange};
 use super::io::Io;
 use crate::lookup::look_up;
 use crate::sockets::DialError;
@@ -21,15 +21,26 @@ const CONNECTION_BYTES: u64 = 192 * 1024;
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The most addresses of a name that the host tries to connect to.
-const MOST_ADDRESSES: usize = 16;
+pub(super) const MOST_ADDRESSES: usize = 16;
 
 /// How long the host waits for one address before it tries the next one: 5 seconds. The last address has no such limit.
 const ONE_ADDRESS: Duration = Duration::from_secs(5);
 
 impl Client {
     /// Connect to the server of a request that the policy allows.
-    pub(super) async fn reach(&self, target: &HttpTarget) -> Result<Connected, Failed> {
-        let addresses = self.addresses(target).await?;
+    pub(super) async fn reach(
+        &self,
+        target: &HttpTarget,
+        exchange: &Exchange,
+    ) -> Result<Connected, Failed> {
+        let proxy = self.proxies.for_url(&target.url);
+        let addresses = match proxy {
+            Some(_) if self.leaves_to_proxy(target) => Vec::new(),
+            _ => self.addresses(target).await?,
+        };
+        // A loopback address means this machine. The proxy would connect to its own.
+        let is_local = |ip: &IpAddr| ip.to_canonical().is_loopback();
+        let proxy = proxy.filter(|_| !addresses.iter().any(is_local));
         let charge = self.charge(CONNECTION_BYTES)?;
         let socket = match self.dialer.socket() {
             Some(socket) => socket,
@@ -43,7 +54,18 @@ impl Client {
                 })?
             }
         };
-        let (address, streams) = self.connect(&addresses, target.url.port()).await?;
+        let (address, streams) = match proxy {
+            None => {
+                let (address, streams) = self.connect(&addresses, target.url.port()).await?;
+                (Some(address), streams)
+            }
+            Some(proxy) => {
+                exchange.proxied(proxy, None);
+                let answered = |status| exchange.proxied(proxy, Some(status));
+                let tunnel = self.tunnel(proxy, target, &addresses, answered).await?;
+                (tunnel.address, tunnel.streams)
+            }
+        };
         let streams = match target.url.scheme() {
             HttpScheme::Http => streams,
             HttpScheme::Https => {
@@ -71,10 +93,7 @@ impl Client {
                 Some(addresses) => addresses.to_vec(),
                 None => {
                     let found = look_up(&self.authority, name).await;
-                    found.map_err(|code| {
-                        let timed_out = self.authority.has_reached(Limit::ResolveTimeout);
-                        Failed::of_lookup(code, timed_out)
-                    })?
+                    found.map_err(Failed::of_lookup)?
                 }
             },
         };
@@ -83,7 +102,7 @@ impl Client {
     }
 
     /// Connect to the first address that accepts the connection. The addresses are tried one after the other.
-    async fn connect(
+    pub(super) async fn connect(
         &self,
         addresses: &[IpAddr],
         port: u16,
@@ -111,7 +130,7 @@ impl Client {
     }
 }
 
-type Streams = (
+pub(super) type Streams = (
     wasmtime_wasi::p2::DynInputStream,
     wasmtime_wasi::p2::DynOutputStream,
 );

@@ -262,6 +262,32 @@ async fn a_lookup_that_gets_no_turn_ends_in_its_timeout() {
 }
 
 #[tokio::test]
+async fn a_timeout_is_told_of_its_own_lookup_alone() {
+    let limits = Limits::default()
+        .resolutions_at_once(1)
+        .resolve_timeout(Duration::from_millis(5));
+    let network = network(Policy::everything(), &limits);
+    let turn = network
+        .quotas
+        .lookups
+        .clone()
+        .acquire_owned()
+        .await
+        .unwrap();
+    let localhost = "localhost".parse().unwrap();
+    let timed_out = look_up(&network, &localhost).await;
+    assert_eq!(timed_out, Err(Unresolved::TimedOut));
+    drop(turn);
+    // The next failure has another reason.
+    let limits = Limits::default().resolutions(Some(0));
+    let network = self::network(Policy::everything(), &limits);
+    network.reached(Limit::ResolveTimeout, None);
+    let failed = look_up(&network, &localhost).await;
+    let code = ErrorCode::TemporaryResolverFailure;
+    assert_eq!(failed, Err(Unresolved::Failed(code)));
+}
+
+#[tokio::test]
 async fn as_many_lookups_are_made_as_may_be() {
     for (limit, made) in [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3)] {
         let limits = Limits::default().resolutions(Some(limit));

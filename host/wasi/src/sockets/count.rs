@@ -41,11 +41,11 @@ impl Drop for Open {
 
 /// The count of a run's sockets, from outside its store.
 #[derive(Clone)]
-pub(super) struct Shared(Arc<Counter>);
+pub(crate) struct Shared(Arc<Counter>);
 
 impl Shared {
     /// Count one more socket, unless there are as many as `limit` already.
-    pub(super) fn open_one(&self, limit: usize) -> Option<Open> {
+    pub(crate) fn open_one(&self, limit: usize) -> Option<Open> {
         let more = |open: usize| (open < limit).then_some(open + 1);
         let counted = self
             .0
@@ -56,7 +56,7 @@ impl Shared {
 }
 
 impl Count {
-    pub(super) fn new() -> Count {
+    pub(crate) fn new() -> Count {
         Count {
             open: Arc::default(),
             with_streams: HashSet::new(),
@@ -65,7 +65,7 @@ impl Count {
     }
 
     /// A count of the same sockets, for those that the host opens for the component.
-    pub(super) fn shared(&self) -> Shared {
+    pub(crate) fn shared(&self) -> Shared {
         Shared(self.open.clone())
     }
 

@@ -94,7 +94,15 @@ pub(super) struct Listening {
 struct Queue {
     stage: Stage,
     /// A connection that was accepted early, to find out whether a client waits.
-    first: Option<io::Result<(TcpStream, SocketAddr)>>,
+    first: Option<io::Result<Client>>,
+}
+
+/// A client that waits to be accepted.
+struct Client {
+    stream: TcpStream,
+    remote: SocketAddr,
+    /// Whether the policy has permitted it. It is judged once.
+    is_permitted: bool,
 }
 
 /// The state of the socket as the component sees it: it does not know that the socket already
@@ -147,31 +155,55 @@ impl Listening {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut queue = self.queue();
         if queue.first.is_none() {
-            queue.first = Some(ready!(self.listener.poll_accept(cx)));
+            let accepted = ready!(self.listener.poll_accept(cx));
+            queue.first = Some(accepted.map(|(stream, remote)| Client {
+                stream,
+                remote,
+                is_permitted: false,
+            }));
         }
         Poll::Ready(())
     }
 
-    pub(super) fn is_ready(&self) -> bool {
+    fn is_ready(&self) -> bool {
         self.poll_ready(&mut Context::from_waker(Waker::noop()))
             .is_ready()
     }
 
     /// Accept the next client that the policy permits; none if no client waits.
     pub(super) fn accept(&self, network: &Authority) -> Option<io::Result<Connection>> {
+        let first = self.next_permitted(network)?;
+        Some(first.and_then(|Client { stream, remote, .. }| {
+            // A failure from here on concerns this connection, not the listener.
+            let connection = Connection::new(stream, remote);
+            connection.map_err(|_| ErrorKind::ConnectionAborted.into())
+        }))
+    }
+
+    /// Whether [`Listening::accept`] would return something.
+    pub(super) fn has_next(&self, network: &Authority) -> bool {
+        let next = self.next_permitted(network);
+        let has_next = next.is_some();
+        self.queue().first = next;
+        has_next
+    }
+
+    /// Take the first client that the policy permits, or the error of the system. Reset the clients before it.
+    fn next_permitted(&self, network: &Authority) -> Option<io::Result<Client>> {
         while self.is_ready() {
-            let (stream, remote) = match self.queue().first.take()? {
-                Ok(accepted) => accepted,
+            let mut client = match self.queue().first.take()? {
+                Ok(client) => client,
                 Err(error) => return Some(Err(error)),
             };
-            if network.allows_address(remote, SocketAddrUse::TcpAccept) {
-                // A failure from here on concerns this connection, not the listener.
-                let connection = Connection::new(stream, remote);
-                return Some(connection.map_err(|_| ErrorKind::ConnectionAborted.into()));
+            if client.is_permitted
+                || network.allows_address(client.remote, SocketAddrUse::TcpAccept)
+            {
+                client.is_permitted = true;
+                return Some(Ok(client));
             }
             // Reset the connection, as wasmtime-wasi does, so that the peer learns that it was not
             // accepted.
-            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(&client.stream).set_linger(Some(Duration::ZERO));
         }
         None
     }

@@ -29,6 +29,7 @@ mod tests;
 
 pub(crate) use dial::{DialError, Dialer};
 pub(crate) use inherited::Inherited;
+pub use rate::AcceptRate;
 pub(crate) use tcp::add_to_linker;
 
 use crate::authority::Account;
@@ -47,7 +48,7 @@ use rate::Bucket;
 use rustix::io::Errno;
 use sockbox_policy::Target;
 use sockbox_policy::{Limit, Limits};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::mem;
@@ -82,6 +83,8 @@ pub(crate) struct Sockets {
     addresses: Addresses,
     peers: udp::Peers,
     loopback: Loopback,
+    /// The sockets between `start-listen` and `finish-listen`, by number.
+    starting: HashSet<u32>,
     /// Written bytes that wait for bandwidth, by socket number, if there is a bandwidth limit.
     unsent: HashMap<u32, Unsent>,
     /// The connections of WASI 0.3 whose traffic is recorded.
@@ -105,6 +108,7 @@ impl Sockets {
             addresses: Addresses::default(),
             peers: udp::Peers::default(),
             loopback: Loopback::new(memory),
+            starting: HashSet::new(),
             unsent: HashMap::new(),
             recorded: wasi_0_3::Recorded::default(),
         }

@@ -1,5 +1,6 @@
 //! A bound on how much may happen in a second.
 
+use sockbox_policy::Limits;
 use std::time::{Duration, Instant};
 
 /// Tokens are counted in billionths: a nanosecond brings as many of those as a second brings tokens.
@@ -96,6 +97,50 @@ impl Bucket {
         Some(Duration::from_nanos(
             u64::try_from(nanoseconds).unwrap_or(u64::MAX),
         ))
+    }
+}
+
+/// Spaces out the connections that a server accepts: so many in a second, and as many at once after a second without any.
+pub struct AcceptRate(Option<Bucket>);
+
+impl AcceptRate {
+    /// The rate that the limits allow.
+    pub fn new(limits: &Limits) -> AcceptRate {
+        let bucket = |rate| Bucket::of_events(rate, Instant::now());
+        AcceptRate(limits.accepts_per_second.map(bucket))
+    }
+
+    /// Wait until one more may be accepted. Call [`AcceptRate::accepted`] for it.
+    ///
+    /// # Cancel safety
+    /// The future can be dropped, and nothing is lost.
+    pub async fn wait(&mut self) {
+        while let Some(bucket) = &mut self.0 {
+            match bucket.wait(Instant::now()) {
+                Some(Duration::ZERO) => return,
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Whether one more may be accepted now.
+    pub fn is_ready(&mut self) -> bool {
+        let bucket = self.0.as_mut();
+        bucket.is_none_or(|bucket| bucket.available(Instant::now()) > 0)
+    }
+
+    /// Count one that was accepted.
+    pub fn accepted(&mut self) {
+        if let Some(bucket) = &mut self.0 {
+            bucket.take(1);
+        }
+    }
+}
+
+impl std::fmt::Debug for AcceptRate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AcceptRate").finish_non_exhaustive()
     }
 }
 

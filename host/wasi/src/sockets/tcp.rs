@@ -106,6 +106,7 @@ impl SockboxCtxView<'_> {
         }
         let sockets = &mut self.ctx.sockets;
         sockets.loopback.closed(rep);
+        sockets.starting.remove(&rep);
         sockets.connecting.remove(&rep);
         sockets.accepting.remove(&rep);
         sockets.unsent.remove(&rep);
@@ -161,13 +162,17 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
          -> Box<dyn Future<Output = _> + Send + '_> {
             Box::new(async move {
                 let mut state = store.data_mut().sockbox();
-                if let Some(done) = state.listen_privately(&this) {
-                    return Ok((done,));
+                let rep = this.rep();
+                let private = state.listen_privately(&this);
+                let started = match (private, state.adopted(&this)) {
+                    (Some(done), _) => done,
+                    (None, Some(adopted)) => adopted.go_on(Stage::Bound, Stage::Starting),
+                    (None, None) => plain(state.sockets().start_listen(this).await)?,
+                };
+                if started.is_ok() {
+                    state.ctx.sockets.starting.insert(rep);
                 }
-                Ok((match state.adopted(&this) {
-                    Some(adopted) => adopted.go_on(Stage::Bound, Stage::Starting),
-                    None => plain(state.sockets().start_listen(this).await)?,
-                },))
+                Ok((started,))
             })
         },
     )?;
@@ -175,6 +180,7 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
         TCP.item("[method]tcp-socket.finish-listen"),
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<TcpSocket>,)| {
             let mut state = store.data_mut().sockbox();
+            state.ctx.sockets.starting.remove(&this.rep());
             if let Some(done) = state.finish_private_listen(&this) {
                 return Ok((done,));
             }
@@ -211,12 +217,16 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<TcpSocket>,)| {
             let mut state = store.data_mut().sockbox();
             let rep = this.rep();
+            // wasmtime-wasi accepts before `finish-listen`. WASI does not permit that.
+            if state.ctx.sockets.starting.contains(&rep) {
+                return Ok((Err(ErrorCode::InvalidState),));
+            }
             if let Some(accepted) = state.accept_privately(&this)? {
                 return Ok((accepted,));
             }
             let listening = match state.adopted(&this) {
                 Some(AdoptedSocket::Listening(listening))
-                    if listening.stage() >= Stage::Starting =>
+                    if listening.stage() == Stage::Listening =>
                 {
                     Some(listening.clone())
                 }
@@ -227,7 +237,7 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
             let limit = state.ctx.sockets.keeps_from_accepting();
             let accepted: Result<Accepted, ErrorCode> = if let Some(limit) = limit {
                 let somebody_waits = match &listening {
-                    Some(listening) => listening.is_ready(),
+                    Some(listening) => listening.has_next(&state.ctx.authority),
                     None => is_ready(state.table.get_mut(&this)?),
                 };
                 Err(match somebody_waits {

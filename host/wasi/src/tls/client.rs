@@ -2,6 +2,7 @@
 
 use super::config::TlsConfig;
 use super::failure::{Failure, TlsFailure};
+use super::identity::Identity;
 use super::verifier::Remembering;
 use crate::authority::{Authority, Incident};
 use rustls::ClientConfig;
@@ -34,6 +35,8 @@ struct Ready {
     anonymous: Arc<ClientConfig>,
     /// With the client certificate, where there is one.
     identified: Option<Arc<ClientConfig>>,
+    /// With the client certificates for one host each.
+    at_hosts: Vec<Arc<ClientConfig>>,
 }
 
 impl Client {
@@ -67,9 +70,12 @@ impl Client {
         server: &str,
     ) -> Result<(Arc<ClientConfig>, Arc<Remembering>), Failure> {
         let ready = self.0.ready.get_or_init(|| self.0.make()).clone()?;
+        let own = self.0.config.host_identity(server);
+        let own = own.and_then(|number| ready.at_hosts.get(number));
         let meant = self.0.config.identity_for(server).is_some();
-        let config = match ready.identified {
-            Some(identified) if meant => identified,
+        let config = match (own, ready.identified) {
+            (Some(own), _) => own.clone(),
+            (None, Some(identified)) if meant => identified,
             _ => ready.anonymous,
         };
         Ok((config, ready.verifier))
@@ -106,13 +112,15 @@ impl Shared {
             config.alpn_protocols = self.protocols.iter().map(|it| it.to_vec()).collect();
             Arc::new(config)
         };
+        let identified = |identity: &Identity| {
+            let resolver = identity.resolver.clone();
+            finished(builder.clone().with_client_cert_resolver(resolver))
+        };
         Ok(Ready {
             verifier,
-            identified: self.config.identity().map(|identity| {
-                let resolver = identity.resolver.clone();
-                finished(builder.clone().with_client_cert_resolver(resolver))
-            }),
-            anonymous: finished(builder.with_no_client_auth()),
+            identified: self.config.identity().map(identified),
+            at_hosts: self.config.host_identities().map(identified).collect(),
+            anonymous: finished(builder.clone().with_no_client_auth()),
         })
     }
 }

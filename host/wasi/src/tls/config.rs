@@ -11,6 +11,8 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::{RootCertStore, SupportedProtocolVersion};
+use sockbox_policy::Host;
+use sockbox_policy::profile::TlsFiles;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,6 +43,8 @@ pub struct TlsConfig {
     trust: Trust,
     identity: Option<Identity>,
     identity_hosts: Option<Vec<String>>,
+    /// Those for one host each. They come before the one above.
+    host_identities: Vec<(Host, Identity)>,
     min: TlsVersion,
     max: TlsVersion,
     observer: Option<Observer>,
@@ -112,6 +116,7 @@ impl TlsConfig {
             trust: Trust::Late(LateRoots::default()),
             identity: None,
             identity_hosts: None,
+            host_identities: Vec::new(),
             min: TlsVersion::V1_2,
             max: TlsVersion::V1_3,
             observer: None,
@@ -219,6 +224,45 @@ impl TlsConfig {
         self
     }
 
+    /// Send this certificate to this host if it asks for one, and to no other. Each host may have a certificate of its own,
+    /// which is then sent in place of that of [`TlsConfig::client_certificate`]. Of several for one host the last counts.
+    ///
+    /// The arguments are PEM files, and the password of an encrypted key.
+    ///
+    /// # Errors
+    /// [`TlsError::ClientCertificate`]: as for [`TlsConfig::client_certificate_with_password`].
+    pub fn client_certificate_at(
+        mut self,
+        host: Host,
+        certificate: impl AsRef<Path>,
+        key: Option<&Path>,
+        password: Option<&[u8]>,
+    ) -> Result<TlsConfig> {
+        let identity = Identity::read(certificate.as_ref(), key, password)?;
+        self.host_identities.retain(|(own, _)| *own != host);
+        self.host_identities.push((host, identity));
+        Ok(self)
+    }
+
+    /// Trust the certificates that these files have, and use their client certificates.
+    ///
+    /// # Errors
+    /// - [`TlsError::Trust`]: a file or folder of trusted certificates can't be read, or has none in it.
+    /// - [`TlsError::ClientCertificate`]: as for [`TlsConfig::client_certificate_with_password`].
+    pub fn files(mut self, files: &TlsFiles) -> Result<TlsConfig> {
+        for file in &files.cacert {
+            self = self.trust_file(file)?;
+        }
+        for folder in &files.capath {
+            self = self.trust_folder(folder)?;
+        }
+        for own in &files.client_certs {
+            let (key, password) = (own.key.as_deref(), own.password.as_deref());
+            self = self.client_certificate_at(own.host.clone(), &own.certificate, key, password)?;
+        }
+        Ok(self)
+    }
+
     /// Use no version before this.
     pub fn min_version(mut self, version: TlsVersion) -> TlsConfig {
         self.min = version;
@@ -301,6 +345,19 @@ impl TlsConfig {
         self.identity.as_ref()
     }
 
+    /// The certificates for one host each.
+    pub(super) fn host_identities(&self) -> impl Iterator<Item = &Identity> {
+        self.host_identities.iter().map(|(_, identity)| identity)
+    }
+
+    /// The number of the certificate for this host, among those for one host each.
+    pub(super) fn host_identity(&self, server: &str) -> Option<usize> {
+        let server: Host = server.parse().ok()?;
+        self.host_identities
+            .iter()
+            .position(|(host, _)| *host == server)
+    }
+
     pub(super) fn identity_for(&self, server: &str) -> Option<&Identity> {
         let meant = |hosts: &Vec<String>| {
             let bare = |host: &str| {
@@ -355,6 +412,14 @@ impl fmt::Debug for TlsConfig {
             .field("trust", &trust)
             .field("client_certificate", &self.identity.is_some())
             .field("client_certificate_for", &self.identity_hosts)
+            .field(
+                "client_certificate_at",
+                &self
+                    .host_identities
+                    .iter()
+                    .map(|(host, _)| host)
+                    .collect::<Vec<_>>(),
+            )
             .field("min", &self.min)
             .field("max", &self.max)
             .finish_non_exhaustive()

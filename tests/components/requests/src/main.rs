@@ -10,7 +10,8 @@
 //! | option | effect |
 //! |---|---|
 //! | `header=NAME:VALUE` | sends a header; `%XX` in VALUE is a byte |
-//! | `body=TEXT` | sends a body; `%XX` in TEXT is a byte |
+//! | `body=TEXT` | sends a body, which may be empty; `%XX` in TEXT is a byte |
+//! | `open` | finishes the body only after it has read the response |
 //! | `bytes=N` | sends a body of N bytes, in pieces |
 //! | `trailer=NAME:VALUE` | sends a trailer after the body |
 //! | `connect-ms=N`, `first-byte-ms=N`, `between-bytes-ms=N` | sets a timeout |
@@ -18,7 +19,12 @@
 //! | `show=NAME` | also prints the header of this name from the response |
 //! | `count` | prints the number of bytes of the response's body, and not the body |
 //! | `leave` | does not read the response's body |
+//! | `readback` | also prints the headers of the request, which it reads after the response |
+//!
+//! `env` prints the environment variables. `search TEXT` looks for TEXT, written from right to left, in the component's
+//! memory, and prints `present` or `absent`.
 
+mod memory;
 mod request;
 mod response;
 
@@ -45,6 +51,14 @@ fn main() -> ExitCode {
 
 fn made(words: &[String]) -> Outcome<String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["env"] => {
+            let all = std::env::vars().map(|(name, value)| format!("{name}={value}"));
+            return Ok(all.collect::<Vec<_>>().join(" "));
+        }
+        ["search", reversed] => return Ok(memory::search(reversed).to_owned()),
+        _ => {}
+    }
     let mut plan = Plan::parse(&words).ok_or((words.join(" "), "arguments"))?;
     for _ in 0..10 {
         let answer = plan.send()?;

@@ -19,8 +19,9 @@ pub struct Plan {
     authority: Option<String>,
     path: Option<String>,
     headers: Vec<(String, Vec<u8>)>,
-    body: Vec<u8>,
+    body: Option<Vec<u8>>,
     bytes: usize,
+    open: bool,
     trailers: Vec<(String, Vec<u8>)>,
     connect: Option<u64>,
     first_byte: Option<u64>,
@@ -29,6 +30,7 @@ pub struct Plan {
     pub show: Option<String>,
     pub count: bool,
     pub leave: bool,
+    readback: bool,
 }
 
 impl Plan {
@@ -54,7 +56,8 @@ impl Plan {
             match name {
                 "header" => plan.headers.push(field()?),
                 "trailer" => plan.trailers.push(field()?),
-                "body" => plan.body = decoded(value),
+                "body" => plan.body = Some(decoded(value)),
+                "open" => plan.open = true,
                 "bytes" => plan.bytes = value.parse().ok()?,
                 "connect-ms" => plan.connect = Some(nanoseconds()?),
                 "first-byte-ms" => plan.first_byte = Some(nanoseconds()?),
@@ -63,6 +66,7 @@ impl Plan {
                 "show" => plan.show = Some(value.to_owned()),
                 "count" => plan.count = true,
                 "leave" => plan.leave = true,
+                "readback" => plan.readback = true,
                 _ => return None,
             }
         }
@@ -114,20 +118,31 @@ impl Plan {
         options
             .set_between_bytes_timeout(self.between_bytes)
             .map_err(invalid(set))?;
-        let has_body = !self.body.is_empty() || self.bytes > 0 || !self.trailers.is_empty();
+        let has_body =
+            self.body.is_some() || self.bytes > 0 || self.open || !self.trailers.is_empty();
         let body = match has_body {
             true => Some(request.body().map_err(invalid("body"))?),
             false => None,
         };
+        let sent = self.readback.then(|| request.headers());
         let future = handle(request, Some(options)).map_err(told("handle"))?;
-        let written = body.map(|body| self.write(body));
+        let (now, later) = match self.open {
+            true => (None, body),
+            false => (body, None),
+        };
+        let written = now.map(|body| self.write(body));
         future.subscribe().block();
         let response = match future.get() {
             Some(Ok(response)) => response.map_err(told("response"))?,
             _ => return Err(("nothing".to_owned(), "response")),
         };
         // The response is read even if the server did not take the whole body. Its text is printed with the error.
-        let answer = read(response, self)?;
+        let mut answer = read(response, self)?;
+        for (name, value) in sent.iter().flat_map(|sent| sent.entries()) {
+            let value = String::from_utf8_lossy(&value).into_owned();
+            answer.text.push_str(&format!(" sent {name}:{value}"));
+        }
+        let written = written.or_else(|| later.map(|body| self.write(body)));
         if let Some(Err((error, place))) = written {
             return Err((format!("{error} ({})", answer.text), place));
         }
@@ -136,7 +151,7 @@ impl Plan {
 
     fn write(&self, body: OutgoingBody) -> Outcome<()> {
         let stream = body.write().map_err(|()| ("none".to_owned(), "write"))?;
-        write(&stream, &self.body)?;
+        write(&stream, self.body.as_deref().unwrap_or_default())?;
         let piece = [b'x'; MAX_WRITE];
         let mut left = self.bytes;
         while left > 0 {
@@ -184,6 +199,7 @@ fn method(name: &str) -> Method {
         "DELETE" => Method::Delete,
         "CONNECT" => Method::Connect,
         "OPTIONS" => Method::Options,
+        "TRACE" => Method::Trace,
         other => Method::Other(other.to_owned()),
     }
 }

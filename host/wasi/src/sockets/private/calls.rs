@@ -181,15 +181,13 @@ impl SockboxCtxView<'_> {
             return Ok(None);
         };
         let (local, queue) = match &private.state {
-            State::Starting(queue) | State::Listening(queue) => (private.local, queue.clone()),
+            State::Listening(queue) => (private.local, queue.clone()),
             _ => return Ok(Some(Err(ErrorCode::InvalidState))),
         };
-        if !queue.is_empty() && !self.has_socket_left() {
-            return Ok(Some(Err(ErrorCode::NewSocketLimit)));
-        }
         let Some(arrived) = self.next_arrived(&queue) else {
             return Ok(Some(Err(ErrorCode::WouldBlock)));
         };
+        // This reports the limit on sockets, if it is reached.
         let made = counted(self, |state| state.like(listener, local))?;
         let socket = match made {
             Ok(socket) => socket,
@@ -217,9 +215,11 @@ impl SockboxCtxView<'_> {
     /// Take the next connection that the policy allows. Reset those before it that the policy denies, as the machine's
     /// listeners do.
     pub(in super::super) fn next_arrived(&self, queue: &Queue) -> Option<Arrived> {
-        while let Some(arrived) = queue.pop() {
+        while let Some(mut arrived) = queue.pop() {
             let target = Target::Accept(arrived.from);
-            if self.ctx.authority.allows_private(target) == Some(true) {
+            if arrived.is_allowed || self.ctx.authority.allows_private(target) == Some(true) {
+                // If the run has no socket left for it, it waits again, and is not judged again.
+                arrived.is_allowed = true;
                 return Some(arrived);
             }
             arrived.endpoint.reset();

@@ -24,7 +24,7 @@ pub(super) use pipe::{Broken, Endpoint};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use tokio::sync::Notify;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::Pollable;
 use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode;
@@ -87,12 +87,15 @@ pub(super) struct Peer {
 }
 
 /// The connections that wait to be accepted on a listener.
-pub(super) struct Queue(Mutex<Waiting>);
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Wakes the tasks that wait for a connection.
+    arrivals: Notify,
+}
 
 struct Waiting {
     backlog: u64,
     connections: VecDeque<Arrived>,
-    wakers: Vec<Waker>,
     /// Whether the listener is closed.
     closed: bool,
 }
@@ -101,6 +104,8 @@ struct Waiting {
 pub(super) struct Arrived {
     pub(super) from: SocketAddr,
     pub(super) endpoint: Endpoint,
+    /// Whether the policy has allowed to accept it.
+    is_allowed: bool,
 }
 
 impl Loopback {
@@ -205,6 +210,7 @@ impl Loopback {
         queue.push(Arrived {
             from: local,
             endpoint: arriving,
+            is_allowed: false,
         });
         Ok(())
     }
@@ -264,17 +270,20 @@ impl Loopback {
 
 impl Queue {
     fn new(backlog: u64) -> Queue {
-        Queue(Mutex::new(Waiting {
+        let waiting = Waiting {
             backlog: backlog.min(MOST_BACKLOG),
             connections: VecDeque::new(),
-            wakers: Vec::new(),
             closed: false,
-        }))
+        };
+        Queue {
+            waiting: Mutex::new(waiting),
+            arrivals: Notify::new(),
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // The content is valid after every statement, so a panic in another thread leaves it usable.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_room(&self) -> bool {
@@ -287,11 +296,8 @@ impl Queue {
     }
 
     fn push(&self, arrived: Arrived) {
-        let mut waiting = self.waiting();
-        waiting.connections.push_back(arrived);
-        let wakers = std::mem::take(&mut waiting.wakers);
-        drop(waiting);
-        wakers.into_iter().for_each(Waker::wake);
+        self.waiting().connections.push_back(arrived);
+        self.arrivals.notify_waiters();
     }
 
     fn pop(&self) -> Option<Arrived> {
@@ -303,12 +309,11 @@ impl Queue {
         let mut waiting = self.waiting();
         waiting.closed = true;
         let connections = std::mem::take(&mut waiting.connections);
-        let wakers = std::mem::take(&mut waiting.wakers);
         drop(waiting);
         for arrived in connections {
             arrived.endpoint.reset();
         }
-        wakers.into_iter().for_each(Waker::wake);
+        self.arrivals.notify_waiters();
     }
 
     /// Whether the listener is closed.
@@ -319,18 +324,16 @@ impl Queue {
     /// Put a connection back that was not accepted after all.
     pub(super) fn put_back(&self, arrived: Arrived) {
         self.waiting().connections.push_front(arrived);
+        self.arrivals.notify_waiters();
     }
 
-    /// Wait for a connection, or for the end of the listener.
-    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut waiting = self.waiting();
-        if !waiting.connections.is_empty() || waiting.closed {
-            return Poll::Ready(());
-        }
-        let too_many = pipe::remember(&mut waiting.wakers, cx.waker());
-        drop(waiting);
-        too_many.into_iter().for_each(Waker::wake);
-        Poll::Pending
+    /// Wait until a connection waits to be accepted, or until the listener is closed.
+    pub(super) async fn arrival(&self) {
+        let is_ready = || {
+            let waiting = self.waiting();
+            !waiting.connections.is_empty() || waiting.closed
+        };
+        pipe::until(&self.arrivals, is_ready).await;
     }
 }
 
@@ -346,7 +349,7 @@ pub(super) enum Readiness {
 impl Pollable for Readiness {
     async fn ready(&mut self) {
         if let Readiness::Arrival(queue) = self {
-            std::future::poll_fn(|cx| queue.poll_ready(cx)).await;
+            queue.arrival().await;
         }
     }
 }

@@ -9,8 +9,9 @@
 use crate::budget::Budget;
 use std::collections::VecDeque;
 use std::net::Shutdown;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use tokio::sync::Notify;
 
 /// The most bytes that one direction holds: 256 KiB. Linux buffers about as much for a connection over loopback. Some
 /// programs write tens of kilobytes to themselves before they read them, and would block with a small buffer.
@@ -19,10 +20,6 @@ pub(super) const MOST_BYTES: usize = 256 * 1024;
 /// How many bytes one direction can hold at first: 4 KiB. These are charged to the run's memory when the connection is
 /// made.
 pub(super) const FIRST_BYTES: usize = 4 * 1024;
-
-/// The most tasks that can wait for one event. When another task begins to wait, the one that has waited longest is
-/// woken, and has to poll again.
-const MOST_WAKERS: usize = 8;
 
 /// One end of a connection. Dropping it closes it.
 pub(in crate::sockets) struct Endpoint {
@@ -63,8 +60,9 @@ impl Endpoint {
         self.receiving.read(most)
     }
 
-    pub(in crate::sockets) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.receiving.poll_readable(cx)
+    /// Wait until something can be read.
+    pub(in crate::sockets) async fn readable(&self) {
+        self.receiving.readable().await;
     }
 
     /// How many bytes can be written now.
@@ -76,8 +74,9 @@ impl Endpoint {
         self.sending.write(bytes)
     }
 
-    pub(in crate::sockets) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.sending.poll_writable(cx)
+    /// Wait until something can be written.
+    pub(in crate::sockets) async fn writable(&self) {
+        self.sending.writable().await;
     }
 
     pub(in crate::sockets) fn shutdown(&self, how: Shutdown) {
@@ -110,6 +109,10 @@ impl Drop for Endpoint {
 struct Pipe {
     memory: Arc<Budget>,
     state: Mutex<State>,
+    /// Wakes the tasks that wait to read.
+    readers: Notify,
+    /// Wakes the tasks that wait to write.
+    writers: Notify,
 }
 
 struct State {
@@ -120,8 +123,6 @@ struct State {
     ended: bool,
     reader: Reader,
     reset: Option<Reset>,
-    readers: Vec<Waker>,
-    writers: Vec<Waker>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,9 +151,9 @@ impl Pipe {
                 ended: false,
                 reader: Reader::Reads,
                 reset: None,
-                readers: Vec::new(),
-                writers: Vec::new(),
             }),
+            readers: Notify::new(),
+            writers: Notify::new(),
         })
     }
 
@@ -165,15 +166,14 @@ impl Pipe {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let changed = change(&mut state);
-        let mut wakers = Vec::new();
-        if state.is_readable() {
-            wakers.append(&mut state.readers);
-        }
-        if state.is_writable() {
-            wakers.append(&mut state.writers);
-        }
+        let (is_readable, is_writable) = (state.is_readable(), state.is_writable());
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        if is_readable {
+            self.readers.notify_waiters();
+        }
+        if is_writable {
+            self.writers.notify_waiters();
+        }
         changed
     }
 
@@ -236,26 +236,12 @@ impl Pipe {
         })
     }
 
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state();
-        if state.is_readable() {
-            return Poll::Ready(());
-        }
-        let too_many = remember(&mut state.readers, cx.waker());
-        drop(state);
-        too_many.into_iter().for_each(Waker::wake);
-        Poll::Pending
+    async fn readable(&self) {
+        until(&self.readers, || self.state().is_readable()).await;
     }
 
-    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state();
-        if state.is_writable() {
-            return Poll::Ready(());
-        }
-        let too_many = remember(&mut state.writers, cx.waker());
-        drop(state);
-        too_many.into_iter().for_each(Waker::wake);
-        Poll::Pending
+    async fn writable(&self) {
+        until(&self.writers, || self.state().is_writable()).await;
     }
 
     /// End the pipe: the reader reads the remaining bytes and then the end.
@@ -330,15 +316,18 @@ impl State {
     }
 }
 
-/// Add a task's waker, unless it is there. If the list is full, remove the oldest waker and return it. The caller has to
-/// wake that task.
-pub(super) fn remember(wakers: &mut Vec<Waker>, waker: &Waker) -> Option<Waker> {
-    if wakers.iter().any(|other| other.will_wake(waker)) {
-        return None;
+/// Wait until `is_true`. What makes it true calls [`Notify::notify_waiters`] of `event` afterwards. Any number of tasks
+/// can wait. A task is forgotten when its future is dropped.
+pub(super) async fn until(event: &Notify, is_true: impl Fn() -> bool) {
+    loop {
+        let mut notified = pin!(event.notified());
+        // The task waits before it looks. In the other order an event between the two would be lost.
+        notified.as_mut().enable();
+        if is_true() {
+            return;
+        }
+        notified.await;
     }
-    let too_many = (wakers.len() == MOST_WAKERS).then(|| wakers.remove(0));
-    wakers.push(waker.clone());
-    too_many
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use super::pipe::{Broken, Endpoint};
 use crate::failed::ToComponent;
 use bytes::Bytes;
-use std::future::poll_fn;
 use std::sync::Arc;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
@@ -20,7 +19,7 @@ pub(super) struct Output(pub(super) Arc<Endpoint>);
 #[async_trait]
 impl Pollable for Input {
     async fn ready(&mut self) {
-        poll_fn(|cx| self.0.poll_readable(cx)).await;
+        self.0.readable().await;
     }
 }
 
@@ -33,7 +32,7 @@ impl InputStream for Input {
 #[async_trait]
 impl Pollable for Output {
     async fn ready(&mut self) {
-        poll_fn(|cx| self.0.poll_writable(cx)).await;
+        self.0.writable().await;
     }
 }
 

@@ -435,3 +435,24 @@ async fn a_granted_address_is_the_machines() {
     let refused = TcpStream::connect(private).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
 }
+
+#[tokio::test]
+async fn nothing_is_accepted_before_listening_has_begun() {
+    for host in HOSTS {
+        let mut bench = Bench::new(host).await;
+        let private = SocketAddr::new(bench.any.ip(), 4_999);
+        for address in [bench.any, bench.inherited, private] {
+            let socket = bench.socket_of(address);
+            let endpoint = bench.endpoint(address);
+            bench.done(socket, "start-bind", &endpoint).await;
+            for name in ["finish-bind", "start-listen"] {
+                bench.done(socket, name, &[]).await;
+                let code = bench.code(socket, "accept", &[]).await;
+                assert_eq!(code.as_deref(), Some("invalid-state"), "{address} {name}");
+            }
+            bench.done(socket, "finish-listen", &[]).await;
+            let code = bench.code(socket, "accept", &[]).await;
+            assert_eq!(code.as_deref(), Some("would-block"), "{address}");
+        }
+    }
+}

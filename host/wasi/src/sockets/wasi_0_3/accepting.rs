@@ -5,19 +5,18 @@
 
 use super::connection::Connection;
 use super::socket::Socket;
-use super::{View, code, family_of, none_left};
+use super::{View, Waiting, code, family_of, none_left, poll_event};
 use crate::authority::{Account, Authority};
 use crate::ctx::SockboxView;
 use crate::sockets::count::Open;
 use crate::sockets::private::Queue;
 use crate::sockets::{accept_error, no_files_left};
 use sockbox_policy::Limit;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use wasmtime::component::{Destination, Resource, StreamProducer, StreamResult};
@@ -26,7 +25,6 @@ use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, TcpSocket};
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 type Client = (TcpStream, SocketAddr);
-type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The connections that a socket accepts: its stream.
 pub(super) struct Accepting {
@@ -37,7 +35,15 @@ pub(super) struct Accepting {
 
 enum Source {
     Machine(Machine),
-    Private(SocketAddr, Arc<Queue>),
+    Private(Private),
+}
+
+/// A listener inside the run.
+struct Private {
+    local: SocketAddr,
+    queue: Arc<Queue>,
+    /// Wakes the task when a connection waits, or when the listener is closed.
+    arrival: Option<Waiting<()>>,
 }
 
 /// A listener on the machine.
@@ -74,7 +80,11 @@ impl Accepting {
 
     pub(super) fn private(local: SocketAddr, queue: Arc<Queue>) -> Accepting {
         Accepting {
-            from: Source::Private(local, queue),
+            from: Source::Private(Private {
+                local,
+                queue,
+                arrival: None,
+            }),
             room: None,
         }
     }
@@ -82,7 +92,7 @@ impl Accepting {
     /// Wait until a client can be accepted.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.from {
-            Source::Private(_, queue) => queue.poll_ready(cx),
+            Source::Private(private) => private.poll_client(cx),
             Source::Machine(machine) => machine.poll_client(cx),
         }
     }
@@ -90,7 +100,7 @@ impl Accepting {
     /// Whether no more clients come.
     fn has_ended(&self) -> bool {
         match &self.from {
-            Source::Private(_, queue) => queue.is_closed(),
+            Source::Private(private) => private.queue.is_closed(),
             Source::Machine(_) => false,
         }
     }
@@ -102,7 +112,7 @@ impl Accepting {
         match &self.from {
             Source::Machine(_) => sockets.keeps_from_accepting(),
             // The limits on rates do not apply inside the run.
-            Source::Private(..) => sockets.are_used_up().then_some(Limit::Sockets),
+            Source::Private(_) => sockets.are_used_up().then_some(Limit::Sockets),
         }
     }
 
@@ -136,7 +146,7 @@ impl Accepting {
     /// Accept the client that waits. None: there is none.
     fn accept(&mut self, view: &mut View<'_>) -> wasmtime::Result<Option<Socket>> {
         match &mut self.from {
-            Source::Private(local, queue) => view.accept_privately(*local, queue),
+            Source::Private(private) => view.accept_privately(private.local, &private.queue),
             Source::Machine(machine) => {
                 let Some(client) = machine.first.take() else {
                     return Ok(None);
@@ -152,22 +162,25 @@ impl Accepting {
     }
 }
 
+impl Private {
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        poll_event(&mut self.arrival, cx, || {
+            let queue = self.queue.clone();
+            async move { queue.arrival().await }
+        })
+    }
+}
+
 impl Machine {
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.first.is_some() {
             return Poll::Ready(());
         }
-        let accepting = self.accepting.get_or_insert_with(|| {
-            Box::pin(next_client(self.listener.clone(), self.authority.clone()))
-        });
-        match accepting.as_mut().poll(cx) {
-            Poll::Ready(client) => {
-                self.accepting = None;
-                self.first = Some(client);
-                Poll::Ready(())
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        let client = ready!(poll_event(&mut self.accepting, cx, || {
+            next_client(self.listener.clone(), self.authority.clone())
+        }));
+        self.first = Some(client);
+        Poll::Ready(())
     }
 
     /// The socket of a client. If accepting failed, it is closed, and tells the reason.

@@ -1,7 +1,7 @@
 //! A TCP connection, and its two streams.
 
-use super::no_more;
 use super::recorded::Recording;
+use super::{Waiting, no_more, poll_event};
 use crate::sockets::count::Open;
 use crate::sockets::meter::{Direction, Meter};
 use crate::sockets::private::{Broken, Endpoint};
@@ -113,22 +113,35 @@ impl Connection {
         self.meter.as_deref().map(which)
     }
 
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Wait until something can be read. `event` is what the stream waits for inside the run.
+    fn poll_read_ready(&self, cx: &mut Context<'_>, event: &mut Option<Waiting<()>>) -> Poll<()> {
         match &self.wire {
             Wire::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
-            Wire::Private(endpoint, _) => endpoint.poll_readable(cx),
+            Wire::Private(endpoint, _) => poll_event(event, cx, || {
+                let endpoint = endpoint.clone();
+                async move { endpoint.readable().await }
+            }),
         }
     }
 
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Wait until something can be written. `event` is what the stream waits for inside the run.
+    fn poll_write_ready(&self, cx: &mut Context<'_>, event: &mut Option<Waiting<()>>) -> Poll<()> {
         match &self.wire {
             Wire::Tcp(stream) => stream.poll_write_ready(cx).map(drop),
-            Wire::Private(endpoint, _) => endpoint.poll_writable(cx),
+            Wire::Private(endpoint, _) => poll_event(event, cx, || {
+                let endpoint = endpoint.clone();
+                async move { endpoint.writable().await }
+            }),
         }
     }
 
     /// Read some bytes; 0 at the end.
-    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, ErrorCode>> {
+    fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        event: &mut Option<Waiting<()>>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<usize, ErrorCode>> {
         loop {
             match &self.wire {
                 Wire::Tcp(stream) => match stream.try_read(buffer) {
@@ -145,12 +158,17 @@ impl Connection {
                     Err(broken) => return Poll::Ready(Err(error_of(broken))),
                 },
             }
-            ready!(self.poll_read_ready(cx));
+            ready!(self.poll_read_ready(cx, event));
         }
     }
 
     /// Write some of the bytes, which are not none.
-    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, ErrorCode>> {
+    fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        event: &mut Option<Waiting<()>>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, ErrorCode>> {
         loop {
             match &self.wire {
                 Wire::Tcp(stream) => match stream.try_write(bytes) {
@@ -167,7 +185,7 @@ impl Connection {
                     Err(broken) => return Poll::Ready(Err(error_of(broken))),
                 },
             }
-            ready!(self.poll_write_ready(cx));
+            ready!(self.poll_write_ready(cx, event));
         }
     }
 
@@ -202,6 +220,8 @@ struct Half {
     connection: Arc<Connection>,
     /// None once the stream has ended.
     told: Option<oneshot::Sender<Outcome>>,
+    /// What wakes the task when something can be read or written inside the run.
+    event: Option<Waiting<()>>,
     /// What wakes the task when there is bandwidth again.
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -212,6 +232,7 @@ impl Half {
         let half = Half {
             connection,
             told: Some(told),
+            event: None,
             pause: None,
         };
         (half, outcome)
@@ -269,7 +290,7 @@ impl<D> StreamProducer<D> for Receiving {
         let connection = half.connection.clone();
         if destination.remaining(store.as_context_mut()) == Some(0) {
             // The component waits until there is something to read.
-            return match connection.poll_read_ready(cx) {
+            return match connection.poll_read_ready(cx, &mut half.event) {
                 Poll::Ready(()) => Poll::Ready(Ok(Streamed::Completed)),
                 Poll::Pending => waiting(finish),
             };
@@ -289,7 +310,7 @@ impl<D> StreamProducer<D> for Receiving {
             most = direction.reserve(most);
             if most == 0 {
                 // This tells the end of the stream, which is permitted, from further bytes.
-                return match connection.poll_read(cx, &mut [0]) {
+                return match connection.poll_read(cx, &mut half.event, &mut [0]) {
                     Poll::Ready(Ok(0)) => half.end(Ok(())),
                     Poll::Ready(Ok(_)) => {
                         direction.refused(connection.target());
@@ -301,7 +322,7 @@ impl<D> StreamProducer<D> for Receiving {
             }
         }
         // It is the length of the buffer at most.
-        let read = connection.poll_read(cx, &mut buffer[..most as usize]);
+        let read = connection.poll_read(cx, &mut half.event, &mut buffer[..most as usize]);
         let count = match &read {
             Poll::Ready(Ok(count)) => *count,
             _ => 0,
@@ -362,7 +383,7 @@ impl<D> StreamConsumer<D> for Sending {
         let bytes = source.remaining();
         if bytes.is_empty() {
             // The component waits until something can be written.
-            return match connection.poll_write_ready(cx) {
+            return match connection.poll_write_ready(cx, &mut half.event) {
                 Poll::Ready(()) => Poll::Ready(Ok(Streamed::Completed)),
                 Poll::Pending => waiting(finish),
             };
@@ -383,7 +404,7 @@ impl<D> StreamConsumer<D> for Sending {
             }
         }
         // It is the length of the bytes at most.
-        let written = connection.poll_write(cx, &bytes[..most as usize]);
+        let written = connection.poll_write(cx, &mut half.event, &bytes[..most as usize]);
         let count = match &written {
             Poll::Ready(Ok(count)) => *count,
             _ => 0,

@@ -28,7 +28,10 @@ pub(super) use recorded::Recorded;
 
 use crate::ctx::{SockboxCtxView, SockboxView};
 use sockbox_policy::Limit;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use wasmtime::component::{HasData, Linker};
 use wasmtime_wasi::p2::bindings::sockets::network;
 use wasmtime_wasi::p3::bindings::sockets::types::{self, ErrorCode, IpAddressFamily};
@@ -63,6 +66,24 @@ impl types::Host for View<'_> {
 /// wasmtime-wasi's sockets, which ask the run's authority.
 fn theirs<T: SockboxView>(data: &mut T) -> WasiSocketsCtxView<'_> {
     data.sockbox().into_sockets()
+}
+
+/// What a stream waits for.
+type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Wait for the event in `waiting`. If there is none, wait for `event`, which stays there until it has happened.
+fn poll_event<F>(
+    waiting: &mut Option<Waiting<F::Output>>,
+    cx: &mut Context<'_>,
+    event: impl FnOnce() -> F,
+) -> Poll<F::Output>
+where
+    F: Future + Send + 'static,
+{
+    let event = waiting.get_or_insert_with(|| Box::pin(event()));
+    let output = ready!(event.as_mut().poll(cx));
+    *waiting = None;
+    Poll::Ready(output)
 }
 
 fn none_left() -> ErrorCode {

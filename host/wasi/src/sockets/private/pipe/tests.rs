@@ -1,8 +1,9 @@
 //! Tests of the pipes of a private connection.
 
 use super::*;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
+use std::task::{Context, Poll, Wake, Waker};
 
 fn pair() -> (Endpoint, Endpoint) {
     connection(&Budget::new(64 << 20)).unwrap()
@@ -111,59 +112,76 @@ fn with_little_memory_left_it_holds_less_and_with_none_there_is_no_connection() 
     assert_eq!(one.room(), Ok(1));
 }
 
+/// Polls a future for the task that `count` counts the wakes of.
+fn poll(future: Pin<&mut impl Future<Output = ()>>, count: &Arc<Count>) -> Poll<()> {
+    let waker = Waker::from(count.clone());
+    future.poll(&mut Context::from_waker(&waker))
+}
+
 #[test]
 fn a_task_that_waits_is_woken_by_each_event_once() {
     let (one, other) = pair();
     let woken = Arc::new(Count::default());
-    let waker = Waker::from(woken.clone());
-    let mut cx = Context::from_waker(&waker);
     let count = || woken.0.load(Ordering::Relaxed);
 
+    let mut readable = pin!(other.readable());
     for _ in 0..3 {
-        assert!(other.poll_readable(&mut cx).is_pending());
+        assert!(poll(readable.as_mut(), &woken).is_pending());
     }
     one.write(b"a").unwrap();
     assert_eq!(count(), 1, "one task that asks again is one");
     one.write(b"b").unwrap();
     assert_eq!(count(), 1);
-    assert!(other.poll_readable(&mut cx).is_ready());
+    assert!(poll(readable, &woken).is_ready());
     other.read(2).unwrap();
 
-    assert!(other.poll_readable(&mut cx).is_pending());
+    let mut readable = pin!(other.readable());
+    assert!(poll(readable.as_mut(), &woken).is_pending());
     one.shutdown(Shutdown::Write);
     assert_eq!(count(), 2);
+    assert!(poll(readable, &woken).is_ready());
 
-    while let room @ 1.. = other.room().unwrap() {
-        other.write(&vec![0; room]).unwrap();
-    }
-    assert!(other.poll_writable(&mut cx).is_pending());
+    let fill = || {
+        while let room @ 1.. = other.room().unwrap() {
+            other.write(&vec![0; room]).unwrap();
+        }
+    };
+    fill();
+    let mut writable = pin!(other.writable());
+    assert!(poll(writable.as_mut(), &woken).is_pending());
     one.read(1).unwrap();
     assert_eq!(count(), 3);
-    assert!(other.poll_writable(&mut cx).is_ready());
-    while let room @ 1.. = other.room().unwrap() {
-        other.write(&vec![0; room]).unwrap();
-    }
-    assert!(other.poll_writable(&mut cx).is_pending());
+    assert!(poll(writable, &woken).is_ready());
+    fill();
+    let mut writable = pin!(other.writable());
+    assert!(poll(writable.as_mut(), &woken).is_pending());
     drop(one);
     assert_eq!(count(), 4);
+    assert!(poll(writable, &woken).is_ready());
 }
 
 #[test]
-fn more_tasks_than_are_remembered_are_woken_and_ask_again() {
+fn any_number_of_tasks_wait_and_none_wakes_another() {
     let (one, other) = pair();
-    let counts: Vec<_> = (0..=MOST_WAKERS)
-        .map(|_| Arc::new(Count::default()))
-        .collect();
-    for count in &counts {
-        let waker = Waker::from(count.clone());
-        assert!(
-            other
-                .poll_readable(&mut Context::from_waker(&waker))
-                .is_pending()
-        );
+    let counts: Vec<_> = (0..100).map(|_| Arc::new(Count::default())).collect();
+    let woken = || -> usize { counts.iter().map(|it| it.0.load(Ordering::Relaxed)).sum() };
+    let mut waiting: Vec<_> = counts.iter().map(|_| Box::pin(other.readable())).collect();
+    for _ in 0..3 {
+        for (future, count) in waiting.iter_mut().zip(&counts) {
+            assert!(poll(future.as_mut(), count).is_pending());
+        }
     }
+    assert_eq!(woken(), 0, "nothing has happened");
+    // A task that waits no more is not kept.
+    waiting.truncate(50);
+    assert_eq!(Arc::strong_count(&counts[99]), 1);
     one.write(b"a").unwrap();
-    for count in &counts {
+    assert_eq!(woken(), 50);
+    for (future, count) in waiting.iter_mut().zip(&counts) {
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(poll(future.as_mut(), count).is_ready());
     }
+    drop(waiting);
+    let kept = counts.iter().any(|count| Arc::strong_count(count) > 1);
+    assert!(!kept, "no waker is left");
 }
