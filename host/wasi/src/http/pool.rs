@@ -52,7 +52,7 @@ impl Pool {
     }
 
     /// Take a usable connection to this origin: the one that became idle last. One whose address `may_reach` refuses is
-    /// closed.
+    /// closed. One to a name that a proxy has resolved has no address, and only its request is judged.
     pub(super) fn take(
         &self,
         key: &Key,
@@ -64,7 +64,7 @@ impl Pool {
             let place = kept.connections.iter().rposition(|(own, ..)| own == key)?;
             let (_, _, mut connected) = kept.connections.remove(place);
             drop(kept);
-            if may_reach(connected.address) && connected.is_usable() {
+            if connected.address.is_none_or(&may_reach) && connected.is_usable() {
                 return Some(connected);
             }
         }
@@ -144,7 +144,7 @@ mod tests {
         let io = Io::new((input, output), socket);
         let (sender, connection) = http1::handshake(io).await.unwrap();
         let charge = Budget::new(1).charge(1).unwrap();
-        (Connected::new(sender, connection, address, charge), peer)
+        (Connected::new(sender, connection, Some(address), charge), peer)
     }
 
     #[tokio::test]
@@ -160,7 +160,7 @@ mod tests {
         assert!(pool.take(&other, |_| true).is_none());
         // The latest one is closed, and the one before it is taken.
         let taken = pool.take(&key, |address| address == one);
-        assert_eq!(taken.map(|it| it.address), Some(one));
+        assert_eq!(taken.map(|it| it.address), Some(Some(one)));
         assert!(pool.take(&key, |_| true).is_none());
         assert!(pool.kept().connections.is_empty());
     }
