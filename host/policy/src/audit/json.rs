@@ -15,7 +15,7 @@ impl AuditEvent {
     /// | --- | --- |
     /// | `decision` | `operation`, `target`, `name`, `verdict` (`allowed` or `denied`); `by`, or `reason` and `hint` |
     /// | `resolved` | `name`, `addresses`, `withheld` |
-    /// | `http` | `method`, `url` (without its query), `address`, `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
+    /// | `http` | `method`, `url` (without its query), `address`, `proxy`, `proxy_status`, `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
     /// | `http-refused` | `method`, `url` (without its query), `error` |
     /// | `request` | `client`, `method`, `path` (without the query), `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
     /// | `limit` | `limit` (the option's name without its dashes), `operation`, `target` |
@@ -352,11 +352,13 @@ mod tests {
             (
                 told(EventKind::Handled(HandledRequest {
                     status: Some(200),
+                    error: Some("the client left".to_owned()),
                     sent: 20,
                     ..HandledRequest::new("192.0.2.1:50000".parse().unwrap(), "GET", "/a")
                 })),
                 json!({"event": "request", "client": "192.0.2.1:50000", "method": "GET",
-                    "path": "/a", "status": 200, "received": 0, "sent": 20, "seconds": 0.0}),
+                    "path": "/a", "status": 200, "error": "the client left", "received": 0, "sent": 20,
+                    "seconds": 0.0}),
             ),
             (told(EventKind::Ended), json!({"event": "ended"})),
         ]

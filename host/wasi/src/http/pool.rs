@@ -144,7 +144,10 @@ mod tests {
         let io = Io::new((input, output), socket);
         let (sender, connection) = http1::handshake(io).await.unwrap();
         let charge = Budget::new(1).charge(1).unwrap();
-        (Connected::new(sender, connection, Some(address), charge), peer)
+        (
+            Connected::new(sender, connection, Some(address), charge),
+            peer,
+        )
     }
 
     #[tokio::test]
