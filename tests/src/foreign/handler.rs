@@ -2,6 +2,7 @@
 
 use super::{Recipe, copy, files_in};
 use crate::tools;
+use crate::wasi::Wasi;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +19,7 @@ pub(super) fn build() -> Result<PathBuf, String> {
     let recipe = Recipe {
         language: "handling-javascript",
         source: "javascript/handler.js",
+        wasi: Wasi::V0_2,
     };
     recipe.built(|folder, output| {
         let packages = tools::installed_from_npm("@bytecodealliance/componentize-js", VERSION)?;

@@ -291,10 +291,6 @@ impl Queue {
         (waiting.connections.len() as u64) < waiting.backlog
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting().connections.is_empty()
-    }
-
     fn push(&self, arrived: Arrived) {
         self.waiting().connections.push_back(arrived);
         self.arrivals.notify_waiters();
