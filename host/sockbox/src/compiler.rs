@@ -8,9 +8,9 @@
 //!
 //! [`SandboxBuilder::compiler`]: crate::SandboxBuilder::compiler
 
-use crate::inspect;
-use crate::load::cant_be_compiled;
+use crate::problem::cant_be_compiled;
 use crate::proposals;
+use crate::provided::lacks;
 use crate::reservation::Reservation;
 use sockbox_component::engine;
 use std::ffi::OsString;
@@ -301,7 +301,7 @@ pub(crate) fn compile(
     let compiled = engine.precompile_component(binary);
     // A missing import is a better explanation than types that are newer than the version of WASI.
     compiled.map_err(|error| {
-        inspect::lacks(binary)
+        lacks(binary)
             .or_else(|| proposals::lacking(binary, concurrency))
             .unwrap_or_else(|| cant_be_compiled(&error))
     })
@@ -312,7 +312,7 @@ pub(crate) fn explain(binary: &[u8], concurrency: bool) -> String {
     let valid = Validator::new_with_features(engine::features(concurrency)).validate_all(binary);
     match valid {
         Ok(_) => String::new(),
-        Err(error) => inspect::lacks(binary)
+        Err(error) => lacks(binary)
             .or_else(|| proposals::lacking(binary, concurrency))
             .unwrap_or_else(|| format!("it can't be compiled: {}", first_line(&error))),
     }

@@ -7,7 +7,7 @@
 use crate::bindings::{self, fetch, hello_server as wit};
 use crate::error::{Error, Result};
 use crate::policy::Wasi;
-use crate::serve::Interruption;
+use crate::serve::control::Interruption;
 use crate::state::State;
 use wasmtime::component::{
     ComponentExportIndex, ComponentNamedList, FutureReader, Instance, InstancePre, Lift, Lower,

@@ -6,14 +6,14 @@ use crate::cache::{Cache, CacheUse};
 use crate::compiler::{self, Bounds, CompileError, Compiler, Job, Task};
 use crate::cost::{self, Cost, Problem, TooMuch};
 use crate::error::{Error, Result};
-use crate::inspect;
 use crate::limits::Limits;
 use crate::policy::Wasi;
+use crate::problem::{cant_be_compiled, first_line, not_runnable};
 use crate::proposals;
+use crate::provided::{all_provided, lacks};
 use crate::reservation::Reservation;
 use crate::runtime::Runtime;
 use crate::state::State;
-use crate::wasi_version::is_0_3;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
@@ -30,30 +30,12 @@ const MAX_BYTES: u64 = 256 << 20;
 /// and what is written by hand or by a test has some KiB.
 const MAX_TEXT_BYTES: usize = 16 << 20;
 const TOO_LARGE: &str = "it is larger than the 256 MiB that a component may have";
-/// How many missing imports a message names.
-const MAX_NAMED: usize = 10;
 /// What every WebAssembly binary begins with.
 const MAGIC: &[u8] = b"\0asm";
 /// The version and layer of a core module, behind the magic number.
 const CORE_MODULE: &[u8] = &[1, 0, 0, 0];
-/// `wasi:tls` is a draft, so a component must import exactly this version.
-const TLS: &str = "wasi:tls/types@0.2.0-draft";
 /// The start of native programs on most systems, and of wasmtime's compiled code.
 const ELF: &[u8] = b"\x7fELF";
-/// The interfaces of `wasi:http` that a component may import: those of its own requests.
-const HTTP: [&str; 2] = ["wasi:http/outgoing-handler@0.2.", "wasi:http/types@0.2."];
-/// Those of WASI 0.3.
-const HTTP_0_3: [&str; 2] = ["wasi:http/client@", "wasi:http/types@"];
-/// The packages of WASI 0.2 of which a component may import everything. Those of WASI 0.3 are the same without `io`.
-const PACKAGES: [&str; 6] = [
-    "wasi:cli/",
-    "wasi:clocks/",
-    "wasi:filesystem/",
-    "wasi:io/",
-    "wasi:random/",
-    "wasi:sockets/",
-];
-
 /// Read a component's file.
 ///
 /// # Errors
@@ -74,21 +56,6 @@ pub(crate) fn read_from(source: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     source.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= MAX_BYTES).then_some(bytes))
-}
-
-/// The most bytes of a text about a component that can't be run: 1 KiB.
-const MAX_PROBLEM: usize = 1024;
-
-pub(crate) fn not_runnable(file: Option<&Path>, mut problem: String) -> Error {
-    // It may quote names from the component, which have any length.
-    if problem.len() > MAX_PROBLEM {
-        problem.truncate(problem.floor_char_boundary(MAX_PROBLEM));
-        problem.push_str("...");
-    }
-    Error::NotRunnable {
-        file: file.map(Path::to_owned),
-        problem,
-    }
 }
 
 /// What components are loaded with.
@@ -172,8 +139,8 @@ impl Loader<'_> {
         let Some(compiler) = self.compiler else {
             let compiled = Component::from_binary(&self.runtime.engine, binary);
             return compiled.map_err(|error| {
-                let lacks = inspect::lacks(binary)
-                    .or_else(|| proposals::lacking(binary, self.concurrency()));
+                let lacks =
+                    lacks(binary).or_else(|| proposals::lacking(binary, self.concurrency()));
                 not_runnable(file, lacks.unwrap_or_else(|| cant_be_compiled(&error)))
             });
         };
@@ -301,37 +268,6 @@ pub(crate) fn link(
     })
 }
 
-/// Whether these imports are among those that sockbox provides; the error names those that aren't.
-pub(crate) fn all_provided<'a>(imports: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
-    let imports = imports.into_iter();
-    let mut unknown = imports.filter(|name| !is_provided(name));
-    let named: Vec<String> = unknown
-        .by_ref()
-        .take(MAX_NAMED)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    if named.is_empty() {
-        return Ok(());
-    }
-    let more = match unknown.count() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Err(format!(
-        "it imports {}{more}, which sockbox does not provide: there are WASI 0.2 and 0.3, with wasi:http for requests that \
-         the component sends",
-        named.join(", ")
-    ))
-}
-
-fn is_provided(import: &str) -> bool {
-    let is_of = |names: &[&str]| names.iter().any(|name| import.starts_with(name));
-    is_of(&PACKAGES) && import.contains("@0.2.")
-        || is_0_3(import) && (is_of(&PACKAGES) && !is_of(&["wasi:io/"]) || is_of(&HTTP_0_3))
-        || is_of(&HTTP)
-        || import == TLS
-}
-
 /// What a file may be, as far as its first bytes tell.
 pub(crate) enum Content<'a> {
     /// A component, as a binary.
@@ -398,34 +334,9 @@ pub(crate) fn content<'a>(bytes: &'a [u8], file: Option<&Path>) -> Result<Conten
     }
 }
 
-pub(crate) fn cant_be_compiled(error: &wasmtime::Error) -> String {
-    format!("it can't be compiled: {}", first_line(error))
-}
-
-/// An error's cause, without the context that is wrapped around it, on one line.
-pub(crate) fn first_line(error: &wasmtime::Error) -> String {
-    let cause = error.root_cause().to_string();
-    cause.lines().next().unwrap_or_default().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_of_the_components_makes_no_text_of_any_length() {
-        for (length, expected) in [
-            (MAX_PROBLEM, MAX_PROBLEM),
-            (MAX_PROBLEM + 1, MAX_PROBLEM + 3),
-        ] {
-            let Error::NotRunnable { problem, .. } =
-                not_runnable(None, "ä".repeat(length / 2) + &"a".repeat(length % 2))
-            else {
-                panic!("it is that error");
-            };
-            assert_eq!(problem.len(), expected, "{length}");
-        }
-    }
 
     #[test]
     fn what_is_no_component_is_named() {
@@ -468,31 +379,6 @@ mod tests {
             (b";; nothing\n(component)", None),
         ] {
             assert_eq!(to_binary(bytes, file).as_deref(), Ok(&binary[..]));
-        }
-    }
-
-    #[test]
-    fn what_is_provided_of_wasi() {
-        for (import, expected) in [
-            ("wasi:cli/stdout@0.2.0", true),
-            ("wasi:sockets/tcp@0.2.12", true),
-            ("wasi:sockets/types@0.3.0", true),
-            ("wasi:cli/run@0.3.1", true),
-            ("wasi:cli/stdout@0.3.0-rc-2026-01-01", false),
-            ("wasi:io/poll@0.3.0", false),
-            ("wasi:tls/types@0.2.0-draft", true),
-            ("wasi:tls/types@0.2.0", false),
-            ("wasi:http/types@0.2.0", true),
-            ("wasi:http/outgoing-handler@0.2.12", true),
-            ("wasi:http/incoming-handler@0.2.0", false),
-            ("wasi:http/types@0.3.0", true),
-            ("wasi:http/client@0.3.0", true),
-            ("wasi:http/handler@0.3.0", false),
-            ("wasi:http/client@0.3.0-rc-2026-01-01", false),
-            ("example:own/thing", false),
-            ("print", false),
-        ] {
-            assert_eq!(is_provided(import), expected, "{import}");
         }
     }
 }

@@ -1,4 +1,7 @@
 //! Loading any component that can be run: commands, and handlers of HTTP requests.
+//!
+//! This module and those of [`Command`] and [`HandlerBuilder`] import each other: a program begins a run of itself, and
+//! the run keeps its program loaded.
 
 use crate::cache::CacheUse;
 use crate::command::Command;
@@ -8,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::handler::HandlerBuilder;
 use crate::load;
 use crate::policy::Wasi;
+use crate::problem::not_runnable;
 use crate::roles::Role;
 use crate::sandbox::Sandbox;
 use crate::state::State;
@@ -177,8 +181,8 @@ impl Sandbox {
     /// Those of [`Sandbox::program`], but that it needn't be a command or a handler.
     pub fn precompile(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<Vec<u8>> {
         let file = Some(name.as_ref());
-        let binary = load::to_binary(bytes.as_ref(), file)
-            .map_err(|problem| load::not_runnable(file, problem))?;
+        let binary =
+            load::to_binary(bytes.as_ref(), file).map_err(|problem| not_runnable(file, problem))?;
         let loader = self.loader(wasi_version::of(&binary), &|| true)?;
         self.recorded(loader.precompile(&binary, file))
     }
@@ -203,8 +207,7 @@ impl Sandbox {
         file: Option<&Path>,
         wanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Program> {
-        let binary =
-            load::to_binary(bytes, file).map_err(|problem| load::not_runnable(file, problem))?;
+        let binary = load::to_binary(bytes, file).map_err(|problem| not_runnable(file, problem))?;
         let wasi = wasi_version::of(&binary);
         let loaded = self.recorded(self.loader(wasi, wanted)?.load(&binary, file))?;
         self.to_program(wasi, loaded.pre, loaded.cost, loaded.cache, file)
@@ -284,7 +287,7 @@ impl Program {
         let of_component = component.component_type();
         let exports = of_component.exports(component.engine());
         let problem = role.missing(exports.map(|(name, _)| name));
-        load::not_runnable(self.file.as_deref(), problem)
+        not_runnable(self.file.as_deref(), problem)
     }
 }
 

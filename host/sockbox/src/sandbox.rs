@@ -1,4 +1,7 @@
 //! The sandbox: everything that runs share, prepared once.
+//!
+//! This module and that of [`InstanceBuilder`] import each other: a sandbox begins an instance, and the instance keeps
+//! its sandbox.
 
 use crate::audit::{AuditEvent, AuditSink, EventKind, RunId};
 use crate::cache::Cache;
@@ -7,8 +10,9 @@ use crate::error::{Error, Result};
 use crate::exports::ExportsPre;
 use crate::instance::InstanceBuilder;
 use crate::limits::{Limit, Limits};
-use crate::load::{self, Loader, first_line, link};
+use crate::load::{self, Loader, link};
 use crate::policy::Wasi;
+use crate::problem::first_line;
 use crate::reservation::{self, Reservation};
 use crate::runtime::Runtime;
 use sockbox_component as component;

@@ -46,7 +46,8 @@ impl Client {
         }
     }
 
-    async fn exchange(&mut self) -> io::Result<()> {
+    /// The same without a time limit.
+    pub async fn exchange(&mut self) -> io::Result<()> {
         self.stream.write_all(&self.messages).await?;
         self.received.resize(self.answers.len(), 0);
         self.stream.read_exact(&mut self.received).await?;

@@ -16,6 +16,25 @@ const WAKE_EVERY: Duration = Duration::from_millis(50);
 /// How long the busy are busy before it counts.
 const WARM_UP: Duration = Duration::from_millis(500);
 
+/// How the load's own event loop works. It decides how many messages are under way at once, and so what a server gains by
+/// answering many in one turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// It looks for answers often, each with a time limit, and takes the time of each: for latencies.
+    Watchful,
+    /// A usual tokio program: default settings, a task for each connection, every reply checked, no time limit.
+    Plain,
+}
+
+impl Shape {
+    fn word(self) -> &'static str {
+        match self {
+            Shape::Watchful => "watchful",
+            Shape::Plain => "plain",
+        }
+    }
+}
+
 /// What a process is to do.
 #[derive(Clone, Copy)]
 pub struct Load {
@@ -27,17 +46,19 @@ pub struct Load {
     pub batch: usize,
     /// For how long.
     pub seconds: u64,
+    pub shape: Shape,
 }
 
 impl Load {
     /// The words that [`run`] understands.
-    pub fn words(&self, server: SocketAddr) -> [String; 5] {
+    pub fn words(&self, server: SocketAddr) -> [String; 6] {
         [
             server.to_string(),
             self.busy.to_string(),
             self.idle.to_string(),
             self.batch.to_string(),
             self.seconds.to_string(),
+            self.shape.word().to_owned(),
         ]
     }
 }
@@ -50,13 +71,18 @@ pub fn run(words: &[String]) -> io::Result<()> {
         idle: word(words, 2)?,
         batch: word(words, 3)?,
         seconds: word(words, 4)?,
+        shape: match word::<String>(words, 5)?.as_str() {
+            "plain" => Shape::Plain,
+            _ => Shape::Watchful,
+        },
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    if load.shape == Shape::Watchful {
         // Answers are looked for often, however many clients are busy: what is measured is how long the
         // server takes, not how long an answer lies here.
-        .event_interval(16)
-        .enable_all()
-        .build()?;
+        builder.event_interval(16);
+    }
+    let runtime = builder.enable_all().build()?;
     runtime.block_on(put(server, load))
 }
 
@@ -85,7 +111,10 @@ async fn put(server: SocketAddr, load: Load) -> io::Result<()> {
     let end = start + Duration::from_secs(load.seconds);
     let tasks: Vec<_> = busy
         .into_iter()
-        .map(|client| tokio::spawn(keep_asking(client, start, end)))
+        .map(|client| match load.shape {
+            Shape::Watchful => tokio::spawn(keep_asking(client, start, end)),
+            Shape::Plain => tokio::spawn(keep_exchanging(client, start, end)),
+        })
         .collect();
     let wakes = match idle.is_empty() || load.busy == 0 {
         true => Vec::new(),
@@ -124,6 +153,24 @@ async fn keep_asking(
         if now >= start {
             latencies.push(latency);
         }
+    }
+}
+
+/// The same without a time limit for each answer, and without their times: they are given as zero.
+async fn keep_exchanging(
+    mut client: Client,
+    start: Instant,
+    end: Instant,
+) -> io::Result<(usize, Vec<Duration>)> {
+    let (mut asked, mut counted) = (0, 0);
+    loop {
+        let now = Instant::now();
+        if now >= end {
+            return Ok((asked, vec![Duration::ZERO; counted]));
+        }
+        client.exchange().await?;
+        asked += 1;
+        counted += usize::from(now >= start);
     }
 }
 

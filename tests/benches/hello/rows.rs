@@ -1,6 +1,6 @@
 //! The measurements, and their goals.
 
-use super::load::Load;
+use super::load::{Load, Shape};
 use super::servers::Server;
 use sockbox_tests::Wasi;
 
@@ -63,6 +63,14 @@ const fn ping_pong(busy: usize) -> Load {
         idle: 0,
         batch: 1,
         seconds: 2,
+        shape: Shape::Watchful,
+    }
+}
+
+const fn plain(busy: usize) -> Load {
+    Load {
+        shape: Shape::Plain,
+        ..ping_pong(busy)
     }
 }
 
@@ -95,6 +103,30 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "512 connections",
         load: ping_pong(512),
+        figures: &[
+            (
+                Figure::MessagesPerSecond,
+                Against::Tokio,
+                Some(Goal::AtLeast(0.8)),
+            ),
+            COST,
+        ],
+    },
+    Row {
+        name: "64 connections, plain clients",
+        load: plain(64),
+        figures: &[
+            (
+                Figure::MessagesPerSecond,
+                Against::Tokio,
+                Some(Goal::AtLeast(0.8)),
+            ),
+            COST,
+        ],
+    },
+    Row {
+        name: "512 connections, plain clients",
+        load: plain(512),
         figures: &[
             (
                 Figure::MessagesPerSecond,
@@ -152,6 +184,7 @@ pub const ROWS: &[Row] = &[
             idle: 15_000,
             batch: 1,
             seconds: 1,
+            shape: Shape::Watchful,
         },
         figures: &[(
             Figure::MemoryPerConnection,

@@ -1,9 +1,11 @@
 //! `sockbox fetch` of several pages, one after the other and at the same time (`-Z`), and where their
 //! files go.
 
+use serde_json::Value;
 use sockbox_tests::{
     Finished, Nginx, Node, Peer, Program, RawPeer, Refuser, Signal, Tripwire, eventually,
 };
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -107,6 +109,48 @@ fn not_more_at_the_same_time_than_allowed() {
     .assert_quiet_success();
     assert_eq!(peer.requests().len(), 12);
     assert!((2..=3).contains(&most.load(Ordering::SeqCst)), "{most:?}");
+}
+
+#[test]
+fn pages_at_the_same_time_use_connections_again() {
+    let node = Node::start();
+    let url = node.url("/hints");
+    let urls = ["-o", "/dev/null", url.as_str()].repeat(12);
+    let options = ["-s", "-Z", "--parallel-max", "3", "-w", "%{num_connects}\n"];
+    let finished = fetch_in(Path::new("."), &[&options, &urls[..]].concat());
+    finished.assert_code(0);
+    let counts = finished.stdout_text();
+    let connected = counts.lines().filter(|count| *count == "1").count();
+    assert_eq!(counts.lines().count(), 12, "{counts}");
+    assert!((1..=3).contains(&connected), "{counts}");
+}
+
+#[test]
+fn a_sandbox_fetches_from_one_origin() {
+    let dir = tempfile::tempdir().unwrap();
+    let peers = [RawPeer::answering(HELLO), RawPeer::answering(HELLO)];
+    let urls: Vec<String> = (0..8).map(|number| peers[number % 2].url("/")).collect();
+    let urls: Vec<&str> = urls
+        .iter()
+        .flat_map(|url| ["-o", "/dev/null", url])
+        .collect();
+    let options = ["-s", "-Z", "--parallel-max", "3", "--audit", "record"];
+    fetch_in(dir.path(), &[&options, &urls[..]].concat()).assert_quiet_success();
+    let record = fs::read_to_string(dir.path().join("record")).unwrap();
+    let mut origins: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+    for line in record.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        if event["event"] == "decision" && event["operation"] == "connect" {
+            let run = event["run"].as_u64().unwrap();
+            let address = event["target"].as_str().unwrap().to_owned();
+            origins.entry(run).or_default().insert(address);
+        }
+    }
+    assert!(origins.len() >= 2, "{record}");
+    assert!(
+        origins.values().all(|origins| origins.len() == 1),
+        "{record}"
+    );
 }
 
 #[test]

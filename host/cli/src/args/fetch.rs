@@ -244,7 +244,7 @@ pub struct Fetch {
     #[arg(long, help_heading = RETRY)]
     pub retry_all_errors: bool,
 
-    /// Fetch all URLs at the same time, each in a sandbox of its own
+    /// Fetch several URLs at the same time; a sandbox fetches from one origin only
     #[arg(short = 'Z', long, help_heading = SEVERAL)]
     pub parallel: bool,
 

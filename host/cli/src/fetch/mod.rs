@@ -17,6 +17,7 @@ mod headers;
 mod headers_file;
 mod input;
 mod names;
+mod parallel;
 mod place;
 mod plan;
 mod request;
@@ -42,10 +43,8 @@ use request::max_time;
 use session::Session;
 use sockbox::{Error, Sandbox};
 use std::mem;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, LocalSet, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use transfer::Transfer;
 
@@ -94,7 +93,7 @@ async fn all(args: Fetch, record: &mut Option<Record>) -> Result<u8, Failure> {
     let bars = plan.console.bars.clone();
     let code = async {
         if plan.args.parallel {
-            in_parallel(&sandbox, plan.into(), &watch, tasks).await
+            parallel::all(&sandbox, plan.into(), &watch, tasks).await
         } else {
             one_by_one(&sandbox, &plan, &watch, &tasks).await
         }
@@ -160,41 +159,6 @@ async fn one_by_one(
         code = failed_last(code, transfer.run(&mut session).await);
     }
     Ok(code)
-}
-
-/// Each has an instance of its own, which may do nothing for the others.
-async fn in_parallel(
-    sandbox: &Sandbox,
-    plan: Rc<Plan>,
-    watch: &Watch,
-    tasks: Vec<Task>,
-) -> Result<u8, Failure> {
-    let queued = Instant::now();
-    let turns = Rc::new(Semaphore::new(plan.args.parallel_max.into()));
-    let mut running = JoinSet::new();
-    let local = LocalSet::new();
-    for task in tasks {
-        let mut session = Session::new(sandbox, &plan, watch, [task.url.as_str()])?;
-        let (plan, turns) = (plan.clone(), turns.clone());
-        running.spawn_local_on(
-            async move {
-                // It is never closed. If it were, there would be nothing to wait for.
-                let _turn = turns.acquire().await;
-                Transfer::new(&plan, &task, queued).run(&mut session).await
-            },
-            &local,
-        );
-    }
-    local
-        .run_until(async {
-            let mut code = 0;
-            while let Some(done) = running.join_next().await {
-                let done = done.map_err(|failed| Failure::system(failed.into()))?;
-                code = failed_last(code, done);
-            }
-            Ok(code)
-        })
-        .await
 }
 
 /// A failure isn't made good by what comes after it.

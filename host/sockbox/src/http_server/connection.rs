@@ -1,20 +1,20 @@
 //! The connection of a client.
 
+use super::client::Client;
 use super::event::{HttpEvent, add};
 use super::exchange::{Exchange, ServerBody};
 use super::io::{Socket, Timer};
 use super::peers::Place;
-use super::server::Shared;
+use super::shared::Shared;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::Interest;
@@ -34,37 +34,6 @@ const LOOK: Duration = Duration::from_secs(1);
 /// seconds and 1 MiB. Closing a socket with unread bytes resets the connection, and the client may lose the response.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
-
-/// What the parts of a connection know of its client.
-#[derive(Debug)]
-pub(super) struct Client {
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
-    /// Whether it has sent a byte.
-    pub(super) has_sent: AtomicBool,
-    /// Whether it has begun to send a request, and has not sent the whole head.
-    pub(super) in_head: AtomicBool,
-    /// Whether a request is under way.
-    pub(super) is_active: AtomicBool,
-    /// Whether the body of a request was not read to its end.
-    pub(super) has_unread: AtomicBool,
-    /// Whether it took nothing of a response for too long.
-    pub(super) stalled: AtomicBool,
-}
-
-impl Client {
-    pub(super) fn new(local: SocketAddr, remote: SocketAddr) -> Client {
-        Client {
-            local,
-            remote,
-            has_sent: AtomicBool::new(false),
-            in_head: AtomicBool::new(false),
-            is_active: AtomicBool::new(false),
-            has_unread: AtomicBool::new(false),
-            stalled: AtomicBool::new(false),
-        }
-    }
-}
 
 type Responding = Pin<Box<dyn Future<Output = Result<Response<ServerBody>, Infallible>> + Send>>;
 

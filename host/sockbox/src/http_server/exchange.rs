@@ -1,9 +1,9 @@
 //! One request of a client, and its response.
 
-use super::connection::Client;
+use super::client::Client;
 use super::event::{HttpEvent, add};
 use super::received::{BodyProblem, ReceivedBody};
-use super::server::Shared;
+use super::shared::Shared;
 use super::status::{Refusal, STOPPED, text};
 use crate::audit::{HandledRequest, RunId};
 use crate::error::Error;

@@ -1,6 +1,6 @@
 //! The socket of a connection, with counts and a timeout; and tokio's timers, for hyper.
 
-use super::connection::Client;
+use super::client::Client;
 use sockbox_wasi::ConnectionTraffic;
 use std::future::Future;
 use std::io::{self, ErrorKind};

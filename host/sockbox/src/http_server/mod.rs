@@ -9,6 +9,7 @@
 //! | `exchange`, `received` | one request and its response; the body of a request |
 //! | `status` | the responses of the server itself |
 
+mod client;
 mod connection;
 mod event;
 mod exchange;
@@ -17,6 +18,7 @@ mod options;
 mod peers;
 mod received;
 mod server;
+mod shared;
 mod status;
 
 pub use event::{HttpEvent, HttpRefused, HttpStats};
@@ -26,7 +28,8 @@ use crate::error::{Error, Result};
 use crate::handler::Handler;
 use crate::listen::listen;
 use event::Counts;
-use server::{Accepting, Shared};
+use server::Accepting;
+use shared::Shared;
 use sockbox_wasi::{AcceptRate, Authority};
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! The body of a request, with its limits.
 
-use super::connection::Client;
+use super::client::Client;
 use super::status::Refusal;
 use bytes::Bytes;
 use http::StatusCode;

@@ -1,13 +1,13 @@
 //! The server's task: it accepts clients, and ends when all of them are served.
 
-use super::connection::{self, Client, linger};
-use super::event::{Counts, HttpEvent, HttpRefused, HttpStats, add};
-use super::options::HttpOptions;
+use super::client::Client;
+use super::connection::{self, linger};
+use super::event::{HttpEvent, HttpRefused, HttpStats};
 use super::peers::Peers;
+use super::shared::Shared;
 use crate::error::NetworkError;
-use crate::handler::Handler;
 use crate::policy::Target;
-use sockbox_wasi::{AcceptRate, Authority};
+use sockbox_wasi::AcceptRate;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -34,38 +34,6 @@ const MAX_REFUSED: usize = 64;
 /// The response to a client whose address has too many connections.
 const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: text/plain\r\n\
     content-length: 22\r\nretry-after: 1\r\nconnection: close\r\n\r\n429 Too Many Requests\n";
-
-/// What all tasks of a server share.
-pub(super) struct Shared {
-    pub(super) handler: Handler,
-    pub(super) authority: Arc<Authority>,
-    pub(super) options: HttpOptions,
-    /// The places of requests that are handled at once.
-    pub(super) requests: Arc<Semaphore>,
-    pub(super) counts: Counts,
-    /// Changes when the server begins to stop.
-    pub(super) stopping: watch::Receiver<Option<Instant>>,
-    /// Its sender is dropped when the server has ended.
-    pub(super) over: watch::Receiver<()>,
-}
-
-impl Shared {
-    /// Report an event to the observer, if there is one.
-    pub(super) fn report(&self, event: impl FnOnce() -> HttpEvent) {
-        if let Some(observer) = &self.options.observer {
-            observer(&event());
-        }
-    }
-
-    fn refused(&self, local: SocketAddr, remote: SocketAddr, reason: HttpRefused) {
-        add(&self.counts.refused, 1);
-        self.report(|| HttpEvent::Refused {
-            local,
-            remote,
-            reason,
-        });
-    }
-}
 
 /// The task of a server.
 pub(super) struct Accepting {

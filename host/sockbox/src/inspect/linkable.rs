@@ -1,7 +1,8 @@
 //! Checks a component's imports without compiling it.
 
 use super::read::Reading;
-use crate::load::{self, link};
+use crate::load::link;
+use crate::provided::by_name;
 use crate::state::State;
 use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
@@ -99,9 +100,4 @@ pub(super) fn length(to: &mut Vec<u8>, mut length: usize) {
         }
         to.push(low | 0x80);
     }
-}
-
-/// Check only the names of the imports. An empty interface needs nothing.
-pub(super) fn by_name(reading: &Reading) -> Result<(), String> {
-    load::all_provided(reading.needs())
 }

@@ -9,17 +9,19 @@ mod report;
 mod rules;
 
 pub use ability::{Ability, Capability, Grant};
+pub(crate) use read::Reading;
 pub use report::{CoreModule, Item, Kind, Memory, Producer, Report};
 
 use crate::cost::{self, Problem};
 use crate::error::Result;
 use crate::load::{self, Content};
 use crate::policy::Wasi;
+use crate::problem::not_runnable;
 use crate::proposals;
+use crate::provided::by_name;
 use crate::roles::Role;
 use crate::sandbox::Sandbox;
 use crate::wasi_version;
-use read::Reading;
 use sockbox_component::engine;
 use std::path::Path;
 use wasmparser::Validator;
@@ -73,7 +75,7 @@ impl Sandbox {
     }
 
     fn inspect_from(&self, bytes: &[u8], file: Option<&Path>) -> Result<Report> {
-        let problem = |problem| load::not_runnable(file, problem);
+        let problem = |problem| not_runnable(file, problem);
         let (binary, is_component) = match load::content(bytes, file).map_err(problem)? {
             Content::Component(binary) => (binary, true),
             Content::CoreModule(binary) => (binary, false),
@@ -109,7 +111,7 @@ impl Sandbox {
         let features = engine::features(concurrency);
         let valid = Validator::new_with_features(features).validate_all(binary);
         valid.map_err(|error| {
-            let lacks = linkable::by_name(reading).err();
+            let lacks = by_name(reading).err();
             let lacks = lacks.or_else(|| proposals::lacking(binary, concurrency));
             lacks.unwrap_or_else(|| format!("it can't be compiled: {error}"))
         })?;
@@ -126,12 +128,6 @@ impl Sandbox {
         }
         Ok(())
     }
-}
-
-/// What a component imports that sockbox doesn't provide, in a message; None if there is nothing, or if
-/// it can't be read.
-pub(crate) fn lacks(binary: &[u8]) -> Option<String> {
-    linkable::by_name(&Reading::of(binary).ok()?).err()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ const MAX_PRODUCERS: usize = 100;
 const PAGE_LOG2: u32 = 16;
 
 /// What was read.
-pub(super) struct Reading {
+pub(crate) struct Reading {
     types: Types,
     parts: Parts,
 }
@@ -34,7 +34,7 @@ impl Reading {
     ///
     /// # Errors
     /// It isn't valid: why, and where.
-    pub(super) fn of(binary: &[u8]) -> Result<Reading, String> {
+    pub(crate) fn of(binary: &[u8]) -> Result<Reading, String> {
         let mut validator = Validator::new_with_features(every_feature());
         let mut parts = Parts::default();
         for payload in Parser::new(0).parse_all(binary) {
@@ -57,7 +57,7 @@ impl Reading {
     }
 
     /// The names of the imports, but for those with nothing in them.
-    pub(super) fn needs(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn needs(&self) -> impl Iterator<Item = &str> {
         let needed = self.imports().filter(|(_, item)| {
             let interface = self.interface(item);
             interface.is_none_or(|interface| !interface.0.exports.is_empty())

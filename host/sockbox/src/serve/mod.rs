@@ -1,11 +1,10 @@
 //! Serving the hello protocol.
 
-mod control;
+pub(crate) mod control;
 mod event;
 mod options;
 mod worker;
 
-pub(crate) use control::Interruption;
 pub use control::ServerHandle;
 pub use event::{
     AcceptFailed, CloseReason, Closed, Event, Opened, RefuseReason, Refused, ServerStats,

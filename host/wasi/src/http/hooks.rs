@@ -1,9 +1,11 @@
 //! The hooks that wasmtime-wasi-http calls when a component sends a request.
 
+use super::client::Client;
 use super::error::Failed;
-use super::exchange::{self, Client};
+use super::exchange::Live;
 use super::pool::Pool;
 use super::secrets::Secrets;
+use super::send::send;
 use crate::authority::Authority;
 use crate::budget::Budget;
 use crate::grant::Grant;
@@ -46,7 +48,7 @@ impl Http {
                 memory: memory.clone(),
                 tls: tls::Client::new(grant.tls.clone(), PROTOCOLS, authority.clone()),
                 pool: Pool::default(),
-                live: exchange::Live::default(),
+                live: Live::default(),
                 secrets: Secrets::new(&grant.secret_headers),
                 proxies: grant.proxies.clone(),
             })),
@@ -103,7 +105,7 @@ impl WasiHttpHooks for Hooks {
         Box::new(async move {
             let charge = charge.ok_or(Error::ConnectionLimitReached)?;
             let (response, driver) =
-                exchange::send(client, request, options.unwrap_or_default(), charge).await?;
+                send(client, request, options.unwrap_or_default(), charge).await?;
             let driver = Box::new(async move {
                 driver.await;
                 Ok(())

@@ -14,14 +14,18 @@
 //! | `reach` | lookup, connect, TLS handshake |
 //! | `proxy` | tunnels through an HTTP proxy |
 //! | `secrets` | the headers that the host adds, and that the component never sees |
-//! | `exchange` | sending a request, and waiting for the head of its response |
-//! | `driver`, `pool` | the connection of an exchange, and idle connections |
-//! | `bodies`, `io` | bodies with counts and timeouts; the streams that hyper reads and writes |
+//! | `client` | what the requests of a run share |
+//! | `send` | sending a request, and waiting for the head of its response |
+//! | `exchange` | the exchanges that have not ended, and their audit events |
+//! | `connected`, `driver`, `pool` | a connection, the task that drives it during an exchange, and idle connections |
+//! | `request_body`, `response_body` | bodies, with counts and timeouts |
+//! | `io` | the streams that hyper reads and writes |
 //! | `incoming` | passing a request to a component that exports `wasi:http/incoming-handler` |
 //! | `error` | failures, and the error codes of WASI for them |
 //! | `wasi_0_3` | the interfaces of WASI 0.3 |
 
-mod bodies;
+mod client;
+mod connected;
 mod driver;
 mod error;
 mod exchange;
@@ -32,7 +36,10 @@ mod pool;
 mod prepare;
 mod proxy;
 mod reach;
+mod request_body;
+mod response_body;
 mod secrets;
+mod send;
 pub(crate) mod wasi_0_3;
 
 pub(crate) use hooks::Http;

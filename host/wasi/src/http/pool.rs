@@ -1,6 +1,6 @@
 //! Idle connections, which the run's next request to the same origin can use.
 
-use super::driver::Connected;
+use super::connected::Connected;
 use sockbox_policy::{Host, HttpScheme, HttpUrl};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

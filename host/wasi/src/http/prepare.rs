@@ -1,7 +1,7 @@
 //! The form of a component's request in which the policy judges it and the host sends it.
 
-use super::bodies::{Begun, Gate, RequestBody};
 use super::error::Failed;
+use super::request_body::{Begun, Gate, RequestBody};
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_TYPE, EXPECT, HOST, HeaderMap, MAX_FORWARDS, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,

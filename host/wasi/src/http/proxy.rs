@@ -1,7 +1,7 @@
 //! Tunnels through an HTTP proxy, which `CONNECT` opens (RFC 9110 section 9.3.6).
 
+use super::client::Client;
 use super::error::{Failed, LimitReached};
-use super::exchange::Client;
 use super::io::broken;
 use super::reach::{MOST_ADDRESSES, Streams};
 use bytes::Bytes;

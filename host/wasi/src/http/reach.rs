@@ -1,10 +1,11 @@
 //! Connecting to the server of a request: lookup, connect, TLS handshake.
 
-use super::bodies::RequestBody;
-use super::driver::Connected;
+use super::client::Client;
+use super::connected::Connected;
 use super::error::Failed;
-use super::exchange::{Client, Exchange};
+use super::exchange::Exchange;
 use super::io::Io;
+use super::request_body::RequestBody;
 use crate::lookup::look_up;
 use crate::sockets::DialError;
 use crate::tls;

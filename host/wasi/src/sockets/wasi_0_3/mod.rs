@@ -9,7 +9,7 @@
 //! | `tcp` | the component's calls on TCP sockets |
 //! | `accepting` | the stream of accepted connections |
 //! | `connection` | a connection, and its two streams |
-//! | `private` | sockets on the run's private loopback |
+//! | `private`, `stage` | sockets on the run's private loopback |
 //! | `recorded` | the traffic of connections, for the audit record |
 //! | `udp` | the component's calls on UDP sockets |
 
@@ -18,6 +18,7 @@ mod connection;
 mod private;
 mod recorded;
 mod socket;
+mod stage;
 mod tcp;
 mod udp;
 

@@ -2,43 +2,13 @@
 
 use super::connection::Connection;
 use super::socket::{Socket, State};
+use super::stage::Stage;
 use super::{View, code, none_left};
 use crate::sockets::private::Queue;
-use rustix::fd::{AsFd, BorrowedFd};
 use sockbox_policy::{Limit, Target};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpSocket;
 use wasmtime_wasi::p3::bindings::sockets::types::ErrorCode;
-
-/// Stages of a private socket that is not connected. The system's socket is neither bound nor connected. It holds the
-/// options that the component sets.
-pub(super) enum Stage {
-    /// `asked` is the address that the component gave. Its port may be 0.
-    Bound {
-        asked: SocketAddr,
-        local: SocketAddr,
-        options: TcpSocket,
-    },
-    Listening {
-        local: SocketAddr,
-        options: TcpSocket,
-    },
-}
-
-impl Stage {
-    pub(super) fn fd(&self) -> Result<BorrowedFd<'_>, ErrorCode> {
-        Ok(match self {
-            Stage::Bound { options, .. } | Stage::Listening { options, .. } => options.as_fd(),
-        })
-    }
-
-    pub(super) fn local(&self) -> SocketAddr {
-        match self {
-            Stage::Bound { local, .. } | Stage::Listening { local, .. } => *local,
-        }
-    }
-}
 
 type Done = Result<(), ErrorCode>;
 

@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::family_of;
-use super::private::Stage;
+use super::stage::Stage;
 use crate::sockets::count::Open;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
