@@ -38,6 +38,9 @@ impl Hint {
             Target::Connect(address) => Rule::Connect {
                 to: to(address, name),
             },
+            Target::ConnectName { name, port } => Rule::Connect {
+                to: Destination::one(Host::Name(name.clone()), *port),
+            },
             // Binding to an unspecified address and port is not judged: the system chooses the port, and
             // chooses another one the next time.
             Target::Listen(address) if address.ip().to_canonical().is_unspecified() => {

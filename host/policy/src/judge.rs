@@ -27,6 +27,9 @@ impl Policy {
                     rule.covers_connect(*address) && self.reaches_number(rule, *address, answers)
                 })
                 .or_else(|| self.by_name(*address, answers, Rule::covers_port_of)),
+            Target::ConnectName { name, port } => self.first(|rule| {
+                rule.covers_port_of(name, *port) && rule.public_port_of(name) != Some(*port)
+            }),
             Target::Http(request) => {
                 let asked = Asked::of(request);
                 self.first(|rule| rule.covers_http(&asked))
@@ -84,7 +87,7 @@ impl Policy {
             Target::Accept(address) | Target::UdpReceive(address) => {
                 rule.covers_accept(address.ip())
             }
-            Target::Resolve(name) => rule.covers_lookup(name),
+            Target::Resolve(name) | Target::ConnectName { name, .. } => rule.covers_lookup(name),
             Target::Http(request) => {
                 let name = request.url.name();
                 asked.as_ref().is_some_and(|asked| rule.covers_http(asked))
@@ -147,6 +150,14 @@ impl Policy {
             }
             Target::UdpSend(address) => {
                 self.why_not(*address, &names, answers, Rule::covers_udp_port_of)
+            }
+            // Only a redirect grants it, and that only where the addresses can be judged.
+            Target::ConnectName { name, port }
+                if self
+                    .first(|rule| rule.covers_port_of(name, *port))
+                    .is_some() =>
+            {
+                DenialReason::NotResolved { name: name.clone() }
             }
             _ => DenialReason::NoRule,
         };

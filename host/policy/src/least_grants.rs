@@ -150,6 +150,9 @@ impl LeastGrants {
         let remembered = match target {
             Target::Resolve(name) => insert(&mut self.resolved, name.clone()),
             Target::Connect(address) => reach(&mut self.connects, *address, name, &self.local),
+            Target::ConnectName { name, port } => {
+                reach_place(&mut self.connects, Place::Name(name.clone()), *port)
+            }
             Target::Bind(address) => insert(&mut self.bound, *address),
             Target::Listen(address) => insert(&mut self.listens, *address),
             // A grant to listen includes accepting.
@@ -318,6 +321,10 @@ fn reach(
         Some(name) => Place::Name(name.clone()),
         None => Place::Address(ip),
     };
+    reach_place(reached, place, address.port())
+}
+
+fn reach_place(reached: &mut Reached, place: Place, port: u16) -> bool {
     if reached.len() >= MAX_LEAST_GRANTS && !reached.contains_key(&place) {
         return false;
     }
@@ -325,7 +332,7 @@ fn reach(
         .entry(place)
         .or_insert_with(|| PortsReached::Some(BTreeSet::new()));
     if let PortsReached::Some(some) = ports
-        && !insert(some, address.port())
+        && !insert(some, port)
     {
         *ports = PortsReached::Any;
     }

@@ -4,7 +4,7 @@ mod bypass;
 
 pub use bypass::{NoProxy, NoProxyError};
 
-use crate::{Host, HttpScheme, HttpUrl, RuleError};
+use crate::{Host, HttpScheme, HttpUrl, Origin, RuleError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
@@ -51,6 +51,42 @@ impl Proxy {
     /// The value of the `Proxy-Authorization` header, if the URL has a user's name. It is marked as sensitive.
     pub fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
+    }
+
+    /// The proxy that a variable of the environment names for URLs with this scheme, by curl's rules: `http_proxy` for `http`,
+    /// and `https_proxy` or `HTTPS_PROXY` for `https`, or else `all_proxy` or `ALL_PROXY`. `HTTP_PROXY` does not count,
+    /// because a web server sets it from a client's `Proxy` header (CGI). An empty variable counts as one that is not set.
+    ///
+    /// # Errors
+    /// The name of a variable, and what is wrong with its value.
+    pub fn of_environment(
+        scheme: HttpScheme,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Option<Proxy>, (&'static str, ProxyError)> {
+        let own: &[&'static str] = match scheme {
+            HttpScheme::Http => &["http_proxy"],
+            HttpScheme::Https => &["https_proxy", "HTTPS_PROXY"],
+        };
+        let set = |name: &&'static str| Some((*name, variable(name)?));
+        let mut all = own
+            .iter()
+            .chain(&["all_proxy", "ALL_PROXY"])
+            .filter_map(set);
+        let Some((name, value)) = all.find(|(_, value)| !value.is_empty()) else {
+            return Ok(None);
+        };
+        let text = value.to_str().ok_or((name, ProxyError::NotUnicode))?;
+        text.parse().map(Some).map_err(|error| (name, error))
+    }
+
+    /// This proxy, with the credentials `USER:PASSWORD` in place of those of its URL. They are not percent-encoded.
+    ///
+    /// # Errors
+    /// [`ProxyError::Credentials`]: they have a control character. The message does not contain them.
+    pub fn with_credentials(mut self, credentials: &str) -> Result<Proxy, ProxyError> {
+        let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+        self.authorization = Some(basic(user.as_bytes(), password.as_bytes())?);
+        Ok(self)
     }
 }
 
@@ -110,12 +146,16 @@ impl FromStr for Proxy {
 /// The header for credentials as they are in a URL (RFC 7617).
 fn authorization(credentials: &str) -> Result<HeaderValue, ProxyError> {
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-    let (user, password) = (decoded(user)?, decoded(password)?);
+    basic(&decoded(user)?, &decoded(password)?)
+}
+
+/// The header for a user's name and a password.
+fn basic(user: &[u8], password: &[u8]) -> Result<HeaderValue, ProxyError> {
     // RFC 7617 section 2: a user's name with a colon would end there, and control characters are invalid.
-    if user.contains(&b':') || user.iter().chain(&*password).any(u8::is_ascii_control) {
+    if user.contains(&b':') || user.iter().chain(password).any(u8::is_ascii_control) {
         return Err(ProxyError::Credentials);
     }
-    let pair = Zeroizing::new([&user, &b":"[..], &password].concat());
+    let pair = Zeroizing::new([user, b":", password].concat());
     let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(&*pair)));
     let mut value = HeaderValue::from_str(&text).map_err(|_| ProxyError::Credentials)?;
     value.set_sensitive(true);
@@ -167,56 +207,40 @@ impl Proxies {
         }
     }
 
-    /// The proxies that variables of the environment name, by curl's rules: `http_proxy` for `http`, and `https_proxy` or
-    /// `HTTPS_PROXY` for `https`, or else `all_proxy` or `ALL_PROXY`; `no_proxy` or `NO_PROXY` names the hosts without one.
-    /// `HTTP_PROXY` does not count, because a web server sets it from a client's `Proxy` header (CGI). An empty variable
-    /// counts as one that is not set.
+    /// The proxies that variables of the environment name, by curl's rules: see [`Proxy::of_environment`] and
+    /// [`NoProxy::of_environment`].
     ///
     /// # Errors
     /// The name of a variable, and what is wrong with its value.
     pub fn of_environment(
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Proxies, (&'static str, ProxyError)> {
-        let first = |names: &[&'static str]| {
-            let set = |name: &&'static str| Some((*name, variable(name)?));
-            let mut all = names.iter().filter_map(set);
-            all.find(|(_, value)| !value.is_empty())
-        };
-        let proxy = |names: &[&'static str]| {
-            let Some((name, value)) = first(names) else {
-                return Ok(None);
-            };
-            let text = value.to_str().ok_or((name, ProxyError::NotUnicode))?;
-            text.parse().map(Some).map_err(|error| (name, error))
-        };
-        let bypass = match first(&["no_proxy", "NO_PROXY"]) {
-            None => NoProxy::default(),
-            Some((name, value)) => {
-                let text = value.to_str().ok_or((name, ProxyError::NotUnicode))?;
-                let parsed = text.parse();
-                parsed.map_err(|error| (name, ProxyError::NoProxy(error)))?
-            }
-        };
         Ok(Proxies {
-            http: proxy(&["http_proxy", "all_proxy", "ALL_PROXY"])?,
-            https: proxy(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?,
-            bypass,
+            http: Proxy::of_environment(HttpScheme::Http, &variable)?,
+            https: Proxy::of_environment(HttpScheme::Https, &variable)?,
+            bypass: NoProxy::of_environment(variable)?,
             resolve: false,
         })
     }
 
     /// The proxy for a request to this URL.
     pub fn for_url(&self, url: &HttpUrl) -> Option<&Proxy> {
-        let is_local = match url.host() {
+        let origin = Origin::new(url.host().clone(), url.port());
+        self.for_origin(url.scheme(), &origin)
+    }
+
+    /// The proxy for a request to this origin.
+    pub fn for_origin(&self, scheme: HttpScheme, origin: &Origin) -> Option<&Proxy> {
+        let is_local = match &origin.host {
             Host::Address(address) => address.is_loopback(),
             Host::Name(name) => name.is_localhost(),
         };
-        let proxy = match url.scheme() {
+        let proxy = match scheme {
             HttpScheme::Http => &self.http,
             HttpScheme::Https => &self.https,
         };
         let proxy = proxy.as_ref()?;
-        (!is_local && !self.bypass.covers(url)).then_some(proxy)
+        (!is_local && !self.bypass.covers(origin)).then_some(proxy)
     }
 
     /// Whether there is no proxy.
@@ -245,8 +269,8 @@ pub enum ProxyError {
     Port,
     /// The user's name or the password is not valid.
     #[error(
-        "the proxy's user or password can't be sent: a `%` has two hexadecimal digits behind it, and a user's name has no \
-         colon"
+        "the proxy's user or password can't be sent: in a URL, a `%` has two hexadecimal digits behind it; a user's name has \
+         no colon, and neither has a control character"
     )]
     Credentials,
     /// The URL is too long.

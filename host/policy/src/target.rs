@@ -12,6 +12,13 @@ pub enum Target {
     Resolve(Name),
     /// Connecting to this address over TCP.
     Connect(SocketAddr),
+    /// Connecting over TCP to whatever address a proxy finds for a name ([`Proxies::resolve`](crate::Proxies::resolve)).
+    ConnectName {
+        /// The name, which is not resolved here.
+        name: Name,
+        /// The port.
+        port: u16,
+    },
     /// Binding a TCP socket to this address, in order to listen on it.
     Bind(SocketAddr),
     /// Listening on this address over TCP.
@@ -33,7 +40,7 @@ impl Target {
     pub fn operation(&self) -> &'static str {
         match self {
             Target::Resolve(_) => "resolve",
-            Target::Connect(_) => "connect",
+            Target::Connect(_) | Target::ConnectName { .. } => "connect",
             Target::Bind(_) => "bind",
             Target::Listen(_) => "listen",
             Target::Accept(_) => "accept",
@@ -47,7 +54,7 @@ impl Target {
     /// The address that it is done with, where it is done with one. An HTTP request has one where its URL has.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
-            Target::Resolve(_) => None,
+            Target::Resolve(_) | Target::ConnectName { .. } => None,
             Target::Http(request) => request.url.address(),
             Target::Connect(address)
             | Target::Bind(address)
@@ -63,6 +70,7 @@ impl Target {
     pub fn object(&self) -> String {
         match self {
             Target::Resolve(name) => name.to_string(),
+            Target::ConnectName { name, port } => format!("{name}:{port}"),
             Target::Http(request) => request.to_string(),
             Target::Connect(address)
             | Target::Bind(address)
@@ -80,6 +88,7 @@ impl fmt::Display for Target {
         match self {
             Target::Resolve(name) => write!(f, "resolve {name}"),
             Target::Connect(address) => write!(f, "connect to {address}"),
+            Target::ConnectName { name, port } => write!(f, "connect to {name}:{port}"),
             Target::Bind(address) => write!(f, "bind to {address}"),
             Target::Listen(address) => write!(f, "listen on {address}"),
             Target::Accept(address) => write!(f, "accept {address}"),

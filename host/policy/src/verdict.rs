@@ -117,6 +117,12 @@ pub enum DenialReason {
         /// The address that it resolved to.
         address: IpAddr,
     },
+    /// A server's redirect led to this name, which is granted at public addresses only, and a proxy resolves the name, so
+    /// its addresses are not known here.
+    NotResolved {
+        /// The name.
+        name: Name,
+    },
     /// The embedder's `Decider` refused, which was asked since no rule decided.
     Decider {
         /// What it said.
@@ -134,7 +140,9 @@ impl DenialReason {
             to: Destination::one(host, port),
         };
         match self {
-            DenialReason::NoRule => Some(Hint::grant(target, name)),
+            DenialReason::NoRule | DenialReason::NotResolved { .. } => {
+                Some(Hint::grant(target, name))
+            }
             DenialReason::NotPublic { address, .. } => Some(match target {
                 Target::Resolve(name) => {
                     let rule = connect(Host::Name(name.clone()), address.port());
@@ -204,6 +212,10 @@ impl fmt::Display for DenialReason {
             DenialReason::NotLoopback { name, address } => write!(
                 f,
                 "{name} means this machine, and {address} is not a loopback address"
+            ),
+            DenialReason::NotResolved { name } => write!(
+                f,
+                "a redirect may lead to public addresses only, and the proxy resolves {name}"
             ),
             DenialReason::Decider { reason } => f.write_str(reason),
         }

@@ -1,6 +1,6 @@
 //! Events as JSON.
 
-use super::{AuditEvent, EventKind, HandledRequest, HttpExchange, ProxyUse, Traffic};
+use super::{AuditEvent, EventKind, HandledRequest, HttpExchange, ProxyUse, Traffic, Tunnel};
 use crate::{Target, Verdict};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -15,11 +15,13 @@ impl AuditEvent {
     /// | --- | --- |
     /// | `decision` | `operation`, `target`, `name`, `verdict` (`allowed` or `denied`); `by`, or `reason` and `hint` |
     /// | `resolved` | `name`, `addresses`, `withheld` |
+    /// | `left-to-proxy` | `name`, `placeholder` |
+    /// | `tunnel` | `operation`, `target`, `name`, `proxy`, `proxy_status`, `error` |
     /// | `http` | `method`, `url` (without its query), `address`, `proxy`, `proxy_status`, `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
     /// | `http-refused` | `method`, `url` (without its query), `error` |
     /// | `request` | `client`, `method`, `path` (without the query), `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
     /// | `limit` | `limit` (the option's name without its dashes), `operation`, `target` |
-    /// | `repeated` | `of` (`decision`, `resolved`, `limit`, `http`, `http-refused` or `request`) and what that has; `count`: how often it happened again |
+    /// | `repeated` | `of` (`decision`, `resolved`, `left-to-proxy`, `tunnel`, `limit`, `http`, `http-refused` or `request`) and what that has; `count`: how often it happened again |
     /// | `omitted` | the same, of the first of those that were not recorded; `count`: how many there were |
     /// | `traffic` | `operation` and `target`, or `others`; `name`, `connections`, `received`, `sent`, `seconds` |
     /// | `ended` | |
@@ -86,6 +88,15 @@ fn put_what(put: &mut impl FnMut(&str, Value), key: &str, what: &EventKind) {
             put("addresses", list(addresses));
             put("withheld", list(withheld));
         }
+        EventKind::LeftToProxy { name, placeholder } => {
+            put(key, "left-to-proxy".into());
+            put("name", name.as_str().into());
+            put("placeholder", placeholder.to_string().into());
+        }
+        EventKind::Tunnel(tunnel) => {
+            put(key, "tunnel".into());
+            put_tunnel(put, tunnel);
+        }
         EventKind::Limit { limit, target } => {
             put(key, "limit".into());
             put("limit", limit.key().into());
@@ -131,6 +142,14 @@ fn put_exchange(put: &mut impl FnMut(&str, Value), exchange: &HttpExchange) {
     put("received", exchange.received.into());
     put("sent", exchange.sent.into());
     put("seconds", rounded(exchange.time.as_secs_f64()));
+}
+
+fn put_tunnel(put: &mut impl FnMut(&str, Value), tunnel: &Tunnel) {
+    put_target(put, &tunnel.target);
+    put("name", tunnel.name.as_ref().map(ToString::to_string).into());
+    put("proxy", tunnel.proxy.as_str().into());
+    put("proxy_status", tunnel.status.into());
+    put("error", tunnel.error.as_deref().into());
 }
 
 fn put_handled(put: &mut impl FnMut(&str, Value), handled: &HandledRequest) {
@@ -256,6 +275,41 @@ mod tests {
                 }),
                 json!({"event": "resolved", "name": "example.com", "addresses": ["1.1.1.1"],
                     "withheld": ["::1"]}),
+            ),
+            (
+                told(EventKind::LeftToProxy {
+                    name: name.clone(),
+                    placeholder: "192.0.0.8".parse().unwrap(),
+                }),
+                json!({"event": "left-to-proxy", "name": "example.com",
+                    "placeholder": "192.0.0.8"}),
+            ),
+            (
+                told(EventKind::Tunnel(Tunnel {
+                    status: Some(200),
+                    ..Tunnel::new(
+                        Target::Connect("1.1.1.1:443".parse().unwrap()),
+                        Some(name.clone()),
+                        "proxy.example:3128".to_owned(),
+                    )
+                })),
+                json!({"event": "tunnel", "operation": "connect", "target": "1.1.1.1:443",
+                    "name": "example.com", "proxy": "proxy.example:3128", "proxy_status": 200}),
+            ),
+            (
+                told(EventKind::Tunnel(Tunnel {
+                    error: Some("it closed the connection".to_owned()),
+                    ..Tunnel::new(
+                        Target::ConnectName {
+                            name: name.clone(),
+                            port: 443,
+                        },
+                        None,
+                        "proxy.example:3128".to_owned(),
+                    )
+                })),
+                json!({"event": "tunnel", "operation": "connect", "target": "example.com:443",
+                    "proxy": "proxy.example:3128", "error": "it closed the connection"}),
             ),
             (
                 told(EventKind::Limit {

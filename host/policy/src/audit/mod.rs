@@ -6,9 +6,11 @@
 mod handled;
 mod http;
 mod json;
+mod tunnel;
 
 pub use handled::{HandledRequest, MAX_HANDLED_PATH_BYTES};
 pub use http::{HttpExchange, HttpRefused, MAX_REFUSED_URL_BYTES, ProxyUse};
+pub use tunnel::Tunnel;
 
 use crate::{
     DenialReason, Deny, GrantedBy, Hint, Limit, MAX_NAME_BYTES, Name, Rule, Target, Verdict,
@@ -71,6 +73,15 @@ pub enum EventKind {
         /// The addresses that were withheld from it, because no grant reaches them.
         withheld: Vec<IpAddr>,
     },
+    /// A name whose lookup was allowed is not resolved here: a proxy resolves it.
+    LeftToProxy {
+        /// The name.
+        name: Name,
+        /// The address that the component was told. It stands for the name.
+        placeholder: IpAddr,
+    },
+    /// A proxy was asked for a connection to an allowed target, and it has answered or failed.
+    Tunnel(Tunnel),
     /// A limit was reached.
     Limit {
         /// Which one.
@@ -200,7 +211,7 @@ impl EventKind {
     fn bytes_behind(&self) -> usize {
         let of_name = |name: Option<&Name>| name.map_or(0, |name| name.as_str().len());
         let of_target = |target: Option<&Target>| match target {
-            Some(Target::Resolve(name)) => name.as_str().len(),
+            Some(Target::Resolve(name) | Target::ConnectName { name, .. }) => name.as_str().len(),
             Some(Target::Http(request)) => request.held_bytes(),
             _ => 0,
         };
@@ -213,6 +224,8 @@ impl EventKind {
                 addresses,
                 withheld,
             } => of_name(Some(name)) + (addresses.len() + withheld.len()) * size_of::<IpAddr>(),
+            EventKind::LeftToProxy { name, .. } => of_name(Some(name)),
+            EventKind::Tunnel(tunnel) => tunnel.held_bytes(),
             EventKind::Limit { target, .. } => of_target(target.as_ref()),
             EventKind::Traffic(traffic) => {
                 of_target(traffic.target.as_ref()) + of_name(traffic.name.as_ref())
@@ -279,6 +292,11 @@ impl fmt::Display for EventKind {
                     false => write!(f, ", withheld: {}", Addresses(withheld)),
                 }
             }
+            EventKind::LeftToProxy { name, placeholder } => write!(
+                f,
+                "not resolved: {name}, the proxy does it; {placeholder} stands for it"
+            ),
+            EventKind::Tunnel(tunnel) => tunnel.fmt(f),
             EventKind::Limit { limit, target } => {
                 write!(f, "limit: no more {limit}")?;
                 if let Some(target) = target {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::Origin;
 use std::time::Instant;
-
+mod at_proxy;
 mod redirects;
 mod refusals;
 

@@ -19,6 +19,18 @@ fn a_name_in_a_network_of_ones_own_is_granted_by_its_number() {
     assert_eq!(texts(&needed), expected);
 }
 
+#[test]
+fn a_name_that_a_proxy_resolved_is_granted_by_its_name() {
+    let name: Name = "a.example".parse().unwrap();
+    let mut needed = LeastGrants::new();
+    needed.note(&Target::Resolve(name.clone()), None);
+    for port in [443, 80] {
+        let name = name.clone();
+        needed.note(&Target::ConnectName { name, port }, None);
+    }
+    assert_eq!(texts(&needed), ["allow-connect a.example:80,443"]);
+}
+
 /// What a run did, the flags that it takes, and that they are enough.
 #[test]
 fn the_least_is_told_and_is_enough() {

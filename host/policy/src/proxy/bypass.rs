@@ -1,7 +1,9 @@
 //! The hosts that are reached without a proxy, as `no_proxy` has them.
 
-use crate::{Host, HttpUrl, Name};
+use super::ProxyError;
+use crate::{Host, Name, Origin};
 use ipnet::IpNet;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -25,15 +27,33 @@ enum Entry {
 }
 
 impl NoProxy {
-    /// Whether the host of this URL is reached without a proxy.
-    pub fn covers(&self, url: &HttpUrl) -> bool {
-        self.0.iter().any(|entry| match (entry, url.host()) {
+    /// The list in the variable `no_proxy` of the environment, or else in `NO_PROXY`. An empty variable counts as one that is
+    /// not set.
+    ///
+    /// # Errors
+    /// The name of the variable, and what is wrong with its value.
+    pub fn of_environment(
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<NoProxy, (&'static str, ProxyError)> {
+        let set = |name: &'static str| Some((name, variable(name)?));
+        let mut all = ["no_proxy", "NO_PROXY"].into_iter().filter_map(set);
+        let Some((name, value)) = all.find(|(_, value)| !value.is_empty()) else {
+            return Ok(NoProxy::default());
+        };
+        let text = value.to_str().ok_or((name, ProxyError::NotUnicode))?;
+        let parsed = text.parse();
+        parsed.map_err(|error| (name, ProxyError::NoProxy(error)))
+    }
+
+    /// Whether the host of this origin is reached without a proxy.
+    pub fn covers(&self, origin: &Origin) -> bool {
+        self.0.iter().any(|entry| match (entry, &origin.host) {
             (Entry::All, _) => true,
             (Entry::Name(own, port), Host::Name(name)) => {
-                (name == own || name.is_below(own)) && port.is_none_or(|port| port == url.port())
+                (name == own || name.is_below(own)) && port.is_none_or(|port| port == origin.port)
             }
             (Entry::Address(own, port), Host::Address(address)) => {
-                own == address && port.is_none_or(|port| port == url.port())
+                own == address && port.is_none_or(|port| port == origin.port)
             }
             (Entry::Range(range), Host::Address(address)) => range.contains(address),
             _ => false,

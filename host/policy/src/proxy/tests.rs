@@ -1,5 +1,10 @@
 use super::*;
 
+fn origin(text: &str) -> Origin {
+    let url = url(text);
+    Origin::new(url.host().clone(), url.port())
+}
+
 fn url(text: &str) -> HttpUrl {
     text.parse().unwrap()
 }
@@ -22,6 +27,24 @@ fn every_form_is_read() {
         let found = proxy.authorization().map(|it| it.to_str().unwrap());
         assert_eq!(found, authorization, "{text}");
         assert!(!format!("{proxy:?}").contains("Basic"));
+    }
+}
+
+#[test]
+fn credentials_that_are_typed_are_sent_as_they_are() {
+    let proxy: Proxy = "http://old:pw@a:1".parse().unwrap();
+    for (typed, expected) in [
+        ("u:p", Some("Basic dTpw")),
+        ("u:p%40:@", Some("Basic dTpwJTQwOkA=")),
+        ("u", Some("Basic dTo=")),
+        (":p", Some("Basic OnA=")),
+        ("u\n:p", None),
+        ("u:p\r", None),
+    ] {
+        let found = proxy.clone().with_credentials(typed);
+        let found = found.map(|it| it.authorization().unwrap().to_str().unwrap().to_owned());
+        let expected = expected.map(str::to_owned).ok_or(ProxyError::Credentials);
+        assert_eq!(found, expected, "{typed:?}");
     }
 }
 
@@ -73,14 +96,14 @@ fn hosts_without_a_proxy() {
         ("http://[2001:db8::2]/", false),
         ("http://[fd00::5]/", true),
     ] {
-        assert_eq!(list.covers(&url(asked)), expected, "{asked}");
+        assert_eq!(list.covers(&origin(asked)), expected, "{asked}");
     }
     let text = "example.com,dot.example,star.example,port.example:8080,10.0.0.0/8,192.0.2.1,2001:db8::1,fd00::/8";
     assert_eq!(list.to_string(), text);
     assert_eq!(text.parse(), Ok(list));
     let all: NoProxy = "*".parse().unwrap();
-    assert!(all.covers(&url("http://a.example/")));
-    assert!(!NoProxy::default().covers(&url("http://a.example/")));
+    assert!(all.covers(&origin("http://a.example/")));
+    assert!(!NoProxy::default().covers(&origin("http://a.example/")));
     for (text, expected) in [
         ("a b/c", "`b/c` is neither"),
         ("a:x", "`a:x` is neither"),
