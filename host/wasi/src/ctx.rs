@@ -10,10 +10,10 @@ use crate::http::Http;
 use crate::limiter::Limiter;
 use crate::lookup::LookupView;
 use crate::poll::Readiness;
-use crate::sockets::{Inherited, Sockets};
+use crate::sockets::{Inherited, ProxiedBy, Sockets};
 use crate::tls::{self, TlsView};
-use sockbox_policy::Limits;
 use sockbox_policy::audit::RunId;
+use sockbox_policy::{HttpScheme, Limits, Origin};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -113,7 +113,7 @@ impl SockboxCtx {
             .socket_addr_check(move |address, use_| asked.ask_address(address, use_))
             .build();
         let limiter = Limiter::recording(&limits, authority.clone());
-        let sockets = Sockets::new(&limits, &authority, limiter.memory());
+        let sockets = Sockets::new(&limits, &authority, limiter.memory(), grant.proxies.clone());
         SockboxCtx {
             http: Http::new(grant, &authority, sockets.dialer(), limiter.memory()),
             sockets,
@@ -176,6 +176,25 @@ impl SockboxCtx {
         listener: &std::net::TcpListener,
     ) -> io::Result<()> {
         self.inherited.offer_as(address, listener)
+    }
+
+    /// Let the TCP connections of WASI 0.2 that the component opens from now on lead to the server of a URL with this scheme and
+    /// origin. They go through the proxy that the [`Grant`] has for it, if there is one. Without this call they are direct.
+    ///
+    /// The policy decides on the address that the component connects to. If the proxy is to resolve the origin's name
+    /// ([`Proxies::resolve`](crate::policy::Proxies::resolve)), the component is told a placeholder: an IPv6 address if
+    /// `ipv6`, and otherwise an IPv4 address. The policy then decides on the name
+    /// ([`Target::ConnectName`](crate::policy::Target::ConnectName)).
+    pub fn lead_connections_to(&mut self, scheme: HttpScheme, origin: &Origin, ipv6: bool) {
+        let tunnels = &mut self.sockets.tunnels;
+        if tunnels.has_proxies() {
+            tunnels.lead_to(&self.authority, scheme, origin, ipv6);
+        }
+    }
+
+    /// The proxy of the component's open connection from this local address. None: the connection is direct.
+    pub fn proxied_by(&self, local: SocketAddr) -> Option<ProxiedBy> {
+        self.sockets.tunnels.proxied(local)
     }
 
     /// Let dropping an output stream abort its pending write. By default the drop waits for the end of the

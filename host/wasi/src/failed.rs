@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::io;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::p2::StreamError;
 use wasmtime_wasi::p2::bindings::filesystem::types as filesystem;
 use wasmtime_wasi::p2::bindings::sockets::network;
 use wasmtime_wasi::{p2, sockets};
@@ -73,6 +74,16 @@ pub(crate) fn text(error: &wasmtime::Error) -> Cow<'static, str> {
         return Cow::Borrowed(UNKNOWN);
     };
     Cow::Owned(name)
+}
+
+/// Whether a stream has failed because the run has reached a limit on its bytes.
+pub(crate) fn is_limit(error: &StreamError) -> bool {
+    match error {
+        StreamError::Closed => false,
+        StreamError::LastOperationFailed(error) | StreamError::Trap(error) => {
+            text(error).starts_with("LimitReached")
+        }
+    }
 }
 
 /// `ConnectionReset` for WASI's `connection-reset`.

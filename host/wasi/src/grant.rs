@@ -157,7 +157,8 @@ impl Grant {
         self
     }
 
-    /// Send the component's HTTP requests (`wasi:http`) through these proxies. Its sockets and its own TLS use none.
+    /// Send the component's HTTP requests (`wasi:http`) through these proxies. Its sockets and its own TLS use none, unless the
+    /// embedder says where their connections lead to ([`SockboxCtx::lead_connections_to`](crate::SockboxCtx::lead_connections_to)).
     pub fn proxies(mut self, proxies: Proxies) -> Grant {
         self.proxies = proxies;
         self

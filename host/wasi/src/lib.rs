@@ -13,6 +13,7 @@
 //! | `sockets` | TCP and UDP of WASI 0.2 and 0.3, and a run's private loopback |
 //! | `lookup`, `poll`, `files`, `failed` | resolving names; polling many inputs; open files; error texts. `lookup_0_3` and `files_0_3` are those of WASI 0.3 |
 //! | `tls` | `wasi:tls` over rustls |
+//! | `proxy` | connections through an HTTP proxy, for `http` and `sockets` |
 //! | `http` | `wasi:http`: requests that components send, and those that they handle |
 //! | `limiter`, `budget`, `trap_limits` | memory, tables, and which limit a trap was about |
 //! | `json_lines` | an audit sink that writes a file |
@@ -36,6 +37,7 @@ mod local_networks;
 mod lookup;
 mod lookup_0_3;
 mod poll;
+mod proxy;
 mod replaced;
 mod sockets;
 pub mod tls;
@@ -57,7 +59,8 @@ pub use json_lines::{FINISH_TIMEOUT, JsonLines, MAX_RECORD_BYTES, MAX_WAITING_BY
 pub use limiter::Limiter;
 pub use linker::{add_to_linker_async, add_wasi_0_3_to_linker};
 pub use local_networks::local_networks;
-pub use sockets::AcceptRate;
+pub use proxy::ProxyProblem;
+pub use sockets::{AcceptRate, ProxiedBy};
 pub use trap_limits::trap_limit;
 
 /// The policy, limits, and audit events.

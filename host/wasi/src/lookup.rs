@@ -144,6 +144,9 @@ pub(crate) async fn answer(authority: &Authority, name: &Name) -> Answer {
     if let Some(addresses) = authority.static_addresses(name) {
         return Ok(addresses.to_vec());
     }
+    if let Some(placeholder) = authority.placeholder_of(name) {
+        return Ok(vec![placeholder]);
+    }
     let addresses = look_up(authority, name).await.map_err(Unresolved::code)?;
     authority
         .resolved(name, addresses)
@@ -181,15 +184,20 @@ impl Unresolved {
     }
 }
 
-/// Ask the system's resolver; but not about `localhost`.
+/// Count a lookup of the component, and [resolve] the name.
 pub(crate) async fn look_up(authority: &Authority, name: &Name) -> Result<Vec<IpAddr>, Unresolved> {
+    if !authority.counts_lookup() {
+        authority.reached(Limit::Resolutions, Some(Target::Resolve(name.clone())));
+        return Err(Unresolved::Failed(ErrorCode::TemporaryResolverFailure));
+    }
+    resolve(authority, name).await
+}
+
+/// Ask the system's resolver; but not about `localhost`.
+pub(crate) async fn resolve(authority: &Authority, name: &Name) -> Result<Vec<IpAddr>, Unresolved> {
     let question = (name.as_str().to_owned(), 0);
     let is_localhost = name.is_localhost();
     let reached = |limit| authority.reached(limit, Some(Target::Resolve(name.clone())));
-    if !authority.counts_lookup() {
-        reached(Limit::Resolutions);
-        return Err(Unresolved::Failed(ErrorCode::TemporaryResolverFailure));
-    }
     let asked = async {
         let turns = authority.quotas.lookups.clone();
         let turn = match turns.clone().try_acquire_owned() {

@@ -2,6 +2,7 @@
 //! rule, name and address.
 
 use super::{Authority, locked};
+use crate::proxy::ProxyProblem;
 use crate::tls::Failure;
 use sockbox_policy::{DenialReason, Limit, Name, Target};
 use std::collections::VecDeque;
@@ -24,6 +25,13 @@ pub enum Incident {
     },
     /// A TLS handshake has failed, or a TLS connection broke.
     Tls(Failure),
+    /// A proxy gave a socket of the component no connection.
+    Proxy {
+        /// The proxy's host and port.
+        proxy: String,
+        /// Why not.
+        problem: ProxyProblem,
+    },
 }
 
 /// Something that was refused, and why.
@@ -88,6 +96,14 @@ impl Incidents {
     pub fn has_reached(&self, limit: Limit) -> bool {
         self.latest()
             .any(|incident| matches!(incident, Incident::Limit { limit: reached, .. } if *reached == limit))
+    }
+
+    /// The last failure of a proxy, and that proxy.
+    pub fn proxy_failure(&self) -> Option<(&str, &ProxyProblem)> {
+        self.latest().find_map(|incident| match incident {
+            Incident::Proxy { proxy, problem } => Some((proxy.as_str(), problem)),
+            _ => None,
+        })
     }
 
     /// The last failure of TLS.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod` | the question and its answer: [`Authority::ask`] |
 //! | `decider` | asking the embedder what no rule decides |
+//! | `at_proxy` | a name that a proxy resolves, and the address that stands for it |
 //! | `resolved` | what names resolved to in this run, and which of it the component may be told |
 //! | `redirects` | what following a redirect is granted, and what a server can't make a name mean |
 //! | `http` | where a request that is allowed may be sent |
@@ -11,6 +12,7 @@
 //! | `incidents` | what went wrong, for errors and hints |
 //! | `recorder`, `traffic` | the audit record: decisions, and what was exchanged with which target |
 
+mod at_proxy;
 mod decider;
 mod http;
 mod incidents;
@@ -30,6 +32,7 @@ pub use traffic::ConnectionTraffic;
 pub(crate) use traffic::{Account, Open};
 
 use crate::grant::{Grant, StaticHosts};
+use at_proxy::AtProxy;
 use quotas::Quotas;
 use recorder::Recorder;
 use resolved::Granted;
@@ -55,6 +58,8 @@ pub struct Authority {
     /// Whether the end of this run is the end of the record.
     ends_record: bool,
     incidents: Mutex<Incidents>,
+    /// The name that a proxy resolves at present.
+    at_proxy: Mutex<Option<AtProxy>>,
     pub(crate) quotas: Quotas,
 }
 
@@ -98,6 +103,7 @@ impl Authority {
             record,
             ends_record,
             incidents: Mutex::default(),
+            at_proxy: Mutex::default(),
             quotas: Quotas::new(&grant.limits),
         }
     }

@@ -66,6 +66,8 @@ impl Recorder {
             EventKind::Handled(_) => &mut self.peers,
             EventKind::Decision { .. }
             | EventKind::Resolved { .. }
+            | EventKind::LeftToProxy { .. }
+            | EventKind::Tunnel(_)
             | EventKind::Limit { .. }
             | EventKind::Http(_)
             | EventKind::HttpRefused(_) => &mut self.component,
@@ -166,7 +168,12 @@ fn are_alike(one: &EventKind, other: &EventKind) -> bool {
                 verdict: outcome,
             },
         ) => target.operation() == to.operation() && verdict.is_allowed() == outcome.is_allowed(),
-        (EventKind::Resolved { .. }, EventKind::Resolved { .. }) => true,
+        (EventKind::Resolved { .. }, EventKind::Resolved { .. })
+        | (EventKind::LeftToProxy { .. }, EventKind::LeftToProxy { .. }) => true,
+        (EventKind::Tunnel(one), EventKind::Tunnel(other)) => {
+            first_digit(one.status) == first_digit(other.status)
+                && one.error.is_some() == other.error.is_some()
+        }
         (EventKind::Limit { limit, .. }, EventKind::Limit { limit: other, .. }) => limit == other,
         (EventKind::Http(one), EventKind::Http(other)) => {
             first_digit(one.status) == first_digit(other.status) && one.error == other.error
@@ -226,7 +233,10 @@ impl Hash for Kind {
         match (self.refused_peer(), &self.0) {
             (Some(address), _) => address.hash(state),
             (None, EventKind::Decision { target, .. }) => target.hash(state),
-            (None, EventKind::Resolved { name, .. }) => name.hash(state),
+            (None, EventKind::Resolved { name, .. } | EventKind::LeftToProxy { name, .. }) => {
+                name.hash(state);
+            }
+            (None, EventKind::Tunnel(tunnel)) => tunnel.hash(state),
             (None, EventKind::Limit { limit, target }) => (limit, target).hash(state),
             (None, EventKind::Http(exchange)) => exchange.request.hash(state),
             (None, EventKind::HttpRefused(refused)) => refused.hash(state),

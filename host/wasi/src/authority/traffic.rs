@@ -138,6 +138,11 @@ impl Key {
                 port: address.port(),
                 udp: false,
             },
+            (Target::ConnectName { name, port }, _) => Key::Named {
+                name: name.clone(),
+                port: *port,
+                udp: false,
+            },
             (Target::UdpSend(address), Some(name)) => Key::Named {
                 name: name.clone(),
                 port: address.port(),

@@ -1,7 +1,10 @@
 //! Why an exchange fails, and the error codes of WASI for that.
 
 use crate::lookup::Unresolved;
+use crate::proxy::{ProxyProblem, TunnelError};
+use crate::sockets::DialError;
 use crate::tls::{Failure, TlsFailure};
+use sockbox_policy::Limit;
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use wasmtime_wasi::p2::bindings::sockets::network;
@@ -76,9 +79,38 @@ impl Failed {
         }
     }
 
-    /// The failure for an attempt to connect that ended with `error`.
-    pub(super) fn of_connect(error: &io::Error) -> Failed {
-        match error.kind() {
+    /// The failure for a connection that could not be opened.
+    pub(super) fn of_dial(error: DialError) -> Failed {
+        match error {
+            DialError::Limit => Failed::ConnectionLimit,
+            DialError::System(error) if DialError::is_out_of_files(&error) => {
+                Failed::ConnectionLimit
+            }
+            DialError::System(error) => Failed::of_connect(error.kind()),
+            DialError::NoAddress => Failed::Unavailable,
+        }
+    }
+
+    /// The failure for a proxy that gave no connection.
+    pub(super) fn of_tunnel(error: TunnelError) -> Failed {
+        match error {
+            TunnelError::Dial(error) => Failed::of_dial(error),
+            TunnelError::Bytes(Limit::SentBytes) => Failed::RequestBodySize,
+            TunnelError::Bytes(_) => Failed::ResponseBodySize,
+            TunnelError::Proxy(problem) => match problem {
+                ProxyProblem::NotResolved => Failed::Dns("SERVFAIL"),
+                ProxyProblem::NotConnected { kind } => Failed::of_connect(kind),
+                ProxyProblem::Refused { .. } => Failed::Unavailable,
+                ProxyProblem::Closed | ProxyProblem::Broken { .. } => Failed::Terminated,
+                ProxyProblem::NotHttp => Failed::Protocol,
+                ProxyProblem::HeadSize => Failed::ResponseHeaderSize,
+            },
+        }
+    }
+
+    /// The failure for an attempt to connect that ended with an error of this kind.
+    fn of_connect(kind: ErrorKind) -> Failed {
+        match kind {
             ErrorKind::ConnectionRefused => Failed::Refused,
             ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Failed::Terminated,
             ErrorKind::TimedOut => Failed::ConnectTimeout,

@@ -84,13 +84,14 @@ impl Write for Io {
 
 /// The error of a stream as an I/O error. `limit` says which limit a stream's `LimitReached` is about.
 pub(super) fn broken(error: &StreamError, limit: LimitReached) -> io::Error {
+    if failed::is_limit(error) {
+        return io::Error::other(limit);
+    }
     let text = match error {
         StreamError::Closed => return ErrorKind::BrokenPipe.into(),
         StreamError::LastOperationFailed(error) | StreamError::Trap(error) => failed::text(error),
     };
-    if text.starts_with("LimitReached") {
-        io::Error::other(limit)
-    } else if text.starts_with("UnexpectedEof") {
+    if text.starts_with("UnexpectedEof") {
         io::Error::new(ErrorKind::UnexpectedEof, text.into_owned())
     } else {
         io::Error::new(ErrorKind::ConnectionReset, text.into_owned())

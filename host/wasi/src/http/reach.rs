@@ -7,12 +7,11 @@ use super::exchange::Exchange;
 use super::io::Io;
 use super::request_body::RequestBody;
 use crate::lookup::look_up;
-use crate::sockets::DialError;
+use crate::sockets::Dialed;
 use crate::tls;
 use hyper::client::conn::http1;
 use sockbox_policy::{Host, HttpScheme, HttpTarget, Limit, Target};
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::net::IpAddr;
 
 /// How much of the run's memory a connection is charged: 192 KiB. hyper has a buffer for reading and one for writing,
 /// of at most [`BUFFER_BYTES`] each. The stream below holds at most the same amount of received bytes.
@@ -20,12 +19,6 @@ const CONNECTION_BYTES: u64 = 192 * 1024;
 
 /// The most bytes that hyper buffers in each direction: 64 KiB. This also limits the head of a response.
 const BUFFER_BYTES: usize = 64 * 1024;
-
-/// The most addresses of a name that the host tries to connect to.
-pub(super) const MOST_ADDRESSES: usize = 16;
-
-/// How long the host waits for one address before it tries the next one: 5 seconds. The last address has no such limit.
-const ONE_ADDRESS: Duration = Duration::from_secs(5);
 
 impl Client {
     /// Connect to the server of a request that the policy allows.
@@ -57,8 +50,14 @@ impl Client {
         };
         let (address, streams) = match proxy {
             None => {
-                let (address, streams) = self.connect(&addresses, target.url.port()).await?;
-                (Some(address), streams)
+                let connecting = self.dialer.connect(&addresses, target.url.port(), None);
+                let Dialed {
+                    address,
+                    input,
+                    output,
+                    ..
+                } = connecting.await.map_err(Failed::of_dial)?;
+                (Some(address), (input, output))
             }
             Some(proxy) => {
                 exchange.proxied(proxy, None);
@@ -100,34 +99,6 @@ impl Client {
         };
         let usable = self.authority.http_addresses(target, addresses);
         usable.ok_or(Failed::Prohibited)
-    }
-
-    /// Connect to the first address that accepts the connection. The addresses are tried one after the other.
-    pub(super) async fn connect(
-        &self,
-        addresses: &[IpAddr],
-        port: u16,
-    ) -> Result<(SocketAddr, Streams), Failed> {
-        let mut failed = Failed::Unavailable;
-        let most = addresses.len().min(MOST_ADDRESSES);
-        for (index, ip) in addresses[..most].iter().enumerate() {
-            let address = SocketAddr::new(*ip, port);
-            let connecting = self.dialer.connect(address);
-            let connected = match index + 1 < most {
-                true => tokio::time::timeout(ONE_ADDRESS, connecting).await,
-                false => Ok(connecting.await),
-            };
-            failed = match connected {
-                Ok(Ok(streams)) => return Ok((address, streams)),
-                Ok(Err(DialError::Limit)) => return Err(Failed::ConnectionLimit),
-                Ok(Err(DialError::System(error))) if DialError::is_out_of_files(&error) => {
-                    return Err(Failed::ConnectionLimit);
-                }
-                Ok(Err(DialError::System(error))) => Failed::of_connect(&error),
-                Err(_) => Failed::ConnectTimeout,
-            };
-        }
-        Err(failed)
     }
 }
 

@@ -22,11 +22,7 @@ impl SockboxCtxView<'_> {
         if let Some(listening) = self.ctx.inherited.get(socket.rep()) {
             return Some(AdoptedSocket::Listening(listening));
         }
-        let connection = Resource::new_borrow(socket.rep());
-        self.table
-            .get(&connection)
-            .ok()
-            .map(AdoptedSocket::Connection)
+        super::connection(self, socket).map(AdoptedSocket::Connection)
     }
 }
 

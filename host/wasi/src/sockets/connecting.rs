@@ -30,6 +30,9 @@ pub(super) fn add_to_linker<T: SockboxView>(
             if let Some(started) = state.connect_privately(&this, to)? {
                 return Ok((started,));
             }
+            if let Some(started) = state.connect_through_proxy(&this, to)? {
+                return Ok((started,));
+            }
             if !state.ctx.sockets.dialer.may_connect(to) {
                 return Ok((Err(ErrorCode::NewSocketLimit),));
             }
@@ -49,6 +52,9 @@ pub(super) fn add_to_linker<T: SockboxView>(
             }
             let rep = this.rep();
             if let Some(connected) = state.finish_private_connect(&this)? {
+                return Ok((connected,));
+            }
+            if let Some(connected) = state.finish_tunnel(&this)? {
                 return Ok((connected,));
             }
             let connected = plain(state.sockets().finish_connect(this))?;

@@ -3,17 +3,23 @@
 
 use super::connection::Connection;
 use super::count::{Count, Open, Shared};
-use super::meter::Meter;
+use super::meter::{Meter, Unsent};
 use super::rate::Bucket;
 use crate::authority::Authority;
 use rustix::io::Errno;
 use sockbox_policy::{Limit, Limits, Target};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
+
+/// The most addresses of a name that the host tries to connect to.
+pub(crate) const MOST_ADDRESSES: usize = 16;
+
+/// How long the host waits for one address before it tries the next one: 5 seconds. The last address has no such limit.
+const ONE_ADDRESS: Duration = Duration::from_secs(5);
 
 /// Opens connections. The caller has to ask the policy first.
 #[derive(Clone)]
@@ -32,6 +38,20 @@ pub(crate) enum DialError {
     Limit,
     /// The system has refused, with this error.
     System(io::Error),
+    /// There is no address to connect to.
+    NoAddress,
+}
+
+/// A connection that the host has opened.
+pub(crate) struct Dialed {
+    /// The address that it leads to.
+    pub(crate) address: SocketAddr,
+    /// Its streams. If the run counts or limits bytes, they are metered.
+    pub(crate) input: DynInputStream,
+    pub(crate) output: DynOutputStream,
+    pub(super) connection: Connection,
+    /// Written bytes that wait for bandwidth, if the streams are metered.
+    pub(super) unsent: Option<Unsent>,
 }
 
 impl DialError {
@@ -88,11 +108,40 @@ impl Dialer {
         may
     }
 
-    /// Connect, and return the connection's two streams. If the run counts or limits bytes, the streams are metered.
+    /// Connect to the first of these addresses that accepts the connection. They are tried one after the other. The bytes
+    /// are counted for `target`, or for the address if there is none.
     pub(crate) async fn connect(
         &self,
+        addresses: &[IpAddr],
+        port: u16,
+        target: Option<&Target>,
+    ) -> Result<Dialed, DialError> {
+        let mut failed = DialError::NoAddress;
+        let most = addresses.len().min(MOST_ADDRESSES);
+        for (index, ip) in addresses[..most].iter().enumerate() {
+            let connecting = self.connect_one(SocketAddr::new(*ip, port), target);
+            let connected = match index + 1 < most {
+                true => tokio::time::timeout(ONE_ADDRESS, connecting).await,
+                false => Ok(connecting.await),
+            };
+            failed = match connected {
+                Ok(Ok(dialed)) => return Ok(dialed),
+                Ok(Err(DialError::System(error))) if DialError::is_out_of_files(&error) => {
+                    return Err(DialError::System(error));
+                }
+                Ok(Err(DialError::Limit)) => return Err(DialError::Limit),
+                Ok(Err(error)) => error,
+                Err(_) => DialError::System(io::ErrorKind::TimedOut.into()),
+            };
+        }
+        Err(failed)
+    }
+
+    async fn connect_one(
+        &self,
         to: SocketAddr,
-    ) -> Result<(DynInputStream, DynOutputStream), DialError> {
+        target: Option<&Target>,
+    ) -> Result<Dialed, DialError> {
         if !self.may_connect(to) {
             return Err(DialError::Limit);
         }
@@ -102,11 +151,21 @@ impl Dialer {
         stream.set_nodelay(true).map_err(DialError::System)?;
         let connection = Connection::new(stream, to).map_err(DialError::System)?;
         let (input, output) = connection.streams();
-        let account = self.authority.account(Target::Connect(to));
-        if account.is_none() && !self.meter.is_bound() {
-            return Ok((input, output));
-        }
-        let (input, output, _) = self.meter.around(account, input, output);
-        Ok((input, output))
+        let target = target.cloned().unwrap_or(Target::Connect(to));
+        let account = self.authority.account(target);
+        let (input, output, unsent) = match account.is_none() && !self.meter.is_bound() {
+            true => (input, output, None),
+            false => {
+                let (input, output, unsent) = self.meter.around(account, input, output);
+                (input, output, Some(unsent))
+            }
+        };
+        Ok(Dialed {
+            address: to,
+            input,
+            output,
+            connection,
+            unsent,
+        })
     }
 }

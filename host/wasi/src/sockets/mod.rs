@@ -19,6 +19,7 @@ mod options;
 mod private;
 mod rate;
 mod tcp;
+mod tunnel;
 mod udp;
 pub(crate) mod wasi_0_3;
 
@@ -27,10 +28,11 @@ mod calls;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use dial::{DialError, Dialer};
+pub(crate) use dial::{DialError, Dialed, Dialer, MOST_ADDRESSES};
 pub(crate) use inherited::Inherited;
 pub use rate::AcceptRate;
 pub(crate) use tcp::add_to_linker;
+pub use tunnel::ProxiedBy;
 
 use crate::authority::Account;
 use crate::authority::Authority;
@@ -47,7 +49,7 @@ use private::Loopback;
 use rate::Bucket;
 use rustix::io::Errno;
 use sockbox_policy::Target;
-use sockbox_policy::{Limit, Limits};
+use sockbox_policy::{Limit, Limits, Proxies};
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -57,6 +59,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
+use tunnel::Tunnels;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, LinkerInstance, Resource, ResourceType};
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress};
@@ -85,6 +88,7 @@ pub(crate) struct Sockets {
     loopback: Loopback,
     /// The sockets between `start-listen` and `finish-listen`, by number.
     starting: HashSet<u32>,
+    pub(crate) tunnels: Tunnels,
     /// Written bytes that wait for bandwidth, by socket number, if there is a bandwidth limit.
     unsent: HashMap<u32, Unsent>,
     /// The connections of WASI 0.3 whose traffic is recorded.
@@ -93,7 +97,12 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     /// `memory` is what the run's private connections draw from.
-    pub(crate) fn new(limits: &Limits, network: &Arc<Authority>, memory: &Arc<Budget>) -> Sockets {
+    pub(crate) fn new(
+        limits: &Limits,
+        network: &Arc<Authority>,
+        memory: &Arc<Budget>,
+        proxies: Proxies,
+    ) -> Sockets {
         let bucket = |rate: Option<u32>| Some(Bucket::of_events(rate?, Instant::now()));
         let count = Count::new();
         let meter = Arc::new(Meter::new(limits, network));
@@ -109,6 +118,7 @@ impl Sockets {
             peers: udp::Peers::default(),
             loopback: Loopback::new(memory),
             starting: HashSet::new(),
+            tunnels: Tunnels::of(proxies),
             unsent: HashMap::new(),
             recorded: wasi_0_3::Recorded::default(),
         }
@@ -372,13 +382,14 @@ fn accept_error(error: &io::Error) -> ErrorCode {
     }
 }
 
-/// The adopted connection of this number, if it is one.
+/// The adopted connection, or the tunnel, of this number, if it is one.
 fn connection<'a>(
     state: &'a SockboxCtxView<'_>,
     socket: &Resource<TcpSocket>,
 ) -> Option<&'a Connection> {
     let adopted = Resource::new_borrow(socket.rep());
-    state.table.get(&adopted).ok()
+    let tunnel = || state.ctx.sockets.tunnels.connection(socket.rep());
+    state.table.get(&adopted).ok().or_else(tunnel)
 }
 
 fn plain<T>(result: SocketResult<T>) -> wasmtime::Result<Result<T, ErrorCode>> {

@@ -106,6 +106,7 @@ impl SockboxCtxView<'_> {
         }
         let sockets = &mut self.ctx.sockets;
         sockets.loopback.closed(rep);
+        sockets.tunnels.closed(rep);
         sockets.starting.remove(&rep);
         sockets.connecting.remove(&rep);
         sockets.accepting.remove(&rep);
@@ -195,6 +196,9 @@ fn add_listening<T: SockboxView>(tcp: &mut LinkerInstance<'_, T>) -> wasmtime::R
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<TcpSocket>,)| {
             let mut state = store.data_mut().sockbox();
             if let Some(pollable) = state.subscribe_privately(&this)? {
+                return Ok((pollable,));
+            }
+            if let Some(pollable) = state.subscribe_to_tunnel(&this)? {
                 return Ok((pollable,));
             }
             let pollable = match state.adopted(&this) {
