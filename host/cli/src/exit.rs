@@ -3,7 +3,7 @@
 use crate::environment;
 use crate::signals::Signal;
 use crate::words;
-use sockbox::{Error, TlsError};
+use sockbox::{Error, ProxyProblem, TlsError};
 use sockbox_printable::{Line, Lines};
 use std::error::Error as _;
 use std::fmt;
@@ -194,6 +194,7 @@ mod code {
     pub const UNSUPPORTED_SCHEME: u8 = 1;
     pub const USAGE: u8 = 2;
     pub const INVALID_URL: u8 = 3;
+    pub const RESOLVE_PROXY: u8 = 5;
     pub const RESOLVE: u8 = 6;
     pub const CONNECT: u8 = 7;
     pub const PROTOCOL: u8 = 8;
@@ -233,6 +234,12 @@ fn code(error: &Error) -> u8 {
         Error::InvalidUrl { .. } => code::INVALID_URL,
         Error::ResolveFailed { .. } => code::RESOLVE,
         Error::ConnectFailed { .. } => code::CONNECT,
+        Error::Proxy { problem, .. } => match problem {
+            ProxyProblem::NotResolved => code::RESOLVE_PROXY,
+            ProxyProblem::NotConnected { .. } => code::CONNECT,
+            // curl fails in the same way: it could not receive what it has waited for.
+            _ => code::RECEIVE,
+        },
         Error::Protocol { .. } => code::PROTOCOL,
         Error::IncompleteBody { .. } => code::INCOMPLETE,
         Error::Write { .. } => code::OUTPUT,

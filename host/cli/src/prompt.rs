@@ -253,6 +253,9 @@ fn subject(question: &Question) -> Option<Subject> {
     Some(match &question.target {
         Target::Resolve(name) => Subject::Resolve(name.to_string()),
         Target::Connect(address) => reach("connect", question, address.ip(), address.port()),
+        Target::ConnectName { name, port } => {
+            Subject::Reach("connect", Place::Name(name.to_string()), *port)
+        }
         Target::UdpSend(address) => reach("udp-send", question, address.ip(), address.port()),
         Target::UdpReceive(address) => reach("udp-receive", question, address.ip(), address.port()),
         Target::Bind(address) | Target::Listen(address) => {

@@ -11,6 +11,10 @@ pub fn of_error(error: &Error) -> String {
             "is encrypted: give its password,",
             "is encrypted: give its password as --cert FILE:PASSWORD,",
         ),
+        Error::Proxy { problem, .. } if problem.is_about_credentials() => text.replace(
+            "wants other credentials",
+            "wants other credentials: -U USER:PASSWORD gives them",
+        ),
         _ => text,
     }
 }

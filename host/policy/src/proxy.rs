@@ -231,16 +231,20 @@ impl Proxies {
 
     /// The proxy for a request to this origin.
     pub fn for_origin(&self, scheme: HttpScheme, origin: &Origin) -> Option<&Proxy> {
-        let is_local = match &origin.host {
-            Host::Address(address) => address.is_loopback(),
-            Host::Name(name) => name.is_localhost(),
-        };
         let proxy = match scheme {
             HttpScheme::Http => &self.http,
             HttpScheme::Https => &self.https,
         };
-        let proxy = proxy.as_ref()?;
-        (!is_local && !self.bypass.covers(origin)).then_some(proxy)
+        proxy.as_ref().filter(|_| self.covers(origin))
+    }
+
+    /// Whether requests to this origin go through a proxy, if there is one for their scheme.
+    pub fn covers(&self, origin: &Origin) -> bool {
+        let is_local = match &origin.host {
+            Host::Address(address) => address.is_loopback(),
+            Host::Name(name) => name.is_localhost(),
+        };
+        !is_local && !self.bypass.covers(origin)
     }
 
     /// Whether there is no proxy.

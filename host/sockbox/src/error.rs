@@ -13,8 +13,8 @@ pub use crate::network_error::{ConnectFailure, NetworkError};
 use crate::policy::{DenialReason, Name, RuleError, Target};
 use crate::url::UrlError;
 use sockbox_printable::{Line, Lines};
-use sockbox_wasi::Refusal;
 use sockbox_wasi::tls::{TlsError, TlsHint};
+use sockbox_wasi::{ProxyProblem, Refusal};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -94,6 +94,20 @@ pub enum Error {
         host: String,
         /// Each address tried, in order.
         attempts: Vec<ConnectFailure>,
+    },
+    /// The network: the proxy gave no connection to the host.
+    #[error(
+        "no connection to {} through the proxy {}: {problem}",
+        Line(host),
+        Line(proxy)
+    )]
+    Proxy {
+        /// The host, as the URL names it.
+        host: String,
+        /// The proxy's host and port.
+        proxy: String,
+        /// Why not.
+        problem: ProxyProblem,
     },
     /// TLS: a certificate, the handshake, or the connection after it.
     #[error(transparent)]

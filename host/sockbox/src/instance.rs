@@ -8,17 +8,18 @@ use crate::exports::Exports;
 use crate::failure::failure;
 use crate::limits::{Limit, Limits};
 use crate::output::StdioWriter;
-use crate::policy::{AnsweredNames, Name, Policy, PrivateLoopback};
-use crate::profile::{Profile, ProxySettings};
+use crate::policy::{AnsweredNames, Name, Policy, PrivateLoopback, Proxies};
+use crate::profile::Profile;
 use crate::reservation;
 use crate::runtime::Runtime;
 use crate::sandbox::Sandbox;
 use crate::state::State;
+use crate::url::http_origin_of;
 use sockbox_wasi::tls::TlsConfig;
-use sockbox_wasi::{Authority, Decider, Grant, ProfileError};
+use sockbox_wasi::{Authority, Decider, Grant, ProfileError, ProxiedBy};
 use std::fmt;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::unconstrained;
@@ -75,13 +76,13 @@ impl InstanceBuilder {
         self
     }
 
-    /// Grant and limit what `profile` says, in place of what was granted before, and take its static host addresses and its
-    /// certificates as well.
+    /// Grant and limit what `profile` says, in place of what was granted before, and take its static host addresses, its
+    /// certificates and its proxies as well.
     ///
     /// # Errors
     /// [`Error::Tls`]: a file of certificates can't be used.
     /// [`Error::InvalidOptions`]: a limit is set to what it can't be, or the profile gives directories,
-    /// environment variables, secret headers, proxies or [`listen_as`](Profile::listen_as), which the component of sockbox's own
+    /// environment variables, secret headers or [`listen_as`](Profile::listen_as), which the component of sockbox's own
     /// doesn't get: those are for a [`Command`](crate::Command).
     pub fn profile(mut self, profile: &Profile) -> Result<InstanceBuilder> {
         let without_effect = [
@@ -90,7 +91,6 @@ impl InstanceBuilder {
             ("inherit-env", profile.inherit_env),
             ("listen-as", !profile.listen_as.is_empty()),
             ("secret-header", !profile.secret_headers.is_empty()),
-            ("proxy", profile.proxy != ProxySettings::default()),
         ];
         if let Some((key, _)) = without_effect.iter().find(|(_, given)| *given) {
             return Err(Error::InvalidOptions {
@@ -145,6 +145,15 @@ impl InstanceBuilder {
     /// Set the TLS settings. By default the system's authorities are trusted: see [`TlsConfig`].
     pub fn tls(mut self, config: TlsConfig) -> InstanceBuilder {
         self.grant = self.grant.tls(config);
+        self
+    }
+
+    /// Send requests through these proxies, with `CONNECT`: those to `http` URLs, too. By default none is used.
+    ///
+    /// The policy decides as without a proxy: a name is resolved here, each address is judged, and the proxy is asked for an
+    /// address. With [`Proxies::resolve`] the proxy resolves names, and the policy judges the name.
+    pub fn proxies(mut self, proxies: Proxies) -> InstanceBuilder {
+        self.grant = self.grant.proxies(proxies);
         self
     }
 
@@ -204,6 +213,7 @@ impl InstanceBuilder {
             clock,
             limits,
             life: Life::Ready,
+            ipv6: false,
             discarded: Vec::new(),
             _sandbox: self.sandbox,
         })
@@ -234,6 +244,8 @@ pub struct Instance {
     clock: Clock,
     limits: Limits,
     life: Life,
+    /// Whether the last request uses IPv6 only.
+    pub(crate) ipv6: bool,
     /// Resources of the component's to be dropped at the next occasion.
     discarded: Vec<ResourceAny>,
     /// The sandbox's ticker stops when the last reference is dropped.
@@ -318,6 +330,21 @@ impl Instance {
 
     pub(crate) fn parts(&mut self) -> (&mut Store<State>, &Exports) {
         (&mut self.store, &self.exports)
+    }
+
+    /// Let the connections that the component opens from now on lead to the server of `url`, through the proxy for it.
+    pub(crate) fn lead_to(&mut self, url: &str) {
+        // The component opens no connection for another URL.
+        if let Some((scheme, origin)) = http_origin_of(url) {
+            let ipv6 = self.ipv6;
+            let ctx = &mut self.store.data_mut().sockbox;
+            ctx.lead_connections_to(scheme, &origin, ipv6);
+        }
+    }
+
+    /// The proxy of the component's open connection from this local address.
+    pub(crate) fn proxied_by(&self, local: SocketAddr) -> Option<ProxiedBy> {
+        self.store.data().sockbox.proxied_by(local)
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -139,8 +139,8 @@ pub use sockbox_wasi::tls::{
     TlsVersion,
 };
 pub use sockbox_wasi::{
-    Authority, Decider, Decision, Grant, ProfileError, Question, Refusal, RequestError,
-    local_networks,
+    Authority, Decider, Decision, Grant, ProfileError, ProxiedBy, ProxyProblem, Question, Refusal,
+    RequestError, local_networks,
 };
 pub use url::{UrlError, origin_of};
 

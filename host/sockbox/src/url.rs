@@ -1,6 +1,6 @@
 //! URLs: their origin, and showing them without credentials.
 
-use crate::policy::{Host, Origin, RuleError};
+use crate::policy::{Host, HttpScheme, Origin, RuleError};
 
 /// Why a URL has no origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +51,16 @@ pub fn origin_of(url: &str) -> Result<Origin, UrlError> {
     let host: Host = parsed.host_str().ok_or_else(no_host)?.parse()?;
     let port = parsed.port_or_known_default().ok_or_else(no_host)?;
     Ok(Origin::new(host, port))
+}
+
+/// The scheme and the origin of an `http` or `https` URL. None: it is not one.
+pub(crate) fn http_origin_of(url: &str) -> Option<(HttpScheme, Origin)> {
+    let scheme = match ::url::Url::parse(url).ok()?.scheme() {
+        "http" => HttpScheme::Http,
+        "https" => HttpScheme::Https,
+        _ => return None,
+    };
+    Some((scheme, origin_of(url).ok()?))
 }
 
 /// A URL as far as it may be shown: without user name and password.

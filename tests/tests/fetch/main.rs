@@ -9,6 +9,7 @@ mod connect;
 mod failures;
 mod inputs;
 mod output;
+mod proxy;
 mod redirects;
 mod report;
 mod request;

@@ -71,12 +71,11 @@ fn all_facts_are_a_line_of_json() {
     // curl's own names, all of them.
     let curl = Program::curl(["-o", "/dev/null", "-w", "%{json}", &node.url("/page")]).run();
     let curl: Value = serde_json::from_str(&curl.stdout_text()).expect("JSON");
-    // Those of TLS and of proxies are left out.
+    // Those of TLS are left out.
     let none_of_ours = [
         "certs",
         "num_certs",
         "curl_version",
-        "http_connect",
         "proxy_ssl_verify_result",
         "ssl_verify_result",
         "ftp_entry_path",
@@ -211,25 +210,6 @@ fn a_bar_is_seen_though_bytes_are_moved_seldom() {
         let shown = finished.stdout_text();
         assert!(shown.contains(sign), "{what:?}: no bar: {shown:?}");
     }
-}
-
-#[test]
-fn proxies_that_are_not_used_are_told_of_once() {
-    let peer = RawPeer::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-    let run = |args: &[&str]| {
-        Program::sockbox(["fetch"])
-            .args(args)
-            .args([peer.url("/a"), peer.url("/b")])
-            .env("http_proxy", "http://127.0.0.1:1")
-            .env("no_proxy", "localhost")
-            .run()
-    };
-    let finished = run(&["-v"]);
-    finished.assert_code(0).assert_stdout(b"hellohello");
-    let told = finished.stderr();
-    assert_eq!(told.matches("http_proxy").count(), 1, "{told}");
-    assert!(!told.contains("no_proxy"), "{told}");
-    run(&[]).assert_quiet_success();
 }
 
 #[test]

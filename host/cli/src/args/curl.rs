@@ -7,7 +7,7 @@ use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// The long names, from curl 8. Options for protocols other than HTTP are left out.
-const LONG: [&str; 95] = [
+const LONG: [&str; 92] = [
     "abstract-unix-socket",
     "alt-svc",
     "anyauth",
@@ -71,7 +71,6 @@ const LONG: [&str; 95] = [
     "no-buffer",
     "no-keepalive",
     "no-sessionid",
-    "noproxy",
     "ntlm",
     "oauth2-bearer",
     "out-null",
@@ -86,8 +85,6 @@ const LONG: [&str; 95] = [
     "proto",
     "proto-default",
     "proto-redir",
-    "proxy",
-    "proxy-user",
     "range",
     "rate",
     "raw",
@@ -106,7 +103,7 @@ const LONG: [&str; 95] = [
 ];
 
 /// The short names.
-const SHORT: &str = "bcFgjJKnNpPqrRtUVx#:01239";
+const SHORT: &str = "bcFgjJKnNPqrRtV#:01239";
 
 /// If `error` is about such an option, replace the parser's proposals with a text that says that there is no such option.
 pub fn explain(mut error: Error) -> Error {
@@ -150,7 +147,7 @@ mod tests {
             ("--range=0-1", true),
             ("--cookie", true),
             ("-b", true),
-            ("-x", true),
+            ("-F", true),
             ("--locatoin", false),
             ("--nonsense", false),
         ] {

@@ -2,6 +2,7 @@
 
 use super::grants::{Common, Connect};
 use super::ordered::{Data, Outputs, Urls};
+use super::proxy::FetchProxyArgs;
 use super::tls::Tls;
 use super::values::{
     Resume, credentials, milliseconds, redirects, referer, resume, seconds, size, static_host,
@@ -26,6 +27,7 @@ Examples:
   sockbox fetch -s -o /dev/null -w '%{http_code} %{time_total}\\n' http://example.com/
   sockbox fetch -z page.html -o page.html http://example.com/
   sockbox fetch --resolve example.com:80:127.0.0.1 http://example.com/
+  sockbox fetch -x http://proxy.example:3128 -U me:secret https://example.com/
   sockbox fetch --cacert ca.pem --cert me.pem --key me.key https://intranet.example/
   sockbox fetch -L --allow-connect 10.0.0.0/8 http://intranet.example/
 
@@ -167,6 +169,9 @@ pub struct Fetch {
     pub connect: Connect,
 
     #[command(flatten)]
+    pub proxy: FetchProxyArgs,
+
+    #[command(flatten)]
     pub common: Common,
     /// Use these addresses instead of resolving HOST, and grant connecting to them. With PORT they are for that
     /// port alone; then HOST may be `*`, every host that has none of its own, and -HOST:PORT removes the
@@ -299,6 +304,7 @@ impl Fetch {
     /// # Errors
     /// The message.
     pub fn check(&self) -> Result<(), &'static str> {
+        self.proxy.check()?;
         let one_method = "a request has one method: give only one of -I, -T and -d";
         let methods = [self.head, !self.uploads.is_empty(), self.sends_data()];
         if methods.iter().filter(|method| **method).count() > 1 {

@@ -52,8 +52,22 @@ impl Transfer<'_> {
         let url = several.then(|| names::shown(&self.task.url));
         for failure in &failures {
             plan.console.failed(failure, url.as_deref());
+            self.tell_of_proxy(failure);
         }
         failures.first().map_or(0, Failure::code)
+    }
+
+    /// Tell what may help where only the proxy can resolve names.
+    fn tell_of_proxy(&self, failure: &Failure) {
+        let proxies = &self.plan.proxies;
+        if let Failure::Sandbox(Error::ResolveFailed { .. }) = failure
+            && !proxies.is_empty()
+            && !proxies.resolve
+        {
+            self.plan.console.warn(format_args!(
+                "the name was not left to the proxy: --allow-proxy-resolve does that"
+            ));
+        }
     }
 
     async fn attempts(&mut self, session: &mut Session) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! What is known of a transfer.
 
 use crate::exit::Failure;
-use sockbox::{ConnectFailure, Error, Header, Redirect, Response};
+use sockbox::{ConnectFailure, Error, Header, ProxyProblem, Redirect, Response};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub struct Facts {
     pub effective_url: String,
     /// The last response's head.
     pub head: Option<Head>,
+    /// The status of the proxy's response to the last CONNECT, or 0.
+    pub proxy_status: u16,
     /// How many connections were made.
     pub connects: u64,
     /// The addresses that could not be connected to.
@@ -49,6 +51,8 @@ pub struct Head {
     pub headers: Vec<Header>,
     pub remote: SocketAddr,
     pub local: SocketAddr,
+    /// Whether it came through a proxy.
+    pub proxied: bool,
 }
 
 /// When each stage was over, counted from the beginning; as curl has it, the stages of redirects are
@@ -97,7 +101,11 @@ impl Facts {
             headers: response.headers().to_vec(),
             remote: response.remote_address(),
             local: response.local_address(),
+            proxied: response.proxy().is_some(),
         });
+        // As with curl, a connection that is used again was not asked for again.
+        let asked = response.proxy().filter(|_| !response.reused());
+        self.proxy_status = asked.map_or(0, |proxy| proxy.status);
         self.connects += u64::from(!response.reused());
         self.failures.extend_from_slice(response.connect_failures());
         self.redirect_url = None;
@@ -135,8 +143,15 @@ impl Facts {
         };
         self.exit_code = failure.code();
         self.error = failure.message(false);
-        if let Failure::Sandbox(Error::ConnectFailed { attempts, .. }) = failure {
-            self.failures.extend_from_slice(attempts);
+        match failure {
+            Failure::Sandbox(Error::ConnectFailed { attempts, .. }) => {
+                self.failures.extend_from_slice(attempts);
+            }
+            Failure::Sandbox(Error::Proxy {
+                problem: ProxyProblem::Refused { status },
+                ..
+            }) => self.proxy_status = *status,
+            _ => {}
         }
     }
 

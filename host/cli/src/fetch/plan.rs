@@ -8,25 +8,16 @@ use super::{data, input, names, tls};
 use crate::args::{Fetch, SaveAs};
 use crate::descriptors::Descriptor;
 use crate::exit::Failure;
-use sockbox::policy::AnsweredNames;
+use sockbox::policy::{AnsweredNames, Proxies};
 use sockbox::{Profile, TlsConfig};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-/// Where curl looks for proxies. It passes over `HTTP_PROXY`, which a CGI program's client can set.
-const PROXIES: [&str; 5] = [
-    "http_proxy",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "ALL_PROXY",
-];
 
 /// What all transfers share.
 pub struct Plan {
     pub args: Fetch,
     /// What the policy file says, which is read once, however many sandboxes there will be.
     pub profile: Profile,
+    pub proxies: Proxies,
     pub tls: TlsConfig,
     /// The names whose servers have answered.
     pub answered: AnsweredNames,
@@ -69,11 +60,14 @@ impl Plan {
     pub fn new(args: Fetch) -> Result<Plan, Failure> {
         let console = Console::new(&args);
         let mut profile = args.common.profile()?;
-        if let Some(names) = proxies(|name| std::env::var_os(name)) {
-            console.note(format_args!(
-                "{names}: no proxy is used, whatever the environment says"
-            ));
-        }
+        let settings = std::mem::take(&mut profile.proxy);
+        let urls = args.urls.0.iter();
+        let urls: Vec<String> = urls.map(|it| sockbox_grammar::values::url(it)).collect();
+        let proxies = args
+            .proxy
+            .proxies(&settings, &urls, args.location, |name| {
+                std::env::var_os(name)
+            })?;
         let files = std::mem::take(&mut profile.tls);
         let tls = tls::config(&args, files, &console)?;
         let template = Template::new(&args)?;
@@ -102,6 +96,7 @@ impl Plan {
         }
         Ok(Plan {
             profile,
+            proxies,
             tls,
             answered: AnsweredNames::new(),
             heads: heads(&args),
@@ -131,13 +126,6 @@ impl Plan {
     pub fn tasks(&self) -> Result<Vec<Task>, Failure> {
         tasks(&self.args)
     }
-}
-
-/// The variables in which curl would find a proxy, of those that are set.
-fn proxies(variable: impl Fn(&str) -> Option<OsString>) -> Option<String> {
-    let set = |name: &&str| variable(name).is_some_and(|value| !value.is_empty());
-    let names: Vec<&str> = PROXIES.into_iter().filter(set).collect();
-    (!names.is_empty()).then(|| names.join(", "))
 }
 
 fn tasks(args: &Fetch) -> Result<Vec<Task>, Failure> {
@@ -210,25 +198,6 @@ mod tests {
             ("-I a", Heads::WithPage),
         ] {
             assert_eq!(heads(&Fetch::typed(words)), expected, "{words}");
-        }
-    }
-
-    #[test]
-    fn proxies_that_are_set_are_named() {
-        for (set, expected) in [
-            (&[][..], None),
-            (&[("http_proxy", "http://a:1")], Some("http_proxy")),
-            (
-                &[("ALL_PROXY", "a"), ("no_proxy", "b"), ("https_proxy", "c")],
-                Some("https_proxy, ALL_PROXY"),
-            ),
-            (&[("http_proxy", ""), ("HTTP_PROXY", "a")], None),
-        ] {
-            let variable = |name: &str| {
-                let found = set.iter().find(|(set, _)| *set == name);
-                found.map(|(_, value)| OsString::from(value))
-            };
-            assert_eq!(proxies(variable).as_deref(), expected, "{set:?}");
         }
     }
 

@@ -3,7 +3,8 @@
 use super::request::max_time;
 use crate::args::Fetch;
 use crate::exit::Failure;
-use sockbox::{Error, NetworkError, TlsError};
+use sockbox::{Error, NetworkError, ProxyProblem, TlsError};
+use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
 /// What the first wait is, unless told otherwise; each is twice the one before.
@@ -125,6 +126,18 @@ impl Retry {
                     return None;
                 }
             }
+            Error::Proxy { problem, .. } => match problem {
+                // curl takes it for a failure that passes.
+                ProxyProblem::NotResolved => "no answer from the resolver",
+                ProxyProblem::NotConnected {
+                    kind: ErrorKind::TimedOut,
+                } => "timeout",
+                ProxyProblem::NotConnected {
+                    kind: ErrorKind::ConnectionRefused,
+                } if self.connrefused => "connection refused",
+                _ if self.all_errors => "no connection",
+                _ => return None,
+            },
             Error::ResolveFailed { .. } if self.all_errors => "unknown host",
             Error::Tls(TlsError::Handshake { .. })
             | Error::Tls(TlsError::CertificateRejected { .. })

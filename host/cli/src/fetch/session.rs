@@ -7,7 +7,7 @@ use crate::exit::Failure;
 use crate::watch::Watch;
 use crate::watchdog::{self, Deadline};
 use crate::{room, stderr};
-use sockbox::policy::AnsweredNames;
+use sockbox::policy::{AnsweredNames, Proxies};
 use sockbox::profile::StaticHost;
 use sockbox::{Error, Instance, Policy, Profile, Sandbox, TlsConfig, UrlError, origin_of};
 use std::net::SocketAddr;
@@ -20,6 +20,7 @@ pub struct Session {
     profile: Profile,
     watch: Watch,
     tls: TlsConfig,
+    proxies: Proxies,
     answered: AnsweredNames,
     instance: Option<Instance>,
     /// That of the instance.
@@ -62,6 +63,7 @@ impl Session {
             sandbox: sandbox.clone(),
             watch: watch.clone(),
             tls: plan.tls.clone(),
+            proxies: plan.proxies.clone(),
             answered: plan.answered.clone(),
             instance: None,
             _deadline: None,
@@ -92,6 +94,7 @@ impl Session {
             .watch
             .over(self.sandbox.instance().profile(&self.profile)?)
             .tls(self.tls.clone())
+            .proxies(self.proxies.clone())
             .answered_names(self.answered.clone());
         if let Some(writer) = stderr::writer().filter(|_| self.watch.verbose) {
             builder = builder.stderr(writer.never_waiting());

@@ -85,8 +85,9 @@ const VARIABLES: &[(&str, Reading)] = &[
         Value::of(facts.file().map(|path| path.as_os_str().as_encoded_bytes()))
     }),
     ("http_code", |facts| status(facts)),
-    // There is no proxy.
-    ("http_connect", |_| Value::Status(0)),
+    ("http_connect", |facts| {
+        Value::Status(facts.proxy_status.into())
+    }),
     ("http_version", |facts| {
         let version = facts.head.as_ref().map(|head| head.minor_version);
         Value::Text(match version {
@@ -115,6 +116,9 @@ const VARIABLES: &[(&str, Reading)] = &[
         Value::Number(facts.redirects.len() as u64)
     }),
     ("num_retries", |facts| Value::Number(facts.retries.into())),
+    ("proxy_used", |facts| {
+        Value::Number(facts.head.as_ref().is_some_and(|head| head.proxied).into())
+    }),
     ("redirect_url", |facts| {
         Value::of(facts.redirect_url.clone())
     }),

@@ -21,6 +21,7 @@ use log::Log;
 use notify::Notify;
 use restarts::Restarts;
 use sockbox::limits::Limit;
+use sockbox::profile::ProxySettings;
 use sockbox::{
     CloseReason, Error, Event, NetworkError, Profile, Sandbox, ServeOptions, Server, ServerStats,
     StdioWriter,
@@ -91,6 +92,13 @@ async fn serve(
         .map(|limit| watchdog::deadline(limit, Error::WallTime { limit }.into()));
     let profile = args.common.profile()?;
     drop(reading);
+    if profile.proxy != ProxySettings::default() {
+        return Err(Failure::Usage {
+            problem: "`proxy`, `proxy-env`, `noproxy` and `allow-proxy-resolve` have no effect on `sockbox serve`, which sends \
+                      no requests (put them into a profile that only other commands use)"
+                .to_owned(),
+        });
+    }
     if !profile.tls.is_empty() {
         return Err(Failure::Usage {
             problem: "`cacert`, `capath` and `client-cert` have no effect on `sockbox serve`, which speaks no TLS (put \

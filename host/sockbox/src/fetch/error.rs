@@ -86,7 +86,13 @@ fn limit_behind(incidents: &Incidents, error: &Error) -> Option<Limit> {
                 .iter()
                 .any(|attempt| attempt.reason == NetworkError::NoSocketsLeft) =>
         {
-            Limit::ConnectsPerSecond
+            // A proxy's answer counts as bytes of the run.
+            let all = [
+                Limit::ConnectsPerSecond,
+                Limit::ReceivedBytes,
+                Limit::SentBytes,
+            ];
+            return all.into_iter().find(|limit| incidents.has_reached(*limit));
         }
         // In a handshake, a failure of either direction has the same cause.
         Error::Tls(TlsError::Handshake {
@@ -131,9 +137,16 @@ fn translated(incidents: &Incidents, host: &str, url: &str, code: wit::ErrorCode
             host: host.to_owned(),
             reason: reason.into(),
         },
-        wit::ErrorCode::ConnectFailed(attempts) => Error::ConnectFailed {
-            host: host.to_owned(),
-            attempts: attempts.into_iter().map(ConnectFailure::from).collect(),
+        wit::ErrorCode::ConnectFailed(attempts) => match incidents.proxy_failure() {
+            Some((proxy, problem)) => Error::Proxy {
+                host: host.to_owned(),
+                proxy: proxy.to_owned(),
+                problem: problem.clone(),
+            },
+            None => Error::ConnectFailed {
+                host: host.to_owned(),
+                attempts: attempts.into_iter().map(ConnectFailure::from).collect(),
+            },
         },
         // The component has no error code for this: it only sees that the connection failed.
         wit::ErrorCode::SendFailed(reason) => match incidents.tls_failure() {

@@ -16,6 +16,7 @@ pub use timings::Timings;
 use crate::bindings::fetch as wit;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
+use crate::policy::Target;
 use crate::url::{origin_of, without_credentials};
 use error::error;
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ impl Instance {
     ///   certificates to trust can't be read.
     /// - [`Error::ResolveFailed`], [`Error::ConnectFailed`], [`Error::SendFailed`],
     ///   [`Error::ReceiveFailed`]: the network.
+    /// - [`Error::Proxy`]: the proxy gave no connection.
     /// - [`Error::Exhausted`]: the limits are too tight for it. The instance can still be used if it
     ///   is one of the network's.
     /// - [`Error::Protocol`], [`Error::EmptyResponse`], [`Error::ContentEncoding`],
@@ -49,6 +51,8 @@ impl Instance {
         if let Ok(origin) = origin_of(&request.url) {
             self.authority().check_name(&origin)?;
         }
+        self.ipv6 = request.is_ipv6_only();
+        self.lead_to(&request.url);
         let (store, _) = self.parts();
         let request = request.into_wit(&mut store.data_mut().table)?;
         let call = self.begin().await?;
@@ -63,11 +67,20 @@ impl Instance {
         })?;
 
         let head = self.head_of(response).await?;
-        let remote_address: SocketAddr = head.remote_address.into();
-        if let Ok(origin) = origin_of(&request.url) {
-            self.authority().answered(&origin, remote_address.ip());
-        }
+        self.answered(&request.url, &head);
         Ok(Response::new(self, response, head, host, mark))
+    }
+
+    /// Note from which address a response to a request for `url` has come.
+    fn answered(&self, url: &str, head: &wit::ResponseHead) {
+        let remote: SocketAddr = head.remote_address.into();
+        let authority = self.authority();
+        // A name that the proxy resolves has no address here.
+        if let (Ok(origin), Target::Connect(address)) =
+            (origin_of(url), authority.target_of(remote))
+        {
+            authority.answered(&origin, address.ip());
+        }
     }
 
     /// Ask the component for the head of a response.

@@ -1,11 +1,11 @@
 //! Following a redirect: where to, whether that is granted, and the request that goes there.
 
 use super::error::error;
+use super::response::Head;
 use super::{Body, Response, host_of};
 use crate::bindings::fetch as wit;
 use crate::error::{Error, Result};
 use crate::url::origin_of;
-use std::net::SocketAddr;
 
 /// Where a response redirects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +127,7 @@ impl<'a> Response<'a> {
         };
         let origin = origin_of(&redirect.url).ok();
         self.instance.authority().redirected(origin.as_ref())?;
+        self.instance.lead_to(&redirect.url);
         let host = host_of(&redirect.url);
         let response = self.resource()?;
         let (store, _) = self.instance.parts();
@@ -150,12 +151,8 @@ impl<'a> Response<'a> {
             self.instance.discard(old);
         }
         let head = self.instance.head_of(next).await?;
-        let remote_address: SocketAddr = head.remote_address.into();
-        if let Some(origin) = origin {
-            let authority = self.instance.authority();
-            authority.answered(&origin, remote_address.ip());
-        }
-        self.head = head.into();
+        self.instance.answered(&redirect.url, &head);
+        self.head = Head::new(head, self.instance);
         self.host = host;
         Ok(self)
     }

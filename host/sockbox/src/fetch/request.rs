@@ -248,6 +248,11 @@ impl Request {
         self
     }
 
+    /// Whether it uses addresses of IPv6 only.
+    pub(super) fn is_ipv6_only(&self) -> bool {
+        self.options.family == Some(Family::Ipv6)
+    }
+
     /// Use addresses of this family only.
     pub fn family(mut self, family: Family) -> Request {
         self.options.family = Some(family);

@@ -7,7 +7,7 @@ use crate::error::{ConnectFailure, Error, Result};
 use crate::instance::Instance;
 use crate::output::{self, End};
 use bytes::Bytes;
-use sockbox_wasi::Mark;
+use sockbox_wasi::{Mark, ProxiedBy};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -41,6 +41,7 @@ pub(super) struct Head {
     url: String,
     remote: SocketAddr,
     local: SocketAddr,
+    proxy: Option<ProxiedBy>,
     content_length: Option<u64>,
     reused: bool,
     connect_failures: Vec<ConnectFailure>,
@@ -109,10 +110,11 @@ impl<'a> Response<'a> {
         host: String,
         mark: Mark,
     ) -> Response<'a> {
+        let head = Head::new(head, instance);
         Response {
             instance,
             response: Some(response),
-            head: head.into(),
+            head,
             host,
             mark,
         }
@@ -156,7 +158,7 @@ impl<'a> Response<'a> {
         &self.head.url
     }
 
-    /// The server's address of the connection.
+    /// The address at the other end of the connection: the server's, or the proxy's if the connection goes through one.
     pub fn remote_address(&self) -> SocketAddr {
         self.head.remote
     }
@@ -164,6 +166,11 @@ impl<'a> Response<'a> {
     /// The client's address of the connection.
     pub fn local_address(&self) -> SocketAddr {
         self.head.local
+    }
+
+    /// The proxy that the connection goes through, if any.
+    pub fn proxy(&self) -> Option<ProxiedBy> {
+        self.head.proxy
     }
 
     /// The size of the body in bytes, if the head gives it and the body is not decoded. For a
@@ -442,8 +449,12 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<wit::ResponseHead> for Head {
-    fn from(head: wit::ResponseHead) -> Head {
+impl Head {
+    /// The head of a response that has come over a connection of `instance`.
+    pub(super) fn new(head: wit::ResponseHead, instance: &Instance) -> Head {
+        let local = head.local_address.into();
+        let proxy = instance.proxied_by(local);
+        let remote = head.remote_address.into();
         Head {
             minor_version: head.minor_version,
             status: head.status,
@@ -451,8 +462,9 @@ impl From<wit::ResponseHead> for Head {
             headers: head.headers.into_iter().map(Header::from).collect(),
             raw: head.raw,
             url: head.url,
-            remote: head.remote_address.into(),
-            local: head.local_address.into(),
+            remote: proxy.map_or(remote, |proxy| proxy.address),
+            local,
+            proxy,
             content_length: head.content_length,
             reused: head.reused,
             connect_failures: head

@@ -15,6 +15,11 @@ const PLACEHOLDER_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 /// The IPv6 address that stands for a name: the first one behind the dummy prefix of RFC 9780, which no host has.
 const PLACEHOLDER_V6: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 1, 0, 0, 0, 1);
 
+/// Whether `address` can stand for a name.
+pub(super) fn is_placeholder(address: IpAddr) -> bool {
+    address == PLACEHOLDER_V4 || address == PLACEHOLDER_V6
+}
+
 /// A name that a proxy resolves, and the address that stands for it.
 pub(super) struct AtProxy {
     name: Name,

@@ -1,6 +1,7 @@
 //! The log of a run's failures. Errors, hints and messages are made from this one log, so they name the same
 //! rule, name and address.
 
+use super::at_proxy::is_placeholder;
 use super::{Authority, locked};
 use crate::proxy::ProxyProblem;
 use crate::tls::Failure;
@@ -122,6 +123,10 @@ fn is_of(refusal: &Refusal, asked: &Target) -> bool {
         // the system chose.
         (Target::Listen(asked), Target::Listen(refused)) => {
             refused.ip() == asked.ip() && (refused.port() == asked.port() || asked.port() == 0)
+        }
+        // The component knows the placeholder only.
+        (Target::Connect(asked), Target::ConnectName { port, .. }) => {
+            is_placeholder(asked.ip()) && *port == asked.port()
         }
         (asked, refused) => asked == refused,
     }

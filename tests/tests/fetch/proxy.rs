@@ -1,0 +1,669 @@
+//! `sockbox fetch` through a proxy: what the proxy is asked for, and what the policy still decides.
+
+use serde_json::Value;
+use sockbox_tests::{
+    Authority, ConnectProxy, Finished, Internet, Program, RawPeer, Refuser, Tinyproxy, TlsPeer,
+    TlsSettings, Tripwire,
+};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/// Where the names of these tests are, by `--resolve`: at an address of a documentation range, which nothing has.
+const STATIC: [&str; 2] = ["--resolve", "a.example:192.0.2.1"];
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+fn url(proxy: &ConnectProxy) -> String {
+    format!("http://{}", proxy.address())
+}
+
+#[track_caller]
+fn fetch(args: &[&str]) -> Finished {
+    with_env(args, &[])
+}
+
+#[track_caller]
+fn with_env(args: &[&str], env: &[(&str, &str)]) -> Finished {
+    let program = Program::sockbox(["fetch"]).args(args);
+    let program = env
+        .iter()
+        .fold(program, |program, (name, value)| program.env(name, value));
+    program.run()
+}
+
+/// The events of a record, by the name of the event.
+fn events(record: &str, name: &str) -> Vec<Value> {
+    let all = record.lines().map(|line| serde_json::from_str(line));
+    let all = all.map(|event: Result<Value, _>| event.expect("JSON"));
+    all.filter(|event| event["event"] == name).collect()
+}
+
+#[test]
+fn a_name_is_resolved_here_and_the_proxy_is_asked_for_its_address() {
+    let authority = Authority::new();
+    let file = authority.file();
+    let tls = TlsPeer::start(
+        &authority.server(&["a.example"]),
+        TlsSettings::default(),
+        OK,
+    );
+    let plain = RawPeer::answering(OK);
+    let proxy = ConnectProxy::start([
+        ("192.0.2.1:443", loopback(tls.port())),
+        ("192.0.2.1:80", plain.address()),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit.jsonl");
+    let at = url(&proxy);
+    let base = [
+        &STATIC[..],
+        &["-x", &at, "--cacert", file.to_str().unwrap()],
+    ]
+    .concat();
+    let format =
+        "%{stderr}%{http_connect} %{proxy_used} %{remote_ip}:%{remote_port} %{num_connects}\n";
+    let seen = ["-w", format, "--audit", audit.to_str().unwrap()];
+    let args = [
+        &base[..],
+        &seen,
+        &["https://a.example/x", "http://a.example/y"],
+    ]
+    .concat();
+    let finished = fetch(&args);
+    finished.assert_code(0).assert_stdout(b"hellohello");
+    let shown = format!("200 1 {} 1\n", proxy.address());
+    assert_eq!(finished.stderr(), shown.repeat(2));
+    assert_eq!(proxy.asked(), ["192.0.2.1:443", "192.0.2.1:80"]);
+    for head in proxy.requests() {
+        assert!(
+            !head.contains("a.example") && !head.contains("uthorization"),
+            "{head}"
+        );
+    }
+    assert!(tls.requests()[0].starts_with("GET /x HTTP/1.1\r\nHost: a.example\r\n"));
+    assert!(plain.requests()[0].starts_with("GET /y HTTP/1.1\r\nHost: a.example\r\n"));
+    let record = fs::read_to_string(&audit).unwrap();
+    let tunnels = events(&record, "tunnel");
+    assert_eq!(tunnels.len(), 2, "{record}");
+    assert_eq!(tunnels[0]["target"], "192.0.2.1:443");
+    assert_eq!(tunnels[0]["name"], "a.example");
+    assert_eq!(tunnels[0]["proxy"], proxy.address().to_string());
+    assert_eq!(tunnels[0]["proxy_status"], 200);
+    // The traffic is with the server, and not with the proxy.
+    let targets: Vec<Value> = events(&record, "traffic")
+        .iter()
+        .map(|event| event["target"].clone())
+        .collect();
+    assert_eq!(targets, ["192.0.2.1:443", "192.0.2.1:80"]);
+    let finished = fetch(&[&base[..], &["-v", "http://a.example/y"]].concat());
+    let told = format!(
+        "* proxy: connect to 192.0.2.1:80 through {} (a.example): 200\n",
+        proxy.address()
+    );
+    assert!(finished.stderr().contains(&told), "{}", finished.stderr());
+}
+
+#[test]
+fn a_connection_through_the_proxy_is_used_again() {
+    let plain = RawPeer::start(|peer| {
+        while !peer.read_request()?.is_empty() {
+            peer.send(OK)?;
+        }
+        Ok(())
+    });
+    let proxy = ConnectProxy::start([("192.0.2.1:80", plain.address())]);
+    let at = url(&proxy);
+    let page = "http://a.example/";
+    let format = "%{http_connect} %{proxy_used} %{remote_port} %{num_connects}\n";
+    let args = [
+        &STATIC[..],
+        &[
+            "-x",
+            &at,
+            "-w",
+            format,
+            "-o",
+            "/dev/null",
+            "-o",
+            "/dev/null",
+            page,
+            page,
+        ],
+    ]
+    .concat();
+    let finished = fetch(&args);
+    let port = proxy.address().port();
+    let shown = format!("200 1 {port} 1\n000 1 {port} 0\n");
+    finished
+        .assert_quiet_success()
+        .assert_stdout(shown.as_bytes());
+    assert_eq!(proxy.asked(), ["192.0.2.1:80"]);
+}
+
+#[test]
+fn a_denied_target_sends_nothing_to_the_proxy() {
+    let Some(internet) = Internet::new() else {
+        return;
+    };
+    let internet = internet
+        .name("public.example", &[&[Internet::PUBLIC_V4]])
+        .name("moving.example", &[&["10.0.0.1"]]);
+    let proxy = format!("http://{}:80", Internet::OTHER_V4);
+    let run = |args: &[&str]| {
+        let program = Program::sockbox(["fetch", "-x", &proxy]).args(args);
+        internet.run(program)
+    };
+    // The policy decides as without a proxy.
+    let (finished, seen) = run(&["--deny-connect", "1.2.3.0/24", "http://public.example/"]);
+    finished.assert_failure(126, &["denied by deny-connect 1.2.3.0/24:*"]);
+    seen.assert(&["public.example"], &[]);
+    let (finished, seen) = run(&[
+        "--deny-resolve",
+        "*.example",
+        "--allow-proxy-resolve",
+        "http://public.example/",
+    ]);
+    finished.assert_failure(
+        126,
+        &["resolve public.example: denied by deny-resolve *.example"],
+    );
+    seen.assert_nothing();
+    // Nothing goes to the server itself. This one is no proxy: it answers each request with a page.
+    let (finished, seen) = run(&["http://public.example/"]);
+    finished.assert_code(0);
+    seen.assert(
+        &["public.example"],
+        &[&format!("tcp {}:80", Internet::OTHER_V4)],
+    );
+}
+
+#[test]
+fn a_redirect_goes_through_the_proxy_and_is_judged_as_without_it() {
+    let last = RawPeer::answering(OK);
+    let first = RawPeer::answering(
+        "HTTP/1.1 302 Found\r\nLocation: http://b.example/\r\nContent-Length: 0\r\n\r\n",
+    );
+    let proxy = ConnectProxy::start([
+        ("192.0.2.1:80", first.address()),
+        ("192.0.2.2:80", last.address()),
+        ("a.example:80", first.address()),
+        ("b.example:80", last.address()),
+    ]);
+    let at = url(&proxy);
+    let follow = ["-L", "-x", &at, "http://a.example/"];
+    let second = ["--resolve", "b.example:192.0.2.2"];
+    // A static address grants nothing by itself.
+    let finished = fetch(&[&STATIC[..], &second, &follow].concat());
+    finished.assert_failure(126, &["connect to 192.0.2.2:80"]);
+    let allowed = ["--allow-connect", "b.example"];
+    let finished = fetch(&[&STATIC[..], &second, &allowed, &follow].concat());
+    finished.assert_quiet_success().assert_stdout(b"hello");
+    assert_eq!(
+        proxy.asked(),
+        ["192.0.2.1:80", "192.0.2.1:80", "192.0.2.2:80"]
+    );
+    // The proxy would resolve a name that only the server has named: that is no public address for certain.
+    let leave = ["--allow-proxy-resolve"];
+    let finished = fetch(&[&leave[..], &follow].concat());
+    finished.assert_failure(
+        126,
+        &[
+            "not allowed to connect to b.example:80: a redirect may lead to public addresses only, and the proxy resolves \
+             b.example (--allow-connect b.example:80 would allow it)",
+        ],
+    );
+    let finished = fetch(&[&leave[..], &allowed, &follow].concat());
+    finished.assert_quiet_success().assert_stdout(b"hello");
+    let asked = proxy.asked();
+    assert_eq!(asked[3..], ["a.example:80", "a.example:80", "b.example:80"]);
+}
+
+#[test]
+fn a_proxy_resolves_names_only_where_that_is_granted() {
+    let plain = RawPeer::answering(OK);
+    let proxy = ConnectProxy::start([
+        ("a.example:80", plain.address()),
+        ("192.0.2.1:80", plain.address()),
+    ]);
+    let at = url(&proxy);
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit.jsonl");
+    let base = [
+        "-x",
+        &at,
+        "--allow-proxy-resolve",
+        "--audit",
+        audit.to_str().unwrap(),
+    ];
+    for family in ["-4", "-6"] {
+        let _ = fs::remove_file(&audit);
+        let format = "%{stderr}%{remote_ip}";
+        let args = [&base[..], &[family, "-w", format, "http://a.example/"]].concat();
+        let finished = fetch(&args);
+        finished.assert_code(0).assert_stdout(b"hello");
+        assert_eq!(finished.stderr(), "127.0.0.1");
+        let record = fs::read_to_string(&audit).unwrap();
+        assert_eq!(events(&record, "resolved").len(), 0, "{record}");
+        let left = &events(&record, "left-to-proxy")[0];
+        assert_eq!(left["name"], "a.example");
+        assert_eq!(
+            left["placeholder"],
+            if family == "-4" {
+                "192.0.0.8"
+            } else {
+                "100:0:0:1::1"
+            }
+        );
+        for event in ["tunnel", "traffic"] {
+            assert_eq!(
+                events(&record, event)[0]["target"],
+                "a.example:80",
+                "{record}"
+            );
+        }
+        let connects = events(&record, "decision");
+        assert_eq!(connects[1]["target"], "a.example:80", "{record}");
+        assert_eq!(connects[1]["by"], "allow-connect a.example:80", "{record}");
+    }
+    assert_eq!(proxy.asked(), ["a.example:80"; 2]);
+    // A static address is not left to the proxy.
+    for host in [
+        "a.example:192.0.2.1",
+        "a.example:80:192.0.2.1",
+        "*:80:192.0.2.1",
+    ] {
+        let finished = fetch(&[
+            "-x",
+            &at,
+            "--allow-proxy-resolve",
+            "--resolve",
+            host,
+            "http://a.example/",
+        ]);
+        finished.assert_quiet_success().assert_stdout(b"hello");
+    }
+    assert_eq!(proxy.asked()[2..], ["192.0.2.1:80"; 3]);
+    // An address in the URL is judged as an address.
+    let finished = fetch(&[
+        "-x",
+        &at,
+        "--allow-proxy-resolve",
+        "--deny-connect",
+        "192.0.2.0/28",
+        "http://3221225985/",
+    ]);
+    finished.assert_failure(126, &["denied by deny-connect 192.0.2.0/28:*"]);
+    assert_eq!(proxy.asked().len(), 5);
+}
+
+#[test]
+fn what_is_local_or_named_is_reached_without_the_proxy() {
+    let tripwire = Tripwire::new();
+    let peer = RawPeer::answering(OK);
+    let port = peer.address().port();
+    let trap = format!("http://{}", tripwire.address());
+    let hosts = ["127.0.0.1", "localhost", "a.example", "b.local.test"];
+    let urls = hosts.map(|host| format!("http://{host}:{port}/"));
+    let args = [
+        "--proxy",
+        &trap,
+        "--noproxy",
+        "other.example,local.test",
+        "--resolve",
+        "a.example:127.0.0.1",
+        "--resolve",
+        "b.local.test:127.0.0.1",
+    ];
+    let finished = fetch(&[&args[..], &urls.each_ref().map(String::as_str)].concat());
+    finished
+        .assert_quiet_success()
+        .assert_stdout("hello".repeat(4).as_bytes());
+    tripwire.assert_untouched();
+}
+
+#[test]
+fn variables_count_as_with_curl() {
+    let plain = RawPeer::answering(OK);
+    let proxy = ConnectProxy::start([("192.0.2.1:80", plain.address())]);
+    let at = url(&proxy);
+    let page = [&STATIC[..], &["http://a.example/"]].concat();
+    for variable in ["http_proxy", "all_proxy", "ALL_PROXY"] {
+        let finished = with_env(&page, &[(variable, &at)]);
+        finished.assert_quiet_success().assert_stdout(b"hello");
+    }
+    assert_eq!(proxy.asked().len(), 3);
+    // -x comes before them, and they need not be proxies that can be used then.
+    let typed = [&page[..], &["-x", &at]].concat();
+    let env = [("http_proxy", "socks5://a"), ("no_proxy", "b.example")];
+    with_env(&typed, &env).assert_quiet_success();
+    assert_eq!(proxy.asked().len(), 4);
+    let tripwire = Tripwire::new();
+    let trap = format!("http://{}", tripwire.address());
+    let port = plain.address().port();
+    let direct = format!("http://a.example:{port}/");
+    let direct = ["--resolve", "a.example:127.0.0.1", &direct];
+    for env in [
+        &[("HTTP_PROXY", trap.as_str())][..],
+        &[("https_proxy", &trap), ("HTTPS_PROXY", "socks5://a")],
+        &[("http_proxy", &trap), ("NO_PROXY", "example")],
+        &[("http_proxy", "")],
+    ] {
+        with_env(&direct, env).assert_quiet_success();
+    }
+    for (args, env) in [
+        (&["-x", ""][..], &[("http_proxy", trap.as_str())][..]),
+        (&["--noproxy", "*"], &[("http_proxy", &trap)]),
+        (&["-x", &trap], &[("no_proxy", "a.example")]),
+    ] {
+        with_env(&[&direct[..], args].concat(), env).assert_quiet_success();
+    }
+    tripwire.assert_untouched();
+    // --noproxy takes the place of the variable.
+    let other = ["--noproxy", "b.example"];
+    let env = [("http_proxy", at.as_str()), ("no_proxy", "a.example")];
+    with_env(&[&page[..], &other].concat(), &env).assert_quiet_success();
+    assert_eq!(proxy.asked().len(), 5);
+    let finished = with_env(&page, &[("ALL_PROXY", "socks5h://u:hunter2@a")]);
+    finished.assert_failure(
+        2,
+        &["the environment variable `ALL_PROXY` can't be used: a proxy is reached with http, and not with `socks5h`"],
+    );
+    // It is not needed for this machine.
+    let local = plain.url("/");
+    with_env(&[&local], &[("ALL_PROXY", "socks5h://a")]).assert_quiet_success();
+    let finished = with_env(&["-L", &local], &[("ALL_PROXY", "socks5h://a")]);
+    finished.assert_failure(2, &["`ALL_PROXY`"]);
+}
+
+#[test]
+fn credentials_are_for_the_proxy_alone_and_shown_nowhere() {
+    let plain = RawPeer::answering(OK);
+    let proxy = ConnectProxy::start_for(
+        Some("Basic dXNlcjpodW50ZXIy"),
+        [("192.0.2.1:80", plain.address())],
+    );
+    let at = proxy.address();
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit.jsonl");
+    let (bare, with) = (format!("{at}"), format!("http://user:hunt%65r2@{at}"));
+    let page = [
+        &STATIC[..],
+        &[
+            "-v",
+            "--audit",
+            audit.to_str().unwrap(),
+            "http://a.example/",
+        ],
+    ]
+    .concat();
+    for credentials in [
+        &["-x", with.as_str()][..],
+        &["-x", &bare, "-U", "user:hunter2"],
+        &["-x", &bare, "--proxy-user", "user:hunter2"],
+        // As with curl, the credentials of the URL win.
+        &["-x", &with, "-U", "other:pass"],
+    ] {
+        let finished = fetch(&[&page[..], credentials].concat());
+        finished.assert_code(0).assert_stdout(b"hello");
+        let record = fs::read_to_string(&audit).unwrap();
+        for text in [&record, finished.stderr()] {
+            assert!(
+                !text.contains("hunter2") && !text.contains("dXNlcjpodW50ZXIy"),
+                "{text}"
+            );
+        }
+    }
+    for head in plain.requests() {
+        assert!(!head.contains("roxy"), "{head}");
+    }
+    let wrong = format!("http://user:hunter3@{at}");
+    for (what, args) in [("none", ["-x", &bare]), ("wrong", ["-x", &wrong])] {
+        let addresses = [
+            "--resolve",
+            "b.example:192.0.2.1,192.0.2.2",
+            "http://b.example/",
+        ];
+        let before = proxy.asked().len();
+        let finished = fetch(&[&args[..], &addresses, &["-w", "%{http_connect}"]].concat());
+        finished.assert_code(56).assert_stdout(b"407");
+        let told = format!(
+            "sockbox: (56) no connection to b.example through the proxy {at}: it answered 407 (it wants other credentials: -U USER:PASSWORD gives them)\n"
+        );
+        assert_eq!(finished.stderr(), told, "{what}");
+        // Another address changes nothing.
+        assert_eq!(proxy.asked().len(), before + 1);
+    }
+    for (args, expected) in [
+        (
+            &["-x", "https://u:hunter2@a"][..],
+            "--proxy: a proxy is reached with http, and not with `https`",
+        ),
+        (
+            &["-x", "socks5://u:hunter2@a"],
+            "--proxy: a proxy is reached with http, and not with `socks5`",
+        ),
+        (&["-x", "http://u:hunter2@a:x"], "--proxy: the proxy's port"),
+        (
+            &["-x", "a", "-U", "hunter2"],
+            "--proxy-user: expected USER:PASSWORD",
+        ),
+        (
+            &["-x", "a", "-U", "u:hunter2\n"],
+            "--proxy-user: the proxy's user or password can't be sent",
+        ),
+    ] {
+        let finished = fetch(&[args, &["http://a.example/"]].concat());
+        finished.assert_failure(2, &[expected]);
+        assert!(
+            !finished.stderr().contains("hunter2"),
+            "{}",
+            finished.stderr()
+        );
+    }
+}
+
+#[test]
+fn a_proxy_that_fails_is_told_of() {
+    let page = [&STATIC[..], &["http://a.example/"]].concat();
+    let through = |at: &str, more: &[&str]| fetch(&[&page[..], &["-x", at], more].concat());
+    let told = |code: u8, at: &str, why: &str| {
+        format!("sockbox: ({code}) no connection to a.example through the proxy {at}: {why}\n")
+    };
+    let refuser = Refuser::new();
+    let at = refuser.address().to_string();
+    let finished = through(&at, &[]);
+    finished.assert_code(7);
+    assert_eq!(
+        finished.stderr(),
+        told(7, &at, "could not connect to it: connection refused")
+    );
+    for (answer, why) in [
+        (
+            String::new(),
+            "it closed the connection without a complete answer",
+        ),
+        (
+            "HTTP/1.1 200".to_owned(),
+            "it closed the connection without a complete answer",
+        ),
+        ("SSH-2.0-x\r\n\r\n".to_owned(), "its answer is not HTTP/1"),
+        (
+            format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(200_000)),
+            "the head of its answer has more than 16384 bytes",
+        ),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\n".repeat(2000),
+            "the head of its answer has more than 16384 bytes",
+        ),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\nContent-Length: 3\r\n\r\nabc"
+                .to_owned(),
+            "it answered 403",
+        ),
+        (
+            "HTTP/1.1 502 Bad\r\n\r\nHTTP/1.1 200 OK\r\n\r\n".to_owned(),
+            "it answered 502",
+        ),
+    ] {
+        let broken = RawPeer::answering(answer);
+        let at = broken.address().to_string();
+        let finished = through(&at, &[]);
+        finished.assert_code(56).assert_stdout(b"");
+        assert_eq!(finished.stderr(), told(56, &at, why));
+        assert_eq!(broken.connections(), 1);
+    }
+    let reset = RawPeer::start(|peer| {
+        peer.read_request()?;
+        peer.reset_at_end()
+    });
+    let finished = through(&reset.address().to_string(), &[]);
+    finished.assert_failure(56, &["the connection to it broke: ConnectionReset"]);
+    // The bytes behind the head are those of the server.
+    let early = RawPeer::start(|peer| {
+        peer.read_request()?;
+        peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{OK}"))?;
+        peer.wait_for_close()
+    });
+    let finished = through(&early.address().to_string(), &[]);
+    finished.assert_quiet_success().assert_stdout(b"hello");
+    // The time for connecting counts for the proxy, too.
+    let silent = RawPeer::start(|peer| {
+        peer.read_request()?;
+        peer.wait_for_close()
+    });
+    let at = silent.address().to_string();
+    through(&at, &["--connect-timeout", "0.1"]).assert_failure(28, &["connecting"]);
+    through(&at, &["-m", "0.1"]).assert_code(28);
+    // So do the bytes that the run may receive.
+    let long = RawPeer::answering(format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(1000)));
+    let finished = through(&long.address().to_string(), &["--max-received", "100"]);
+    finished.assert_failure(63, &["--max-received sets the limit"]);
+}
+
+#[test]
+fn a_proxy_without_an_address_is_told_of() {
+    let Some(internet) = Internet::new() else {
+        return;
+    };
+    let internet = internet.name("a.example", &[&[Internet::PUBLIC_V4]]);
+    let program = Program::sockbox([
+        "fetch",
+        "-x",
+        "http://proxy.example:80",
+        "http://a.example/",
+    ]);
+    let (finished, seen) = internet.run(program);
+    finished.assert_failure(
+        5,
+        &["no connection to a.example through the proxy proxy.example:80: its name could not be resolved"],
+    );
+    seen.assert(&["a.example", "proxy.example"], &[]);
+    let program = Program::sockbox(["fetch", "-x", "http://1.2.3.4:80", "http://b.example/"]);
+    let (finished, _) = internet.run(program);
+    finished.assert_failure(
+        6,
+        &[
+            "could not resolve host: b.example",
+            "the name was not left to the proxy: --allow-proxy-resolve does that",
+        ],
+    );
+}
+
+#[test]
+fn the_next_address_is_tried_when_the_proxy_cannot_reach_one() {
+    let plain = RawPeer::answering(OK);
+    let proxy = ConnectProxy::start([("192.0.2.2:80", plain.address())]);
+    let at = url(&proxy);
+    let finished = fetch(&[
+        "-x",
+        &at,
+        "--resolve",
+        "a.example:192.0.2.1,192.0.2.2",
+        "http://a.example/",
+    ]);
+    finished.assert_quiet_success().assert_stdout(b"hello");
+    assert_eq!(proxy.asked(), ["192.0.2.1:80", "192.0.2.2:80"]);
+}
+
+#[test]
+fn several_urls_at_once_go_through_the_proxy() {
+    let plain = RawPeer::answering(OK);
+    let proxy = ConnectProxy::start([
+        ("192.0.2.1:80", plain.address()),
+        ("192.0.2.1:81", plain.address()),
+    ]);
+    let at = url(&proxy);
+    let urls = ["http://a.example/", "http://a.example:81/"];
+    let finished = fetch(&[&STATIC[..], &["-Z", "-x", &at], &urls].concat());
+    finished.assert_quiet_success().assert_stdout(b"hellohello");
+    let mut asked = proxy.asked();
+    asked.sort();
+    assert_eq!(asked, ["192.0.2.1:80", "192.0.2.1:81"]);
+}
+
+#[test]
+fn a_real_proxy_lets_pages_through() {
+    let proxy = Tinyproxy::start();
+    let authority = Authority::new();
+    let file = authority.file();
+    let tls = TlsPeer::start(
+        &authority.server(&["a.example"]),
+        TlsSettings::default(),
+        OK,
+    );
+    let plain = RawPeer::answering(OK);
+    let base = [
+        "--allow-proxy-resolve",
+        "--cacert",
+        file.to_str().unwrap(),
+        "-x",
+    ];
+    let urls = [
+        tls.url_at("a.example"),
+        format!("http://a.example:{}/", plain.address().port()),
+    ];
+    let right = proxy.url("user:p%61ss");
+    for url in &urls {
+        let finished = fetch(&[&base[..], &[&right, url]].concat());
+        finished.assert_quiet_success().assert_stdout(b"hello");
+    }
+    let log = proxy.log();
+    assert!(
+        log.contains(&format!("CONNECT a.example:{}", tls.port())),
+        "{log}"
+    );
+    let finished = fetch(&[&base[..], &[&right, "http://a.example:1/"]].concat());
+    finished.assert_failure(56, &["it answered 500"]);
+    let wrong = proxy.url("user:wrong");
+    let finished = fetch(&[&base[..], &[&wrong, &urls[1]]].concat());
+    finished.assert_failure(56, &["it answered 401 (it wants other credentials: -U"]);
+}
+
+#[test]
+fn a_policy_file_names_the_proxy_too() {
+    let plain = RawPeer::answering(OK);
+    let proxy = ConnectProxy::start([("a.example:80", plain.address())]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.toml");
+    let text = format!(
+        "proxy = \"http://u:hunter2@{}\"\nnoproxy = [\"b.example\"]\nallow-proxy-resolve = true\n",
+        proxy.address()
+    );
+    fs::write(&file, text).unwrap();
+    let policy = ["--policy", file.to_str().unwrap()];
+    // It comes before the environment.
+    let page = [&policy[..], &["http://a.example/"]].concat();
+    let finished = with_env(&page, &[("http_proxy", "http://127.0.0.1:1")]);
+    finished.assert_quiet_success().assert_stdout(b"hello");
+    let port = plain.address().port();
+    let direct = format!("http://b.example:{port}/");
+    let direct = ["--resolve", "b.example:127.0.0.1", &direct];
+    fetch(&[&policy[..], &direct].concat()).assert_quiet_success();
+    assert_eq!(proxy.asked(), ["a.example:80"]);
+    let finished = Program::sockbox(["serve", "--policy", file.to_str().unwrap()]).run();
+    finished.assert_failure(2, &["`proxy`, `proxy-env`, `noproxy` and `allow-proxy-resolve` have no effect on `sockbox serve`"]);
+}
