@@ -3,7 +3,7 @@
 use crate::environment;
 use crate::signals::Signal;
 use crate::words;
-use sockbox::{Error, ProxyProblem, TlsError};
+use sockbox::{Error, NetworkError, ProxyProblem, TlsError};
 use sockbox_printable::{Line, Lines};
 use std::error::Error as _;
 use std::fmt;
@@ -33,6 +33,8 @@ pub enum Failure {
     Usage { problem: String },
     /// The page's URL has no name to save it under.
     NoName { url: String },
+    /// The URL's host could not be resolved here, and a proxy was not permitted to do it.
+    NotLeftToProxy { host: String, reason: NetworkError },
     /// With `--fail`: the server says that it failed.
     Status { status: u16, reason: String },
     /// With `--continue-at`: what the server answered is neither the page nor a part of it.
@@ -85,6 +87,7 @@ impl Failure {
             Failure::Output { .. } | Failure::NoName { .. } => code::OUTPUT,
             Failure::Input { .. } => code::INPUT,
             Failure::Usage { .. } => code::USAGE,
+            Failure::NotLeftToProxy { .. } => code::RESOLVE,
             Failure::Status { .. } => code::STATUS,
             Failure::NoRange { .. } => code::RANGE,
             Failure::InputIsGone => code::REWIND,
@@ -133,6 +136,10 @@ impl Failure {
             Failure::NoName { url } => Some(format!(
                 "the path of {} has no name at its end to save the page under: give one with -o",
                 Line(url)
+            )),
+            Failure::NotLeftToProxy { host, reason } => Some(format!(
+                "could not resolve host: {}: {reason} (--allow-proxy-resolve lets the proxy resolve it)",
+                Line(host)
             )),
             Failure::Status { status, reason } => {
                 Some(format!("the server answered {}", Answer(*status, reason)))

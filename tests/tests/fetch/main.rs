@@ -10,6 +10,7 @@ mod failures;
 mod inputs;
 mod output;
 mod proxy;
+mod proxy_failures;
 mod redirects;
 mod report;
 mod request;

@@ -9,6 +9,7 @@ use super::transfer::Transfer;
 use crate::exit::Failure;
 use crate::watchdog;
 use sockbox::Error;
+use sockbox::policy::Origin;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -37,7 +38,8 @@ impl Transfer<'_> {
     /// Make the transfer, write its output, and return the exit code.
     pub async fn run(mut self, session: &mut Session) -> u8 {
         let plan = self.plan;
-        let mut ended = self.attempts(session).await;
+        let ended = self.attempts(session).await;
+        let mut ended = ended.map_err(|failure| self.with_proxy(failure));
         let telling = max_time(&plan.args).map(|time| (time, Instant::now() + TELLING));
         if ended.is_err() {
             // Print the heads that arrived before the failure. If printing fails, only the first failure is reported.
@@ -52,21 +54,24 @@ impl Transfer<'_> {
         let url = several.then(|| names::shown(&self.task.url));
         for failure in &failures {
             plan.console.failed(failure, url.as_deref());
-            self.tell_of_proxy(failure);
         }
         failures.first().map_or(0, Failure::code)
     }
 
-    /// Tell what may help where only the proxy can resolve names.
-    fn tell_of_proxy(&self, failure: &Failure) {
+    /// The failure, or what it is where the proxy could have resolved the name.
+    fn with_proxy(&self, failure: Failure) -> Failure {
         let proxies = &self.plan.proxies;
-        if let Failure::Sandbox(Error::ResolveFailed { .. }) = failure
-            && !proxies.is_empty()
-            && !proxies.resolve
-        {
-            self.plan.console.warn(format_args!(
-                "the name was not left to the proxy: --allow-proxy-resolve does that"
-            ));
+        match failure {
+            Failure::Sandbox(Error::ResolveFailed { host, reason })
+                if !proxies.is_empty()
+                    && !proxies.resolve
+                    && host
+                        .parse()
+                        .is_ok_and(|host| proxies.covers(&Origin::new(host, 0))) =>
+            {
+                Failure::NotLeftToProxy { host, reason }
+            }
+            failure => failure,
         }
     }
 
