@@ -8,6 +8,7 @@ pub(crate) struct Case {
     ///
     /// `{nginx}`, `{lighttpd}`, `{node}`, `{httpbin}` stand for servers, `{raw}` for one that answers with
     /// `answer`, `{cut}` for one that does so over TLS and cuts the connection then, `{tls}` for nginx over TLS,
+    /// `{proxy}` for the host and the port of a proxy that connects to `a.example` at 192.0.2.1,
     /// `{without-tls}` for a server without TLS, `{refused}` for an address on which no socket listens, `{port}`
     /// for Node's port.
     pub(crate) args: &'static str,

@@ -6,6 +6,7 @@ mod case;
 mod differences;
 mod facts;
 mod output;
+mod proxies;
 mod requests;
 mod responses;
 mod servers;
@@ -136,6 +137,11 @@ fn what_is_made_of_answers() {
 #[test]
 fn what_ends_a_request_and_what_is_tried_again() {
     assert_same(&[bounds::BOUNDS, bounds::RETRIES]);
+}
+
+#[test]
+fn what_goes_through_a_proxy() {
+    assert_same(&[proxies::PROXIES]);
 }
 
 #[test]

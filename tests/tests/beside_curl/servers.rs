@@ -2,8 +2,8 @@
 
 use crate::case::Case;
 use sockbox_tests::{
-    Authority, Httpbin, Lighttpd, Nginx, Node, Outcome, RawPeer, Refuser, SideBySide, TlsPeer,
-    TlsSettings, pattern,
+    Authority, ConnectProxy, Httpbin, Lighttpd, Nginx, Node, Outcome, RawPeer, Refuser, SideBySide,
+    TlsPeer, TlsSettings, pattern,
 };
 use std::sync::LazyLock;
 
@@ -63,10 +63,29 @@ impl Servers {
         });
         let peer = (cut.is_none() && !case.answer.is_empty())
             .then(|| RawPeer::answering(self.fill_in(case.answer)));
+        let proxy = case.args.contains("{proxy}").then(|| {
+            let node = ([127, 0, 0, 1], self.node.port()).into();
+            let tls = ([127, 0, 0, 2], self.nginx.address().port()).into();
+            ConnectProxy::start_for(
+                case.args
+                    .contains("me:secret")
+                    .then_some("Basic bWU6c2VjcmV0"),
+                [
+                    // curl asks for the name.
+                    ("a.example:80", node),
+                    ("192.0.2.1:80", node),
+                    ("a.example:443", tls),
+                    ("192.0.2.1:443", tls),
+                ],
+            )
+        });
         // Made only when it is needed, because making it takes longer than most of the cases.
         let large = case.args.contains("large").then(|| pattern(3 << 20));
         let args = case.words().into_iter().map(|arg| {
-            let arg = self.fill_in(&arg);
+            let mut arg = self.fill_in(&arg);
+            if let Some(proxy) = &proxy {
+                arg = arg.replace("{proxy}", &proxy.address().to_string());
+            }
             match (&peer, &cut) {
                 (Some(peer), _) => arg.replace("{raw}", &format!("http://{}", peer.address())),
                 (_, Some(cut)) => arg.replace("{cut}", cut.url().trim_end_matches('/')),

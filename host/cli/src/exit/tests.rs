@@ -2,6 +2,14 @@ use super::*;
 use sockbox::policy::{DenialReason, Target};
 use sockbox::{CertificateProblem, NetworkError, ResponseLimit, Stage, TimeBound, TlsFailure};
 
+fn proxy(problem: ProxyProblem) -> Error {
+    Error::Proxy {
+        host: "a.example".to_owned(),
+        proxy: "proxy.example:3128".to_owned(),
+        problem,
+    }
+}
+
 #[test]
 fn every_error_has_its_code() {
     let text = String::new;
@@ -32,6 +40,17 @@ fn every_error_has_its_code() {
             },
             7,
         ),
+        (proxy(ProxyProblem::NotResolved), 5),
+        (
+            proxy(ProxyProblem::NotConnected {
+                kind: io::ErrorKind::ConnectionRefused,
+            }),
+            7,
+        ),
+        (proxy(ProxyProblem::Refused { status: 407 }), 56),
+        (proxy(ProxyProblem::Closed), 56),
+        (proxy(ProxyProblem::NotHttp), 56),
+        (proxy(ProxyProblem::HeadSize), 56),
         (Error::Protocol { reason: text() }, 8),
         (
             Error::IncompleteBody {

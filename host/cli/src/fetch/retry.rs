@@ -282,6 +282,14 @@ mod tests {
             limit: seconds(1),
             received: 0,
         };
+        let proxy = |problem| Error::Proxy {
+            host: String::new(),
+            proxy: String::new(),
+            problem,
+        };
+        let refused = || ProxyProblem::NotConnected {
+            kind: ErrorKind::ConnectionRefused,
+        };
         let all = "--retry 1 --retry-all-errors";
         for (options, error, expected) in [
             ("--retry 1", timeout(), true),
@@ -310,6 +318,11 @@ mod tests {
                 false,
             ),
             (all, Error::Abandoned, false),
+            ("--retry 1", proxy(ProxyProblem::NotResolved), true),
+            ("--retry 1", proxy(refused()), false),
+            ("--retry 1 --retry-connrefused", proxy(refused()), true),
+            ("--retry 1", proxy(ProxyProblem::Closed), false),
+            (all, proxy(ProxyProblem::Closed), true),
         ] {
             let shown = format!("{options} {error:?}");
             let pause = retry(options).after_failure(&error.into(), Time::default());

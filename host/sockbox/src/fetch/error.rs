@@ -200,7 +200,7 @@ mod tests {
     use crate::policy::audit::RunId;
     use crate::policy::{DenialReason, Target};
     use sockbox_wasi::tls::CertificateProblem;
-    use sockbox_wasi::{Authority, Grant, Incident, Mark};
+    use sockbox_wasi::{Authority, Grant, Incident, Mark, ProxyProblem};
     use std::net::SocketAddr;
 
     fn authority() -> Authority {
@@ -364,6 +364,26 @@ mod tests {
             let found = error(&all(&authority), "h", "https://h/", code);
             assert_eq!(format!("{found:?}"), expected);
         }
+    }
+
+    #[test]
+    fn a_proxy_that_gave_no_connection_is_told_of() {
+        let authority = authority();
+        let failed = wit::ErrorCode::ConnectFailed(vec![wit::ConnectFailure {
+            address: SocketAddr::from(([192, 0, 2, 1], 80)).into(),
+            reason: types::NetworkError::Unreachable,
+        }]);
+        for status in [502, 407] {
+            authority.note(Incident::Proxy {
+                proxy: "proxy.example:1080".to_owned(),
+                problem: ProxyProblem::Refused { status },
+            });
+        }
+        let found = error(&all(&authority), "h", "http://h/", failed);
+        assert_eq!(
+            found.to_string(),
+            "no connection to h through the proxy proxy.example:1080: it answered 407 (it wants other credentials)"
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod limits;
 mod options;
 mod peer;
 mod policy;
+mod proxy;
 mod redirect;
 mod run;
 mod serve;

@@ -17,6 +17,7 @@ use wasmtime_wasi::p2::{DynPollable, TcpSocket};
 
 mod options;
 mod private;
+mod tunnel;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 

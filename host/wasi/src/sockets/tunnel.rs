@@ -5,6 +5,12 @@
 //! component cannot tell such a connection from another one, so it can neither use the proxy in another way nor see its
 //! credentials.
 //!
+//! The host does this, and not the component, for two reasons. A component that spoke to the proxy itself would have to be granted
+//! the proxy's address, and could then ask it for any target: the policy would rest on the component's honesty. And it would
+//! have to be given the proxy's credentials. It also costs nothing in the component: redirects, TLS, reuse of connections
+//! and several addresses work as they do without a proxy. A request to an `http` URL goes through a tunnel, too, because the
+//! proxy would otherwise choose the address (RFC 9112 section 3.2.2), which no rule has judged.
+//!
 //! A tunnel has an entry in [`Tunnels`], and a socket of wasmtime-wasi, which stays unconnected. It counts as one of the run's
 //! sockets, and takes two open files of this process.
 
@@ -144,6 +150,11 @@ impl Tunnels {
             Tunnel::Open(open) => Some(&open.connection),
             Tunnel::Opening(_) => None,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.sockets.is_empty()
     }
 
     /// The component has dropped the socket with this number.

@@ -40,7 +40,7 @@ impl Bench {
         (socket, local)
     }
 
-    fn socket_of(&mut self, address: SocketAddr) -> ResourceAny {
+    pub(super) fn socket_of(&mut self, address: SocketAddr) -> ResourceAny {
         self.family = match address {
             SocketAddr::V4(_) => IpAddressFamily::Ipv4,
             SocketAddr::V6(_) => IpAddressFamily::Ipv6,
@@ -55,12 +55,12 @@ impl Bench {
     }
 
     /// Makes a call, which has to succeed.
-    async fn done(&mut self, socket: ResourceAny, name: &str, parameters: &[Val]) {
+    pub(super) async fn done(&mut self, socket: ResourceAny, name: &str, parameters: &[Val]) {
         assert_eq!(self.code(socket, name, parameters).await, None, "{name}");
     }
 
     /// Makes a call. Returns its error code, and None if it succeeds.
-    async fn code(
+    pub(super) async fn code(
         &mut self,
         socket: ResourceAny,
         name: &str,
@@ -76,7 +76,7 @@ impl Bench {
         }
     }
 
-    async fn address(&mut self, socket: ResourceAny, name: &str) -> SocketAddr {
+    pub(super) async fn address(&mut self, socket: ResourceAny, name: &str) -> SocketAddr {
         let Val::Result(Ok(Some(address))) = self.call(socket, name, &[]).await else {
             panic!("it has no {name}");
         };
