@@ -11,6 +11,7 @@ mod inputs;
 mod output;
 mod proxy;
 mod proxy_failures;
+mod proxy_options;
 mod redirects;
 mod report;
 mod request;

@@ -248,6 +248,7 @@ mod tests {
                 ],
                 remote: "[::1]:80".parse().unwrap(),
                 local: "127.0.0.1:50000".parse().unwrap(),
+                proxied: false,
             }),
             connects: 1,
             downloaded: 6,
