@@ -28,7 +28,7 @@ pub(crate) const PROXIES: &[Case] = &[
     ),
     case(
         "a redirect through a proxy",
-        "-L -p -x {proxy} --resolve a.example:80:192.0.2.1 http://a.example/redirect/302?page",
+        "-L -p -x {proxy} --resolve a.example:80:192.0.2.1 http://a.example/hops/2",
         0,
     ),
     case(

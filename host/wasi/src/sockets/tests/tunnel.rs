@@ -75,7 +75,7 @@ impl Bench {
 }
 
 fn error(code: &str) -> String {
-    format!("Err(Some(Enum({code:?})))")
+    format!("Result(Err(Some(Enum({code:?}))))")
 }
 
 #[tokio::test]
