@@ -17,7 +17,7 @@ pub(crate) const PROXIES: &[Case] = &[
     case(
         "facts of a page through a proxy",
         "-p -x {proxy} --resolve a.example:80:192.0.2.1 -o page -w '%{http_connect}|%{http_code}|%{remote_ip}|\
-         %{remote_port}|%{local_ip}|%{num_connects}|%{size_request}|%{url_effective}' http://a.example/page",
+         %{remote_port}|%{local_ip}|%{num_connects}|%{url_effective}' http://a.example/page",
         0,
     ),
     case(

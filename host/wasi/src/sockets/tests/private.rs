@@ -150,7 +150,7 @@ impl Bench {
     }
 
     /// Drops a socket as a component does. A resource that the test holds has no destructor.
-    fn drop_socket(&mut self, socket: ResourceAny) {
+    pub(super) fn drop_socket(&mut self, socket: ResourceAny) {
         let socket: Resource<TcpSocket> = socket.try_into_resource(&mut self.store).unwrap();
         let mut state = self.store.data_mut().sockbox();
         state.drop_socket(socket.rep()).unwrap();
