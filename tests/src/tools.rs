@@ -260,7 +260,7 @@ pub(crate) fn lock(path: &Path) -> Result<File, String> {
 
 /// Fetch a package and the libraries that it needs and the machine lacks, and unpack all of them into
 /// `dir/root`.
-fn unpack_with_libraries(package: &str, dir: &Path) -> Result<(), String> {
+pub(crate) fn unpack_with_libraries(package: &str, dir: &Path) -> Result<(), String> {
     let root = dir.join("root");
     let mut wanted = vec![package.to_owned()];
     let mut seen = wanted.clone();
@@ -278,31 +278,34 @@ fn unpack_with_libraries(package: &str, dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Download one package; returns its file.
-fn fetch(package: &str, dir: &Path) -> Result<PathBuf, String> {
-    let download = dir.join(package);
-    fs::create_dir(&download)
-        .map_err(|error| format!("{} can't be made: {error}", download.display()))?;
-    let get = |options: &[String]| {
-        run(Command::new("apt-get")
-            .args(options)
-            .args(["-q", "download", package])
-            .current_dir(&download))
-    };
+/// Download one package into a folder; returns its file.
+pub(crate) fn fetch(package: &str, dir: &Path) -> Result<PathBuf, String> {
     // The machine's own lists of packages may be missing, or too old to be right. Then fresh ones are
     // fetched to a place that needs no privilege; they serve the next package as well.
-    if get(&[]).is_err() {
-        let options = private_apt(dir)?;
-        if !dir.join("apt/updated").exists() {
-            announce("the lists of packages are missing or too old: fetching them");
-            run(Command::new("apt-get")
-                .args(&options)
-                .args(["-q", "update"]))?;
-            File::create(dir.join("apt/updated"))
-                .map_err(|error| format!("a file can't be made: {error}"))?;
-        }
-        get(&options)?;
+    if let Ok(file) = download(package, dir, &[]) {
+        return Ok(file);
     }
+    let options = private_apt(dir)?;
+    if !dir.join("apt/updated").exists() {
+        announce("the lists of packages are missing or too old: fetching them");
+        run(Command::new("apt-get")
+            .args(&options)
+            .args(["-q", "update"]))?;
+        File::create(dir.join("apt/updated"))
+            .map_err(|error| format!("a file can't be made: {error}"))?;
+    }
+    download(package, dir, &options)
+}
+
+/// Download one package, by these options of apt's.
+pub(crate) fn download(package: &str, dir: &Path, options: &[String]) -> Result<PathBuf, String> {
+    let download = dir.join(package);
+    fs::create_dir_all(&download)
+        .map_err(|error| format!("{} can't be made: {error}", download.display()))?;
+    run(Command::new("apt-get")
+        .args(options)
+        .args(["-q", "download", package])
+        .current_dir(&download))?;
     let entries = fs::read_dir(&download)
         .map_err(|error| format!("{} can't be read: {error}", download.display()))?;
     let mut files = entries.flatten().map(|entry| entry.path());
@@ -312,7 +315,7 @@ fn fetch(package: &str, dir: &Path) -> Result<PathBuf, String> {
 }
 
 /// Options with which apt uses lists and a cache of our own.
-fn private_apt(dir: &Path) -> Result<Vec<String>, String> {
+pub(crate) fn private_apt(dir: &Path) -> Result<Vec<String>, String> {
     let state = dir.join("apt");
     for part in ["lists/partial", "cache/archives/partial"] {
         let part = state.join(part);
@@ -346,7 +349,7 @@ fn is_installed(package: &str) -> bool {
 }
 
 /// The folder below an unpacked tree that has shared libraries.
-fn library_dir(root: &Path) -> Option<PathBuf> {
+pub(crate) fn library_dir(root: &Path) -> Option<PathBuf> {
     let lib = root.join("usr/lib");
     let entries = fs::read_dir(lib).ok()?;
     entries.flatten().map(|entry| entry.path()).find(|path| {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the component was written for.
-const VERSION: &str = "0.23.0";
+pub(super) const VERSION: &str = "0.23.0";
 
 /// The version of WASI that its engine has, and the one that is vendored. They differ in nothing that is used here, and
 /// the tool wants the engine's.

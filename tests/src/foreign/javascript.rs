@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// What the component was written for.
-const VERSION: &str = "0.4.5";
+pub(super) const VERSION: &str = "0.4.5";
 
 pub(super) fn build() -> Result<PathBuf, String> {
     let recipe = Recipe {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// What the component was written for.
-const VERSION: &str = "0.25.1";
+pub(super) const VERSION: &str = "0.25.1";
 
 pub(super) fn build() -> Result<PathBuf, String> {
     let recipe = Recipe {
