@@ -359,20 +359,51 @@ pub(crate) fn library_dir(root: &Path) -> Option<PathBuf> {
     })
 }
 
+/// How long a program may take that installs or builds something. A registry may take a connection and never answer.
+const RUN_SECONDS: u64 = 900;
+
+/// What `timeout` exits with when the time is over.
+const TIMED_OUT: i32 = 124;
+
 /// Run a program to its end and return what it printed.
 pub(crate) fn run(command: &mut Command) -> Result<String, String> {
+    run_for(RUN_SECONDS, command)
+}
+
+/// The same with another limit.
+fn run_for(seconds: u64, command: &Command) -> Result<String, String> {
     let shown = format!("{command:?}");
-    let output = command
-        .env("LC_ALL", "C")
+    let output = limited(seconds, command)
         .output()
         .map_err(|error| format!("{shown} can't be run: {error}"))?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(format!(
+    match output.status.code() {
+        Some(0) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Some(TIMED_OUT) => Err(format!("{shown} took more than {seconds} s")),
+        _ => Err(format!(
             "{shown} failed: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         )),
     }
+}
+
+/// The command, started by `timeout`, which ends it and what it has started.
+fn limited(seconds: u64, command: &Command) -> Command {
+    let mut limited = Command::new("timeout");
+    limited
+        .args(["--kill-after=10", &seconds.to_string()])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        limited.current_dir(folder);
+    }
+    limited.env("LC_ALL", "C");
+    limited
 }
 
 #[cfg(test)]
@@ -385,6 +416,24 @@ mod tests {
         let depends = "libc6 (>= 2.34), libssl3:any (>= 3.0.0) | libssl4, zlib1g (>= 1), iproute2, nginx-common";
         assert_eq!(libraries_named(depends), ["libc6", "libssl3", "zlib1g"]);
         assert_eq!(libraries_named(""), [""; 0]);
+    }
+
+    #[test]
+    fn what_takes_too_long_is_ended() {
+        let started = "exec sleep 1000 & wait";
+        let error = run_for(1, Command::new("sh").args(["-c", started])).unwrap_err();
+        let expected = format!("\"sh\" \"-c\" \"{started}\" took more than 1 s");
+        assert_eq!(error, expected);
+        let folder = std::env::temp_dir();
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "pwd; echo $LC_ALL $OWN"])
+            .env("OWN", "own")
+            .current_dir(&folder);
+        let expected = format!("{}\nC own\n", folder.display());
+        assert_eq!(run(&mut command).as_deref(), Ok(expected.as_str()));
+        let error = run(&mut Command::new("/nowhere/at/all")).unwrap_err();
+        assert!(error.contains("No such file or directory"), "{error}");
     }
 
     #[test]

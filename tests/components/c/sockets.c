@@ -101,7 +101,7 @@ static int bound(int type, const char *word) {
     if (!parse(word, &address)) return -1;
     int server = socket(AF_INET, type, 0);
     if (server < 0 || bind(server, (struct sockaddr *)&address, length) != 0 ||
-        (type == SOCK_STREAM && listen(server, 16) != 0) ||
+        (type == SOCK_STREAM && listen(server, 128) != 0) ||
         getsockname(server, (struct sockaddr *)&address, &length) != 0) {
         failed_with(server);
         return -1;
