@@ -6,8 +6,11 @@ use crate::tools;
 use crate::wasi::Wasi;
 use std::path::PathBuf;
 
+pub(super) const SOURCE: &str = "c/sockets.c";
+pub(super) const SOURCE_WITH_JUMPS: &str = "c/jumps.c";
+
 pub(super) fn build() -> Result<PathBuf, String> {
-    built("c", "c/sockets.c", &[])
+    built("c", SOURCE, &[])
 }
 
 /// The one with exceptions: `setjmp` makes them, and clang has to be told so. WebAssembly has a newer form of them and
@@ -20,7 +23,7 @@ pub(super) fn build_with_jumps() -> Result<PathBuf, String> {
         "-wasm-use-legacy-eh=false",
         "-lsetjmp",
     ];
-    built("c-jumps", "c/jumps.c", &flags)
+    built("c-jumps", SOURCE_WITH_JUMPS, &flags)
 }
 
 fn built(language: &'static str, source: &'static str, flags: &[&str]) -> Result<PathBuf, String> {

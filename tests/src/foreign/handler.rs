@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub(super) const SOURCE: &str = "javascript/handler.js";
+
 /// What the component was written for.
 pub(super) const VERSION: &str = "0.23.0";
 
@@ -18,7 +20,7 @@ const VENDORED_WASI: &str = "0.2.12";
 pub(super) fn build() -> Result<PathBuf, String> {
     let recipe = Recipe {
         language: "handling-javascript",
-        source: "javascript/handler.js",
+        source: SOURCE,
         wasi: Wasi::V0_2,
     };
     recipe.built(|folder, output| {

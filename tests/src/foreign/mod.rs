@@ -119,6 +119,26 @@ impl Foreign {
         found.is_ok()
     }
 
+    /// Its source, in `tests/components`.
+    pub fn source(self) -> &'static str {
+        match self {
+            Self::Rust => "tries",
+            Self::RustOn0_3 => "tries-0-3",
+            Self::Requests => "requests",
+            Self::RequestsOn0_3 => "requests-0-3",
+            Self::Handler => "handler",
+            Self::WstdClient => "wstd/src/bin/client.rs",
+            Self::WstdHandler => "wstd/src/bin/handler.rs",
+            Self::Python => python::SOURCE,
+            Self::PythonOn0_3 => python::SOURCE_ON_0_3,
+            Self::JavaScript => javascript::SOURCE,
+            Self::JavaScriptHandler => handler::SOURCE,
+            Self::Fetch => fetch::SOURCE,
+            Self::C => c::SOURCE,
+            Self::Jumps => c::SOURCE_WITH_JUMPS,
+        }
+    }
+
     /// The program that makes a component of this source, and its version; for Rust the crate with the bindings of WASI.
     pub fn toolchain(self) -> String {
         let workspace = include_str!("../../../Cargo.lock");
