@@ -1,13 +1,16 @@
 //! The page about components of other toolchains names all that the tests run, and the versions that they run.
 
 use sockbox_tests::Foreign;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const PAGE: &str = include_str!("../../../host/docs/components.md");
 
-/// The first cells of the page's rows: the source, and the toolchain with its version.
-fn rows() -> Vec<(&'static str, &'static str)> {
-    let rows = PAGE.lines().filter_map(|line| {
+/// The rows of the page's table under this heading: the first cell, which is a source, and the second.
+fn rows(heading: &str) -> Vec<(&'static str, &'static str)> {
+    let (_, section) = PAGE.split_once(heading).unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap_or((section, ""));
+    let rows = section.lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| `")?.split(" | ");
         Some((cells.next()?.strip_suffix('`')?, cells.next()?))
     });
@@ -20,13 +23,18 @@ fn the_page_about_components_has_them_all_with_their_versions() {
         .iter()
         .map(|component| (component.source(), component.toolchain()))
         .collect();
-    let mut found: Vec<(&str, String)> = rows()
+    let mut found: Vec<(&str, String)> = rows("## What was run\n")
         .into_iter()
         .map(|(source, toolchain)| (source, toolchain.to_owned()))
         .collect();
     expected.sort();
     found.sort();
     assert_eq!(found, expected, "host/docs/components.md");
+
+    let needed = rows("## What each needed\n");
+    let needed: BTreeSet<&str> = needed.into_iter().map(|(source, _)| source).collect();
+    let sources: BTreeSet<&str> = expected.iter().map(|(source, _)| *source).collect();
+    assert_eq!(needed, sources);
 }
 
 #[test]
