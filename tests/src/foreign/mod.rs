@@ -110,7 +110,9 @@ impl Foreign {
     pub fn has_compiler(self) -> bool {
         let found = match self {
             Self::C | Self::Jumps => clang::clang().map(drop),
-            // Rust and Python are there wherever these tests run.
+            Self::Python | Self::PythonOn0_3 => python::compiler().map(drop),
+            Self::WstdClient | Self::WstdHandler => rust::fetch_wstd(),
+            // Their tests are never skipped.
             _ => Ok(()),
         };
         if let Err(reason) = &found {

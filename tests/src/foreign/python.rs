@@ -32,9 +32,14 @@ pub(super) fn build_on_0_3() -> Result<PathBuf, String> {
     built(&recipe, "asks")
 }
 
+/// The folder with the compiler, or why it isn't to be had.
+pub(super) fn compiler() -> Result<PathBuf, String> {
+    tools::installed_from_pypi("componentize-py", VERSION)
+}
+
 fn built(recipe: &Recipe, module: &str) -> Result<PathBuf, String> {
     recipe.built(|folder, output| {
-        let packages = tools::installed_from_pypi("componentize-py", VERSION)?;
+        let packages = compiler()?;
         let mut command = Command::new(python::path());
         command
             .arg(packages.join("bin/componentize-py"))

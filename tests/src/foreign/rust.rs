@@ -26,6 +26,15 @@ pub(super) fn build_on_wstd(program: &str) -> Result<PathBuf, String> {
     Ok(built.join(format!("{program}.wasm")))
 }
 
+/// Have cargo fetch what they are made of, if need be; or why it isn't to be had.
+pub(super) fn fetch_wstd() -> Result<(), String> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["fetch", "--quiet", "--locked", "--manifest-path", WSTD])
+        .current_dir(workspace());
+    tools::run(&mut cargo).map(drop)
+}
+
 /// Build as the host's build script builds sockbox's own component: with the same compiler, profile and folder,
 /// so that the standard library, where it has to be built, is built once for both. Returns where the result is.
 fn build_with(selection: &[&str]) -> Result<PathBuf, String> {

@@ -225,6 +225,9 @@ fn a_component_in_javascript_handles_requests() {
 
 #[test]
 fn a_component_on_wstd_handles_requests() {
+    if !Foreign::WstdHandler.has_compiler() {
+        return;
+    }
     let nginx = Nginx::start();
     let page = nginx.url("/page.html");
     let server = Foreign::WstdHandler.serve(&["--allow-http", &format!("GET {page}")]);

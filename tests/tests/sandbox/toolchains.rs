@@ -45,6 +45,9 @@ fn free_address() -> SocketAddr {
 
 #[test]
 fn wstd_sends_requests_and_connects() {
+    if !Foreign::WstdClient.has_compiler() {
+        return;
+    }
     let nginx = Nginx::start();
     nginx.write_page("hello.txt", "hello");
     let peer = answering_peer();
@@ -75,6 +78,9 @@ fn wstd_sends_requests_and_connects() {
 
 #[test]
 fn wstd_without_grants() {
+    if !Foreign::WstdClient.has_compiler() {
+        return;
+    }
     let tripwire = Tripwire::new();
     let address = tripwire.address();
     let words = format!("http://{address}/ {address}");
@@ -132,6 +138,9 @@ fn an_exception_leaves_a_function_of_c() {
 
 #[test]
 fn pythons_asyncio_serves_itself_on_the_private_loopback() {
+    if !Foreign::Python.has_compiler() {
+        return;
+    }
     let finished = Foreign::Python
         .run(&["--dry-run"], "asyncio-talk 127.0.0.1:0 3")
         .run();
@@ -150,6 +159,9 @@ fn pythons_asyncio_serves_itself_on_the_private_loopback() {
 
 #[test]
 fn pythons_asyncio_serves_clients_of_the_machine() {
+    if !Foreign::Python.has_compiler() {
+        return;
+    }
     let address = free_address().to_string();
     let flags = ["--allow-listen", &address];
     let attempt = format!("asyncio-serve {address} 2");
@@ -170,6 +182,9 @@ fn pythons_asyncio_serves_clients_of_the_machine() {
 
 #[test]
 fn a_grant_for_port_0_takes_asyncios_own_sockets_off_the_private_loopback() {
+    if !Foreign::Python.has_compiler() {
+        return;
+    }
     // The event loop has a pair of sockets, which it makes with a listener on port 0. See grants.md.
     let flags = ["-v", "--allow-listen", "127.0.0.1:0"];
     let finished = Foreign::Python.run(&flags, "asyncio-threads").run();
@@ -193,6 +208,9 @@ fn a_grant_for_port_0_takes_asyncios_own_sockets_off_the_private_loopback() {
 
 #[test]
 fn pythons_urllib_fetches_over_sockets() {
+    if !Foreign::Python.has_compiler() {
+        return;
+    }
     let nginx = Nginx::start();
     nginx.write_page("hello.txt", "hello");
     let by_name = nginx.url_at("localhost", "/hello.txt");
