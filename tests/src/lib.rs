@@ -17,6 +17,7 @@
 mod authority;
 mod black_hole;
 mod capture;
+mod clang;
 mod compiled;
 mod connect_proxy;
 mod deadline;

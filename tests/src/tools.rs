@@ -260,7 +260,7 @@ pub(crate) fn lock(path: &Path) -> Result<File, String> {
 
 /// Fetch a package and the libraries that it needs and the machine lacks, and unpack all of them into
 /// `dir/root`.
-fn unpack_with_libraries(package: &str, dir: &Path) -> Result<(), String> {
+pub(crate) fn unpack_with_libraries(package: &str, dir: &Path) -> Result<(), String> {
     let root = dir.join("root");
     let mut wanted = vec![package.to_owned()];
     let mut seen = wanted.clone();
@@ -278,31 +278,34 @@ fn unpack_with_libraries(package: &str, dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Download one package; returns its file.
-fn fetch(package: &str, dir: &Path) -> Result<PathBuf, String> {
-    let download = dir.join(package);
-    fs::create_dir(&download)
-        .map_err(|error| format!("{} can't be made: {error}", download.display()))?;
-    let get = |options: &[String]| {
-        run(Command::new("apt-get")
-            .args(options)
-            .args(["-q", "download", package])
-            .current_dir(&download))
-    };
+/// Download one package into a folder; returns its file.
+pub(crate) fn fetch(package: &str, dir: &Path) -> Result<PathBuf, String> {
     // The machine's own lists of packages may be missing, or too old to be right. Then fresh ones are
     // fetched to a place that needs no privilege; they serve the next package as well.
-    if get(&[]).is_err() {
-        let options = private_apt(dir)?;
-        if !dir.join("apt/updated").exists() {
-            announce("the lists of packages are missing or too old: fetching them");
-            run(Command::new("apt-get")
-                .args(&options)
-                .args(["-q", "update"]))?;
-            File::create(dir.join("apt/updated"))
-                .map_err(|error| format!("a file can't be made: {error}"))?;
-        }
-        get(&options)?;
+    if let Ok(file) = download(package, dir, &[]) {
+        return Ok(file);
     }
+    let options = private_apt(dir)?;
+    if !dir.join("apt/updated").exists() {
+        announce("the lists of packages are missing or too old: fetching them");
+        run(Command::new("apt-get")
+            .args(&options)
+            .args(["-q", "update"]))?;
+        File::create(dir.join("apt/updated"))
+            .map_err(|error| format!("a file can't be made: {error}"))?;
+    }
+    download(package, dir, &options)
+}
+
+/// Download one package, by these options of apt's.
+pub(crate) fn download(package: &str, dir: &Path, options: &[String]) -> Result<PathBuf, String> {
+    let download = dir.join(package);
+    fs::create_dir_all(&download)
+        .map_err(|error| format!("{} can't be made: {error}", download.display()))?;
+    run(Command::new("apt-get")
+        .args(options)
+        .args(["-q", "download", package])
+        .current_dir(&download))?;
     let entries = fs::read_dir(&download)
         .map_err(|error| format!("{} can't be read: {error}", download.display()))?;
     let mut files = entries.flatten().map(|entry| entry.path());
@@ -312,7 +315,7 @@ fn fetch(package: &str, dir: &Path) -> Result<PathBuf, String> {
 }
 
 /// Options with which apt uses lists and a cache of our own.
-fn private_apt(dir: &Path) -> Result<Vec<String>, String> {
+pub(crate) fn private_apt(dir: &Path) -> Result<Vec<String>, String> {
     let state = dir.join("apt");
     for part in ["lists/partial", "cache/archives/partial"] {
         let part = state.join(part);
@@ -346,7 +349,7 @@ fn is_installed(package: &str) -> bool {
 }
 
 /// The folder below an unpacked tree that has shared libraries.
-fn library_dir(root: &Path) -> Option<PathBuf> {
+pub(crate) fn library_dir(root: &Path) -> Option<PathBuf> {
     let lib = root.join("usr/lib");
     let entries = fs::read_dir(lib).ok()?;
     entries.flatten().map(|entry| entry.path()).find(|path| {
@@ -356,20 +359,51 @@ fn library_dir(root: &Path) -> Option<PathBuf> {
     })
 }
 
+/// How long a program may take that installs or builds something. A registry may take a connection and never answer.
+const RUN_SECONDS: u64 = 900;
+
+/// What `timeout` exits with when the time is over.
+const TIMED_OUT: i32 = 124;
+
 /// Run a program to its end and return what it printed.
 pub(crate) fn run(command: &mut Command) -> Result<String, String> {
+    run_for(RUN_SECONDS, command)
+}
+
+/// The same with another limit.
+fn run_for(seconds: u64, command: &Command) -> Result<String, String> {
     let shown = format!("{command:?}");
-    let output = command
-        .env("LC_ALL", "C")
+    let output = limited(seconds, command)
         .output()
         .map_err(|error| format!("{shown} can't be run: {error}"))?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(format!(
+    match output.status.code() {
+        Some(0) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Some(TIMED_OUT) => Err(format!("{shown} took more than {seconds} s")),
+        _ => Err(format!(
             "{shown} failed: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         )),
     }
+}
+
+/// The command, started by `timeout`, which ends it and what it has started.
+fn limited(seconds: u64, command: &Command) -> Command {
+    let mut limited = Command::new("timeout");
+    limited
+        .args(["--kill-after=10", &seconds.to_string()])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        limited.current_dir(folder);
+    }
+    limited.env("LC_ALL", "C");
+    limited
 }
 
 #[cfg(test)]
@@ -382,6 +416,24 @@ mod tests {
         let depends = "libc6 (>= 2.34), libssl3:any (>= 3.0.0) | libssl4, zlib1g (>= 1), iproute2, nginx-common";
         assert_eq!(libraries_named(depends), ["libc6", "libssl3", "zlib1g"]);
         assert_eq!(libraries_named(""), [""; 0]);
+    }
+
+    #[test]
+    fn what_takes_too_long_is_ended() {
+        let started = "exec sleep 1000 & wait";
+        let error = run_for(1, Command::new("sh").args(["-c", started])).unwrap_err();
+        let expected = format!("\"sh\" \"-c\" \"{started}\" took more than 1 s");
+        assert_eq!(error, expected);
+        let folder = std::env::temp_dir();
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "pwd; echo $LC_ALL $OWN"])
+            .env("OWN", "own")
+            .current_dir(&folder);
+        let expected = format!("{}\nC own\n", folder.display());
+        assert_eq!(run(&mut command).as_deref(), Ok(expected.as_str()));
+        let error = run(&mut Command::new("/nowhere/at/all")).unwrap_err();
+        assert!(error.contains("No such file or directory"), "{error}");
     }
 
     #[test]

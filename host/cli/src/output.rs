@@ -134,6 +134,11 @@ impl Output {
         cut.map_err(|source| self.failed(source))
     }
 
+    /// Whether [`Output::commit`] is to give the file a name and nothing else.
+    pub fn is_renamed(&self) -> bool {
+        matches!(&self.kind, Kind::Beside(beside) if beside.is_renamed())
+    }
+
     /// Put the file in its place, and tell where that is, if it isn't the one that was named.
     pub fn commit(self) -> Result<Option<PathBuf>, Failure> {
         if let Kind::InPlace { .. } = self.kind {

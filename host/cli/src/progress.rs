@@ -123,18 +123,25 @@ impl Bars {
             Some(_) => WITH_SIZE,
             None => WITHOUT_SIZE,
         };
-        self.begin(wanted, name, bar(before, total, template), before)
+        self.begin(wanted, name, before, || bar(before, total, template))
     }
 
     /// The bar of `total` bytes that are being sent by the component, which doesn't say how many have gone.
     pub fn sending(&self, wanted: bool, name: &str, total: u64) -> Progress {
-        self.begin(wanted, name, bar(0, Some(total), SENDING), 0)
+        self.begin(wanted, name, 0, || bar(0, Some(total), SENDING))
     }
 
-    fn begin(&self, wanted: bool, name: &str, bar: ProgressBar, before: u64) -> Progress {
+    fn begin(
+        &self,
+        wanted: bool,
+        name: &str,
+        before: u64,
+        bar: impl FnOnce() -> ProgressBar,
+    ) -> Progress {
         let all = self.all.clone().filter(|_| wanted);
         let shown = all.map(|all| {
             // It takes note of the speed from the beginning, and is seen later.
+            let bar = bar();
             bar.set_draw_target(ProgressDrawTarget::hidden());
             bar.set_prefix(shortened(name));
             let shown = Shown {

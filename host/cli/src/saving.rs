@@ -129,6 +129,11 @@ impl Beside {
         self.temporary.as_file()
     }
 
+    /// Whether putting it in its place is to rename it. It may have to be copied even so.
+    pub fn is_renamed(&self) -> bool {
+        matches!(self.then, Then::Rename | Then::Replace { .. })
+    }
+
     /// Put it in its place. Tells where that is if it isn't the one that was named.
     ///
     /// # Errors

@@ -156,6 +156,7 @@ pub mod docs {
             $(
                 #[doc = "[audit.md]: self::audit"]
                 #[doc = "[comparison.md]: self::comparison"]
+                #[doc = "[components.md]: self::components"]
                 #[doc = "[deploy.md]: self::deploy"]
                 #[doc = "[exit-codes.md]: self::exit_codes"]
                 #[doc = "[fetch.md]: self::fetch"]
@@ -176,6 +177,7 @@ pub mod docs {
     pages! {
         audit "audit.md",
         comparison "comparison.md",
+        components "components.md",
         deploy "deploy.md",
         embedding "embedding.md",
         exit_codes "exit-codes.md",

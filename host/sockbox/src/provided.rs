@@ -1,6 +1,6 @@
 //! The interfaces that sockbox provides, and those of a component's imports that it doesn't.
 
-use crate::inspect::Reading;
+use crate::inspect::read::Reading;
 use crate::wasi_version::is_0_3;
 
 /// How many missing imports a message names.

@@ -10,6 +10,8 @@ import encodings.idna
 import errno
 import socket
 import sys
+import urllib.error
+import urllib.request
 
 from wit_world import exports
 
@@ -111,6 +113,70 @@ def asyncio_threads():
     return asyncio.run(main())
 
 
+async def echo(reader, writer):
+    """What a server of asyncio's does with a connection."""
+    writer.write(await reader.read())
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+
+def asyncio_talk(address, count):
+    """A server, and so many clients of it at the same time, in one event loop."""
+
+    async def ask(place, number):
+        reader, writer = await asyncio.open_connection(*place)
+        writer.write(b"ping %d" % number)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer.decode()
+
+    async def main():
+        async with await asyncio.start_server(echo, *parsed(address)) as server:
+            place = server.sockets[0].getsockname()
+            print("listening on", shown(place), flush=True)
+            asked = (ask(place, number) for number in range(int(count)))
+            return ", ".join(await asyncio.gather(*asked))
+
+    return asyncio.run(main())
+
+
+def asyncio_serve(address, count):
+    """A server for so many clients, which are others."""
+
+    async def main():
+        remaining = int(count)
+        done = asyncio.Event()
+
+        async def serve(reader, writer):
+            nonlocal remaining
+            await echo(reader, writer)
+            remaining -= 1
+            if remaining == 0:
+                done.set()
+
+        async with await asyncio.start_server(serve, *parsed(address)) as server:
+            print("listening on", shown(server.sockets[0].getsockname()), flush=True)
+            await done.wait()
+        return count
+
+    return asyncio.run(main())
+
+
+def fetch(url):
+    """An HTTP request of Python's own library, over a socket."""
+    try:
+        with urllib.request.urlopen(url) as response:
+            return f"{response.status} {response.read().decode().strip()}"
+    except urllib.error.HTTPError as error:
+        return error.code
+    except urllib.error.URLError as error:
+        # The error of the socket or of the name.
+        raise error.reason
+
+
 def talk(address):
     """A listener, and its own client."""
     with socket.create_server(parsed(address)) as server:
@@ -144,6 +210,9 @@ ATTEMPTS = {
     "serve": serve,
     "asyncio-connect": asyncio_connect,
     "asyncio-threads": asyncio_threads,
+    "asyncio-talk": asyncio_talk,
+    "asyncio-serve": asyncio_serve,
+    "urllib": fetch,
     "talk": talk,
     "udp-ask": udp_ask,
     "udp-serve": udp_serve,

@@ -6,13 +6,15 @@ use crate::wasi::Wasi;
 use std::path::PathBuf;
 use std::process::Command;
 
+pub(super) const SOURCE: &str = "javascript/fetch.js";
+
 /// What the component was written for.
-const VERSION: &str = "0.23.0";
+pub(super) const VERSION: &str = "0.23.0";
 
 pub(super) fn build() -> Result<PathBuf, String> {
     let recipe = Recipe {
         language: "fetching-javascript",
-        source: "javascript/fetch.js",
+        source: SOURCE,
         wasi: Wasi::V0_2,
     };
     recipe.built(|folder, output| {

@@ -7,8 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub(super) const SOURCE: &str = "javascript/handler.js";
+
 /// What the component was written for.
-const VERSION: &str = "0.23.0";
+pub(super) const VERSION: &str = "0.23.0";
 
 /// The version of WASI that its engine has, and the one that is vendored. They differ in nothing that is used here, and
 /// the tool wants the engine's.
@@ -18,7 +20,7 @@ const VENDORED_WASI: &str = "0.2.12";
 pub(super) fn build() -> Result<PathBuf, String> {
     let recipe = Recipe {
         language: "handling-javascript",
-        source: "javascript/handler.js",
+        source: SOURCE,
         wasi: Wasi::V0_2,
     };
     recipe.built(|folder, output| {

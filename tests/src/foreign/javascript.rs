@@ -6,13 +6,15 @@ use crate::wasi::Wasi;
 use std::path::PathBuf;
 use std::process::Command;
 
+pub(super) const SOURCE: &str = "javascript/tries.js";
+
 /// What the component was written for.
-const VERSION: &str = "0.4.5";
+pub(super) const VERSION: &str = "0.4.5";
 
 pub(super) fn build() -> Result<PathBuf, String> {
     let recipe = Recipe {
         language: "javascript",
-        source: "javascript/tries.js",
+        source: SOURCE,
         wasi: Wasi::V0_2,
     };
     recipe.built(|folder, output| {

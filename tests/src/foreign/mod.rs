@@ -1,15 +1,17 @@
 //! Components that were not written for sockbox. Their sources are in `tests/components`.
 
+mod c;
 mod fetch;
 mod handler;
 mod javascript;
 mod python;
 mod rust;
 
+use crate::clang;
 use crate::paths;
 use crate::program::Program;
 use crate::serving::Serving;
-use crate::text::announce;
+use crate::text::{announce, skipped};
 use crate::tools;
 use crate::wasi::Wasi;
 use std::fs;
@@ -41,41 +43,123 @@ pub enum Foreign {
     JavaScriptHandler,
     /// In JavaScript, with the `fetch` of its engine. Its arguments are URLs, or a method and a URL with a `+` between.
     Fetch,
+    /// In Rust, on `wstd`. Its arguments are URLs, which it gets through `wasi:http`, and addresses, which it connects to.
+    WstdClient,
+    /// In Rust, on `wstd`: it handles the requests that `tests/components/wstd` describes.
+    WstdHandler,
+    /// In C, with the sockets of wasi-libc. It has the same attempts as that in JavaScript.
+    C,
+    /// In C, with `setjmp` and `longjmp`, which are exceptions of WebAssembly's. Its arguments are an address and a port.
+    Jumps,
 }
 
 impl Foreign {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Rust,
+        Self::RustOn0_3,
+        Self::Python,
+        Self::PythonOn0_3,
+        Self::JavaScript,
+        Self::Requests,
+        Self::RequestsOn0_3,
+        Self::Handler,
+        Self::JavaScriptHandler,
+        Self::Fetch,
+        Self::WstdClient,
+        Self::WstdHandler,
+        Self::C,
+        Self::Jumps,
+    ];
+
     /// The component's file, built first if need be: that takes a minute for each language, once.
     ///
     /// # Panics
     /// When it can't be built: without the network, the first time.
     pub fn component(self) -> &'static Path {
-        static RUST: OnceLock<PathBuf> = OnceLock::new();
-        static RUST_ON_0_3: OnceLock<PathBuf> = OnceLock::new();
-        static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-        static PYTHON_ON_0_3: OnceLock<PathBuf> = OnceLock::new();
-        static JAVASCRIPT: OnceLock<PathBuf> = OnceLock::new();
-        static REQUESTS: OnceLock<PathBuf> = OnceLock::new();
-        static REQUESTS_ON_0_3: OnceLock<PathBuf> = OnceLock::new();
-        static HANDLER: OnceLock<PathBuf> = OnceLock::new();
-        static JAVASCRIPT_HANDLER: OnceLock<PathBuf> = OnceLock::new();
-        static FETCH: OnceLock<PathBuf> = OnceLock::new();
-        let (place, build): (_, fn() -> Result<PathBuf, String>) = match self {
-            Self::Rust => (&RUST, || rust::build("sockbox-tries")),
-            Self::RustOn0_3 => (&RUST_ON_0_3, || rust::build("sockbox-tries-0-3")),
-            Self::Requests => (&REQUESTS, || rust::build("sockbox-requests")),
-            Self::RequestsOn0_3 => (&REQUESTS_ON_0_3, || rust::build("sockbox-requests-0-3")),
-            Self::Handler => (&HANDLER, || rust::build("sockbox-handler")),
-            Self::JavaScriptHandler => (&JAVASCRIPT_HANDLER, handler::build),
-            Self::Fetch => (&FETCH, fetch::build),
-            Self::Python => (&PYTHON, python::build),
-            Self::PythonOn0_3 => (&PYTHON_ON_0_3, python::build_on_0_3),
-            Self::JavaScript => (&JAVASCRIPT, javascript::build),
-        };
-        place.get_or_init(|| {
-            build().unwrap_or_else(|reason| {
+        static BUILT: [OnceLock<PathBuf>; Foreign::ALL.len()] =
+            [const { OnceLock::new() }; Foreign::ALL.len()];
+        BUILT[self as usize].get_or_init(|| {
+            self.build().unwrap_or_else(|reason| {
                 panic!("the component in {self:?} can't be built: {reason}")
             })
         })
+    }
+
+    fn build(self) -> Result<PathBuf, String> {
+        match self {
+            Self::Rust => rust::build("sockbox-tries"),
+            Self::RustOn0_3 => rust::build("sockbox-tries-0-3"),
+            Self::Requests => rust::build("sockbox-requests"),
+            Self::RequestsOn0_3 => rust::build("sockbox-requests-0-3"),
+            Self::Handler => rust::build("sockbox-handler"),
+            Self::WstdClient => rust::build_on_wstd("wstd-client"),
+            Self::WstdHandler => rust::build_on_wstd("wstd-handler"),
+            Self::JavaScriptHandler => handler::build(),
+            Self::Fetch => fetch::build(),
+            Self::Python => python::build(),
+            Self::PythonOn0_3 => python::build_on_0_3(),
+            Self::JavaScript => javascript::build(),
+            Self::C => c::build(),
+            Self::Jumps => c::build_with_jumps(),
+        }
+    }
+
+    /// Whether this machine has the compiler, or can get it. Says why not on standard error, since a test that asks is
+    /// about to be skipped.
+    pub fn has_compiler(self) -> bool {
+        let found = match self {
+            Self::C | Self::Jumps => clang::clang().map(drop),
+            Self::Python | Self::PythonOn0_3 => python::compiler().map(drop),
+            Self::WstdClient | Self::WstdHandler => rust::fetch_wstd(),
+            // Their tests are never skipped.
+            _ => Ok(()),
+        };
+        if let Err(reason) = &found {
+            skipped(&format!("no compiler for {self:?}: {reason}"));
+        }
+        found.is_ok()
+    }
+
+    /// Its source, in `tests/components`.
+    pub fn source(self) -> &'static str {
+        match self {
+            Self::Rust => "tries",
+            Self::RustOn0_3 => "tries-0-3",
+            Self::Requests => "requests",
+            Self::RequestsOn0_3 => "requests-0-3",
+            Self::Handler => "handler",
+            Self::WstdClient => "wstd/src/bin/client.rs",
+            Self::WstdHandler => "wstd/src/bin/handler.rs",
+            Self::Python => python::SOURCE,
+            Self::PythonOn0_3 => python::SOURCE_ON_0_3,
+            Self::JavaScript => javascript::SOURCE,
+            Self::JavaScriptHandler => handler::SOURCE,
+            Self::Fetch => fetch::SOURCE,
+            Self::C => c::SOURCE,
+            Self::Jumps => c::SOURCE_WITH_JUMPS,
+        }
+    }
+
+    /// The program that makes a component of this source, and its version; for Rust the crate with the bindings of WASI.
+    pub fn toolchain(self) -> String {
+        let workspace = include_str!("../../../Cargo.lock");
+        let own = include_str!("../../components/wstd/Cargo.lock");
+        match self {
+            Self::Rust => rust::toolchain_of("sockbox-tries", "wasip2", workspace),
+            Self::Requests => rust::toolchain_of("sockbox-requests", "wasip2", workspace),
+            Self::Handler => rust::toolchain_of("sockbox-handler", "wasip2", workspace),
+            Self::RustOn0_3 => rust::toolchain_of("sockbox-tries-0-3", "wit-bindgen", workspace),
+            Self::RequestsOn0_3 => {
+                rust::toolchain_of("sockbox-requests-0-3", "wit-bindgen", workspace)
+            }
+            Self::WstdClient | Self::WstdHandler => rust::toolchain_of("sockbox-wstd", "wstd", own),
+            Self::Python | Self::PythonOn0_3 => format!("componentize-py {}", python::VERSION),
+            Self::JavaScript => format!("componentize-qjs {}", javascript::VERSION),
+            Self::JavaScriptHandler => format!("ComponentizeJS {}", handler::VERSION),
+            Self::Fetch => format!("ComponentizeJS {}", fetch::VERSION),
+            Self::C | Self::Jumps => format!("Debian's {}", clang::PACKAGE),
+        }
     }
 }
 

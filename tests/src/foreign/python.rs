@@ -7,13 +7,16 @@ use crate::wasi::Wasi;
 use std::path::PathBuf;
 use std::process::Command;
 
+pub(super) const SOURCE: &str = "python/tries.py";
+pub(super) const SOURCE_ON_0_3: &str = "python/asks.py";
+
 /// What the component was written for.
-const VERSION: &str = "0.25.1";
+pub(super) const VERSION: &str = "0.25.1";
 
 pub(super) fn build() -> Result<PathBuf, String> {
     let recipe = Recipe {
         language: "python",
-        source: "python/tries.py",
+        source: SOURCE,
         wasi: Wasi::V0_2,
     };
     built(&recipe, "tries")
@@ -23,15 +26,20 @@ pub(super) fn build() -> Result<PathBuf, String> {
 pub(super) fn build_on_0_3() -> Result<PathBuf, String> {
     let recipe = Recipe {
         language: "python-0.3",
-        source: "python/asks.py",
+        source: SOURCE_ON_0_3,
         wasi: Wasi::V0_3,
     };
     built(&recipe, "asks")
 }
 
+/// The folder with the compiler, or why it isn't to be had.
+pub(super) fn compiler() -> Result<PathBuf, String> {
+    tools::installed_from_pypi("componentize-py", VERSION)
+}
+
 fn built(recipe: &Recipe, module: &str) -> Result<PathBuf, String> {
     recipe.built(|folder, output| {
-        let packages = tools::installed_from_pypi("componentize-py", VERSION)?;
+        let packages = compiler()?;
         let mut command = Command::new(python::path());
         command
             .arg(packages.join("bin/componentize-py"))

@@ -1,7 +1,7 @@
 //! What reaches a handler, and what reaches the client.
 
 use crate::client::{Response, exchange, get, got, request, unchunked};
-use sockbox_tests::{Foreign, HelloClient, Program, pattern};
+use sockbox_tests::{Foreign, HelloClient, Nginx, Program, pattern};
 use std::fs;
 
 #[test]
@@ -219,6 +219,33 @@ fn a_component_in_javascript_handles_requests() {
     assert!(response.body.contains("abc"), "{response:?}");
     let denied = got(address, "/fetch?http://127.0.0.1:1/");
     assert_eq!(denied.0, 502, "{denied:?}");
+    server.wait_for_log(&["denied: send GET http://127.0.0.1:1/"]);
+    server.terminate().assert_code(0);
+}
+
+#[test]
+fn a_component_on_wstd_handles_requests() {
+    if !Foreign::WstdHandler.has_compiler() {
+        return;
+    }
+    let nginx = Nginx::start();
+    let page = nginx.url("/page.html");
+    let server = Foreign::WstdHandler.serve(&["--allow-http", &format!("GET {page}")]);
+    let address = server.address();
+    assert_eq!(
+        got(address, "/hello"),
+        (200, "Hello from wstd!\n".to_owned())
+    );
+    let post = request("POST", "/echo", "Content-Length: 3\r\n") + "abc";
+    let response = Response::parse(&exchange(address, post));
+    assert_eq!(response.status, 201);
+    assert!(response.body.contains("abc"), "{response:?}");
+    assert_eq!(
+        got(address, &format!("/fetch?{page}")),
+        (200, "200\n".to_owned())
+    );
+    let denied = got(address, "/fetch?http://127.0.0.1:1/");
+    assert_eq!(denied, (502, "ErrorCode::HttpRequestDenied\n".to_owned()));
     server.wait_for_log(&["denied: send GET http://127.0.0.1:1/"]);
     server.terminate().assert_code(0);
 }

@@ -2,4 +2,5 @@
 
 mod ci;
 mod cli;
+mod components;
 mod harness;

@@ -178,6 +178,13 @@ fn javascript_with_clients_that_reset() {
 }
 
 #[test]
+fn c_with_clients_that_reset() {
+    if Foreign::C.has_compiler() {
+        with_clients_that_reset(Foreign::C);
+    }
+}
+
+#[test]
 fn rust_with_grants() {
     with_grants(Foreign::Rust);
 }
@@ -220,4 +227,25 @@ fn javascript_without_grants() {
 #[test]
 fn javascript_on_the_internet() {
     on_the_internet(Foreign::JavaScript);
+}
+
+#[test]
+fn c_with_grants() {
+    if Foreign::C.has_compiler() {
+        with_grants(Foreign::C);
+    }
+}
+
+#[test]
+fn c_without_grants() {
+    if Foreign::C.has_compiler() {
+        without_grants(Foreign::C);
+    }
+}
+
+#[test]
+fn c_on_the_internet() {
+    if Foreign::C.has_compiler() {
+        on_the_internet(Foreign::C);
+    }
 }

@@ -30,6 +30,7 @@ mod run_hostile;
 mod run_loading;
 mod run_tls;
 mod standard_streams;
+mod toolchains;
 mod wasi_0_3;
 mod wasi_0_3_http;
 mod wasi_0_3_limits;

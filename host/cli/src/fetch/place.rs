@@ -5,9 +5,12 @@ use super::plan::Plan;
 use super::resume::{Beginning, Overlap};
 use crate::exit::Failure;
 use crate::output::{Making, Output};
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+
+/// The device whose bytes go nowhere.
+const NULL: &str = "/dev/null";
 
 /// An output that is open, and how it is treated.
 pub enum Place {
@@ -34,9 +37,14 @@ impl Place {
             folders: plan.args.create_dirs,
             replace: !plan.args.no_clobber,
         };
+        let is_device = |found: &Metadata| !found.is_file() && !found.is_dir();
         match fs::metadata(path) {
+            // It never waits, and passing it to another thread would take longer than opening it.
+            Ok(found) if is_device(&found) && path == Path::new(NULL) => {
+                Output::file(path, making).map(Place::Stream)
+            }
             // Opening a pipe may have to wait for its other end.
-            Ok(found) if !found.is_file() && !found.is_dir() => {
+            Ok(found) if is_device(&found) => {
                 let path = path.to_owned();
                 let opened = blocking(move || Ok(Output::file(&path, making))).await;
                 opened.map_err(Failure::system)?.map(Place::Stream)
@@ -120,6 +128,7 @@ impl Place {
     pub async fn commit(self) -> Result<Option<PathBuf>, Failure> {
         match self {
             Place::Stream(_) | Place::Growing { .. } => Ok(None),
+            Place::Whole(output) if output.is_renamed() => output.commit(),
             // It may have to be copied there.
             Place::Whole(output) => blocking(move || Ok(output.commit()))
                 .await

@@ -4,12 +4,11 @@
 mod abilities;
 mod ability;
 mod linkable;
-mod read;
+pub(crate) mod read;
 mod report;
 mod rules;
 
 pub use ability::{Ability, Capability, Grant};
-pub(crate) use read::Reading;
 pub use report::{CoreModule, Item, Kind, Memory, Producer, Report};
 
 use crate::cost::{self, Problem};
@@ -22,6 +21,7 @@ use crate::provided::by_name;
 use crate::roles::Role;
 use crate::sandbox::Sandbox;
 use crate::wasi_version;
+use read::Reading;
 use sockbox_component::engine;
 use std::path::Path;
 use wasmparser::Validator;

@@ -5,6 +5,7 @@ use super::certificate::Certificate;
 use super::client::Client;
 use super::config::{TlsHandshake, TlsVersion};
 use super::failure::{Failure, TlsFailure};
+use super::held::Held;
 use super::session::Session;
 use super::streams::{Input, Output, Shared};
 use super::verifier::Remembering;
@@ -173,10 +174,7 @@ impl State {
                     output,
                     sockets,
                 } = transport;
-                let held = Held {
-                    _sockets: sockets,
-                    _charge: charge,
-                };
+                let held = Held::new(sockets, charge);
                 State::Speaking(Box::new(Speaking {
                     session: Session::new(connection, input, output, held),
                     server,
@@ -222,12 +220,6 @@ pub(crate) async fn over(
             Err(Failure::Tls(TlsFailure::Closed))
         }
     }
-}
-
-/// The parts of the run's limits that a session holds.
-pub(super) struct Held {
-    _sockets: [Option<Arc<Open>>; 2],
-    _charge: Charge,
 }
 
 /// The name as it is kept, or why it can't be one: a name that is too long is not kept.
@@ -401,17 +393,6 @@ impl tls::HostClientConnection for TlsView<'_> {
         self.connections.0.remove(&this.rep());
         self.table.delete(this)?;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-impl Held {
-    pub(super) fn nothing() -> Held {
-        let budget = crate::budget::Budget::new(0);
-        Held {
-            _sockets: [None, None],
-            _charge: budget.charge(0).expect("nothing fits"),
-        }
     }
 }
 

@@ -31,6 +31,7 @@ mod encrypted;
 mod error;
 mod failure;
 mod handshake;
+mod held;
 mod identity;
 mod pem;
 mod roots;

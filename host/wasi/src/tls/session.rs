@@ -1,7 +1,7 @@
 //! TLS on one connection: the plain bytes on one side, the streams below on the other.
 
 use super::failure::TlsFailure;
-use super::handshake::Held;
+use super::held::Held;
 use super::transport::{Receiving, Sending};
 use crate::failed::{self, ToComponent};
 use bytes::Bytes;
