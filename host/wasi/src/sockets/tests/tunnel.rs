@@ -102,8 +102,9 @@ async fn a_component_cannot_tell_it_from_a_direct_connection() {
     bench.until_ready(socket).await;
     assert_eq!(bench.finish(socket).await, "Ok(resources)");
     assert_eq!(bench.finish(socket).await, error("not-in-progress"));
-    let remote = bench.address(socket, "remote-address").await;
-    assert_eq!(remote, SERVER.parse().unwrap());
+    let remote = bench.call(socket, "remote-address", &[]).await;
+    let server = wit_address(SERVER.parse().unwrap());
+    assert_eq!(remote, Val::Result(Ok(Some(Box::new(server)))));
     let local = bench.address(socket, "local-address").await;
     assert_eq!(local, from);
     let by = bench.store.data().sockbox.proxied_by(local).unwrap();
