@@ -36,6 +36,8 @@ pub enum Foreign {
     RequestsOn0_3,
     /// In Rust, with bindings of `wasi:http`: it handles requests, as `tests/components/handler` describes.
     Handler,
+    /// In Rust, over WASI 0.3: it handles requests, as `tests/components/handler-0-3` describes.
+    HandlerOn0_3,
     /// In JavaScript, with the `fetch` event of its engine: it handles the requests that
     /// `tests/components/javascript/handler.js` says.
     JavaScriptHandler,
@@ -57,6 +59,7 @@ impl Foreign {
         static REQUESTS: OnceLock<PathBuf> = OnceLock::new();
         static REQUESTS_ON_0_3: OnceLock<PathBuf> = OnceLock::new();
         static HANDLER: OnceLock<PathBuf> = OnceLock::new();
+        static HANDLER_ON_0_3: OnceLock<PathBuf> = OnceLock::new();
         static JAVASCRIPT_HANDLER: OnceLock<PathBuf> = OnceLock::new();
         static FETCH: OnceLock<PathBuf> = OnceLock::new();
         let (place, build): (_, fn() -> Result<PathBuf, String>) = match self {
@@ -65,6 +68,7 @@ impl Foreign {
             Self::Requests => (&REQUESTS, || rust::build("sockbox-requests")),
             Self::RequestsOn0_3 => (&REQUESTS_ON_0_3, || rust::build("sockbox-requests-0-3")),
             Self::Handler => (&HANDLER, || rust::build("sockbox-handler")),
+            Self::HandlerOn0_3 => (&HANDLER_ON_0_3, || rust::build("sockbox-handler-0-3")),
             Self::JavaScriptHandler => (&JAVASCRIPT_HANDLER, handler::build),
             Self::Fetch => (&FETCH, fetch::build),
             Self::Python => (&PYTHON, python::build),
