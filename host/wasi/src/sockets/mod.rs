@@ -43,7 +43,7 @@ use connection::Connection;
 use count::Count;
 use inherited::{Listening, Stage};
 use meter::{Meter, Unsent};
-use private::Loopback;
+use private::{Datagrams, Loopback};
 use rate::Bucket;
 use rustix::io::Errno;
 use sockbox_policy::Target;
@@ -83,6 +83,8 @@ pub(crate) struct Sockets {
     addresses: Addresses,
     peers: udp::Peers,
     loopback: Loopback,
+    /// The private UDP sockets.
+    datagrams: Datagrams,
     /// The sockets between `start-listen` and `finish-listen`, by number.
     starting: HashSet<u32>,
     /// Written bytes that wait for bandwidth, by socket number, if there is a bandwidth limit.
@@ -108,6 +110,7 @@ impl Sockets {
             addresses: Addresses::default(),
             peers: udp::Peers::default(),
             loopback: Loopback::new(memory),
+            datagrams: Datagrams::new(memory),
             starting: HashSet::new(),
             unsent: HashMap::new(),
             recorded: wasi_0_3::Recorded::default(),
