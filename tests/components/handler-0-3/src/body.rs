@@ -74,7 +74,7 @@ pub fn reply(status: u16, text: impl Into<String>) -> Response {
     headers.append("content-type", b"text/plain").unwrap();
     let (response, mut reply) = Reply::new(status, headers);
     let text = text.into();
-    wit_bindgen::spawn(async move {
+    wit_bindgen::spawn_local(async move {
         reply.write(text.as_bytes()).await;
         reply.finish(Ok(None)).await;
     });
@@ -103,7 +103,7 @@ async fn next(body: &mut StreamReader<u8>) -> Option<Vec<u8>> {
 pub fn echo(request: Request) -> Response {
     let (mut body, end) = opened(request);
     let (response, mut reply) = Reply::new(200, Fields::new());
-    wit_bindgen::spawn(async move {
+    wit_bindgen::spawn_local(async move {
         while let Some(bytes) = next(&mut body).await {
             if !reply.write(&bytes).await {
                 return;
@@ -117,7 +117,9 @@ pub fn echo(request: Request) -> Response {
 /// Respond with the stream of the request's body.
 pub fn pass(request: Request) -> Response {
     let (body, end) = opened(request);
-    Response::new(Fields::new(), Some(body), end).0
+    let headers = Fields::new();
+    headers.append("trailer", b"x-sum").unwrap();
+    Response::new(headers, Some(body), end).0
 }
 
 /// The number of bytes of a request's body, and its trailers; or the error code.

@@ -9,7 +9,7 @@ use crate::bindings::wit_future;
 use crate::body::{Reply, echo, pass, read_all, reply};
 use crate::{fetch, request};
 use std::sync::atomic::{AtomicU64, Ordering};
-use wit_bindgen::spawn;
+use wit_bindgen::spawn_local as spawn;
 
 struct Handler;
 
