@@ -41,16 +41,6 @@ fn on_wasi_0_2() {
             ],
         ),
         (
-            format!("- {address} /a"),
-            "HttpRequestUriInvalid at ",
-            [
-                "GET",
-                &format!("https://{address}/a"),
-                "-",
-                "HTTP-request-URI-invalid",
-            ],
-        ),
-        (
             "http - /a".to_owned(),
             "HttpRequestUriInvalid at ",
             ["GET", "http:///a", "-", "HTTP-request-URI-invalid"],
