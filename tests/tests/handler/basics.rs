@@ -179,7 +179,10 @@ fn each_request_has_an_instance_of_its_own_unless_it_is_reused() {
     let counts =
         |address, times| -> Vec<String> { (0..times).map(|_| got(address, "/count").1).collect() };
     assert_eq!(counts(server.address(), 3), ["1\n", "1\n", "1\n"]);
-    let server = HANDLER.serve(&["--max-instance-reuse", "3"]);
+    // A request waits until the call before it is over, which may be after its response.
+    let one_by_one = ["--max-requests", "1", "--queue-timeout", "60"];
+    let flags = [&["--max-instance-reuse", "3"][..], &one_by_one].concat();
+    let server = HANDLER.serve(&flags);
     let address = server.address();
     assert_eq!(counts(address, 5), ["1\n", "2\n", "3\n", "1\n", "2\n"]);
     // One that has failed is not used again.

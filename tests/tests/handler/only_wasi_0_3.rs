@@ -13,7 +13,7 @@ fn a_stream_of_the_host_can_be_the_body_of_the_response() {
     fs::write(&sent, pattern(3_000_000)).unwrap();
     let origin = Foreign::Handler.serve(&[]);
     let origin = origin.address();
-    let rule = format!("GET http://{origin}/");
+    let rule = format!("GET http://{origin}/*");
     let dir = format!("{}:ro", folder.path().to_str().unwrap());
     // The stream outlives the task of the component that has passed it on.
     for reuse in ["1", "10"] {
