@@ -46,9 +46,9 @@ fn on_wasi_0_2() {
             ["GET", "http:///a", "-", "HTTP-request-URI-invalid"],
         ),
         (
-            "1http a /a".to_owned(),
+            "h^p a /a".to_owned(),
             "invalid at scheme",
-            ["GET", "1http://", "-", "HTTP-request-URI-invalid"],
+            ["GET", "h^p://", "-", "HTTP-request-URI-invalid"],
         ),
         (
             "http me:secret@[::1 /a".to_owned(),
@@ -118,9 +118,9 @@ fn on_wasi_0_3() {
             ["G(T", "-", "-", "HTTP-request-method-invalid"],
         ),
         (
-            format!("GET 1http://{address}/a"),
+            format!("GET h^p://{address}/a"),
             "bad-argument at scheme",
-            ["GET", "1http://", "-", "HTTP-request-URI-invalid"],
+            ["GET", "h^p://", "-", "HTTP-request-URI-invalid"],
         ),
         (
             "GET http://[::1/a".to_owned(),
