@@ -24,6 +24,11 @@ fn a_stream_of_the_host_can_be_the_body_of_the_response() {
             &dir,
             "--max-instance-reuse",
             reuse,
+            // A request waits until the call before it is over.
+            "--max-requests",
+            "1",
+            "--queue-timeout",
+            "60",
         ]);
         let address = server.address();
         let curl = |args: &[&str]| {
