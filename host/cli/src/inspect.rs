@@ -141,7 +141,11 @@ fn write_text(to: &mut String, file: &str, report: &Report, verbose: bool) -> fm
     }
     match &report.obstacle {
         None if report.kind == Kind::Handler => {
-            writeln!(to, "  `sockbox run --listen-http ADDRESS` serves it")?;
+            let wasi = match report.wasi {
+                Wasi::V0_3 => ", on WASI 0.3, which is experimental",
+                _ => "",
+            };
+            writeln!(to, "  `sockbox run --listen-http ADDRESS` serves it{wasi}")?;
         }
         None if report.wasi == Wasi::V0_3 => {
             writeln!(

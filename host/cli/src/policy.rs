@@ -161,8 +161,13 @@ struct Explanation {
 
 /// What stays inside the run's own loopback, told as `shown`.
 fn private(policy: &Policy, target: &Target, shown: &Target) -> Option<Explanation> {
-    let Target::Bind(address) = target else {
-        return None;
+    let (address, reach, option) = match target {
+        Target::Bind(address) => (address, "connect", "--allow-listen"),
+        // The unspecified address is private only where the run has something to send to.
+        Target::UdpBind(address) if address.ip().is_loopback() => {
+            (address, "send", "--allow-udp-bind")
+        }
+        _ => return None,
     };
     policy
         .judge_private(target)
@@ -170,8 +175,8 @@ fn private(policy: &Policy, target: &Target, shown: &Target) -> Option<Explanati
         .map(|_| Explanation {
             allowed: true,
             text: format!(
-                "allowed: {shown}, private: only the run itself can connect to it (--allow-listen \
-                 {address} would open it)"
+                "allowed: {shown}, private: only the run itself can {reach} to it ({option} {address} would \
+                 open it)"
             ),
         })
 }

@@ -9,7 +9,7 @@ use crate::handle::{self, Log};
 use crate::prompt::Prompt;
 use crate::record::{Ended, Record};
 use crate::runtime::{block_on, block_on_all};
-use crate::serve::{activation, files};
+use crate::serve::{activation, component_stderr, files};
 use crate::watch::Watch;
 use crate::watchdog::{self, Deadline, Ends, Signals};
 use crate::{cache, output, room, sandbox, source, stderr, words};
@@ -245,7 +245,10 @@ fn serve(
         })
         .reuse(http.max_instance_reuse)
         .stdout(stdout.never_waiting())
-        .stderr(stderr().map_err(Failure::system)?.never_waiting())
+        .stderr(component_stderr(
+            log.format,
+            &stderr().map_err(Failure::system)?,
+        ))
         .build()?;
     block_on_all(handle::serve(
         handler, http, listeners, signals, stdout, log,

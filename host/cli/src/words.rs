@@ -24,7 +24,7 @@ pub fn of_event(event: &AuditEvent) -> String {
     replaced(event.to_string(), event.hint().map(Hint::Policy))
 }
 
-/// What is told of a listener that only its own run can reach, on a port that the component asked for: a user may
+/// What is told of a listener or a UDP socket that only its own run can reach, on a port that the component asked for: a user may
 /// have meant it for others.
 pub fn of_private(event: &AuditEvent) -> Option<String> {
     let (target, verdict) = event.decision()?;
@@ -32,6 +32,11 @@ pub fn of_private(event: &AuditEvent) -> Option<String> {
         policy::Target::Bind(address) if verdict.is_private() && address.port() != 0 => Some(
             format!("{address} is private to this run (--allow-listen {address} would open it)"),
         ),
+        policy::Target::UdpBind(address) if verdict.is_private() && address.port() != 0 => {
+            Some(format!(
+                "{address} over UDP is private to this run (--allow-udp-bind {address} would open it)"
+            ))
+        }
         _ => None,
     }
 }

@@ -1,26 +1,29 @@
 //! The private loopback of a run.
 //!
 //! A run can listen on a loopback address that no rule grants. Only the run itself can connect to such a listener, and
-//! the listener does not use the machine's loopback. If a rule grants the address, the listener is on the machine.
+//! the listener does not use the machine's loopback. If a rule grants the address, the listener is on the machine. The
+//! same holds for UDP sockets that are bound to a loopback address.
 
-use crate::{DenialReason, GrantedBy, Policy, Rule, Target, Verdict};
+use crate::{DenialReason, GrantedBy, Policy, Rule, Target, Verdict, is_unbound};
 use std::net::SocketAddr;
 
-/// Which listeners on loopback addresses are private: only their run can connect to them.
+/// Which listeners and UDP sockets on loopback addresses are private: only their run can connect to them, or send to
+/// them.
 ///
 /// The variants are ordered. [`Policy::and`] keeps the greater of two settings, so `Off` wins over the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum PrivateLoopback {
-    /// The listeners that no rule grants.
+    /// The listeners and UDP sockets that no rule grants.
     #[default]
     Ungranted,
     /// The listeners that no rule grants, and all listeners that the component binds to port 0.
     ///
     /// This is for a dry run, which grants everything. Some components connect to such a listener themselves to make a
-    /// pair of connected sockets, as Python's `asyncio` does. They need no grant for that, so the dry run lists none.
+    /// pair of connected sockets, as Python's `asyncio` does. They need no grant for that, so the dry run lists none. UDP
+    /// sockets are not private then: one that is bound privately could not send to other destinations.
     PortZero,
-    /// No listeners. A listener that no rule grants is denied.
+    /// None. What no rule grants is denied.
     Off,
 }
 
@@ -33,17 +36,26 @@ impl Policy {
     /// - [`Target::Listen`]: the socket is bound privately.
     /// - [`Target::Connect`]: the run listens privately on the address.
     /// - [`Target::Accept`]: the connection comes to a private listener.
+    /// - [`Target::UdpBind`] of the unspecified address: the run has a private UDP socket. The socket can send to it then,
+    ///   and to no other destination.
+    /// - [`Target::UdpSend`]: the socket is bound privately, and so is one at the address.
+    /// - [`Target::UdpReceive`]: the datagram comes from a private socket.
     ///
     /// A denial holds inside the private loopback too.
     pub fn judge_private(&self, target: &Target) -> Option<Verdict> {
         let address = target.address()?;
         // `is_loopback` is false for an IPv4-mapped address. No socket can be bound to one in WASI.
-        if self.private_loopback == PrivateLoopback::Off || !address.ip().is_loopback() {
+        let is_any = matches!(target, Target::UdpBind(_)) && is_unbound(address);
+        if self.private_loopback == PrivateLoopback::Off || !(address.ip().is_loopback() || is_any)
+        {
             return None;
         }
+        let has_udp = self.private_loopback == PrivateLoopback::Ungranted;
         match target {
             Target::Bind(_) if self.grants_bind(target) => return None,
+            Target::UdpBind(_) if self.grants_udp_bind(address) => return None,
             Target::Bind(_) | Target::Listen(_) | Target::Connect(_) | Target::Accept(_) => {}
+            Target::UdpBind(_) | Target::UdpSend(_) | Target::UdpReceive(_) if has_udp => {}
             _ => return None,
         }
         Some(match self.denied_by(target) {
@@ -66,6 +78,22 @@ impl Policy {
         let left_to_system =
             self.private_loopback == PrivateLoopback::PortZero && address.port() == 0;
         !left_to_system && self.rules().iter().any(|rule| rule.covers_bind(*address))
+    }
+
+    /// Whether a rule grants binding a UDP socket to `address`.
+    fn grants_udp_bind(&self, address: SocketAddr) -> bool {
+        let is_any = is_unbound(address);
+        let mut rules = self.rules().iter();
+        rules.any(|rule| rule.covers_udp_bind(address, is_any))
+    }
+
+    /// Whether a rule may grant sending datagrams to `address`, a loopback address. For a rule with a name only the port
+    /// counts. For port 0 the host chooses a port for which this is false, if one is free.
+    pub fn may_send_to_loopback(&self, address: SocketAddr) -> bool {
+        self.rules().iter().any(|rule| match rule {
+            Rule::UdpSend { to } if to.is_of_names() => to.ports.contains(address.port()),
+            rule => rule.covers_udp_send(address),
+        })
     }
 
     /// Whether a rule may grant connecting to `address`, a loopback address. For a rule with a name only the port
@@ -124,9 +152,18 @@ mod tests {
                 let target = target(address(text));
                 assert_eq!(told(&nothing, target.clone()), expected, "{target}");
             }
-            for target in [Target::UdpBind, Target::UdpSend, Target::UdpReceive] {
-                assert_eq!(told(&nothing, target(address(text))), "not private");
+            for target in [Target::UdpSend, Target::UdpReceive] {
+                assert_eq!(told(&nothing, target(address(text))), expected);
             }
+            // One that may send from any address is private where the caller says that there is a destination.
+            let expected = match text {
+                "0.0.0.0:0" | "[::]:0" => "allowed by private",
+                _ => expected,
+            };
+            let bind = Target::UdpBind(address(text));
+            assert_eq!(told(&nothing, bind.clone()), expected, "{bind}");
+            let dry = Policy::new().private_loopback(PrivateLoopback::PortZero);
+            assert_eq!(told(&dry, bind), "not private");
         }
         let name = Target::Resolve("localhost".parse().unwrap());
         assert_eq!(told(&nothing, name), "not private");
@@ -150,6 +187,37 @@ mod tests {
                 expected,
                 "{policy:?} {text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_udp_socket_that_a_rule_grants_is_the_machines() {
+        let bind = |text| Policy::new().allow_udp_bind(text).unwrap();
+        let send = |text| Policy::new().allow_udp_send(text).unwrap();
+        for (policy, text, expected) in [
+            (bind("127.0.0.1:80"), "127.0.0.1:80", "not private"),
+            (bind("127.0.0.1:80"), "127.0.0.1:81", "allowed by private"),
+            (bind("127.0.0.1:80"), "0.0.0.0:0", "allowed by private"),
+            (send("192.0.2.1:53"), "127.0.0.1:0", "allowed by private"),
+            (send("192.0.2.1:53"), "0.0.0.0:0", "not private"),
+            (Policy::everything(), "127.0.0.1:0", "not private"),
+            (Policy::everything(), "[::]:0", "not private"),
+        ] {
+            assert_eq!(
+                told(&policy, Target::UdpBind(address(text))),
+                expected,
+                "{policy:?} {text}"
+            );
+        }
+        for (policy, expected) in [
+            (Policy::new(), false),
+            (send("127.0.0.1:50000"), true),
+            (send("127.0.0.1:50001"), false),
+            (send("localhost:50000"), true),
+            (send("10.0.0.1"), false),
+        ] {
+            let found = policy.may_send_to_loopback(address("127.0.0.1:50000"));
+            assert_eq!(found, expected, "{policy:?}");
         }
     }
 
@@ -178,6 +246,18 @@ mod tests {
                 "allowed by private",
             ),
             (Target::Bind(address("127.0.0.1:80")), "allowed by private"),
+            (
+                Target::UdpSend(address("127.0.0.1:80")),
+                "denied by deny-connect 127.0.0.1:80",
+            ),
+            (
+                Target::UdpReceive(address("127.0.0.2:80")),
+                "denied by deny-accept 127.0.0.2/32",
+            ),
+            (
+                Target::UdpBind(address("127.0.0.1:80")),
+                "allowed by private",
+            ),
         ] {
             assert_eq!(told(&policy, target.clone()), expected, "{target}");
         }
@@ -223,6 +303,9 @@ mod tests {
             Target::Listen,
             Target::Connect,
             Target::Accept,
+            Target::UdpBind,
+            Target::UdpSend,
+            Target::UdpReceive,
         ] {
             let target = target(address("127.0.0.1:80"));
             assert!(Policy::new().judge_private(&target).unwrap().is_allowed());

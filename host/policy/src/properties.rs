@@ -1,7 +1,9 @@
 //! Properties that hold for every policy.
 
 use crate::embedded::embedded;
-use crate::{Deny, Destination, Host, Name, Names, Policy, Range, ResolvedNames, Rule, Target};
+use crate::{
+    Deny, Destination, Host, Name, Names, Policy, Range, ResolvedNames, Rule, Target, is_unbound,
+};
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
@@ -239,6 +241,11 @@ proptest! {
         if let Some(verdict) = policy.judge_private(&Target::Bind(address)) {
             prop_assert!(address.ip().is_loopback());
             prop_assert!(!policy.judge(&Target::Bind(address), &answers).is_allowed());
+            prop_assert!(verdict.is_allowed());
+        }
+        if let Some(verdict) = policy.judge_private(&Target::UdpBind(address)) {
+            prop_assert!(address.ip().is_loopback() || is_unbound(address));
+            prop_assert!(!policy.judge(&Target::UdpBind(address), &answers).is_allowed());
             prop_assert!(verdict.is_allowed());
         }
     }

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::InstancePre;
 
 /// A component, compiled and linked, that imports nothing but WASI 0.2 or 0.3 and exports `wasi:cli/run` (a command), or
-/// `wasi:http/incoming-handler` of WASI 0.2 (a handler of HTTP requests), or both.
+/// `wasi:http/incoming-handler` of WASI 0.2 or `wasi:http/handler` of WASI 0.3 (a handler of HTTP requests), or both.
 ///
 /// What it imports and exports decides which version of WASI it runs on. The same policy and the same limits hold on
 /// both. wasmtime calls its support for WASI 0.3 experimental.
@@ -267,7 +267,7 @@ impl Program {
     /// Prepare handling HTTP requests, with nothing granted.
     ///
     /// # Errors
-    /// [`Error::NotRunnable`]: it doesn't export `wasi:http/incoming-handler` of WASI 0.2.
+    /// [`Error::NotRunnable`]: it exports neither `wasi:http/incoming-handler` of WASI 0.2 nor `wasi:http/handler` of WASI 0.3.
     pub fn handler(&self) -> Result<HandlerBuilder> {
         Ok(HandlerBuilder::new(self.clone(), self.as_handler()?))
     }

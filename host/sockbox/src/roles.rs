@@ -12,11 +12,8 @@ pub(crate) enum Role {
 /// How many exports a message names.
 const MAX_NAMED: usize = 10;
 
-/// The start of the name of a handler's export.
-pub(crate) const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
-
-/// The start of the name of the export of a handler for WASI 0.3, which sockbox does not support.
-const HANDLER_0_3: &str = "wasi:http/handler@0.3.";
+/// The starts of the names of a handler's exports.
+const HANDLER: [&str; 2] = ["wasi:http/incoming-handler@0.2.", "wasi:http/handler@0.3."];
 
 /// The starts of the names of a command's exports.
 const COMMAND: [&str; 2] = ["wasi:cli/run@0.2.", "wasi:cli/run@0.3."];
@@ -26,7 +23,7 @@ impl Role {
     fn exports(self) -> &'static [&'static str] {
         match self {
             Role::Command => &COMMAND,
-            Role::Handler => &[HANDLER],
+            Role::Handler => &HANDLER,
         }
     }
 
@@ -50,20 +47,16 @@ impl Role {
             ),
             Role::Handler => (
                 "a handler of HTTP requests",
-                "`wasi:http/incoming-handler@0.2`",
+                "`wasi:http/incoming-handler@0.2` or `wasi:http/handler@0.3`",
                 "that a handler has",
             ),
         };
         if let Some(found) = find(self.exports()) {
             return format!("it is not {noun}: its `{found}` is not the function {function}");
         }
-        let what = if let (Role::Command, Some(handler)) = (self, find(&[HANDLER])) {
+        let what = if let (Role::Command, Some(handler)) = (self, find(&HANDLER)) {
             format!(
                 "it exports `{handler}`, so it handles HTTP requests (`sockbox run --listen-http 127.0.0.1:8080` serves it)"
-            )
-        } else if let Some(handler) = find(&[HANDLER_0_3]) {
-            format!(
-                "it exports `{handler}`, so it handles HTTP requests on WASI 0.3; sockbox supports handlers only on WASI 0.2"
             )
         } else if named.is_empty() {
             "it exports nothing, so that nothing in it can be called".to_owned()
@@ -123,27 +116,27 @@ mod tests {
                 Role::Command,
                 &[handler_0_3],
                 "it is not a command, which exports `wasi:cli/run@0.2` or `wasi:cli/run@0.3`: it exports \
-                 `wasi:http/handler@0.3.0`, so it handles HTTP requests on WASI 0.3; sockbox supports handlers only on \
-                 WASI 0.2",
+                 `wasi:http/handler@0.3.0`, so it handles HTTP requests (`sockbox run --listen-http 127.0.0.1:8080` serves it)",
             ),
             (
                 Role::Handler,
                 &[run_0_3],
-                "it is not a handler of HTTP requests, which exports `wasi:http/incoming-handler@0.2`: it exports \
-                 `wasi:cli/run@0.3.0`; it is a command, which runs without --listen-http",
+                "it is not a handler of HTTP requests, which exports `wasi:http/incoming-handler@0.2` or \
+                 `wasi:http/handler@0.3`: it exports `wasi:cli/run@0.3.0`; it is a command, which runs without \
+                 --listen-http",
             ),
             (
                 Role::Handler,
                 &[run_0_3, handler_0_3],
-                "it is not a handler of HTTP requests, which exports `wasi:http/incoming-handler@0.2`: it exports \
-                 `wasi:http/handler@0.3.0`, so it handles HTTP requests on WASI 0.3; sockbox supports handlers only on \
-                 WASI 0.2",
+                "it is not a handler of HTTP requests: its `wasi:http/handler@0.3.0` is not the function that a handler \
+                 has",
             ),
             (
                 Role::Handler,
                 &[run],
-                "it is not a handler of HTTP requests, which exports `wasi:http/incoming-handler@0.2`: it exports \
-                 `wasi:cli/run@0.2.0`; it is a command, which runs without --listen-http",
+                "it is not a handler of HTTP requests, which exports `wasi:http/incoming-handler@0.2` or \
+                 `wasi:http/handler@0.3`: it exports `wasi:cli/run@0.2.0`; it is a command, which runs without \
+                 --listen-http",
             ),
             (
                 Role::Handler,

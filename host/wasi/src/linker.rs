@@ -47,7 +47,7 @@ pub fn add_wasi_0_3_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtim
     lookup_0_3::add_to_linker(linker)?;
     http::wasi_0_3::add_to_linker(linker)?;
     linker.allow_shadowing(true);
-    let replaced = files_0_3::add_to_linker(linker);
+    let replaced = files_0_3::add_to_linker(linker).and_then(|()| http::wasi_0_3::replace(linker));
     linker.allow_shadowing(false);
     replaced
 }

@@ -17,6 +17,9 @@ pub(crate) const TCP_CREATE: Interface = Interface("wasi:sockets/tcp-create-sock
 pub(crate) const UDP: Interface = Interface("wasi:sockets/udp@0.2.12");
 pub(crate) const UDP_CREATE: Interface = Interface("wasi:sockets/udp-create-socket@0.2.12");
 pub(crate) const HTTP_TYPES: Interface = Interface("wasi:http/types@0.2.12");
+pub(crate) const HTTP_OUTGOING: Interface = Interface("wasi:http/outgoing-handler@0.2.12");
+pub(crate) const HTTP_CLIENT_0_3: Interface = Interface("wasi:http/client@0.3.0");
+pub(crate) const HTTP_TYPES_0_3: Interface = Interface("wasi:http/types@0.3.0");
 pub(crate) const FILESYSTEM_0_3: Interface = Interface("wasi:filesystem/types@0.3.0");
 
 impl Interface {
@@ -89,9 +92,10 @@ mod tests {
         config.concurrency_support(true);
         let engine = Engine::new(&config).unwrap();
         let names = replaced(&engine, add_wasi_0_3_to_linker);
-        assert_eq!(names.len(), 5);
+        assert_eq!(names.len(), 15);
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p3::filesystem::add_to_linker(&mut linker).unwrap();
+        crate::http::wasi_0_3::add_to_linker(&mut linker).unwrap();
         assert_eq!(missing(&mut linker, names), []);
     }
 }

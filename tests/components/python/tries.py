@@ -84,6 +84,19 @@ def udp_serve(address, count):
     return count
 
 
+def udp_talk(address):
+    """A socket at the address, and another one that is not bound."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+        here.bind(parsed(address))
+        place = here.getsockname()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.sendto(b"ping", place)
+            ping, client = here.recvfrom(4096)
+            here.sendto(b"pong", client)
+            pong = other.recv(4096)
+    return f"{shown(place)} {ping.decode()} {pong.decode()}"
+
+
 def asyncio_connect(address):
     """An event loop, and one connection."""
 
@@ -216,6 +229,7 @@ ATTEMPTS = {
     "talk": talk,
     "udp-ask": udp_ask,
     "udp-serve": udp_serve,
+    "udp-talk": udp_talk,
 }
 
 

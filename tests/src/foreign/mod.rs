@@ -38,6 +38,8 @@ pub enum Foreign {
     RequestsOn0_3,
     /// In Rust, with bindings of `wasi:http`: it handles requests, as `tests/components/handler` describes.
     Handler,
+    /// In Rust, over WASI 0.3: it handles requests, as `tests/components/handler-0-3` describes.
+    HandlerOn0_3,
     /// In JavaScript, with the `fetch` event of its engine: it handles the requests that
     /// `tests/components/javascript/handler.js` says.
     JavaScriptHandler,
@@ -55,7 +57,7 @@ pub enum Foreign {
 
 impl Foreign {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Rust,
         Self::RustOn0_3,
         Self::Python,
@@ -64,6 +66,7 @@ impl Foreign {
         Self::Requests,
         Self::RequestsOn0_3,
         Self::Handler,
+        Self::HandlerOn0_3,
         Self::JavaScriptHandler,
         Self::Fetch,
         Self::WstdClient,
@@ -93,6 +96,7 @@ impl Foreign {
             Self::Requests => rust::build("sockbox-requests"),
             Self::RequestsOn0_3 => rust::build("sockbox-requests-0-3"),
             Self::Handler => rust::build("sockbox-handler"),
+            Self::HandlerOn0_3 => rust::build("sockbox-handler-0-3"),
             Self::WstdClient => rust::build_on_wstd("wstd-client"),
             Self::WstdHandler => rust::build_on_wstd("wstd-handler"),
             Self::JavaScriptHandler => handler::build(),
@@ -111,6 +115,9 @@ impl Foreign {
         let found = match self {
             Self::C | Self::Jumps => clang::clang().map(drop),
             Self::Python | Self::PythonOn0_3 => python::compiler().map(drop),
+            Self::HandlerOn0_3 => {
+                rust::toolchain_of("sockbox-handler-0-3", "wit-bindgen", workspace)
+            }
             Self::WstdClient | Self::WstdHandler => rust::fetch_wstd(),
             // Their tests are never skipped.
             _ => Ok(()),
@@ -129,6 +136,7 @@ impl Foreign {
             Self::Requests => "requests",
             Self::RequestsOn0_3 => "requests-0-3",
             Self::Handler => "handler",
+            Self::HandlerOn0_3 => "handler-0-3",
             Self::WstdClient => "wstd/src/bin/client.rs",
             Self::WstdHandler => "wstd/src/bin/handler.rs",
             Self::Python => python::SOURCE,

@@ -1,12 +1,13 @@
 //! Limits on requests, connections and what is handled at once.
 
+use super::HANDLER;
 use crate::client::{Response, exchange, got, request, unchunked};
-use sockbox_tests::{Foreign, HelloClient, eventually};
+use sockbox_tests::{HelloClient, eventually};
 use std::time::{Duration, Instant};
 
 #[test]
 fn the_body_of_a_request_has_a_limit() {
-    let server = Foreign::Handler.serve(&["--max-request-body", "1000"]);
+    let server = HANDLER.serve(&["--max-request-body", "1000"]);
     let address = server.address();
     let sized = |size: usize| {
         let head = request("POST", "/size", &format!("Content-Length: {size}\r\n"));
@@ -42,7 +43,7 @@ fn the_body_of_a_request_has_a_limit() {
     assert_eq!(Response::parse(&exchange(address, strict)).status, 413);
     server.wait_for_log(&["POST /strict: 413, the request's body is larger than 1000 bytes"]);
 
-    let server = Foreign::Handler.serve(&["--max-request-body", "none"]);
+    let server = HANDLER.serve(&["--max-request-body", "none"]);
     let huge = 20_000_000;
     let response = Response::parse(&exchange(server.address(), sized(huge)));
     assert_eq!(unchunked(&response.body), format!("{huge} bytes\n"));
@@ -50,7 +51,7 @@ fn the_body_of_a_request_has_a_limit() {
 
 #[test]
 fn a_huge_body_that_is_not_read_leaves_the_client_its_response() {
-    let server = Foreign::Handler.serve(&["--max-request-body", "none"]);
+    let server = HANDLER.serve(&["--max-request-body", "none"]);
     let mut client = HelloClient::connect(server.address());
     client.send(request("POST", "/hello", "Content-Length: 1000000000\r\n"));
     client.send("x".repeat(200_000));
@@ -61,7 +62,7 @@ fn a_huge_body_that_is_not_read_leaves_the_client_its_response() {
 
 #[test]
 fn the_head_of_a_request_has_a_limit() {
-    let server = Foreign::Handler.serve(&["--max-request-head", "8K"]);
+    let server = HANDLER.serve(&["--max-request-head", "8K"]);
     let address = server.address();
     let with = |bytes: usize| request("GET", "/hello", &format!("X: {}\r\n", "x".repeat(bytes)));
     let base = with(0).len();
@@ -81,7 +82,7 @@ fn the_head_of_a_request_has_a_limit() {
 #[test]
 fn slow_clients_are_closed() {
     let flags = ["--header-timeout", "0.5", "--body-timeout", "0.5"];
-    let server = Foreign::Handler.serve(&flags);
+    let server = HANDLER.serve(&flags);
     let address = server.address();
     // A part of a head.
     let mut client = HelloClient::connect(address);
@@ -109,7 +110,7 @@ fn slow_clients_are_closed() {
 
 #[test]
 fn a_client_that_does_not_read_is_closed() {
-    let server = Foreign::Handler.serve(&["--write-timeout", "0.5"]);
+    let server = HANDLER.serve(&["--write-timeout", "0.5"]);
     let mut client = HelloClient::connect(server.address());
     client.send(request("GET", "/endless", ""));
     server.wait_for_log(&["GET /endless: 200, the client did not take the response in time"]);
@@ -122,7 +123,7 @@ fn a_client_that_does_not_read_is_closed() {
 #[test]
 fn requests_wait_for_their_turn_and_then_are_refused() {
     let flags = ["--max-requests", "1", "--queue-timeout", "0.3"];
-    let server = Foreign::Handler.serve(&flags);
+    let server = HANDLER.serve(&flags);
     let address = server.address();
     let mut first = HelloClient::connect(address);
     first.send(request("GET", "/sleep/1000000", ""));
@@ -140,7 +141,7 @@ fn requests_wait_for_their_turn_and_then_are_refused() {
     assert_eq!(got(address, "/hello").0, 200);
 
     // Within their time they all get their turn.
-    let server = Foreign::Handler.serve(&["--max-requests", "2"]);
+    let server = HANDLER.serve(&["--max-requests", "2"]);
     let mut clients: Vec<_> = (0..10)
         .map(|_| {
             let mut client = HelloClient::connect(server.address());
@@ -155,7 +156,7 @@ fn requests_wait_for_their_turn_and_then_are_refused() {
 
 #[test]
 fn connections_have_a_limit_in_all_and_for_each_address() {
-    let server = Foreign::Handler.serve(&["--max-connections", "1"]);
+    let server = HANDLER.serve(&["--max-connections", "1"]);
     let address = server.address();
     let first = HelloClient::connect(address);
     eventually("the first connection to be open", || {
@@ -167,7 +168,7 @@ fn connections_have_a_limit_in_all_and_for_each_address() {
     drop(first);
     assert_eq!(Response::parse(&second.read_to_end()).status, 200);
 
-    let server = Foreign::Handler.serve(&["--max-per-peer", "1"]);
+    let server = HANDLER.serve(&["--max-per-peer", "1"]);
     let address = server.address();
     let first = HelloClient::connect(address);
     eventually("the first connection to be open", || {
@@ -187,7 +188,7 @@ fn connections_have_a_limit_in_all_and_for_each_address() {
 
 #[test]
 fn clients_are_accepted_at_the_rate_that_is_set() {
-    let server = Foreign::Handler.serve(&["--max-accepts-per-second", "2"]);
+    let server = HANDLER.serve(&["--max-accepts-per-second", "2"]);
     let start = Instant::now();
     for _ in 0..4 {
         assert_eq!(got(server.address(), "/hello").0, 200);

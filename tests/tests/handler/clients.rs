@@ -1,11 +1,12 @@
 //! Clients that send what is not a request, or one that two parties could read differently.
 
+use super::HANDLER;
 use crate::client::{Response, exchange, got, request};
-use sockbox_tests::{Foreign, HelloClient};
+use sockbox_tests::HelloClient;
 
 #[test]
 fn what_is_not_a_request_is_refused() {
-    let server = Foreign::Handler.serve(&[]);
+    let server = HANDLER.serve(&[]);
     let address = server.address();
     for (bytes, status) in [
         ("hello\r\n\r\n", 400),
@@ -40,7 +41,7 @@ fn what_is_not_a_request_is_refused() {
 
 #[test]
 fn no_request_hides_in_the_body_of_another() {
-    let server = Foreign::Handler.serve(&[]);
+    let server = HANDLER.serve(&[]);
     let address = server.address();
     let hidden = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
     let post = |more: &str| format!("POST /size HTTP/1.1\r\nHost: a\r\n{more}\r\n");
@@ -94,7 +95,7 @@ fn no_request_hides_in_the_body_of_another() {
 
 #[test]
 fn a_component_cant_write_what_belongs_to_the_connection() {
-    let server = Foreign::Handler.serve(&[]);
+    let server = HANDLER.serve(&[]);
     let address = server.address();
     for (header, expected) in [
         ("x-own:1", "set\n"),

@@ -1,7 +1,8 @@
 //! What a handler may reach, and what is recorded of it.
 
+use super::HANDLER;
 use crate::client::got;
-use sockbox_tests::{Foreign, Json, Program, RawPeer, Tripwire};
+use sockbox_tests::{Json, Program, RawPeer, Tripwire};
 use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
@@ -9,7 +10,7 @@ use std::net::TcpStream;
 #[test]
 fn a_handler_reaches_what_is_granted_and_nothing_else() {
     let tripwire = Tripwire::new();
-    let server = Foreign::Handler.serve(&[]);
+    let server = HANDLER.serve(&[]);
     let address = server.address();
     let target = tripwire.address();
     let denied = got(address, &format!("/fetch?{target}/x"));
@@ -29,9 +30,9 @@ fn a_handler_reaches_what_is_granted_and_nothing_else() {
     server.wait_for_log(&[&format!("denied: connect to {target}")]);
     tripwire.assert_untouched();
 
-    let other = Foreign::Handler.serve(&[]);
+    let other = HANDLER.serve(&[]);
     let rule = format!("GET http://{}/hello", other.address());
-    let server = Foreign::Handler.serve(&["--allow-http", &rule]);
+    let server = HANDLER.serve(&["--allow-http", &rule]);
     let address = server.address();
     let fetch = |path: &str| got(address, &format!("/fetch?{}{path}", other.address())).1;
     assert_eq!(fetch("/hello"), "200\n");
@@ -40,14 +41,14 @@ fn a_handler_reaches_what_is_granted_and_nothing_else() {
 
 #[test]
 fn the_policy_decides_which_clients_are_accepted() {
-    let server = Foreign::Handler.serve(&["--deny-accept", "127.0.0.0/8"]);
+    let server = HANDLER.serve(&["--deny-accept", "127.0.0.0/8"]);
     let mut client = TcpStream::connect(server.address()).unwrap();
     let mut received = Vec::new();
     // The connection is reset, before or after the read begins.
     let _ = client.read_to_end(&mut received);
     assert!(received.is_empty());
     server.wait_for_log(&["refused: 127.0.0.1:", "denied by the policy"]);
-    let server = Foreign::Handler.serve(&["--allow-accept", "127.0.0.0/8"]);
+    let server = HANDLER.serve(&["--allow-accept", "127.0.0.0/8"]);
     assert_eq!(got(server.address(), "/hello").0, 200);
 }
 
@@ -56,7 +57,7 @@ fn the_record_has_each_request_and_what_its_instance_did() {
     let folder = tempfile::tempdir().unwrap();
     let record = folder.path().join("audit.jsonl");
     let flags = ["--audit", record.to_str().unwrap()];
-    let server = Foreign::Handler.serve(&flags);
+    let server = HANDLER.serve(&flags);
     let address = server.address();
     got(address, "/hello?secret=1");
     got(address, "/connect?127.0.0.1:1");
@@ -130,7 +131,7 @@ fn the_record_has_each_request_and_what_its_instance_did() {
 #[test]
 fn a_dry_run_tells_what_the_handler_needs() {
     let peer = RawPeer::answering("");
-    let server = Foreign::Handler.serve(&["--dry-run"]);
+    let server = HANDLER.serve(&["--dry-run"]);
     let target = peer.address();
     assert_eq!(
         got(server.address(), &format!("/connect?{target}")).1,
@@ -147,10 +148,10 @@ fn a_dry_run_tells_what_the_handler_needs() {
 
 #[test]
 fn environment_and_directories_are_given_to_each_instance() {
-    let server = Foreign::Handler.serve(&["--env", "A=b", "--dir", "/nonexistent"]);
+    let server = HANDLER.serve(&["--env", "A=b", "--dir", "/nonexistent"]);
     assert_eq!(got(server.address(), "/hello").0, 500);
     server.wait_for_log(&["the directory /nonexistent can't be opened"]);
-    let finished = Foreign::Handler.server(&["--dir", "/proc"]).run();
+    let finished = HANDLER.server(&["--dir", "/proc"]).run();
     finished.assert_failure(2, &["/proc"]);
     let refused =
         Program::sockbox(["run", "--listen-http", "127.0.0.1:0", "--prompt", "a.wasm"]).run();

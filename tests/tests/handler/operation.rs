@@ -1,7 +1,8 @@
 //! The server in operation: its output, its start and its end.
 
+use super::HANDLER;
 use crate::client::{Response, get, got, request, unchunked};
-use sockbox_tests::{Foreign, HelloClient, Json, Program, Serving, Signal, eventually};
+use sockbox_tests::{HelloClient, Json, Program, Serving, Signal, eventually};
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -17,7 +18,7 @@ fn wait_for_requests(server: &Serving, count: usize) {
 
 #[test]
 fn a_response_under_way_is_finished_when_the_server_stops() {
-    let server = Foreign::Handler.serve(&["--drain-timeout", "60"]);
+    let server = HANDLER.serve(&["--drain-timeout", "60"]);
     let address = server.address();
     let mut under_way = HelloClient::connect(address);
     under_way.send("GET /sleep/1000 HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -47,7 +48,7 @@ fn a_response_under_way_is_finished_when_the_server_stops() {
 
 #[test]
 fn what_takes_too_long_to_stop_is_ended_and_so_by_a_second_signal() {
-    let server = Foreign::Handler.serve(&["--drain-timeout", "0.2"]);
+    let server = HANDLER.serve(&["--drain-timeout", "0.2"]);
     let mut client = HelloClient::connect(server.address());
     client.send(request("GET", "/sleep/1000000", ""));
     wait_for_requests(&server, 1);
@@ -56,7 +57,7 @@ fn what_takes_too_long_to_stop_is_ended_and_so_by_a_second_signal() {
     server.wait_for_log(&["GET /sleep/1000000: ", "the server was stopped"]);
     server.into_process().wait().assert_code(0);
 
-    let server = Foreign::Handler.serve(&["--drain-timeout", "1000"]);
+    let server = HANDLER.serve(&["--drain-timeout", "1000"]);
     let mut client = HelloClient::connect(server.address());
     client.send(request("GET", "/sleep/1000000", ""));
     wait_for_requests(&server, 1);
@@ -68,24 +69,20 @@ fn what_takes_too_long_to_stop_is_ended_and_so_by_a_second_signal() {
 
 #[test]
 fn the_log_in_json_has_an_event_per_line() {
-    let server = Foreign::Handler.serve(&["--log", "json"]);
+    let server = HANDLER.serve(&["--log", "json"]);
     let address = server.address();
     got(address, "/hello");
     get(address, "/trap");
     got(address, "/connect?127.0.0.1:1");
+    got(address, "/print");
     let line = Json::parse(&server.statistics());
     assert_eq!(line.text("event"), "statistics");
-    assert_eq!(line.number("requests"), 3.0);
+    assert_eq!(line.number("requests"), 4.0);
     assert_eq!(line.number("failed"), 1.0);
     assert_eq!(line.number("active"), 0.0);
     let finished = server.terminate();
     finished.assert_code(0);
-    // What a component prints when it panics is not the server's log.
-    let lines = finished
-        .stderr()
-        .lines()
-        .filter(|line| line.starts_with('{'));
-    let lines: Vec<Json> = lines.map(Json::parse).collect();
+    let lines: Vec<Json> = finished.stderr().lines().map(Json::parse).collect();
     let events: Vec<_> = lines.iter().map(|line| line.text("event")).collect();
     assert_eq!(
         events,
@@ -93,6 +90,8 @@ fn the_log_in_json_has_an_event_per_line() {
             "request",
             "request",
             "refused_to_component",
+            "request",
+            "output",
             "request",
             "statistics",
             "stopping",
@@ -106,11 +105,14 @@ fn the_log_in_json_has_an_event_per_line() {
     assert_eq!(lines[0].text("local"), address.to_string());
     assert_eq!(lines[1].number("status"), 500.0);
     assert!(lines[1].text("error").starts_with("the component trapped"));
+    assert_eq!(lines[4].text("stream"), "stderr");
+    assert_eq!(lines[4].text("text"), "printed on standard error \u{1b}[2J");
+    assert!(!finished.stderr().contains('\u{1b}'));
 }
 
 #[test]
 fn quiet_leaves_out_what_succeeds() {
-    let server = Foreign::Handler.serve(&["--quiet"]);
+    let server = HANDLER.serve(&["--quiet"]);
     got(server.address(), "/hello");
     server.terminate().assert_quiet_success();
 }
@@ -131,7 +133,7 @@ fn systemd_passes_sockets_and_is_told() {
     let listeners = ["127.0.0.1:0"; 2].map(|address| TcpListener::bind(address).unwrap());
     let addresses = listeners.each_ref().map(|it| it.local_addr().unwrap());
     let program = Program::sockbox(["run", "--listen-http", "systemd"])
-        .args([Foreign::Handler.component()])
+        .args([HANDLER.component()])
         .env("NOTIFY_SOCKET", path.to_str().unwrap())
         .with_files(listeners);
     let server = Serving::started(program, 2);
@@ -151,7 +153,7 @@ fn systemd_passes_sockets_and_is_told() {
 
 #[test]
 fn it_goes_on_when_there_are_no_more_files() {
-    let server = Foreign::Handler.serve(&[]);
+    let server = HANDLER.serve(&[]);
     let address = server.address();
     assert_eq!(got(address, "/hello").0, 200);
     server.process().allow_no_more_files();
@@ -167,7 +169,7 @@ fn it_goes_on_when_there_are_no_more_files() {
 
 #[test]
 fn memory_does_not_grow_with_the_requests() {
-    let server = Foreign::Handler.serve(&["--quiet", "--max-instance-reuse", "7"]);
+    let server = HANDLER.serve(&["--quiet", "--max-instance-reuse", "7"]);
     let address = server.address();
     let rounds = |count: usize| {
         for _ in 0..count {
@@ -186,7 +188,7 @@ fn memory_does_not_grow_with_the_requests() {
 
 #[test]
 fn it_listens_on_every_address_that_is_given() {
-    let program = Foreign::Handler.server(&["--listen-http", "127.0.0.1:0"]);
+    let program = HANDLER.server(&["--listen-http", "127.0.0.1:0"]);
     let server = Serving::started(program, 2);
     for address in server.addresses() {
         assert_eq!(got(*address, "/hello").0, 200);

@@ -114,10 +114,12 @@ fn the_server_gets_the_value_and_the_component_has_no_trace_of_it() {
     assert_eq!(peer.requests().len(), 2);
     let record = fs::read_to_string(&audit).unwrap();
     assert!(record.contains(&format!("{origin}/v1/x")), "{record}");
-    assert!(
-        !record.contains(SECRET) && !record.contains("key-key"),
-        "{record}"
-    );
+    for (name, path) in [("authorization", "/v1/"), ("x-api-key", "/")] {
+        let used = format!(r#"{{"name":"{name}","prefix":"{origin}{path}"}}"#);
+        assert!(record.contains(&used), "{used}: {record}");
+    }
+    let is_told = record.contains(SECRET) || record.contains("key-key");
+    assert!(!is_told, "{record}");
 }
 
 #[test]

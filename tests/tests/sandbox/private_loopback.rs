@@ -276,6 +276,17 @@ fn a_denial_holds_inside() {
 fn explain_says_whose_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("policy.toml");
+    fs::write(&file, "").unwrap();
+    let words = [file.to_str().unwrap(), "udp-bind", "127.0.0.1:80"];
+    let explained = sockbox_tests::Program::sockbox(["policy", "explain"])
+        .args(words)
+        .run();
+    explained.assert_code(0);
+    assert_eq!(
+        explained.stdout_text(),
+        "allowed: bind a UDP socket to 127.0.0.1:80, private: only the run itself can send to it \
+         (--allow-udp-bind 127.0.0.1:80 would open it)\n"
+    );
     for (policy, code, expected) in [
         (
             "",

@@ -21,7 +21,7 @@ pub enum ListenHttp {
 /// Serving a component that handles HTTP requests.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Http {
-    /// Serve HTTP/1.1 on this address with a COMPONENT that exports wasi:http/incoming-handler. Port 0 lets the system
+    /// Serve HTTP/1.1 on this address with a COMPONENT that exports wasi:http/incoming-handler or wasi:http/handler. Port 0 lets the system
     /// choose a port, and `systemd` serves the sockets that systemd passes (LISTEN_FDS). May be given more than once. The
     /// component gets no socket
     #[arg(long, value_name = "ADDR:PORT", value_parser = listen, help_heading = HEADING)]

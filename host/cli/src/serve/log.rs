@@ -4,7 +4,7 @@ use super::json::{Json, milliseconds};
 use super::totals::Counts;
 use crate::args::LogFormat;
 use crate::stderr;
-use sockbox::{Closed, Event, ServerStats};
+use sockbox::{Closed, Event, ServerStats, StdioWriter};
 use std::fmt;
 use std::time::Duration;
 
@@ -103,6 +103,17 @@ impl Log {
 
     fn json(&self, json: Json) {
         stderr::line(format_args!("{json}"));
+    }
+}
+
+/// The writer for what a component writes to its standard error, beside a log in this format.
+pub fn component_stderr(format: LogFormat, writer: &StdioWriter) -> StdioWriter {
+    match format {
+        LogFormat::Text => writer.never_waiting(),
+        LogFormat::Json => writer.never_waiting_as(|text| {
+            let event = Json::event("output").with("stream", "stderr");
+            event.with("text", text).to_string()
+        }),
     }
 }
 

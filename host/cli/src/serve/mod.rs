@@ -18,6 +18,7 @@ use crate::watch::{Reached, Watch};
 use crate::watchdog::{self, Ends, Signals};
 use crate::{apart, cache, output, room, sandbox, stderr};
 use log::Log;
+pub use log::component_stderr;
 use notify::Notify;
 use restarts::Restarts;
 use sockbox::limits::Limit;
@@ -343,7 +344,7 @@ async fn start(
     profile.policy = policy;
     let mut builder = watch.over(sandbox.instance().profile(&profile)?);
     if let Some(writer) = stderr::writer().filter(|_| args.verbose) {
-        builder = builder.stderr(writer.never_waiting());
+        builder = builder.stderr(component_stderr(args.log, writer));
     }
     Ok(builder.build().await?.serve(options).await?)
 }

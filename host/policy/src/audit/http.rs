@@ -1,6 +1,6 @@
 //! What is recorded of HTTP requests.
 
-use crate::{HttpTarget, MAX_HTTP_METHOD_BYTES};
+use crate::{HttpTarget, MAX_HTTP_METHOD_BYTES, SecretHeader};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,6 +16,8 @@ pub struct HttpExchange {
     pub address: Option<SocketAddr>,
     /// The proxy that the request went through, if any.
     pub proxy: Option<ProxyUse>,
+    /// The secret headers that the host has added to the request when it sent it.
+    pub secret_headers: Vec<SecretHeaderUse>,
     /// The status of the response, if there is one.
     pub status: Option<u16>,
     /// The error code of WASI (`connection-refused`), if the request or the response has failed.
@@ -37,19 +39,47 @@ pub struct ProxyUse {
     pub status: Option<u16>,
 }
 
+/// A secret header that the host has added to a request. The value is not in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct SecretHeaderUse {
+    /// The header's name, in lower case.
+    pub name: String,
+    /// The prefix of URLs that the header is for.
+    pub prefix: String,
+}
+
+impl SecretHeaderUse {
+    /// The use of this header.
+    pub fn of(header: &SecretHeader) -> SecretHeaderUse {
+        SecretHeaderUse {
+            name: header.name().to_string(),
+            prefix: header.prefix().to_string(),
+        }
+    }
+}
+
 /// How many bytes of its URL an [`HttpRefused`] has: 1,024.
 pub const MAX_REFUSED_URL_BYTES: usize = 1024;
 
-/// An HTTP request that the host has refused before it asked the policy.
+/// How many bytes of a header's name an [`HttpRefused`] has: 256.
+pub const MAX_REFUSED_HEADER_BYTES: usize = 256;
+
+/// An HTTP request that the host has refused before it asked the policy, or a part of one that it has refused when the
+/// component set it: a method, a part of the URL, or a header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct HttpRefused {
-    /// The method as the component gave it, at most [`MAX_HTTP_METHOD_BYTES`].
-    pub method: String,
+    /// The method as the component gave it, at most [`MAX_HTTP_METHOD_BYTES`]. None if only a header was refused.
+    pub method: Option<String>,
     /// The URL as the component gave it, at most [`MAX_REFUSED_URL_BYTES`]. A user name, a password, the query and the
-    /// fragment are left out, because they often contain secrets.
-    pub url: String,
-    /// The error code of WASI (`HTTP-request-URI-invalid`).
+    /// fragment are left out, because they often contain secrets. None if the component has not set any part of it, or if
+    /// only a header was refused.
+    pub url: Option<String>,
+    /// The name of the header that was refused, at most [`MAX_REFUSED_HEADER_BYTES`]. A component sets headers before it
+    /// says which request, response or trailers they are for.
+    pub header: Option<String>,
+    /// The error code of WASI (`HTTP-request-URI-invalid`), or the error of a header (`forbidden`).
     pub error: &'static str,
 }
 
@@ -62,14 +92,33 @@ impl HttpRefused {
         path: &str,
         error: &'static str,
     ) -> HttpRefused {
+        /// The URL of a request of which no part is set yet.
+        const NOTHING: &str = "://";
         let host = authority.rsplit('@').next().unwrap_or_default();
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let url = format!("{scheme}://{host}{path}");
         HttpRefused {
-            method: shortened(method, MAX_HTTP_METHOD_BYTES),
-            url: shortened(&url, MAX_REFUSED_URL_BYTES),
+            method: Some(shortened(method, MAX_HTTP_METHOD_BYTES)),
+            url: (url != NOTHING).then(|| shortened(&url, MAX_REFUSED_URL_BYTES)),
+            header: None,
             error,
         }
+    }
+
+    /// A header with this name.
+    pub fn header(name: &str, error: &'static str) -> HttpRefused {
+        HttpRefused {
+            method: None,
+            url: None,
+            header: Some(shortened(name, MAX_REFUSED_HEADER_BYTES)),
+            error,
+        }
+    }
+
+    /// Roughly how many bytes of memory it takes behind itself.
+    pub(super) fn held_bytes(&self) -> usize {
+        let texts = [&self.method, &self.url, &self.header];
+        texts.into_iter().flatten().map(String::len).sum()
     }
 }
 
@@ -92,12 +141,22 @@ impl HttpExchange {
             request,
             address: None,
             proxy: None,
+            secret_headers: Vec::new(),
             status: None,
             error: None,
             sent: 0,
             received: 0,
             time: Duration::ZERO,
         }
+    }
+
+    /// Roughly how many bytes of memory it takes behind itself.
+    pub(super) fn held_bytes(&self) -> usize {
+        let of_header = |used: &SecretHeaderUse| {
+            size_of::<SecretHeaderUse>() + used.name.len() + used.prefix.len()
+        };
+        let of_headers: usize = self.secret_headers.iter().map(of_header).sum();
+        self.request.held_bytes() + of_headers
     }
 }
 
@@ -118,6 +177,9 @@ impl fmt::Display for HttpExchange {
             }) => write!(f, " through {proxy}")?,
             None => {}
         }
+        for SecretHeaderUse { name, prefix } in &self.secret_headers {
+            write!(f, " with the secret header {name} of {prefix}")?;
+        }
         match (self.status, self.error) {
             (Some(status), None) => write!(f, ": {status}")?,
             (Some(status), Some(error)) => write!(f, ": {status}, then {error}")?,
@@ -135,11 +197,17 @@ impl fmt::Display for HttpExchange {
 
 impl fmt::Display for HttpRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "http: {} {}: {}, not sent",
-            self.method, self.url, self.error
-        )
+        let (method, url) = (self.method.as_deref(), self.url.as_deref());
+        match &self.header {
+            Some(header) => write!(f, "http: the header {header}: {}, not set", self.error),
+            None => write!(
+                f,
+                "http: {} {}: {}, not sent",
+                method.unwrap_or_default(),
+                url.unwrap_or_default(),
+                self.error
+            ),
+        }
     }
 }
 
@@ -153,13 +221,13 @@ mod tests {
             HttpRefused::new(method, "http", authority, path, "HTTP-request-URI-invalid")
         };
         let secret = refused("GET", "user:pass@word@a.example", "/a%00?token=b#c");
-        assert_eq!(secret.url, "http://a.example/a%00");
+        assert_eq!(secret.url.unwrap(), "http://a.example/a%00");
         assert_eq!(
-            refused("GET", "a.example", "?token").url,
+            refused("GET", "a.example", "?token").url.unwrap(),
             "http://a.example"
         );
         assert_eq!(
-            refused("GET", "a.example", "/#token").url,
+            refused("GET", "a.example", "/#token").url.unwrap(),
             "http://a.example/"
         );
         for (bytes, expected) in [
@@ -168,13 +236,20 @@ mod tests {
             (100_000, MAX_REFUSED_URL_BYTES),
         ] {
             let path = format!("/{}", "a".repeat(bytes - "http://a/".len()));
-            let url = refused("GET", "a", &path).url;
+            let url = refused("GET", "a", &path).url.unwrap();
             assert_eq!(url.len(), expected, "{bytes}");
             assert_eq!(url.ends_with("..."), bytes > MAX_REFUSED_URL_BYTES);
         }
         // No character is cut in two.
         let wide = refused(&"ü".repeat(1000), "a", &"ü".repeat(1000));
-        assert!(wide.method.len() <= MAX_HTTP_METHOD_BYTES && wide.method.ends_with("ü..."));
-        assert!(wide.url.len() <= MAX_REFUSED_URL_BYTES && wide.url.ends_with("ü..."));
+        let header = HttpRefused::header(&"ü".repeat(1000), "forbidden");
+        for (text, most) in [
+            (wide.method, MAX_HTTP_METHOD_BYTES),
+            (wide.url, MAX_REFUSED_URL_BYTES),
+            (header.header, MAX_REFUSED_HEADER_BYTES),
+        ] {
+            let text = text.unwrap();
+            assert!(text.len() <= most && text.ends_with("ü..."), "{text}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Events as JSON.
 
-use super::{AuditEvent, EventKind, HandledRequest, HttpExchange, ProxyUse, Traffic, Tunnel};
+use super::{
+    AuditEvent, EventKind, HandledRequest, HttpExchange, ProxyUse, SecretHeaderUse, Traffic, Tunnel,
+};
 use crate::{Target, Verdict};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -17,8 +19,8 @@ impl AuditEvent {
     /// | `resolved` | `name`, `addresses`, `withheld` |
     /// | `left-to-proxy` | `name`, `placeholder` |
     /// | `tunnel` | `operation`, `target`, `name`, `proxy`, `proxy_status`, `error` |
-    /// | `http` | `method`, `url` (without its query), `address`, `proxy`, `proxy_status`, `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
-    /// | `http-refused` | `method`, `url` (without its query), `error` |
+    /// | `http` | `method`, `url` (without its query), `address`, `proxy`, `proxy_status`, `secret_headers` (the name of each, and the prefix of URLs that it is for), `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
+    /// | `http-refused` | `method`, `url` (without its query), or `header`; `error` |
     /// | `request` | `client`, `method`, `path` (without the query), `status`, `error`, `received`, `sent` (bytes of the bodies), `seconds` |
     /// | `limit` | `limit` (the option's name without its dashes), `operation`, `target` |
     /// | `repeated` | `of` (`decision`, `resolved`, `left-to-proxy`, `tunnel`, `limit`, `http`, `http-refused` or `request`) and what that has; `count`: how often it happened again |
@@ -110,8 +112,9 @@ fn put_what(put: &mut impl FnMut(&str, Value), key: &str, what: &EventKind) {
         }
         EventKind::HttpRefused(refused) => {
             put(key, "http-refused".into());
-            put("method", refused.method.as_str().into());
-            put("url", refused.url.as_str().into());
+            put("method", refused.method.as_deref().into());
+            put("url", refused.url.as_deref().into());
+            put("header", refused.header.as_deref().into());
             put("error", refused.error.into());
         }
         EventKind::Handled(handled) => {
@@ -136,6 +139,11 @@ fn put_exchange(put: &mut impl FnMut(&str, Value), exchange: &HttpExchange) {
     if let Some(ProxyUse { proxy, status }) = &exchange.proxy {
         put("proxy", proxy.as_str().into());
         put("proxy_status", (*status).into());
+    }
+    if !exchange.secret_headers.is_empty() {
+        let of_header = |used: &SecretHeaderUse| json!({"name": used.name, "prefix": used.prefix});
+        let headers = exchange.secret_headers.iter().map(of_header);
+        put("secret_headers", headers.collect());
     }
     put("status", exchange.status.into());
     put("error", exchange.error.into());
@@ -346,6 +354,10 @@ mod tests {
             (
                 told(EventKind::Http(HttpExchange {
                     address: Some("1.1.1.1:443".parse().unwrap()),
+                    secret_headers: vec![SecretHeaderUse {
+                        name: "x-key".to_owned(),
+                        prefix: "https://example.com/".to_owned(),
+                    }],
                     status: Some(200),
                     received: 10,
                     sent: 20,
@@ -353,7 +365,9 @@ mod tests {
                     ..HttpExchange::new(request.clone())
                 })),
                 json!({"event": "http", "method": "PUT", "url": "https://example.com/a",
-                    "address": "1.1.1.1:443", "status": 200, "received": 10, "sent": 20,
+                    "address": "1.1.1.1:443",
+                    "secret_headers": [{"name": "x-key", "prefix": "https://example.com/"}],
+                    "status": 200, "received": 10, "sent": 20,
                     "seconds": 1.5}),
             ),
             (
@@ -397,6 +411,13 @@ mod tests {
                 ))),
                 json!({"event": "http-refused", "method": "CONNECT", "url": "http://a\u{1b}/",
                     "error": "HTTP-request-method-invalid"}),
+            ),
+            (
+                told(EventKind::HttpRefused(HttpRefused::header(
+                    "Host",
+                    "forbidden",
+                ))),
+                json!({"event": "http-refused", "header": "Host", "error": "forbidden"}),
             ),
             (
                 told(EventKind::Traffic(Traffic::new(None, Some(other)))),

@@ -9,7 +9,10 @@ mod json;
 mod tunnel;
 
 pub use handled::{HandledRequest, MAX_HANDLED_PATH_BYTES};
-pub use http::{HttpExchange, HttpRefused, MAX_REFUSED_URL_BYTES, ProxyUse};
+pub use http::{
+    HttpExchange, HttpRefused, MAX_REFUSED_HEADER_BYTES, MAX_REFUSED_URL_BYTES, ProxyUse,
+    SecretHeaderUse,
+};
 pub use tunnel::Tunnel;
 
 use crate::{
@@ -91,8 +94,8 @@ pub enum EventKind {
     },
     /// An allowed HTTP request has ended: the component has read or dropped the response, or the request has failed.
     Http(HttpExchange),
-    /// The host refused an HTTP request because its method, its URL or its headers are not valid. The policy was not
-    /// asked.
+    /// The host refused an HTTP request, or a part of one, because its method, its URL or its headers are not valid. The
+    /// policy was not asked.
     HttpRefused(HttpRefused),
     /// A request of an HTTP client to the component has ended: its response was sent, or it has failed.
     Handled(HandledRequest),
@@ -233,8 +236,8 @@ impl EventKind {
             EventKind::Repeated { what, .. } | EventKind::Omitted { like: what, .. } => {
                 what.held_bytes()
             }
-            EventKind::Http(exchange) => exchange.request.held_bytes(),
-            EventKind::HttpRefused(refused) => refused.method.len() + refused.url.len(),
+            EventKind::Http(exchange) => exchange.held_bytes(),
+            EventKind::HttpRefused(refused) => refused.held_bytes(),
             EventKind::Handled(handled) => handled.held_bytes(),
             EventKind::Ended => 0,
         }

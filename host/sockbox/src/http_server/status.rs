@@ -118,9 +118,9 @@ fn of_code(code: &ErrorCode) -> StatusCode {
         ErrorCode::HttpRequestUriInvalid => StatusCode::BAD_REQUEST,
         ErrorCode::HttpRequestUriTooLong => StatusCode::URI_TOO_LONG,
         ErrorCode::HttpRequestHeaderSectionSize(_)
-        | ErrorCode::HttpRequestHeaderSize(_)
+        | ErrorCode::HttpRequestHeaderSize { .. }
         | ErrorCode::HttpRequestTrailerSectionSize(_)
-        | ErrorCode::HttpRequestTrailerSize(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        | ErrorCode::HttpRequestTrailerSize { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ErrorCode::InternalError(_) | ErrorCode::ConfigurationError => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
@@ -166,12 +166,12 @@ mod tests {
             (
                 NoResponse::Code(ErrorCode::ConnectionRefused),
                 502,
-                "the component set the error code ErrorCode::ConnectionRefused",
+                "the component set the error code ConnectionRefused",
             ),
             (
                 NoResponse::Code(ErrorCode::ConnectionReadTimeout),
                 504,
-                "the component set the error code ErrorCode::ConnectionReadTimeout",
+                "the component set the error code ConnectionReadTimeout",
             ),
             (
                 NoResponse::Code(ErrorCode::InternalError(Some("why".to_owned()))),

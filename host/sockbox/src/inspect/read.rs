@@ -94,15 +94,23 @@ impl Reading {
             .any(|(name, item)| is_run(name) && has_run(item).unwrap_or_default())
     }
 
-    /// Whether it has the function that a handler of HTTP requests has.
+    /// Whether it has the function that a handler of HTTP requests has, of either version of WASI.
     pub(super) fn is_handler(&self) -> bool {
-        let has_handle = |item| {
+        // The parameters of that function, and whether it returns something.
+        let handle = |item| {
             let handle = self.interface(item)?.function("handle")?;
             let handle = self.types.as_ref().get(handle)?;
-            Some(handle.params.len() == 2 && handle.result.is_none())
+            Some((handle.params.len(), handle.result.is_some()))
         };
         self.exports().any(|(name, item)| {
-            is_wasi_0_2(name, "wasi:http/incoming-handler@") && has_handle(item).unwrap_or_default()
+            let expected = if is_wasi_0_2(name, "wasi:http/incoming-handler@") {
+                (2, false)
+            } else if name.starts_with("wasi:http/handler@") && is_0_3(name) {
+                (1, true)
+            } else {
+                return false;
+            };
+            handle(item) == Some(expected)
         })
     }
 

@@ -82,7 +82,7 @@ impl Report {
 pub enum Kind {
     /// A component that exports `wasi:cli/run@0.2` or `wasi:cli/run@0.3`: a program.
     Command,
-    /// A component that exports `wasi:http/incoming-handler@0.2`, and is no command: it handles HTTP requests.
+    /// A component that exports `wasi:http/incoming-handler@0.2` or `wasi:http/handler@0.3`, and is no command: it handles HTTP requests.
     Handler,
     /// Any other component.
     Component,

@@ -73,8 +73,19 @@ const MAX_STANDSTILL: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct StdioWriter {
     handle: Arc<Handle>,
-    /// Whether a component's streams lose lines rather than wait.
-    never_waits: bool,
+    /// How a component's streams write.
+    mode: Mode,
+}
+
+/// How a component's streams write.
+#[derive(Clone)]
+enum Mode {
+    /// They wait until there is room.
+    Waiting,
+    /// They lose lines rather than wait.
+    Lines,
+    /// The same, and each line is written in the form that this function gives it.
+    Formed(Arc<dyn Fn(&str) -> String + Send + Sync>),
 }
 
 /// What all clones share. With the last one the thread ends, when it has written what there is.
@@ -233,7 +244,7 @@ impl StdioWriter {
     fn of(shared: Shared) -> StdioWriter {
         StdioWriter {
             handle: Arc::new(Handle(Arc::new(shared))),
-            never_waits: false,
+            mode: Mode::Waiting,
         }
     }
 
@@ -241,12 +252,30 @@ impl StdioWriter {
         &self.handle.0
     }
 
+    /// Whether a component's streams lose lines rather than wait.
+    fn never_waits(&self) -> bool {
+        !matches!(self.mode, Mode::Waiting)
+    }
+
     /// The same writer, for components that must never wait. Their output is split into lines, which can be
     /// lost like the host's own ([`StdioWriter::line`]). They do not see write errors.
     pub fn never_waiting(&self) -> StdioWriter {
         StdioWriter {
             handle: self.handle.clone(),
-            never_waits: true,
+            mode: Mode::Lines,
+        }
+    }
+
+    /// As [`StdioWriter::never_waiting`], and each line of a component is written in the form that `form` gives it, for
+    /// example as an event of a log. Both sides of `form` are without the end of the line. A line of more than 64 KiB
+    /// comes in parts. Bytes that are not UTF-8 come as U+FFFD.
+    pub fn never_waiting_as(
+        &self,
+        form: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> StdioWriter {
+        StdioWriter {
+            handle: self.handle.clone(),
+            mode: Mode::Formed(Arc::new(form)),
         }
     }
 
@@ -388,7 +417,7 @@ impl fmt::Debug for StdioWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StdioWriter")
             .field("is_terminal", &self.shared().is_terminal)
-            .field("never_waits", &self.never_waits)
+            .field("never_waits", &self.never_waits())
             .finish_non_exhaustive()
     }
 }

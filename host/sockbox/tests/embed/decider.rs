@@ -1,10 +1,12 @@
 //! The decider for operations that no rule decides.
 
-use crate::peer::{Peer, response};
+use crate::peer::{Peer, read_head, response};
 use sockbox::policy::{DenialReason, Target};
 use sockbox::{Decision, Error, EventKind, Limits, Policy, Question, Request, Sandbox, origin_of};
+use std::io::Write;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Remembers its questions, and gives the same answer each time.
@@ -158,4 +160,89 @@ async fn one_that_takes_its_time_is_given_up_with_the_run() {
     drop(instance);
     let gone = tokio::time::timeout(crate::DEADLINE, dropped.recv()).await;
     assert_eq!(gone, Ok(Some(())), "no task waits for it any more");
+}
+
+/// A command that sends the request `GET http://AUTHORITY/PATH` twice, and succeeds if both have a response.
+fn sender(authority: &str, path: &str) -> String {
+    include_str!("request.wat")
+        .replace("{authority}", authority)
+        .replace("{authority-bytes}", &authority.len().to_string())
+        .replace("{path}", path)
+        .replace("{path-bytes}", &(path.len() + 1).to_string())
+}
+
+/// Answer two requests on connections of their own. Returns their heads.
+fn answer_two(listener: TcpListener) -> JoinHandle<Vec<String>> {
+    listener.set_nonblocking(false).unwrap();
+    std::thread::spawn(move || {
+        let answer = || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let head = read_head(&mut stream).unwrap();
+            stream.write_all(&response(b"hello")).unwrap();
+            String::from_utf8(head).unwrap()
+        };
+        vec![answer(), answer()]
+    })
+}
+
+#[tokio::test]
+async fn it_is_asked_once_about_each_http_request_and_about_nothing_below_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let authority = format!("localhost:{}", listener.local_addr().unwrap().port());
+    let url = format!("http://{authority}/b");
+    let sandbox = Sandbox::new().unwrap();
+    let program = sandbox.program(sender(&authority, "a/../b?c")).unwrap();
+    let run = async |allow: bool, code: i32, verdict: String| {
+        let asked = Arc::default();
+        let recorded = Arc::new(Mutex::new(Vec::new()));
+        let sink = recorded.clone();
+        let sink = move |event: &sockbox::AuditEvent| sink.lock().unwrap().push(event.to_string());
+        let command = program.command().decider(always(allow, &asked)).audit(sink);
+        assert_eq!(command.run().await.unwrap(), code);
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        for question in &*asked {
+            let Target::Http(request) = &question.target else {
+                panic!("{question:?}");
+            };
+            assert_eq!(request.method.as_str(), "GET");
+            assert_eq!(request.url.to_string(), url);
+            assert_eq!(question.name, None);
+        }
+        let recorded = recorded.lock().unwrap();
+        assert!(recorded.contains(&verdict), "{recorded:?}");
+    };
+    let denied = format!("denied: send GET {url}: as the test wants it");
+    run(false, 1, denied).await;
+    assert!(listener.accept().is_err(), "a client connected");
+    let server = answer_two(listener);
+    let allowed = format!("allowed: send GET {url}, by: as the test wants it");
+    run(true, 0, allowed).await;
+    for head in server.join().unwrap() {
+        assert!(head.starts_with("GET /b?c HTTP/1.1\r\n"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_not_asked_about_an_http_request_that_a_rule_decides() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let authority = format!("localhost:{}", listener.local_addr().unwrap().port());
+    let sandbox = Sandbox::new().unwrap();
+    let program = sandbox.program(sender(&authority, "b")).unwrap();
+    let run = async |policy: Policy, allow: bool, code: i32| {
+        let asked = Arc::default();
+        let command = program.command().policy(policy);
+        let command = command.decider(always(allow, &asked));
+        assert_eq!(command.run().await.unwrap(), code);
+        assert_eq!(asked.lock().unwrap().len(), 0);
+    };
+    let denied = Policy::new().deny_http(&format!("* http://{authority}/*"));
+    run(denied.unwrap(), true, 1).await;
+    assert!(listener.accept().is_err(), "a client connected");
+    let server = answer_two(listener);
+    let granted = Policy::new().allow_http(&format!("GET http://{authority}/b"));
+    run(granted.unwrap(), false, 0).await;
+    assert_eq!(server.join().unwrap().len(), 2);
 }

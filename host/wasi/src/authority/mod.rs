@@ -197,6 +197,11 @@ impl Authority {
         locked(&self.granted).policy.may_reach_loopback(address)
     }
 
+    /// Whether a rule may grant sending datagrams to `address`, which is a loopback address.
+    pub(crate) fn may_send_to_loopback(&self, address: SocketAddr) -> bool {
+        locked(&self.granted).policy.may_send_to_loopback(address)
+    }
+
     /// Record that no rule grants `target`, which was found out in another way than by asking.
     pub(crate) fn refuse(&self, target: Target) {
         let verdict = Verdict::Denied {

@@ -4,7 +4,7 @@ use super::driver::Place;
 use super::error::Failed;
 use crate::authority::Authority;
 use crate::budget::Charge;
-use sockbox_policy::audit::{EventKind, HttpExchange, ProxyUse};
+use sockbox_policy::audit::{EventKind, HttpExchange, ProxyUse, SecretHeaderUse};
 use sockbox_policy::{HttpTarget, Proxy};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -125,6 +125,11 @@ impl Exchange {
         let proxy = proxy.to_string();
         self.told
             .set(|exchange| exchange.proxy = Some(ProxyUse { proxy, status }));
+    }
+
+    /// Set the secret headers that the request is sent with.
+    pub(super) fn adds_secrets(&self, headers: Vec<SecretHeaderUse>) {
+        self.told.set(|exchange| exchange.secret_headers = headers);
     }
 
     /// Set the response's status.

@@ -31,7 +31,11 @@ pub(crate) struct Http {
     hooks: Hooks,
 }
 
-struct Hooks(Arc<Client>);
+struct Hooks {
+    client: Arc<Client>,
+    /// How many requests wasmtime-wasi-http has passed on.
+    sent: u64,
+}
 
 impl Http {
     pub(crate) fn new(
@@ -42,17 +46,25 @@ impl Http {
     ) -> Http {
         Http {
             ctx: WasiHttpCtx::new(),
-            hooks: Hooks(Arc::new(Client {
-                authority: authority.clone(),
-                dialer: dialer.clone(),
-                memory: memory.clone(),
-                tls: tls::Client::new(grant.tls.clone(), PROTOCOLS, authority.clone()),
-                pool: Pool::default(),
-                live: Live::default(),
-                secrets: Secrets::new(&grant.secret_headers),
-                proxies: grant.proxies.clone(),
-            })),
+            hooks: Hooks {
+                sent: 0,
+                client: Arc::new(Client {
+                    authority: authority.clone(),
+                    dialer: dialer.clone(),
+                    memory: memory.clone(),
+                    tls: tls::Client::new(grant.tls.clone(), PROTOCOLS, authority.clone()),
+                    pool: Pool::default(),
+                    live: Live::default(),
+                    secrets: Secrets::new(&grant.secret_headers),
+                    proxies: grant.proxies.clone(),
+                }),
+            },
         }
+    }
+
+    /// How many requests the component has sent that wasmtime-wasi-http has not refused.
+    pub(super) fn sent(&self) -> u64 {
+        self.hooks.sent
     }
 
     pub(crate) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
@@ -65,7 +77,7 @@ impl Http {
 
     /// Close the run's idle connections.
     pub(crate) fn close_idle(&self) {
-        self.hooks.0.pool.clear();
+        self.hooks.client.pool.clear();
     }
 }
 
@@ -73,8 +85,8 @@ impl Drop for Http {
     /// Close all connections, and record the exchanges that have not ended. Without this the audit record would lack
     /// them.
     fn drop(&mut self) {
-        self.hooks.0.pool.close();
-        self.hooks.0.live.break_off();
+        self.hooks.client.pool.close();
+        self.hooks.client.live.break_off();
     }
 }
 
@@ -98,7 +110,8 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let client = self.0.clone();
+        self.sent += 1;
+        let client = self.client.clone();
         // Charged here and not in the future, which may not be polled for a long time. The memory limit then also bounds
         // the requests of a component that sends many and never waits.
         let charge = client.charge_exchange();

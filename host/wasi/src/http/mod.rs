@@ -20,7 +20,8 @@
 //! | `connected`, `driver`, `pool` | a connection, the task that drives it during an exchange, and idle connections |
 //! | `request_body`, `response_body` | bodies, with counts and timeouts |
 //! | `io` | the streams that hyper reads and writes |
-//! | `incoming` | passing a request to a component that exports `wasi:http/incoming-handler` |
+//! | `incoming` | passing a request to a component that handles them |
+//! | `refused` | recording what wasmtime-wasi-http refuses by itself |
 //! | `error` | failures, and the error codes of WASI for them |
 //! | `wasi_0_3` | the interfaces of WASI 0.3 |
 
@@ -36,6 +37,7 @@ mod pool;
 mod prepare;
 mod proxy;
 mod reach;
+mod refused;
 mod request_body;
 mod response_body;
 mod secrets;
@@ -59,8 +61,9 @@ pub(crate) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime:
     http::types::add_to_linker::<T, WasiHttp>(linker, &(&options).into(), ctx::http)
 }
 
-/// Replace `http-error-code`, which gives the error code of a body that has failed. wasmtime-wasi-http looks for an
-/// `ErrorCode` only, but a failed body has a [`wasmtime_wasi_http::Error`].
+/// Replace the functions that refuse something, to record that, and `http-error-code`, which gives the error code of a
+/// body that has failed. wasmtime-wasi-http looks for an `ErrorCode` only, but a failed body has a
+/// [`wasmtime_wasi_http::Error`].
 pub(crate) fn replace<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance(HTTP_TYPES.name())?.func_wrap(
         HTTP_TYPES.item("http-error-code"),
@@ -68,5 +71,6 @@ pub(crate) fn replace<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime::Resul
             let state = store.data_mut().sockbox();
             Ok((error::code(state.table.get(&this)?),))
         },
-    )
+    )?;
+    refused::wasi_0_2::replace(linker)
 }

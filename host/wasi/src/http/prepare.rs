@@ -231,7 +231,7 @@ mod tests {
         let prepared = Prepared::new(request.body(body.boxed_unsync()).unwrap());
         prepared.map_err(|(failed, refused)| {
             assert_eq!(refused.error, failed.word());
-            assert_eq!(refused.method, method);
+            assert_eq!(refused.method.as_deref(), Some(method));
             failed
         })
     }

@@ -6,6 +6,7 @@ use super::error::Failed;
 use crate::authority::Authority;
 use http::header::TRAILER;
 use http::{HeaderMap, HeaderName};
+use sockbox_policy::audit::SecretHeaderUse;
 use sockbox_policy::{HttpScheme, HttpTarget, HttpUrl, SecretHeader};
 
 /// The secret headers of a run.
@@ -35,8 +36,10 @@ impl Secrets {
         }
     }
 
-    /// Add the headers for a request with this URL, in place of the component's headers of the same names.
-    pub(super) fn add_to(&self, headers: &mut HeaderMap, url: &HttpUrl) {
+    /// Add the headers for a request with this URL, in place of the component's headers of the same names. Returns which
+    /// ones, for the audit record.
+    pub(super) fn add_to(&self, headers: &mut HeaderMap, url: &HttpUrl) -> Vec<SecretHeaderUse> {
+        let mut added = Vec::new();
         for secret in SecretHeader::for_url(&self.0, url) {
             let own: Vec<HeaderName> = headers
                 .keys()
@@ -56,7 +59,9 @@ impl Secrets {
                 headers.remove(TRAILER);
             }
             headers.insert(secret.name().clone(), secret.expose().clone());
+            added.push(SecretHeaderUse::of(secret));
         }
+        added
     }
 }
 
@@ -117,7 +122,12 @@ mod tests {
             (own(&[("trailer", "x-sum")]), &["trailer", "x-api-key"]),
         ] {
             let mut headers = headers;
-            secrets.add_to(&mut headers, &"https://a.example/v1/x".parse().unwrap());
+            let added = secrets.add_to(&mut headers, &"https://a.example/v1/x".parse().unwrap());
+            let added: Vec<_> = added
+                .iter()
+                .map(|it| format!("{} {}", it.name, it.prefix))
+                .collect();
+            assert_eq!(added, ["x-api-key https://a.example/v1/"]);
             let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
             names.sort_unstable();
             assert_eq!(names, expected);
@@ -126,7 +136,8 @@ mod tests {
             assert!(!format!("{headers:?}").contains("hunter2"));
         }
         let mut headers = own(&[("x-api-key", "own")]);
-        secrets.add_to(&mut headers, &"https://a.example/v2/x".parse().unwrap());
+        let added = secrets.add_to(&mut headers, &"https://a.example/v2/x".parse().unwrap());
+        assert_eq!(added, []);
         assert_eq!(headers["x-api-key"], "own");
     }
 

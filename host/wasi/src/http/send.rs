@@ -98,7 +98,7 @@ async fn respond(
     let mut send_on = |mut connected: Connected| {
         exchange.connected(connected.address);
         let mut request = prepared.request(exchange.sent());
-        client.secrets.add_to(request.headers_mut(), &target.url);
+        exchange.adds_secrets(client.secrets.add_to(request.headers_mut(), &target.url));
         let response = connected.sender.send_request(request);
         place.put(connected);
         timed(drive(response, place))

@@ -45,7 +45,7 @@ use connection::Connection;
 use count::Count;
 use inherited::{Listening, Stage};
 use meter::{Meter, Unsent};
-use private::Loopback;
+use private::{Datagrams, Loopback};
 use rate::Bucket;
 use rustix::io::Errno;
 use sockbox_policy::Target;
@@ -86,6 +86,8 @@ pub(crate) struct Sockets {
     addresses: Addresses,
     peers: udp::Peers,
     loopback: Loopback,
+    /// The private UDP sockets.
+    datagrams: Datagrams,
     /// The sockets between `start-listen` and `finish-listen`, by number.
     starting: HashSet<u32>,
     pub(crate) tunnels: Tunnels,
@@ -117,6 +119,7 @@ impl Sockets {
             addresses: Addresses::default(),
             peers: udp::Peers::default(),
             loopback: Loopback::new(memory),
+            datagrams: Datagrams::new(memory),
             starting: HashSet::new(),
             tunnels: Tunnels::of(proxies),
             unsent: HashMap::new(),

@@ -1,5 +1,7 @@
 //! UDP: its sockets count with those of TCP, and its datagrams with the bytes of their streams.
 
+mod private;
+
 use super::{datagrams, plain, settled};
 use crate::authority::Account;
 use crate::ctx::{SockboxCtxView, SockboxView};
@@ -10,14 +12,14 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource, ResourceType};
-use wasmtime_wasi::p2::UdpSocket;
+use wasmtime::component::{Linker, LinkerInstance, Resource, ResourceType};
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress};
 use wasmtime_wasi::p2::bindings::sockets::udp::{
     HostUdpSocket, IncomingDatagram, IncomingDatagramStream, OutgoingDatagram,
     OutgoingDatagramStream,
 };
 use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host as _;
+use wasmtime_wasi::p2::{Network as NetworkHandle, UdpSocket};
 
 /// The peers that datagrams are exchanged with.
 #[derive(Default)]
@@ -44,10 +46,12 @@ pub(super) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime:
         |mut store: StoreContextMut<'_, T>, rep| {
             let mut state = store.data_mut().sockbox();
             HostUdpSocket::drop(&mut state.sockets(), Resource::new_own(rep))?;
+            state.ctx.sockets.datagrams.closed(rep);
             state.ctx.sockets.count.closed();
             Ok(())
         },
     )?;
+    add_binding(&mut udp)?;
     udp.func_wrap_async(
         UDP.item("[method]udp-socket.stream"),
         |mut store: StoreContextMut<'_, T>,
@@ -75,44 +79,114 @@ pub(super) fn add_to_linker<T: SockboxView>(linker: &mut Linker<T>) -> wasmtime:
     udp.func_wrap(
         UDP.item("[method]outgoing-datagram-stream.check-send"),
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<OutgoingDatagramStream>,)| {
-            Ok((datagrams::check_send(
-                &mut store.data_mut().sockbox(),
-                this,
-            )?,))
+            let mut state = store.data_mut().sockbox();
+            if let Some(permit) = state.check_private_send(&this) {
+                return Ok((Ok(permit),));
+            }
+            Ok((datagrams::check_send(&mut state, this)?,))
         },
     )?;
     udp.func_wrap(
         UDP.item("[method]incoming-datagram-stream.subscribe"),
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<IncomingDatagramStream>,)| {
-            Ok((datagrams::subscribe_to_incoming(
-                &mut store.data_mut().sockbox(),
-                this,
-            )?,))
+            let mut state = store.data_mut().sockbox();
+            if let Some(pollable) = state.subscribe_to_private_incoming(&this) {
+                return Ok((pollable?,));
+            }
+            Ok((datagrams::subscribe_to_incoming(&mut state, this)?,))
         },
     )?;
     udp.func_wrap(
         UDP.item("[method]outgoing-datagram-stream.subscribe"),
         |mut store: StoreContextMut<'_, T>, (this,): (Resource<OutgoingDatagramStream>,)| {
-            Ok((datagrams::subscribe_to_outgoing(
-                &mut store.data_mut().sockbox(),
-                this,
-            )?,))
+            let mut state = store.data_mut().sockbox();
+            if let Some(pollable) = state.subscribe_to_private_outgoing(&this) {
+                return Ok((pollable?,));
+            }
+            Ok((datagrams::subscribe_to_outgoing(&mut state, this)?,))
         },
     )?;
     udp.resource(
         UDP.item("incoming-datagram-stream"),
         ResourceType::host::<IncomingDatagramStream>(),
         |mut store: StoreContextMut<'_, T>, rep| {
-            datagrams::drop_incoming(&mut store.data_mut().sockbox(), rep)
+            let mut state = store.data_mut().sockbox();
+            match state.drop_private_incoming(rep)? {
+                true => Ok(()),
+                false => datagrams::drop_incoming(&mut state, rep),
+            }
         },
     )?;
     udp.resource_async(
         UDP.item("outgoing-datagram-stream"),
         ResourceType::host::<OutgoingDatagramStream>(),
         |mut store: StoreContextMut<'_, T>, rep| -> Box<dyn Future<Output = _> + Send + '_> {
-            Box::new(
-                async move { datagrams::drop_outgoing(&mut store.data_mut().sockbox(), rep).await },
-            )
+            Box::new(async move {
+                let mut state = store.data_mut().sockbox();
+                match state.drop_private_outgoing(rep)? {
+                    true => Ok(()),
+                    false => datagrams::drop_outgoing(&mut state, rep).await,
+                }
+            })
+        },
+    )
+}
+
+/// Add the functions about a socket's addresses.
+fn add_binding<T: SockboxView>(udp: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
+    udp.func_wrap_async(
+        UDP.item("[method]udp-socket.start-bind"),
+        |mut store: StoreContextMut<'_, T>,
+         (this, network, address): (
+            Resource<UdpSocket>,
+            Resource<NetworkHandle>,
+            IpSocketAddress,
+        )|
+         -> Box<dyn Future<Output = _> + Send + '_> {
+            Box::new(async move {
+                let mut state = store.data_mut().sockbox();
+                state.table.get(&network)?;
+                if let Some(done) = state.bind_privately(&this, address.into())? {
+                    return Ok((done,));
+                }
+                let done = state.sockets().start_bind(this, network, address).await;
+                Ok((plain(done)?,))
+            })
+        },
+    )?;
+    udp.func_wrap(
+        UDP.item("[method]udp-socket.finish-bind"),
+        |mut store: StoreContextMut<'_, T>, (this,): (Resource<UdpSocket>,)| {
+            let mut state = store.data_mut().sockbox();
+            if let Some(done) = state.finish_private_datagrams(this.rep()) {
+                return Ok((done,));
+            }
+            Ok((plain(state.sockets().finish_bind(this))?,))
+        },
+    )?;
+    udp.func_wrap(
+        UDP.item("[method]udp-socket.local-address"),
+        |mut store: StoreContextMut<'_, T>, (this,): (Resource<UdpSocket>,)| {
+            let mut state = store.data_mut().sockbox();
+            if let Some(private) = state.ctx.sockets.datagrams.get(this.rep()) {
+                let address = match private.is_binding {
+                    true => Err(ErrorCode::InvalidState),
+                    false => Ok(private.local.into()),
+                };
+                return Ok((address,));
+            }
+            Ok((plain(state.sockets().local_address(this))?,))
+        },
+    )?;
+    udp.func_wrap(
+        UDP.item("[method]udp-socket.remote-address"),
+        |mut store: StoreContextMut<'_, T>, (this,): (Resource<UdpSocket>,)| {
+            let mut state = store.data_mut().sockbox();
+            if let Some(private) = state.ctx.sockets.datagrams.get(this.rep()) {
+                let address = private.remote.map(IpSocketAddress::from);
+                return Ok((address.ok_or(ErrorCode::InvalidState),));
+            }
+            Ok((plain(state.sockets().remote_address(this))?,))
         },
     )
 }
@@ -139,6 +213,9 @@ async fn stream(
     remote: Option<IpSocketAddress>,
 ) -> wasmtime::Result<Result<Streams, ErrorCode>> {
     let socket = this.rep();
+    if let Some(streams) = state.private_streams(&this, remote.map(SocketAddr::from))? {
+        return Ok(streams);
+    }
     let streams = match plain(state.sockets().stream(this, remote).await)? {
         Ok(streams) => Ok(datagrams::keep(state, socket, streams)?),
         Err(code) => Err(code),
@@ -159,6 +236,9 @@ fn receive(
     this: Resource<IncomingDatagramStream>,
     most: u64,
 ) -> wasmtime::Result<Result<Vec<IncomingDatagram>, ErrorCode>> {
+    if let Some(received) = state.receive_private(&this, most) {
+        return Ok(Ok(received));
+    }
     let meter = state.ctx.sockets.meter.clone();
     // With a limit, datagrams are received one by one, so that a refused datagram does not take
     // others with it.
@@ -189,6 +269,9 @@ fn send(
     this: Resource<OutgoingDatagramStream>,
     mut datagrams: Vec<OutgoingDatagram>,
 ) -> wasmtime::Result<Result<u64, ErrorCode>> {
+    if let Some(sent) = state.send_private(&this, &mut datagrams)? {
+        return Ok(sent);
+    }
     let meter = state.ctx.sockets.meter.clone();
     if !meter.sent.is_bound() && !meter.is_slow() && !state.ctx.authority.keeps_accounts() {
         return datagrams::send(state, this, datagrams);

@@ -92,7 +92,7 @@ impl Guest for Handler {
             "count" => reply(out, 200, &format!("{count}\n")),
             "print" => {
                 println!("printed on standard output");
-                eprintln!("printed on standard error");
+                eprintln!("printed on standard error \u{1b}[2J");
                 reply(out, 200, "printed\n");
             }
             "sleep" => {

@@ -52,6 +52,7 @@ async fn made(words: &[String]) -> Attempt {
         ["udp-send", address] => udp::send(address.parse()?).await,
         ["udp-connect", address] => udp::connect(address.parse()?).await,
         ["udp-ask", address] => udp::ask(address.parse()?).await,
+        ["udp-talk", address] => udp::talk(address.parse()?).await,
         ["udp-serve", address, count] => udp::serve(address.parse()?, count.parse()?).await,
         ["sockets", count] => flood::sockets(count.parse()?),
         ["udp-sockets", count] => flood::udp_sockets(count.parse()?),

@@ -63,3 +63,33 @@ pub async fn serve(address: SocketAddr, count: u64) -> Attempt {
     }
     Ok(count.to_string())
 }
+
+/// A socket at the address, and others that send to it: one that is bound to any address, one that is connected to it,
+/// and one that is not bound.
+pub async fn talk(address: SocketAddr) -> Attempt {
+    let here = bound(address)?;
+    let at = local_address(&here)?;
+    let mut told = at.to_string();
+    for kind in ["bound", "connected", "new"] {
+        let other = match kind {
+            "bound" => for_peer(at)?,
+            _ => UdpSocket::create(family(at)).at("create")?,
+        };
+        let is_connected = kind == "connected";
+        if is_connected {
+            other.connect(wasi_address(at)).at("connect")?;
+        }
+        let to = (!is_connected).then(|| wasi_address(at));
+        other.send(b"ping".to_vec(), to).await.at("send")?;
+        let (ping, from) = here.receive().await.at("receive")?;
+        here.send(b"pong".to_vec(), Some(from)).await.at("send")?;
+        let (pong, from) = other.receive().await.at("receive")?;
+        if std_socket_address(from) != at {
+            return Err(Failure::new("another-address", "receive"));
+        }
+        for data in [ping, pong] {
+            told.push_str(&format!(" {}", String::from_utf8_lossy(&data)));
+        }
+    }
+    Ok(told)
+}

@@ -18,6 +18,9 @@
 //! | `udp-send ADDRESS:PORT`, `udp-connect ADDRESS:PORT` | nothing, the datagram being sent; the second by a connected socket |
 //! | `udp-ask ADDRESS:PORT` | the answer to the datagram `ping` |
 //! | `udp-serve ADDRESS:PORT N` | N, when so many datagrams were given back |
+//! | `udp-talk ADDRESS:PORT` | the address, and what a socket there and another one of its own said to each other |
+//! | `udp-send-from ADDRESS:PORT ADDRESS:PORT` | nothing, the datagram being sent by a socket at the first address |
+//! | `udp-keep ADDRESS:PORT N` | N, how many of N datagrams of 1 KiB that it has sent to itself arrived |
 //! | `sockets N`, `udp-sockets N` | N, when so many are there; they are kept |
 //! | `connections ADDRESS:PORT N` | the same of connections |
 //! | `connect-often ADDRESS:PORT N` | N, when so many were made, one after the other |
@@ -76,6 +79,9 @@ fn made(words: &[String]) -> Attempt {
         ["udp-send", address] => udp::send(address.parse()?),
         ["udp-connect", address] => udp::connect(address.parse()?),
         ["udp-ask", address] => udp::ask(address.parse()?),
+        ["udp-talk", address] => udp::talk(address.parse()?),
+        ["udp-send-from", at, to] => udp::send_from(at.parse()?, to.parse()?),
+        ["udp-keep", address, count] => udp::keep(address.parse()?, count.parse()?),
         ["udp-serve", address, count] => udp::serve(address.parse()?, count.parse()?),
         ["sockets", count] => flood::sockets(count.parse()?),
         ["udp-sockets", count] => flood::udp_sockets(count.parse()?),

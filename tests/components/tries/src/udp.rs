@@ -88,6 +88,11 @@ pub fn send(address: SocketAddr) -> Attempt {
     Ok(String::new())
 }
 
+pub fn send_from(at: SocketAddr, to: SocketAddr) -> Attempt {
+    Bound::new(at, None)?.send(b"ping", Some(to))?;
+    Ok(String::new())
+}
+
 pub fn connect(address: SocketAddr) -> Attempt {
     Bound::for_peer(address, true)?.send(b"ping", None)?;
     Ok(String::new())
@@ -111,4 +116,44 @@ pub fn serve(address: SocketAddr, count: u64) -> Attempt {
         sent.map_err(|failure| failure.after(served))?;
     }
     Ok(count.to_string())
+}
+
+/// A socket at the address, one that is connected to it, and one that names it with each datagram.
+pub fn talk(address: SocketAddr) -> Attempt {
+    let here = Bound::new(address, None)?;
+    let at = here.local_address()?;
+    let mut told = at.to_string();
+    for connected in [false, true] {
+        let other = Bound::for_peer(at, connected)?;
+        other.send(b"ping", (!connected).then_some(at))?;
+        let ping = here.receive()?;
+        let from = std_socket_address(ping.remote_address);
+        here.send(b"pong", Some(from))?;
+        let pong = other.receive()?;
+        if std_socket_address(pong.remote_address) != at {
+            return Err(Failure::new("another-address", "receive"));
+        }
+        for data in [ping.data, pong.data] {
+            told.push_str(&format!(" {}", String::from_utf8_lossy(&data)));
+        }
+    }
+    Ok(told)
+}
+
+/// Send so many datagrams of 1 KiB to itself before the first one is received.
+pub fn keep(address: SocketAddr, count: u64) -> Attempt {
+    let here = Bound::new(address, None)?;
+    let at = here.local_address()?;
+    for sent in 0..count {
+        let done = here.send(&[b'x'; 1024], Some(at));
+        done.map_err(|failure| failure.after(sent))?;
+    }
+    let mut arrived = 0;
+    loop {
+        let datagrams = here.incoming.receive(16).at("receive")?;
+        if datagrams.is_empty() {
+            return Ok(arrived.to_string());
+        }
+        arrived += datagrams.len();
+    }
 }

@@ -44,7 +44,7 @@ impl Stream {
 
     /// Write, as far as that goes without waiting: None if the component has to wait.
     fn write_now(&mut self, bytes: &[u8]) -> Option<io::Result<usize>> {
-        if self.writer.never_waits {
+        if self.writer.never_waits() {
             self.split(bytes);
             return Some(Ok(bytes.len()));
         }
@@ -70,29 +70,39 @@ impl Stream {
     /// Pass lines on, and keep the beginning of one until its end comes.
     fn split(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            for part in piece.chunks(MAX_LINE) {
+            let (content, ends) = match piece.strip_suffix(b"\n") {
+                Some(content) => (content, true),
+                None => (piece, false),
+            };
+            for part in content.chunks(MAX_LINE) {
                 if self.line.len() + part.len() > MAX_LINE {
                     self.end_line();
                 }
                 self.line.extend_from_slice(part);
             }
-            if self.line.ends_with(b"\n") {
-                let line = std::mem::take(&mut self.line);
-                self.shared().push_line(line.into());
+            if ends {
+                self.pass_line();
             }
         }
     }
 
     fn end_line(&mut self) {
         if !self.line.is_empty() {
-            let mut line = std::mem::take(&mut self.line);
-            line.push(b'\n');
-            self.shared().push_line(line.into());
+            self.pass_line();
         }
     }
 
+    fn pass_line(&mut self) {
+        let mut line = std::mem::take(&mut self.line);
+        if let Mode::Formed(form) = &self.writer.mode {
+            line = form(&String::from_utf8_lossy(&line)).into_bytes();
+        }
+        line.push(b'\n');
+        self.shared().push_line(line.into());
+    }
+
     fn has_own_state(&self) -> bool {
-        self.writer.never_waits || self.shared().direct.is_some()
+        self.writer.never_waits() || self.shared().direct.is_some()
     }
 }
 

@@ -151,6 +151,29 @@ fn streams_that_never_wait_pass_on_whole_lines() {
 }
 
 #[test]
+fn lines_are_written_in_the_form_that_is_asked_for() {
+    let mut file = tempfile::tempfile().unwrap();
+    let writer = StdioWriter::file(file.try_clone().unwrap()).unwrap();
+    let formed = writer.never_waiting_as(|line| format!("<{}>", line.replace('\r', "R")));
+    let mut stream = formed.p2_stream();
+    let long = "x".repeat(MAX_LINE);
+    let pieces = ["one\ntw", "o\r\n\n", &long, "\n", &long, "y\n", "end"];
+    for piece in pieces {
+        let piece = Bytes::copy_from_slice(piece.as_bytes());
+        stream.write(piece).unwrap();
+    }
+    stream.write(Bytes::from_static(b"\xff")).unwrap();
+    writer.line("own");
+    drop(stream);
+    assert!(writer.settle(LONG));
+    let mut text = String::new();
+    io::Seek::rewind(&mut file).unwrap();
+    file.read_to_string(&mut text).unwrap();
+    let expected = format!("<one>\n<twoR>\n<>\n<{long}>\n<{long}>\n<y>\nown\n<end\u{fffd}>\n");
+    assert!(text == expected, "{text}");
+}
+
+#[test]
 fn what_is_written_to_a_file_at_once_is_there_at_once() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let writer = StdioWriter::file_at_once(file.reopen().unwrap()).unwrap();

@@ -1,4 +1,5 @@
-//! A run's private loopback: TCP sockets on 127.0.0.0/8 and `::1` that no rule grants. Their connections are in memory.
+//! A run's private loopback: sockets on 127.0.0.0/8 and `::1` that no rule grants. Their connections and datagrams are in
+//! memory. This file is about TCP, and `datagrams` about UDP.
 //!
 //! Only the run itself can connect to a socket that it binds there. These sockets do not use the machine's loopback.
 //! The policy decides which sockets are private
@@ -14,12 +15,17 @@
 //! | `mod` | the private sockets and their states, and the addresses in use |
 //! | `calls` | the component's calls on private sockets |
 //! | `pipe`, `streams` | a connection, and its streams |
+//! | `datagrams` | private UDP sockets, and the datagrams that wait to be received |
+//! | `datagram_calls` | the component's calls on them |
 
 mod calls;
+mod datagram_calls;
+mod datagrams;
 mod pipe;
 mod streams;
 
 use crate::budget::Budget;
+pub(super) use datagrams::{Datagrams, Inbox};
 pub(super) use pipe::{Broken, Endpoint};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -9,13 +9,15 @@
 //! | `tcp` | the component's calls on TCP sockets |
 //! | `accepting` | the stream of accepted connections |
 //! | `connection` | a connection, and its two streams |
-//! | `private`, `stage` | sockets on the run's private loopback |
+//! | `private`, `stage` | TCP sockets on the run's private loopback |
+//! | `private_udp` | UDP sockets on it |
 //! | `recorded` | the traffic of connections, for the audit record |
 //! | `udp` | the component's calls on UDP sockets |
 
 mod accepting;
 mod connection;
 mod private;
+mod private_udp;
 mod recorded;
 mod socket;
 mod stage;

@@ -76,6 +76,13 @@ impl<T: SockboxView> HostUdpSocketWithStore<T> for HasSockets {
         if data.len() > MOST {
             return Err(ErrorCode::DatagramTooLarge.into());
         }
+        let asked = remote_address.map(SocketAddr::from);
+        let mut data = Some(data);
+        let sent = store.with(|mut store| store.get().send_privately(&socket, asked, &mut data));
+        if let Some(sent) = sent {
+            return sent;
+        }
+        let data = data.unwrap_or_default();
         let bytes = data.len() as u64;
         let (meter, peer, _charge) = store.with(|mut store| {
             let mut view = store.get();
@@ -107,6 +114,16 @@ impl<T: SockboxView> HostUdpSocketWithStore<T> for HasSockets {
         store: &Accessor<T, Self>,
         socket: Resource<UdpSocket>,
     ) -> SocketResult<(Vec<u8>, IpSocketAddress)> {
+        let inbox = store.with(|mut store| store.get().inbox(&socket));
+        if let Some(inbox) = inbox {
+            loop {
+                let received = store.with(|mut store| store.get().0.receive_privately(&inbox));
+                match received {
+                    Some((data, from)) => return Ok((data, from.into())),
+                    None => inbox.arrival().await,
+                }
+            }
+        }
         let (meter, _charge) = store.with(|mut store| {
             let mut view = store.get();
             SocketResult::Ok((view.meter(), view.charge(RECEIVING)?))
@@ -139,6 +156,9 @@ impl HostUdpSocket for View<'_> {
         socket: Resource<UdpSocket>,
         local_address: IpSocketAddress,
     ) -> SocketResult<()> {
+        if let Some(bound) = self.bind_datagrams(&socket, local_address.into()) {
+            return Ok(bound?);
+        }
         self.0.sockets().bind(socket, local_address).await
     }
 
@@ -147,6 +167,9 @@ impl HostUdpSocket for View<'_> {
         socket: Resource<UdpSocket>,
         remote_address: IpSocketAddress,
     ) -> SocketResult<()> {
+        if let Some(connected) = self.connect_datagrams(&socket, remote_address.into()) {
+            return Ok(connected?);
+        }
         self.0.sockets().connect(socket, remote_address).await
     }
 
@@ -172,14 +195,29 @@ impl HostUdpSocket for View<'_> {
     }
 
     fn disconnect(&mut self, socket: Resource<UdpSocket>) -> SocketResult<()> {
+        let rep = socket.rep();
+        if let Some(private) = self.0.ctx.sockets.datagrams.get(rep) {
+            if private.remote.is_none() {
+                return Err(ErrorCode::InvalidState.into());
+            }
+            self.0.ctx.sockets.datagrams.connect(rep, None);
+            return Ok(());
+        }
         self.0.sockets().disconnect(socket)
     }
 
     fn get_local_address(&mut self, socket: Resource<UdpSocket>) -> SocketResult<IpSocketAddress> {
+        if let Some(private) = self.0.ctx.sockets.datagrams.get(socket.rep()) {
+            return Ok(private.local.into());
+        }
         HostUdpSocket::get_local_address(&mut self.0.sockets(), socket)
     }
 
     fn get_remote_address(&mut self, socket: Resource<UdpSocket>) -> SocketResult<IpSocketAddress> {
+        if let Some(private) = self.0.ctx.sockets.datagrams.get(socket.rep()) {
+            let remote = private.remote.ok_or(ErrorCode::InvalidState)?;
+            return Ok(remote.into());
+        }
         HostUdpSocket::get_remote_address(&mut self.0.sockets(), socket)
     }
 
@@ -227,7 +265,9 @@ impl HostUdpSocket for View<'_> {
     }
 
     fn drop(&mut self, socket: Resource<UdpSocket>) -> wasmtime::Result<()> {
+        let rep = socket.rep();
         HostUdpSocket::drop(&mut self.0.sockets(), socket)?;
+        self.0.ctx.sockets.datagrams.closed(rep);
         self.0.ctx.sockets.count.closed();
         Ok(())
     }

@@ -1,4 +1,14 @@
-//! Passing requests to a component that exports `wasi:http/incoming-handler`.
+//! Passing requests to a component that exports `wasi:http/incoming-handler` of WASI 0.2, or `wasi:http/handler` of WASI
+//! 0.3.
+//!
+//! | file | content |
+//! |---|---|
+//! | `mod` | [`IncomingHandlerPre`] and [`IncomingHandler`], for both versions of WASI |
+//! | `wasi_0_3` | the call of a handler for WASI 0.3 |
+//! | `observed` | the body of a response, whose end the host waits for |
+
+mod observed;
+mod wasi_0_3;
 
 use crate::ctx::{self, SockboxView};
 use bytes::Bytes;
@@ -9,11 +19,12 @@ use sockbox_policy::Limit;
 use std::fmt;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
+use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
-use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
-use wasmtime_wasi_http::{Error, WasiBody};
+use wasmtime_wasi_http::{p2, p3};
 
-pub use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+/// An error code that a component sets in place of a response.
+pub use wasmtime_wasi_http::Error as ErrorCode;
 
 /// The body of a component's response.
 ///
@@ -46,13 +57,13 @@ pub enum RequestError {
     Invalid,
 }
 
-impl From<RequestError> for Error {
-    fn from(error: RequestError) -> Error {
+impl From<RequestError> for ErrorCode {
+    fn from(error: RequestError) -> ErrorCode {
         match error {
-            RequestError::TooLarge { limit } => Error::HttpRequestBodySize(Some(limit)),
-            RequestError::Timeout => Error::ConnectionReadTimeout,
-            RequestError::Ended => Error::ConnectionTerminated,
-            RequestError::Invalid => Error::HttpProtocolError,
+            RequestError::TooLarge { limit } => ErrorCode::HttpRequestBodySize(Some(limit)),
+            RequestError::Timeout => ErrorCode::ConnectionReadTimeout,
+            RequestError::Ended => ErrorCode::ConnectionTerminated,
+            RequestError::Invalid => ErrorCode::HttpProtocolError,
         }
     }
 }
@@ -63,8 +74,14 @@ impl From<std::convert::Infallible> for RequestError {
     }
 }
 
-/// A component that exports `wasi:http/incoming-handler` of WASI 0.2, linked and not yet instantiated.
-pub struct IncomingHandlerPre<T: 'static>(ProxyPre<T>);
+/// A component that exports `wasi:http/incoming-handler` of WASI 0.2 or `wasi:http/handler` of WASI 0.3, linked and not
+/// yet instantiated. One that exports both is used through WASI 0.3.
+pub struct IncomingHandlerPre<T: 'static>(Pre<T>);
+
+enum Pre<T: 'static> {
+    V0_2(p2::bindings::ProxyPre<T>),
+    V0_3(p3::bindings::ServicePre<T>),
+}
 
 impl<T: SockboxView> IncomingHandlerPre<T> {
     /// Find the handler among the exports of a component.
@@ -72,7 +89,11 @@ impl<T: SockboxView> IncomingHandlerPre<T> {
     /// # Errors
     /// The component exports none.
     pub fn new(pre: InstancePre<T>) -> wasmtime::Result<IncomingHandlerPre<T>> {
-        Ok(IncomingHandlerPre(ProxyPre::new(pre)?))
+        if let Ok(pre) = p3::bindings::ServicePre::new(pre.clone()) {
+            return Ok(IncomingHandlerPre(Pre::V0_3(pre)));
+        }
+        let pre = p2::bindings::ProxyPre::new(pre)?;
+        Ok(IncomingHandlerPre(Pre::V0_2(pre)))
     }
 
     /// Instantiate the component.
@@ -80,13 +101,19 @@ impl<T: SockboxView> IncomingHandlerPre<T> {
     /// # Errors
     /// The component can't be instantiated within the limits of the store.
     pub async fn instantiate(&self, store: &mut Store<T>) -> wasmtime::Result<IncomingHandler> {
-        Ok(IncomingHandler(self.0.instantiate_async(store).await?))
+        Ok(IncomingHandler(match &self.0 {
+            Pre::V0_2(pre) => Instance::V0_2(pre.instantiate_async(store).await?),
+            Pre::V0_3(pre) => Instance::V0_3(pre.instantiate_async(store).await?),
+        }))
     }
 }
 
 impl<T> Clone for IncomingHandlerPre<T> {
     fn clone(&self) -> IncomingHandlerPre<T> {
-        IncomingHandlerPre(self.0.clone())
+        IncomingHandlerPre(match &self.0 {
+            Pre::V0_2(pre) => Pre::V0_2(pre.clone()),
+            Pre::V0_3(pre) => Pre::V0_3(pre.clone()),
+        })
     }
 }
 
@@ -97,12 +124,21 @@ impl<T> fmt::Debug for IncomingHandlerPre<T> {
 }
 
 /// An instance of a component that handles HTTP requests, one at a time.
-pub struct IncomingHandler(Proxy);
+pub struct IncomingHandler(Instance);
+
+enum Instance {
+    V0_2(p2::bindings::Proxy),
+    V0_3(p3::bindings::Service),
+}
 
 impl IncomingHandler {
     /// Let the component handle `request`. `respond` is called with the head of the response as soon as the component
-    /// has set it, and the component then may write the body. This returns when the component has returned, which may be
-    /// before or after the caller has read the whole body. `respond` is dropped if the component sets no response.
+    /// has set it, and the component then may write the body.
+    ///
+    /// On WASI 0.2 this returns when the component has returned, which may be before or after the caller has read the
+    /// whole body. `respond` is dropped if the component sets no response. On WASI 0.3 this returns when the component
+    /// has no task left, and the caller has read the body to its end or dropped it: the component may pass on a stream
+    /// of the host as the body, which the store has to drive.
     ///
     /// The request needs an authority in its URI, or a `Host` header. The component does not get the headers that belong to
     /// the connection, such as `Transfer-Encoding`.
@@ -129,17 +165,34 @@ impl IncomingHandler {
             state.authority.reached(Limit::Memory, None);
             wasmtime::bail!("the memory limit leaves no room for a request");
         };
-        let scheme = match request.uri().scheme_str() {
-            Some("https") => Scheme::Https,
-            _ => Scheme::Http,
-        };
-        let request = request.map(|body| body.map_err(|error| Error::from(error.into())));
-        let mut view = ctx::http(store.data_mut());
-        let request = view.new_incoming_request(scheme, request)?;
-        let out = view.new_response_outparam_from_callback(respond)?;
-        let handler = self.0.wasi_http_incoming_handler();
-        handler.call_handle(store, request, out).await
+        let request = request.map(|body| {
+            let body = body.map_err(|error| ErrorCode::from(error.into()));
+            body.boxed_unsync()
+        });
+        match &self.0 {
+            Instance::V0_2(proxy) => handle_on_0_2(proxy, store, request, respond).await,
+            Instance::V0_3(service) => wasi_0_3::handle(service, store, request, respond).await,
+        }
     }
+}
+
+async fn handle_on_0_2<T: SockboxView>(
+    proxy: &p2::bindings::Proxy,
+    store: &mut Store<T>,
+    request: Request<WasiBody>,
+    respond: impl FnOnce(Result<Response<ResponseBody>, ErrorCode>) + Send + Sync + 'static,
+) -> wasmtime::Result<()> {
+    let scheme = match request.uri().scheme_str() {
+        Some("https") => Scheme::Https,
+        _ => Scheme::Http,
+    };
+    let mut view = ctx::http(store.data_mut());
+    let request = view.new_incoming_request(scheme, request)?;
+    let out = view.new_response_outparam_from_callback(|response| {
+        respond(response.map_err(ErrorCode::from));
+    })?;
+    let handler = proxy.wasi_http_incoming_handler();
+    handler.call_handle(store, request, out).await
 }
 
 impl fmt::Debug for IncomingHandler {
