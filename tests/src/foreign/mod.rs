@@ -115,9 +115,6 @@ impl Foreign {
         let found = match self {
             Self::C | Self::Jumps => clang::clang().map(drop),
             Self::Python | Self::PythonOn0_3 => python::compiler().map(drop),
-            Self::HandlerOn0_3 => {
-                rust::toolchain_of("sockbox-handler-0-3", "wit-bindgen", workspace)
-            }
             Self::WstdClient | Self::WstdHandler => rust::fetch_wstd(),
             // Their tests are never skipped.
             _ => Ok(()),
@@ -160,6 +157,9 @@ impl Foreign {
             Self::RustOn0_3 => rust::toolchain_of("sockbox-tries-0-3", "wit-bindgen", workspace),
             Self::RequestsOn0_3 => {
                 rust::toolchain_of("sockbox-requests-0-3", "wit-bindgen", workspace)
+            }
+            Self::HandlerOn0_3 => {
+                rust::toolchain_of("sockbox-handler-0-3", "wit-bindgen", workspace)
             }
             Self::WstdClient | Self::WstdHandler => rust::toolchain_of("sockbox-wstd", "wstd", own),
             Self::Python | Self::PythonOn0_3 => format!("componentize-py {}", python::VERSION),
