@@ -8,7 +8,7 @@
 //! # Map
 //! | module | what it has |
 //! |---|---|
-//! | `ctx`, `linker`, `grant` | what an embedder uses: a store's data, the linker, what a run is given |
+//! | `ctx`, `linker`, `grant`, `replacement` | what an embedder uses: a store's data, the linker, what a run is given, and its change |
 //! | `authority` | decisions, resolved names, redirects, quotas, incidents, the record |
 //! | `sockets` | TCP and UDP of WASI 0.2 and 0.3, and a run's private loopback |
 //! | `lookup`, `poll`, `files`, `failed` | resolving names; polling many inputs; open files; error texts. `lookup_0_3` and `files_0_3` are those of WASI 0.3 |
@@ -37,6 +37,7 @@ mod lookup;
 mod lookup_0_3;
 mod poll;
 mod replaced;
+mod replacement;
 mod sockets;
 pub mod tls;
 mod trap_limits;
@@ -57,6 +58,7 @@ pub use json_lines::{FINISH_TIMEOUT, JsonLines, MAX_RECORD_BYTES, MAX_WAITING_BY
 pub use limiter::Limiter;
 pub use linker::{add_to_linker_async, add_wasi_0_3_to_linker};
 pub use local_networks::local_networks;
+pub use replacement::GrantHandle;
 pub use sockets::AcceptRate;
 pub use trap_limits::trap_limit;
 
