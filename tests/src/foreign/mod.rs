@@ -3,6 +3,7 @@
 mod fetch;
 mod handler;
 mod javascript;
+mod plugin;
 mod python;
 mod rust;
 
@@ -41,6 +42,12 @@ pub enum Foreign {
     JavaScriptHandler,
     /// In JavaScript, with the `fetch` of its engine. Its arguments are URLs, or a method and a URL with a `+` between.
     Fetch,
+    /// In Rust: a plugin of the example `plugins`, which `tests/components/plugin` describes.
+    Plugin,
+    /// A plugin of the same world in Python: it asks the peer whose address is in its task.
+    PythonPlugin,
+    /// A plugin of the same world in JavaScript: it fetches a page.
+    JavaScriptPlugin,
 }
 
 impl Foreign {
@@ -59,6 +66,9 @@ impl Foreign {
         static HANDLER: OnceLock<PathBuf> = OnceLock::new();
         static JAVASCRIPT_HANDLER: OnceLock<PathBuf> = OnceLock::new();
         static FETCH: OnceLock<PathBuf> = OnceLock::new();
+        static PLUGIN: OnceLock<PathBuf> = OnceLock::new();
+        static PYTHON_PLUGIN: OnceLock<PathBuf> = OnceLock::new();
+        static JAVASCRIPT_PLUGIN: OnceLock<PathBuf> = OnceLock::new();
         let (place, build): (_, fn() -> Result<PathBuf, String>) = match self {
             Self::Rust => (&RUST, || rust::build("sockbox-tries")),
             Self::RustOn0_3 => (&RUST_ON_0_3, || rust::build("sockbox-tries-0-3")),
@@ -67,6 +77,9 @@ impl Foreign {
             Self::Handler => (&HANDLER, || rust::build("sockbox-handler")),
             Self::JavaScriptHandler => (&JAVASCRIPT_HANDLER, handler::build),
             Self::Fetch => (&FETCH, fetch::build),
+            Self::Plugin => (&PLUGIN, || rust::build("sockbox-plugin")),
+            Self::PythonPlugin => (&PYTHON_PLUGIN, plugin::build_python),
+            Self::JavaScriptPlugin => (&JAVASCRIPT_PLUGIN, plugin::build_javascript),
             Self::Python => (&PYTHON, python::build),
             Self::PythonOn0_3 => (&PYTHON_ON_0_3, python::build_on_0_3),
             Self::JavaScript => (&JAVASCRIPT, javascript::build),
@@ -109,11 +122,13 @@ struct Recipe {
     source: &'static str,
     /// The version of WASI that it is for.
     wasi: Wasi,
+    /// A file with another world, inside the workspace.
+    world: Option<&'static str>,
 }
 
 impl Recipe {
     /// Build the component unless it is there and as current as what it is made of. `build` is given a
-    /// folder with the source, and the WIT in `wit`, and writes the component's file there.
+    /// folder with the source, and the WIT in `wit`, and writes the component's file there. Another world is in `world`.
     fn built(
         &self,
         build: impl FnOnce(&Path, &Path) -> Result<(), String>,
@@ -128,7 +143,11 @@ impl Recipe {
             Wasi::V0_3 => ("components/wit/wasi-0.3/world.wit", "../wit/wasi-0.3/deps"),
         };
         let (world, deps) = (tests.join(world), tests.join(deps));
-        let newest_part = written(&source).max(written(&world)).max(newest_in(&deps)?);
+        let other_world = self.world.map(|world| workspace().join(world));
+        let newest_part = written(&source)
+            .max(written(&world))
+            .max(newest_in(&deps)?)
+            .max(other_world.as_deref().and_then(written));
         if written(&component) > newest_part {
             return Ok(component);
         }
@@ -138,6 +157,9 @@ impl Recipe {
         let place = fresh.path();
         copy(&source, &place.join(source.file_name().unwrap_or_default()))?;
         copy(&world, &place.join("wit/world.wit"))?;
+        if let Some(other) = &other_world {
+            copy(other, &place.join("world/world.wit"))?;
+        }
         for file in files_in(&deps)? {
             copy(
                 &file,

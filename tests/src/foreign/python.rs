@@ -15,8 +15,9 @@ pub(super) fn build() -> Result<PathBuf, String> {
         language: "python",
         source: "python/tries.py",
         wasi: Wasi::V0_2,
+        world: None,
     };
-    built(&recipe, "tries")
+    built(&recipe, "tries", ["wit", "guest"])
 }
 
 /// The one for WASI 0.3.
@@ -25,17 +26,31 @@ pub(super) fn build_on_0_3() -> Result<PathBuf, String> {
         language: "python-0.3",
         source: "python/asks.py",
         wasi: Wasi::V0_3,
+        world: None,
     };
-    built(&recipe, "asks")
+    built(&recipe, "asks", ["wit", "guest"])
 }
 
-fn built(recipe: &Recipe, module: &str) -> Result<PathBuf, String> {
+/// Build a module for the world of this name in that folder.
+pub(super) fn built(
+    recipe: &Recipe,
+    module: &str,
+    [folder_of_world, world]: [&str; 2],
+) -> Result<PathBuf, String> {
     recipe.built(|folder, output| {
         let packages = tools::installed_from_pypi("componentize-py", VERSION)?;
         let mut command = Command::new(python::path());
         command
             .arg(packages.join("bin/componentize-py"))
-            .args(["-d", "wit", "-w", "guest", "componentize", module, "-o"])
+            .args([
+                "-d",
+                folder_of_world,
+                "-w",
+                world,
+                "componentize",
+                module,
+                "-o",
+            ])
             .arg(output)
             .env("PYTHONPATH", packages)
             .current_dir(folder);
