@@ -29,6 +29,13 @@ pub(crate) fn sockbox() -> &'static Path {
     BUILT.get_or_init(build_sockbox)
 }
 
+/// An example of the library, as current as the sources.
+pub(crate) fn example(name: &str) -> PathBuf {
+    build("--example", name);
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    profile_dir().join("examples").join(file)
+}
+
 /// The `wasmtime-run` program of this package, which cargo builds before its tests.
 pub(crate) fn wasmtime_run() -> PathBuf {
     profile_dir().join(format!("wasmtime-run{}", std::env::consts::EXE_SUFFIX))
@@ -64,9 +71,14 @@ fn left_by_the_build(name: &str) -> PathBuf {
     path
 }
 
-/// Build the command: cargo builds a package's programs for its own tests only, so that those of
-/// this package could meet an old one, or none.
 fn build_sockbox() -> PathBuf {
+    build("--bin", "sockbox");
+    profile_dir().join(format!("sockbox{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// Build a program: cargo builds a package's programs for its own tests only, so that those of
+/// this package could meet an old one, or none.
+fn build(kind: &str, name: &str) {
     let profile_dir = profile_dir();
     let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
@@ -81,8 +93,8 @@ fn build_sockbox() -> PathBuf {
             "build",
             "--quiet",
             "--workspace",
-            "--bin",
-            "sockbox",
+            kind,
+            name,
             "--profile",
             profile,
             "--target-dir",
@@ -107,5 +119,4 @@ fn build_sockbox() -> PathBuf {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
-    profile_dir.join(format!("sockbox{}", std::env::consts::EXE_SUFFIX))
 }

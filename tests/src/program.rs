@@ -31,6 +31,11 @@ impl Program {
         program.args(args)
     }
 
+    /// An example of the library.
+    pub fn example(name: &str) -> Self {
+        Self::new(&paths::example(name), [] as [&str; 0])
+    }
+
     /// `sockbox serve`, with the component for this version of WASI.
     pub fn serve(wasi: Wasi) -> Self {
         let program = Self::sockbox(["serve"]);

@@ -16,8 +16,8 @@ use crate::{cache, output, room, sandbox, source, stderr, words};
 use sockbox::policy::{LeastGrants, PrivateLoopback, SecretSource};
 use sockbox::profile::SecretHeaderSource;
 use sockbox::{
-    Command, Error, Grant, Policy, Profile, Program, Sandbox, SecretHeader, StdioWriter, TlsConfig,
-    Wasi,
+    Command, Error, Grant, Input, Policy, Profile, Program, Sandbox, SecretHeader, StdioWriter,
+    TlsConfig, Wasi,
 };
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
@@ -204,8 +204,8 @@ fn run_command(
     let stderr = stderr().map_err(Failure::system)?;
     let mut command = command.stdout(stdout.clone()).stderr(stderr.clone());
     command = match Descriptor::Input.check() {
-        Ok(()) => command.inherit_stdin(),
-        Err(_) => command.closed_stdin(),
+        Ok(()) => command.stdin(Input::inherited()),
+        Err(_) => command.stdin(Input::closed()),
     };
     let outputs = [stdout, stderr];
     if prompts {

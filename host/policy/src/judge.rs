@@ -13,7 +13,15 @@ impl Policy {
     /// IPv4-mapped IPv6 addresses are judged as the IPv4 addresses in them. An IPv6 address that contains
     /// an IPv4 address in another way (IPv4-compatible, NAT64, 6to4, Teredo) is denied if that IPv4
     /// address is denied. Only a rule for the IPv6 address itself grants it.
+    ///
+    /// A [ceiling](Policy::within) has to allow it as well.
     pub fn judge(&self, target: &Target, answers: &ResolvedNames) -> Verdict {
+        let own = self.judge_alone(target, answers);
+        self.bounded(own, target, answers)
+    }
+
+    /// The verdict without a ceiling.
+    fn judge_alone(&self, target: &Target, answers: &ResolvedNames) -> Verdict {
         if let Some(rule) = self.denied_by(target) {
             return Verdict::Denied {
                 reason: DenialReason::Rule { rule: rule.clone() },
@@ -69,6 +77,9 @@ impl Policy {
     /// The rule that grants `name` at a port, over TCP or `udp`. Of the addresses that the name resolves
     /// to, it covers those that a granted name [reaches](Policy::allow_private) and that are not denied.
     pub fn rule_for_name(&self, name: &Name, port: u16, udp: bool) -> Option<&Rule> {
+        if let Some(ceiling) = self.ceiling() {
+            ceiling.rule_for_name(name, port, udp)?;
+        }
         let mut rules = self.rules.iter().filter(|_| !self.denies_lookup(name));
         rules.find(|rule| match udp {
             true => rule.covers_udp_port_of(name, port),
@@ -268,6 +279,10 @@ impl Policy {
 
     /// Whether some rule grants looking `name` up, and none denies it.
     pub fn grants_lookup(&self, name: &Name) -> bool {
+        self.grants_lookup_alone(name) && self.ceiling().is_none_or(|it| it.grants_lookup(name))
+    }
+
+    fn grants_lookup_alone(&self, name: &Name) -> bool {
         !self.denies_lookup(name) && self.rules.iter().any(|rule| rule.covers_lookup(name))
     }
 
@@ -287,10 +302,20 @@ impl Policy {
         addresses: Vec<IpAddr>,
         answers: &ResolvedNames,
     ) -> Result<Vec<IpAddr>, DenialReason> {
+        let usable = self.usable_alone(name, addresses, answers)?;
+        self.usable_by_ceiling(name, usable, answers)
+    }
+
+    fn usable_alone(
+        &self,
+        name: &Name,
+        addresses: Vec<IpAddr>,
+        answers: &ResolvedNames,
+    ) -> Result<Vec<IpAddr>, DenialReason> {
         if let Some(rule) = self.lookup_denied_by(name) {
             return Err(DenialReason::Rule { rule: rule.clone() });
         }
-        if !self.grants_lookup(name) {
+        if !self.grants_lookup_alone(name) {
             return Err(DenialReason::NoRule);
         }
         let public_port = self.rules.iter().find_map(|rule| rule.public_port_of(name));
@@ -309,7 +334,9 @@ impl Policy {
                 },
                 (None, special) => {
                     let by_number = |rule: &Rule| rule.reaches_by_number(*address);
-                    if self.reaches(name, *address, answers) || self.rules.iter().any(by_number) {
+                    if self.reaches_alone(name, *address, answers)
+                        || self.rules.iter().any(by_number)
+                    {
                         return true;
                     }
                     match special {
@@ -332,6 +359,19 @@ impl Policy {
 
     /// Whether a grant of `name` reaches `address`, to which it resolves.
     pub fn reaches(&self, name: &Name, address: IpAddr, answers: &ResolvedNames) -> bool {
+        self.reaches_alone(name, address, answers)
+            && self
+                .ceiling()
+                .is_none_or(|it| it.reaches(name, address, answers))
+    }
+
+    /// Whether it does without a ceiling.
+    pub(crate) fn reaches_alone(
+        &self,
+        name: &Name,
+        address: IpAddr,
+        answers: &ResolvedNames,
+    ) -> bool {
         if self.denies_lookup(name) {
             return false;
         }
@@ -345,12 +385,14 @@ impl Policy {
 
     /// Whether a decision of this policy can depend on whether an address is public.
     pub fn asks_what_is_public(&self) -> bool {
-        self.rules.iter().any(|rule| match rule {
-            Rule::Connect { to } | Rule::UdpSend { to } => to.is_of_names(),
-            Rule::Http { requests } => requests.is_of_names(),
-            Rule::Redirect { .. } => true,
-            _ => false,
-        })
+        let ceiling_asks = self.ceiling().is_some_and(Policy::asks_what_is_public);
+        ceiling_asks
+            || self.rules.iter().any(|rule| match rule {
+                Rule::Connect { to } | Rule::UdpSend { to } => to.is_of_names(),
+                Rule::Http { requests } => requests.is_of_names(),
+                Rule::Redirect { .. } => true,
+                _ => false,
+            })
     }
 
     /// Whether `rule`, which covers `address` by its number, reaches it.
@@ -386,7 +428,7 @@ impl Policy {
                 Rule::Redirect {
                     public_only: true, ..
                 } => answers.special(address.ip()).is_none(),
-                _ => answers.is_static(name) || self.reaches(name, address.ip(), answers),
+                _ => answers.is_static(name) || self.reaches_alone(name, address.ip(), answers),
             };
             let mut covering = self
                 .rules

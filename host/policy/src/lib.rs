@@ -13,6 +13,7 @@
 //! | file | what it has |
 //! |---|---|
 //! | `target`, `policy`, `judge`, `verdict`, `hint` | the question, the policy, how it is judged, the answer and its reason, what would allow it |
+//! | `ceiling`, `contains` | a policy within another one, and what that cuts |
 //! | `private_loopback` | what stays inside a run's own loopback |
 //! | `name`, `rule`, `destination`, `ports`, `origin` | what rules are made of, each read from one form of text |
 //! | `http` | HTTP requests: their URLs in the one form that is judged and sent, rules about them, and secret headers |
@@ -28,6 +29,8 @@
 #![deny(unsafe_code)]
 
 pub mod audit;
+mod ceiling;
+mod contains;
 mod destination;
 mod embedded;
 mod hint;
@@ -53,6 +56,7 @@ mod wasi;
 #[cfg(test)]
 mod properties;
 
+pub use crate::ceiling::Cut;
 pub use crate::http::{
     HttpMethod, HttpPrefix, HttpPrefixError, HttpRule, HttpRuleError, HttpScheme, HttpTarget,
     HttpUrl, HttpUrlError, MAX_HTTP_METHOD_BYTES, MAX_HTTP_METHODS, MAX_HTTP_PATH_BYTES,

@@ -53,9 +53,10 @@ impl Policy {
     /// This policy, with the rule that following a redirect to `origin` needs.
     #[must_use]
     pub fn for_redirect(&self, origin: &Origin) -> Policy {
-        match self.redirect_rule(origin) {
+        let policy = match self.redirect_rule(origin) {
             Some(rule) => self.clone().grant(rule),
             None => self.clone(),
-        }
+        };
+        policy.map_ceiling(|ceiling| ceiling.for_redirect(origin))
     }
 }

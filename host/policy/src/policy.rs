@@ -34,6 +34,8 @@ pub struct Policy {
     pub(crate) private_loopback: PrivateLoopback,
     /// The hosts of the origins that the user named.
     named: Vec<Host>,
+    /// What has to allow everything as well.
+    ceiling: Option<Box<Policy>>,
 }
 
 impl Policy {
@@ -306,7 +308,7 @@ impl Policy {
     }
 
     /// Add the grants and denials of another policy. Of the two settings of the private loopback the greater one is
-    /// kept, in the order of [`PrivateLoopback`].
+    /// kept, in the order of [`PrivateLoopback`]. If one has a [ceiling](Policy::within), everything has to be allowed by that.
     #[must_use]
     pub fn and(mut self, other: Policy) -> Policy {
         for rule in other.rules {
@@ -323,12 +325,32 @@ impl Policy {
         self.redirects |= other.redirects;
         self.private |= other.private;
         self.private_loopback = self.private_loopback.max(other.private_loopback);
+        match other.ceiling {
+            Some(ceiling) => self.within(&ceiling),
+            None => self,
+        }
+    }
+
+    /// What has to allow everything as well: [`Policy::within`].
+    pub(crate) fn ceiling(&self) -> Option<&Policy> {
+        self.ceiling.as_deref()
+    }
+
+    pub(crate) fn set_ceiling(&mut self, ceiling: Policy) {
+        self.ceiling = Some(Box::new(ceiling));
+    }
+
+    pub(crate) fn map_ceiling(mut self, change: impl FnOnce(&Policy) -> Policy) -> Policy {
+        if let Some(ceiling) = self.ceiling.as_deref() {
+            let changed = change(ceiling);
+            self.set_ceiling(changed);
+        }
         self
     }
 
     /// Whether redirects are granted: [`Policy::allow_redirects`].
     pub fn allows_redirects(&self) -> bool {
-        self.redirects
+        self.redirects && self.ceiling().is_none_or(Policy::allows_redirects)
     }
 
     /// Whether an origin with this host was granted: [`Policy::allow_origin`].
@@ -364,6 +386,6 @@ impl Policy {
 
     /// Whether granted names reach addresses that are not public: [`Policy::allow_private`].
     pub fn allows_private(&self) -> bool {
-        self.private
+        self.private && self.ceiling().is_none_or(Policy::allows_private)
     }
 }

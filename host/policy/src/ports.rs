@@ -54,6 +54,14 @@ impl Ports {
         }
     }
 
+    /// Whether all of `ports` are among them.
+    pub(crate) fn contains_all(&self, ports: &Ports) -> bool {
+        let every = [(0, u16::MAX)];
+        let ranges = ports.ranges.as_deref().unwrap_or(&every);
+        let mut all = ranges.iter().flat_map(|(first, last)| *first..=*last);
+        self.ranges.is_none() || all.all(|port| self.contains(port))
+    }
+
     /// Whether a text has the shape of one port or of a range, whichever way round: what stands between
     /// two commas in `80,443,8000-8100`.
     pub fn is_one_or_a_range(text: &str) -> bool {

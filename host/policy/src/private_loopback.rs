@@ -77,7 +77,10 @@ impl Policy {
         };
         let left_to_system =
             self.private_loopback == PrivateLoopback::PortZero && address.port() == 0;
-        !left_to_system && self.rules().iter().any(|rule| rule.covers_bind(*address))
+        let ceiling_grants = self.ceiling().is_none_or(|it| it.grants_bind(target));
+        !left_to_system
+            && ceiling_grants
+            && self.rules().iter().any(|rule| rule.covers_bind(*address))
     }
 
     /// Whether a rule grants binding a UDP socket to `address`.
@@ -102,10 +105,14 @@ impl Policy {
     /// For port 0 the host chooses a port for which this is false, if one is free. A private listener on another port
     /// would hide the machine's listener on that port from the run.
     pub fn may_reach_loopback(&self, address: SocketAddr) -> bool {
-        self.rules().iter().any(|rule| match rule {
-            Rule::Connect { to } if to.is_of_names() => to.ports.contains(address.port()),
-            rule => rule.covers_connect(address),
-        })
+        let ceiling_may = self
+            .ceiling()
+            .is_none_or(|it| it.may_reach_loopback(address));
+        ceiling_may
+            && self.rules().iter().any(|rule| match rule {
+                Rule::Connect { to } if to.is_of_names() => to.ports.contains(address.port()),
+                rule => rule.covers_connect(address),
+            })
     }
 }
 

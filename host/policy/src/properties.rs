@@ -160,6 +160,11 @@ fn address() -> BoxedStrategy<SocketAddr> {
         .boxed()
 }
 
+/// Whether the component may see this address of a name.
+fn usable(policy: &Policy, name: &Name, address: IpAddr, answers: &ResolvedNames) -> bool {
+    policy.usable(name, vec![address], answers).is_ok()
+}
+
 fn targets(address: SocketAddr) -> [Target; 7] {
     [
         Target::Connect(address),
@@ -274,6 +279,58 @@ proptest! {
         for (one, other) in targets(address).iter().zip(targets(canonical)) {
             let (one, other) = (policy.judge(one, &answers), policy.judge(&other, &answers));
             prop_assert_eq!(one.is_allowed(), other.is_allowed(), "{} by {:?}", address, policy);
+        }
+    }
+
+    #[test]
+    fn what_is_granted_within_a_ceiling_is_granted_by_both(
+        asked in policy(), ceiling in policy(), third in policy(), answers in answers(), address in address(),
+        name in name(), addresses in prop::collection::vec(ip(), 0..3),
+    ) {
+        let policy = asked.clone().within(&ceiling);
+        let twice = policy.clone().within(&third);
+        let later = ceiling.clone().within(&third);
+        let resolve = Target::Resolve(name.clone());
+        for target in targets(address).into_iter().chain([resolve]) {
+            let allows = |policy: &Policy| policy.judge(&target, &answers).is_allowed();
+            let both = allows(&asked) && allows(&ceiling);
+            prop_assert!(both || !allows(&policy), "{} by {:?}", target, policy);
+            prop_assert!((allows(&asked) && allows(&later)) || !allows(&twice), "{} by {:?}", target, twice);
+            // A denial of one of them can make a rule of the other one worthless.
+            if asked.denials().is_empty() && ceiling.denials().is_empty() {
+                prop_assert_eq!(allows(&policy), both, "{} by {:?}", target, policy);
+            }
+            let private = |policy: &Policy| policy.judge_private(&target).is_some_and(|it| it.is_allowed());
+            prop_assert!(!private(&policy) || target.address().is_some_and(|it| it.ip().is_loopback()));
+            prop_assert!(!policy.judge_private(&target).is_some_and(|it| !it.is_allowed()) || !allows(&policy));
+            for denial in asked.denials().iter().chain(ceiling.denials()) {
+                prop_assert!(policy.denials().contains(denial));
+            }
+        }
+        let usable = |policy: &Policy| policy.usable(&name, addresses.clone(), &answers).unwrap_or_default();
+        for usable in usable(&policy) {
+            prop_assert!(self::usable(&asked, &name, usable, &answers), "{} by {:?}", usable, asked);
+            prop_assert!(self::usable(&ceiling, &name, usable, &answers), "{} by {:?}", usable, ceiling);
+        }
+        if policy.reaches(&name, address.ip(), &answers) {
+            prop_assert!(asked.reaches(&name, address.ip(), &answers));
+            prop_assert!(ceiling.reaches(&name, address.ip(), &answers));
+        }
+        if policy.grants_lookup(&name) {
+            prop_assert!(asked.grants_lookup(&name) && ceiling.grants_lookup(&name));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_by_a_ceiling_is_told(
+        asked in policy(), ceiling in policy(), answers in answers(), address in address(),
+    ) {
+        let policy = asked.clone().within(&ceiling);
+        if asked.cuts(&ceiling).is_empty() {
+            for target in targets(address) {
+                let (one, other) = (asked.judge(&target, &answers), policy.judge(&target, &answers));
+                prop_assert_eq!(one.is_allowed(), other.is_allowed(), "{} by {:?}", target, policy);
+            }
         }
     }
 

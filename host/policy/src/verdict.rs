@@ -128,13 +128,28 @@ pub enum DenialReason {
         /// What it said.
         reason: String,
     },
+    /// The policy may grant it, but not the ceiling that it is [within](crate::Policy::within).
+    Ceiling {
+        /// Why the ceiling doesn't.
+        reason: Box<DenialReason>,
+    },
 }
 
 impl DenialReason {
+    /// A reason of a ceiling's. Of a ceiling within a ceiling it is told once.
+    pub(crate) fn of_ceiling(self) -> DenialReason {
+        match self {
+            DenialReason::Ceiling { .. } => self,
+            reason => DenialReason::Ceiling {
+                reason: Box::new(reason),
+            },
+        }
+    }
+
     /// What would allow `target`, which was denied for this reason. `name` is the one that its address was
     /// resolved from.
     ///
-    /// None where nothing would, as long as the denials are as they are.
+    /// None where nothing would, as long as the denials and the ceiling are as they are.
     pub fn hint(&self, target: &Target, name: Option<&Name>) -> Option<Hint> {
         let connect = |host, port| Rule::Connect {
             to: Destination::one(host, port),
@@ -159,7 +174,8 @@ impl DenialReason {
             }),
             DenialReason::Rule { .. }
             | DenialReason::NotLoopback { .. }
-            | DenialReason::Decider { .. } => None,
+            | DenialReason::Decider { .. }
+            | DenialReason::Ceiling { .. } => None,
         }
     }
 
@@ -218,6 +234,9 @@ impl fmt::Display for DenialReason {
                 "a redirect may lead to public addresses only, and the proxy resolves {name}"
             ),
             DenialReason::Decider { reason } => f.write_str(reason),
+            DenialReason::Ceiling { reason } => {
+                write!(f, "the ceiling does not allow it: {reason}")
+            }
         }
     }
 }

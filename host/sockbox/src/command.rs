@@ -4,26 +4,21 @@ use crate::audit::AuditSink;
 use crate::error::{Error, Result};
 use crate::failure::failure;
 use crate::instance::{Clock, static_name};
-use crate::limits::{Limit, Limits};
+use crate::limits::Limits;
 use crate::listen::listen;
-use crate::output::StdioWriter;
 use crate::policy::Policy;
 use crate::profile::{Dir, ListenAs, Profile};
 use crate::program::Program;
+use crate::setup::Setup;
 use crate::state::State;
-use crate::surroundings::{Surroundings, granted};
+use crate::streams::{Input, Output};
 use sockbox_policy::SecretHeader;
 use sockbox_wasi::tls::TlsConfig;
 use sockbox_wasi::{Decider, Grant};
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Instant;
-use tokio::io::{AsyncRead, ReadBuf};
-use wasmtime_wasi::cli::{IsTerminal, StdinStream};
-use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
+use wasmtime_wasi::I32Exit;
 
 /// One run of a [`Program`].
 ///
@@ -32,72 +27,32 @@ use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 #[must_use]
 pub struct Command {
     program: Program,
-    grant: Grant,
-    surroundings: Surroundings,
+    setup: Setup,
     listen_as: Vec<ListenAs>,
-    stdin: Stdin,
-    stdout: Output,
-    stderr: Output,
     started: Option<Instant>,
-}
-
-/// What a component reads as its standard input.
-#[derive(Clone, Copy, Debug)]
-enum Stdin {
-    Empty,
-    Inherited,
-    Closed,
-}
-
-/// Where a component's output goes.
-#[derive(Debug)]
-enum Output {
-    Nowhere,
-    /// Where this process's own goes.
-    Inherited,
-    Writer(StdioWriter),
-}
-
-impl Output {
-    /// The writer, which is made if necessary.
-    fn open(self, inherited: fn() -> io::Result<StdioWriter>) -> Result<Option<StdioWriter>> {
-        match self {
-            Output::Nowhere => Ok(None),
-            Output::Writer(writer) => Ok(Some(writer)),
-            Output::Inherited => match inherited() {
-                Ok(writer) => Ok(Some(writer)),
-                Err(error) => Err(Error::internal(format_args!(
-                    "cannot pass the standard streams to the component: {error}"
-                ))),
-            },
-        }
-    }
 }
 
 impl Command {
     /// A run of `program` without any grant.
     pub(crate) fn new(program: Program) -> Command {
         Command {
-            grant: Grant::new().tls(program.sandbox.tls().clone()),
+            setup: Setup::new(&program.sandbox),
             program,
-            surroundings: Surroundings::default(),
             listen_as: Vec::new(),
-            stdin: Stdin::Empty,
-            stdout: Output::Nowhere,
-            stderr: Output::Nowhere,
             started: None,
         }
     }
 
     /// Add an argument. The first one is, by custom, the program's name.
     pub fn arg(mut self, arg: impl Into<String>) -> Command {
-        self.surroundings.args.push(arg.into());
+        self.setup.surroundings.args.push(arg.into());
         self
     }
 
     /// Add arguments.
     pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Command {
-        self.surroundings
+        self.setup
+            .surroundings
             .args
             .extend(args.into_iter().map(Into::into));
         self
@@ -105,7 +60,10 @@ impl Command {
 
     /// Add an environment variable.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Command {
-        self.surroundings.env.push((name.into(), value.into()));
+        self.setup
+            .surroundings
+            .env
+            .push((name.into(), value.into()));
         self
     }
 
@@ -119,7 +77,7 @@ impl Command {
     ///
     /// For other things that it must not change there is [`must_not_expose`](crate::must_not_expose).
     pub fn dir(mut self, dir: Dir) -> Command {
-        self.surroundings.dirs.push(dir);
+        self.setup.surroundings.dirs.push(dir);
         self
     }
 
@@ -139,44 +97,36 @@ impl Command {
     ///   used.
     /// - [`Error::Tls`]: a file of certificates can't be used.
     pub fn profile(mut self, profile: &Profile) -> Result<Command> {
-        self.grant = granted(self.grant, profile)?;
-        self.surroundings.add(profile, &self.grant)?;
+        self.setup.profile(profile)?;
         for map in &profile.listen_as {
             self = self.listen_as(*map);
         }
         Ok(self)
     }
 
-    /// Let it use this process's standard input, output and error: as [`Command::inherit_stdin`],
-    /// [`StdioWriter::stdout`] and [`StdioWriter::stderr`] do.
-    pub fn inherit_stdio(mut self) -> Command {
-        self.stdin = Stdin::Inherited;
-        self.stdout = Output::Inherited;
-        self.stderr = Output::Inherited;
+    /// Let it use this process's standard input, output and error: [`Input::inherited`] and [`Output::inherited`].
+    pub fn inherit_stdio(self) -> Command {
+        self.stdin(Input::inherited())
+            .stdout(Output::inherited())
+            .stderr(Output::inherited())
+    }
+
+    /// Set what it reads as its standard input.
+    pub fn stdin(mut self, input: Input) -> Command {
+        self.setup.streams.stdin = input;
         self
     }
 
-    /// Let it read this process's standard input.
-    pub fn inherit_stdin(mut self) -> Command {
-        self.stdin = Stdin::Inherited;
+    /// Set where its standard output goes: an [`Output`], or a [`StdioWriter`](crate::StdioWriter). The run ends only after
+    /// a writer has written everything.
+    pub fn stdout(mut self, output: impl Into<Output>) -> Command {
+        self.setup.streams.stdout = output.into();
         self
     }
 
-    /// Let reading its standard input fail (`EBADF`), as for a process that was started without one.
-    pub fn closed_stdin(mut self) -> Command {
-        self.stdin = Stdin::Closed;
-        self
-    }
-
-    /// Write its standard output with `writer`. The run ends only after everything is written.
-    pub fn stdout(mut self, writer: StdioWriter) -> Command {
-        self.stdout = Output::Writer(writer);
-        self
-    }
-
-    /// Write its standard error with `writer`. The run ends only after everything is written.
-    pub fn stderr(mut self, writer: StdioWriter) -> Command {
-        self.stderr = Output::Writer(writer);
+    /// Set where its standard error goes, as [`Command::stdout`] does.
+    pub fn stderr(mut self, output: impl Into<Output>) -> Command {
+        self.setup.streams.stderr = output.into();
         self
     }
 
@@ -187,21 +137,28 @@ impl Command {
         self
     }
 
+    /// Set what it is granted, in place of an earlier grant. [`Sandbox::grant`](crate::Sandbox::grant) is the one to begin
+    /// with.
+    pub fn grant(mut self, grant: Grant) -> Command {
+        self.setup.grant = grant;
+        self
+    }
+
     /// Grant what `policy` says, in place of what was granted before.
     pub fn policy(mut self, policy: Policy) -> Command {
-        self.grant = self.grant.policy(policy);
+        self.setup.grant = self.setup.grant.policy(policy);
         self
     }
 
     /// Set the limits.
     pub fn limits(mut self, limits: Limits) -> Command {
-        self.grant = self.grant.limits(limits);
+        self.setup.grant = self.setup.grant.limits(limits);
         self
     }
 
     /// Ask `decider` what no rule of the policy decides. By default that is denied.
     pub fn decider(mut self, decider: impl Decider) -> Command {
-        self.grant = self.grant.decider(decider);
+        self.setup.grant = self.setup.grant.decider(decider);
         self
     }
 
@@ -215,20 +172,20 @@ impl Command {
         name: &str,
         addresses: impl IntoIterator<Item = IpAddr>,
     ) -> Result<Command> {
-        self.grant = self.grant.static_host(static_name(name)?, addresses);
+        self.setup.grant = self.setup.grant.static_host(static_name(name)?, addresses);
         Ok(self)
     }
 
     /// Record every decision, and the other audit events, in `sink`.
     pub fn audit(mut self, sink: impl AuditSink) -> Command {
-        self.grant = self.grant.audit(sink);
+        self.setup.grant = self.setup.grant.audit(sink);
         self
     }
 
     /// Set the TLS settings for `wasi:tls` and `wasi:http`. By default the system's authorities are trusted: see
     /// [`TlsConfig`].
     pub fn tls(mut self, config: TlsConfig) -> Command {
-        self.grant = self.grant.tls(config);
+        self.setup.grant = self.setup.grant.tls(config);
         self
     }
 
@@ -238,7 +195,7 @@ impl Command {
     /// If an argument, an environment variable or a directory would give the component the value, [`Command::run`] fails
     /// with [`Error::InvalidOptions`].
     pub fn secret_header(mut self, header: SecretHeader) -> Command {
-        self.grant = self.grant.secret_header(header);
+        self.setup.grant = self.setup.grant.secret_header(header);
         self
     }
 
@@ -259,36 +216,18 @@ impl Command {
     pub async fn run(mut self) -> Result<i32> {
         let entry = self.program.as_command()?;
         let runtime = self.program.sandbox.runtime(self.program.wasi)?;
-        let limits = self.grant.granted_limits().clone();
-        let mut wasi = WasiCtxBuilder::new();
-        match self.stdin {
-            Stdin::Empty => {}
-            Stdin::Inherited => {
-                wasi.inherit_stdin();
-            }
-            Stdin::Closed => {
-                wasi.stdin(ClosedStdin);
-            }
-        }
-        let stdout = self.stdout.open(StdioWriter::stdout)?;
-        let stderr = self.stderr.open(StdioWriter::stderr)?;
-        if let Some(writer) = &stdout {
-            wasi.stdout(writer.clone());
-        }
-        if let Some(writer) = &stderr {
-            wasi.stderr(writer.clone());
-        }
-        self.surroundings
-            .check(&self.program.sandbox, &self.grant)?;
-        self.surroundings.give(&mut wasi)?;
+        let limits = self.setup.grant.granted_limits().clone();
+        self.setup.check(&self.program.sandbox)?;
+        let (wasi, writers) = self.setup.wasi()?;
         let mut listeners = Vec::new();
         for ListenAs { asked, real, .. } in &self.listen_as {
             listeners.push((*asked, listen(*real)?));
-            let policy = self.grant.granted_policy().clone();
-            self.grant = self.grant.policy(policy.allow_listen(*asked));
+            let policy = self.setup.grant.granted_policy().clone();
+            self.setup.grant = self.setup.grant.policy(policy.allow_listen(*asked));
         }
         let sandbox = &self.program.sandbox;
-        let mut store = State::store(&runtime.engine, sandbox.next_run(), &self.grant, wasi);
+        let run = sandbox.next_run();
+        let mut store = State::store(&runtime.engine, run, &self.setup.grant, wasi, ());
         for (asked, listener) in &listeners {
             let offered = store.data_mut().sockbox.offer_listener_as(*asked, listener);
             offered.map_err(|error| {
@@ -300,23 +239,12 @@ impl Command {
         // The component's copy is then the only one.
         drop(listeners);
         let authority = store.data().sockbox.authority().clone();
-        if let Err(too_much) = self.program.cost.check(&limits) {
-            authority.reached(too_much.limit, None);
-            return Err(match too_much.limit {
-                Limit::Memory => Error::MemoryLimit {
-                    limit: too_much.allowed,
-                },
-                limit => Error::Exhausted { limit },
-            });
-        }
+        self.program.cost.fits(&limits, &authority)?;
         let clock = Clock::start(runtime, &limits, authority, self.started)?;
         let run = async {
             let done = entry.run(&mut store).await;
-            // The last output may still wait for a reader. That wait counts as the run's time. The
-            // component has already seen write errors, if it checked for them.
-            for writer in [&stdout, &stderr].into_iter().flatten() {
-                let _ = writer.written().await;
-            }
+            // The last output may still wait for a reader. That wait counts as the run's time.
+            writers.written().await;
             done
         };
         match clock.time(run).await? {
@@ -330,49 +258,12 @@ impl Command {
     }
 }
 
-/// A standard input that is closed.
-struct ClosedStdin;
-
-impl IsTerminal for ClosedStdin {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdinStream for ClosedStdin {
-    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        Box::new(ClosedStdin)
-    }
-}
-
-impl AsyncRead for ClosedStdin {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        _: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Poll::Ready(Err(bad_descriptor()))
-    }
-}
-
-#[cfg(unix)]
-fn bad_descriptor() -> io::Error {
-    rustix::io::Errno::BADF.into()
-}
-
-#[cfg(not(unix))]
-fn bad_descriptor() -> io::Error {
-    io::ErrorKind::Other.into()
-}
-
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Command")
-            .field("args", &self.surroundings.args)
-            .field("grant", &self.grant)
-            .field("stdin", &self.stdin)
-            .field("stdout", &self.stdout)
-            .field("stderr", &self.stderr)
+            .field("args", &self.setup.surroundings.args)
+            .field("grant", &self.setup.grant)
+            .field("streams", &self.setup.streams)
             .finish_non_exhaustive()
     }
 }

@@ -13,9 +13,11 @@
 mod count;
 mod read;
 
+use crate::error::Error;
 use crate::limits::{Limit, Limits};
 use count::Counting;
 use read::read;
+use sockbox_wasi::Authority;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
@@ -114,6 +116,23 @@ impl Cost {
             }
         }
         Ok(())
+    }
+
+    /// Check that a run may start it, and record the limit that is not enough.
+    ///
+    /// # Errors
+    /// [`Error::MemoryLimit`], [`Error::Exhausted`]: it takes more than `limits` allow.
+    pub(crate) fn fits(&self, limits: &Limits, authority: &Authority) -> Result<(), Error> {
+        let Err(too_much) = self.check(limits) else {
+            return Ok(());
+        };
+        authority.reached(too_much.limit, None);
+        Err(match too_much.limit {
+            Limit::Memory => Error::MemoryLimit {
+                limit: too_much.allowed,
+            },
+            limit => Error::Exhausted { limit },
+        })
     }
 
     fn add(&mut self, module: &Module) {

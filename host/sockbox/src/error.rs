@@ -5,9 +5,13 @@
 //! An error's fields hold what a server, a component or a file sent, unchanged. The text of an error is
 //! made for a terminal: its control characters are escaped (`sockbox_printable`).
 
+mod kind;
+mod stage;
 mod texts;
 
-use self::texts::{Amount, Attempts, In, Received, TooLong};
+pub use self::kind::ErrorKind;
+pub use self::stage::{ResponseLimit, Stage, TimeBound};
+use self::texts::{Amount, Attempts, Exported, In, Received, TooLong};
 use crate::limits::Limit;
 pub use crate::network_error::{ConnectFailure, NetworkError};
 use crate::policy::{DenialReason, Name, RuleError, Target};
@@ -251,6 +255,46 @@ pub enum Error {
         "the instance can't be used any more: an earlier call was dropped before it ended (build a new instance)"
     )]
     Abandoned,
+    /// The caller: a plugin exports no function of this name, or several.
+    #[error(
+        "`{}` is not the name of exactly one exported function: {}",
+        Line(name),
+        Exported(exports)
+    )]
+    NoSuchFunction {
+        /// The name that was given.
+        name: String,
+        /// The functions that it exports.
+        exports: Vec<String>,
+    },
+    /// The caller: the arguments don't have the types of a plugin's function. Nothing was called.
+    #[error("the arguments of `{}` are wrong: {}", Line(function), Line(problem))]
+    InvalidArguments {
+        /// The function.
+        function: String,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The caller: a plugin's function was called without bindings, and has returned what only bindings can take. The
+    /// instance can't be used any more.
+    #[error(
+        "`{}` returns a {kind}: it needs the types of `bindgen!`",
+        Line(function)
+    )]
+    NoValue {
+        /// The function.
+        function: String,
+        /// What it has returned: `resource`, `future`, `stream` or `error-context`.
+        kind: &'static str,
+    },
+    /// Time: no instance of a [`Pool`](crate::Pool) became free within [`PoolOptions::wait`](crate::PoolOptions::wait).
+    #[error("no instance of the plugin became free within {limit:?}: all {instances} are in use")]
+    PoolTimeout {
+        /// How many instances the pool may have.
+        instances: usize,
+        /// How long the caller has waited.
+        limit: Duration,
+    },
     /// The caller: the file is not a component that sockbox can run.
     #[error("{}{}", In(file), Lines(problem))]
     NotRunnable {
@@ -332,9 +376,8 @@ impl fmt::Display for Hint {
 }
 
 impl Error {
-    /// The change of settings that would help, if one is known. The text of the error contains it.
+    /// The change of settings that would help, if one is known. The text of most of these errors contains it.
     pub fn hint(&self) -> Option<Hint> {
-        let limit = |limit| Some(Hint::Policy(crate::policy::Hint::Limit(limit)));
         match self {
             Error::Denied {
                 target,
@@ -343,10 +386,9 @@ impl Error {
             } => reason.hint(target, name.as_ref()).map(Hint::Policy),
             Error::InsecureRedirect { .. } => Some(Hint::AllowDowngrade),
             Error::Tls(error) => error.hint().map(Hint::Tls),
-            Error::Exhausted { limit: it } | Error::NeedsTooMuch { limit: it, .. } => limit(*it),
-            Error::CompileTime { .. } => limit(Limit::CompileTime),
-            Error::CompileMemory { .. } => limit(Limit::CompileMemory),
-            _ => None,
+            _ => self
+                .limit()
+                .map(|limit| Hint::Policy(crate::policy::Hint::Limit(limit))),
         }
     }
 
@@ -399,80 +441,6 @@ impl From<Refusal> for Error {
             name,
             reason,
         }
-    }
-}
-
-/// The stage that a request was in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Stage {
-    /// Resolving the host's name.
-    Resolve,
-    /// Connecting to one of its addresses.
-    Connect,
-    /// The TLS handshake.
-    Handshake,
-    /// Sending the request.
-    Send,
-    /// Waiting for the first byte of the response.
-    FirstByte,
-    /// Receiving the head.
-    Head,
-    /// Receiving the body.
-    Body,
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Stage::Resolve => "resolving the host name",
-            Stage::Connect => "connecting",
-            Stage::Handshake => "the TLS handshake",
-            Stage::Send => "sending the request",
-            Stage::FirstByte => "waiting for the response",
-            Stage::Head => "receiving the response head",
-            Stage::Body => "receiving the body",
-        })
-    }
-}
-
-/// The kind of time limit that ended a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TimeBound {
-    /// The limit of the stage.
-    Stage,
-    /// [`Request::total_timeout`](crate::Request::total_timeout).
-    Total,
-    /// [`Request::min_speed`](crate::Request::min_speed).
-    Speed,
-}
-
-/// A limit that a response exceeded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ResponseLimit {
-    /// [`Request::max_head_size`](crate::Request::max_head_size).
-    HeadSize,
-    /// [`Request::max_body_size`](crate::Request::max_body_size).
-    BodySize,
-    /// More header fields than the component keeps.
-    HeaderCount,
-    /// More interim responses than the component accepts.
-    InterimResponses,
-    /// More trailer fields, or longer ones, than the component keeps.
-    TrailerSize,
-}
-
-impl fmt::Display for ResponseLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ResponseLimit::HeadSize => "more bytes in its head",
-            ResponseLimit::BodySize => "more bytes in its body",
-            ResponseLimit::HeaderCount => "more header fields",
-            ResponseLimit::InterimResponses => "more interim responses",
-            ResponseLimit::TrailerSize => "more bytes in its trailer fields",
-        })
     }
 }
 

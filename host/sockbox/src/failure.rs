@@ -10,7 +10,7 @@ use wasmtime::{FrameInfo, Store, ThrownException, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 /// Errors of failed calls into a component.
-pub(crate) fn failure(store: &Store<State>, error: wasmtime::Error) -> Error {
+pub(crate) fn failure<T: Send + 'static>(store: &Store<State<T>>, error: wasmtime::Error) -> Error {
     let sockbox = &store.data().sockbox;
     let (limiter, authority) = (sockbox.refusals(), sockbox.authority());
     if let Some(limit) = limiter.memory_refused() {

@@ -6,14 +6,15 @@ use crate::epoch::EpochHandle;
 use crate::error::{Error, Result};
 use crate::exports::Exports;
 use crate::failure::failure;
+use crate::life::Life;
 use crate::limits::{Limit, Limits};
-use crate::output::StdioWriter;
 use crate::policy::{AnsweredNames, Name, Policy, PrivateLoopback, Proxies};
-use crate::profile::Profile;
+use crate::profile::{Profile, ProxySettings};
 use crate::reservation;
 use crate::runtime::Runtime;
 use crate::sandbox::Sandbox;
 use crate::state::State;
+use crate::streams::{Output, Streams};
 use crate::url::http_origin_of;
 use sockbox_wasi::tls::TlsConfig;
 use sockbox_wasi::{Authority, Decider, Grant, ProfileError, ProxiedBy};
@@ -34,16 +35,7 @@ use wasmtime_wasi::WasiCtxBuilder;
 pub struct InstanceBuilder {
     sandbox: Sandbox,
     grant: Grant,
-    stderr: Stderr,
-}
-
-/// Where the component's standard error goes.
-#[derive(Debug)]
-enum Stderr {
-    Nowhere,
-    /// Where this process's own goes.
-    Inherited,
-    Writer(StdioWriter),
+    streams: Streams,
 }
 
 /// Read the name of a static host.
@@ -53,13 +45,11 @@ pub(crate) fn static_name(name: &str) -> Result<Name> {
 
 impl InstanceBuilder {
     pub(crate) fn new(sandbox: Sandbox) -> InstanceBuilder {
-        let grant = Grant::new()
-            .tls(sandbox.tls().clone())
-            .tls_protocols(&[b"http/1.1"]);
+        let grant = sandbox.grant().tls_protocols(&[b"http/1.1"]);
         InstanceBuilder {
             sandbox,
             grant,
-            stderr: Stderr::Nowhere,
+            streams: Streams::default(),
         }
     }
 
@@ -162,13 +152,13 @@ impl InstanceBuilder {
     ///
     /// [`Request::trace`]: crate::Request::trace
     pub fn inherit_stderr(mut self) -> InstanceBuilder {
-        self.stderr = Stderr::Inherited;
+        self.streams.stderr = Output::inherited();
         self
     }
 
-    /// Write the component's standard error with `writer`.
-    pub fn stderr(mut self, writer: StdioWriter) -> InstanceBuilder {
-        self.stderr = Stderr::Writer(writer);
+    /// Let the component write its standard error to `output`: a [`StdioWriter`](crate::StdioWriter) is one.
+    pub fn stderr(mut self, output: impl Into<Output>) -> InstanceBuilder {
+        self.streams.stderr = output.into();
         self
     }
 
@@ -186,20 +176,16 @@ impl InstanceBuilder {
             .policy(policy.private_loopback(PrivateLoopback::Off));
         let limits = self.grant.granted_limits().clone();
         let mut wasi = WasiCtxBuilder::new();
-        let stderr = match self.stderr {
-            Stderr::Nowhere => None,
-            Stderr::Writer(writer) => Some(writer),
-            Stderr::Inherited => Some(StdioWriter::stderr().map_err(|error| {
-                Error::internal(format_args!(
-                    "cannot pass standard error to the component: {error}"
-                ))
-            })?),
-        };
-        if let Some(writer) = stderr {
-            wasi.stderr(writer);
-        }
+        // What it writes there is for people. No call waits until it is written.
+        self.streams.give(&mut wasi)?;
         let run = self.sandbox.next_run();
-        let mut store = State::store(&self.sandbox.own_runtime().engine, run, &self.grant, wasi);
+        let mut store = State::store(
+            &self.sandbox.own_runtime().engine,
+            run,
+            &self.grant,
+            wasi,
+            (),
+        );
         let authority = store.data().sockbox.authority().clone();
         let clock = Clock::start(self.sandbox.own_runtime(), &limits, authority, None)?;
         let started = clock
@@ -212,7 +198,7 @@ impl InstanceBuilder {
             exports,
             clock,
             limits,
-            life: Life::Ready,
+            life: Life::default(),
             ipv6: false,
             discarded: Vec::new(),
             _sandbox: self.sandbox,
@@ -224,7 +210,7 @@ impl fmt::Debug for InstanceBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InstanceBuilder")
             .field("grant", &self.grant)
-            .field("stderr", &self.stderr)
+            .field("stderr", &self.streams.stderr)
             .finish_non_exhaustive()
     }
 }
@@ -252,18 +238,6 @@ pub struct Instance {
     _sandbox: Sandbox,
 }
 
-/// States of an instance: `Ready` <-> `Calling` while all is well; there is no way back from a call
-/// that was abandoned or that trapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
-    /// The component waits for a call.
-    Ready,
-    /// A call is running, or was dropped before it ended.
-    Calling,
-    /// A call ended in a trap.
-    Trapped,
-}
-
 impl Instance {
     /// The number of this run in audit events.
     pub fn run_id(&self) -> RunId {
@@ -285,34 +259,17 @@ impl Instance {
     }
 
     fn enter(&mut self) -> Result<Call> {
-        match self.life {
-            Life::Ready => {
-                self.life = Life::Calling;
-                self.store.data_mut().sockbox.limiter().forget_refusal();
-                Ok(Call {
-                    clock: self.clock.clone(),
-                })
-            }
-            Life::Calling => Err(Error::Abandoned),
-            Life::Trapped => Err(Error::Trapped {
-                reason: "during an earlier call".to_owned(),
-                backtrace: None,
-            }),
-        }
+        self.life.begin()?;
+        self.store.data_mut().sockbox.limiter().forget_refusal();
+        Ok(Call {
+            clock: self.clock.clone(),
+        })
     }
 
     /// End a call. Whatever its result is, the component does not run any more.
     pub(crate) fn end<T>(&mut self, result: wasmtime::Result<T>) -> Result<T> {
-        match result {
-            Ok(value) => {
-                self.life = Life::Ready;
-                Ok(value)
-            }
-            Err(error) => {
-                self.life = Life::Trapped;
-                Err(failure(&self.store, error))
-            }
-        }
+        self.life.end(result.is_ok());
+        result.map_err(|error| failure(&self.store, error))
     }
 
     /// Drop a resource of the component's with the next call, or with the instance.

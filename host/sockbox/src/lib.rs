@@ -16,7 +16,9 @@
 //!    [`Response::follow`] follows a redirect, if that is granted. [`Instance::serve`] returns a
 //!    [`Server`] with an event for each connection. Both run in the tokio runtime that they are
 //!    called in.
-//! 4. [`Sandbox::program_file`] loads any command component, and [`Program::command`] runs it. It also loads components
+//! 4. [`Sandbox::plugin_file`] loads a component of any world. A [`Plugin`] calls its functions, with the types of `bindgen!`
+//!    or without, and offers it imports of the program's own. A [`Pool`] lends its instances to many tasks.
+//! 5. [`Sandbox::program_file`] loads any command component, and [`Program::command`] runs it. It also loads components
 //!    that handle HTTP requests: [`Program::handler`] makes a [`Handler`], and [`Handler::serve`] serves it.
 //!
 //! Every failure is an [`Error`]. Its documentation names the cause of each case.
@@ -75,13 +77,16 @@ mod failure;
 mod fetch;
 mod handler;
 mod http_server;
+mod idle;
 pub mod inspect;
 mod instance;
+mod life;
 mod listen;
 mod load;
 mod mounts;
 mod network_error;
 mod output;
+mod plugin;
 mod problem;
 mod program;
 mod proposals;
@@ -92,9 +97,12 @@ mod runtime;
 mod sandbox;
 mod secrets;
 mod serve;
+mod setup;
 mod state;
+mod streams;
 mod surroundings;
 mod url;
+mod wanted;
 mod wasi_version;
 mod wit_convert;
 
@@ -115,8 +123,8 @@ pub use cache::CacheUse;
 pub use command::Command;
 pub use compiler::compile_for_parent;
 pub use error::{
-    ConnectFailure, Error, Hint, NetworkError, ResponseLimit, ResponseProblem, Result, Stage,
-    TimeBound,
+    ConnectFailure, Error, ErrorKind, Hint, NetworkError, ResponseLimit, ResponseProblem, Result,
+    Stage, TimeBound,
 };
 pub use exposed::{must_not_expose, must_not_show};
 pub use fetch::{Body, Family, Header, Redirect, Request, Response, Timings};
@@ -126,6 +134,7 @@ pub use http_server::{
 };
 pub use instance::{Instance, InstanceBuilder};
 pub use output::{Pause, StdioWriter};
+pub use plugin::{Plugin, PluginInstance, Pool, PoolOptions, Pooled, Value, WrongValue};
 pub use policy::{Limits, Policy, Profile, Wasi};
 pub use program::Program;
 pub use sandbox::{Sandbox, SandboxBuilder};
@@ -139,10 +148,16 @@ pub use sockbox_wasi::tls::{
     TlsVersion,
 };
 pub use sockbox_wasi::{
-    Authority, Decider, Decision, Grant, ProfileError, ProxiedBy, ProxyProblem, Question, Refusal,
-    RequestError, local_networks,
+    Authority, Decider, Decision, Grant, GrantHandle, Incident, Incidents, ProfileError, ProxiedBy,
+    ProxyProblem, Question, Refusal, RequestError, local_networks,
 };
+pub use state::State as PluginState;
+pub use streams::{Captured, Input, InputPipe, Output, OutputPipe};
 pub use url::{UrlError, origin_of};
+
+/// The runtime, of the version that `sockbox` uses: for [`Plugin::with`], and for `bindgen!` with
+/// `wasmtime_crate: sockbox::wasmtime`.
+pub use wasmtime;
 
 /// The types of [`TlsConfig::roots`] and [`TlsConfig::verifier`].
 pub use sockbox_wasi::rustls;

@@ -69,15 +69,15 @@ pub(crate) struct Loader<'a> {
     pub(crate) wanted: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// A component that can be started.
+/// A component that can be linked.
 pub(crate) struct Loaded {
-    pub(crate) pre: InstancePre<State>,
+    pub(crate) component: Component,
     pub(crate) cost: Cost,
     pub(crate) cache: CacheUse,
 }
 
 impl Loader<'_> {
-    /// Compile a component, binary or text, or find it compiled in the cache, and link what it imports.
+    /// Compile a component, binary or text, or find it compiled in the cache.
     ///
     /// The cost of instantiating it is counted first, also if it need not be compiled. `file` is its origin, for
     /// messages.
@@ -91,8 +91,24 @@ impl Loader<'_> {
             Some(cache) => cache.component(&self.runtime.engine, &binary, compile)?,
             None => (compile()?, CacheUse::Off),
         };
-        let pre = link(&self.runtime.engine, &self.runtime.linker, &component).map_err(problem)?;
-        Ok(Loaded { pre, cost, cache })
+        Ok(Loaded {
+            component,
+            cost,
+            cache,
+        })
+    }
+
+    /// Load a component, and link what it imports with what sockbox provides.
+    pub(crate) fn load_linked(
+        &self,
+        bytes: &[u8],
+        file: Option<&Path>,
+    ) -> Result<(InstancePre<State>, Loaded)> {
+        let loaded = self.load(bytes, file)?;
+        let runtime = self.runtime;
+        let pre = link(&runtime.engine, &runtime.linker, &loaded.component)
+            .map_err(|problem| not_runnable(file, problem))?;
+        Ok((pre, loaded))
     }
 
     /// Compile a component to what [`load_precompiled`] takes.

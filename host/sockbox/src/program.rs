@@ -15,13 +15,12 @@ use crate::problem::not_runnable;
 use crate::roles::Role;
 use crate::sandbox::Sandbox;
 use crate::state::State;
+use crate::wanted::while_wanted;
 use crate::wasi_version;
 use sockbox_wasi::IncomingHandlerPre;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::InstancePre;
 
 /// A component, compiled and linked, that imports nothing but WASI 0.2 or 0.3 and exports `wasi:cli/run` (a command), or
@@ -120,23 +119,8 @@ impl Sandbox {
         name: impl Into<PathBuf>,
         bytes: impl Into<Vec<u8>>,
     ) -> Result<Program> {
-        /// Tells the thread when the future is dropped.
-        struct Wanted(Arc<AtomicBool>);
-        impl Drop for Wanted {
-            fn drop(&mut self) {
-                self.0.store(false, Ordering::Relaxed);
-            }
-        }
-
         let (sandbox, name, bytes) = (self.clone(), name.into(), bytes.into());
-        let wanted = Wanted(Arc::new(AtomicBool::new(true)));
-        let is_wanted = wanted.0.clone();
-        let loaded = tokio::task::spawn_blocking(move || {
-            sandbox.compile_program(&bytes, Some(&name), &|| is_wanted.load(Ordering::Relaxed))
-        });
-        loaded
-            .await
-            .map_err(|error| Error::internal(format_args!("compiling failed: {error}")))?
+        while_wanted(move |wanted| sandbox.compile_program(&bytes, Some(&name), wanted)).await
     }
 
     /// Load and link a component that [`Sandbox::precompile`] has compiled. It came from `name`,
@@ -209,8 +193,9 @@ impl Sandbox {
     ) -> Result<Program> {
         let binary = load::to_binary(bytes, file).map_err(|problem| not_runnable(file, problem))?;
         let wasi = wasi_version::of(&binary);
-        let loaded = self.recorded(self.loader(wasi, wanted)?.load(&binary, file))?;
-        self.to_program(wasi, loaded.pre, loaded.cost, loaded.cache, file)
+        let loader = self.loader(wasi, wanted)?;
+        let (pre, loaded) = self.recorded(loader.load_linked(&binary, file))?;
+        self.to_program(wasi, pre, loaded.cost, loaded.cache, file)
     }
 
     fn to_program(

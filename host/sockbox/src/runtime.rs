@@ -25,16 +25,25 @@ impl Runtime {
         reservation.configure(&mut config);
         code_memory::prepare(&mut config);
         let engine = Engine::new(&config)?;
-        let mut linker = Linker::new(&engine);
-        sockbox_wasi::add_to_linker_async(&mut linker)?;
-        if wasi == Wasi::V0_3 {
-            sockbox_wasi::add_wasi_0_3_to_linker(&mut linker)?;
-        }
         Ok(Runtime {
             wasi,
             ticker: EpochTicker::new(engine.clone()),
+            linker: linker(&engine, wasi)?,
             engine,
-            linker,
         })
     }
+
+    /// A linker with what sockbox provides, for stores with an embedder's data.
+    pub(crate) fn linker_for<T: Send + 'static>(&self) -> wasmtime::Result<Linker<State<T>>> {
+        linker(&self.engine, self.wasi)
+    }
+}
+
+fn linker<T: Send + 'static>(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State<T>>> {
+    let mut linker = Linker::new(engine);
+    sockbox_wasi::add_to_linker_async(&mut linker)?;
+    if wasi == Wasi::V0_3 {
+        sockbox_wasi::add_wasi_0_3_to_linker(&mut linker)?;
+    }
+    Ok(linker)
 }

@@ -16,6 +16,7 @@ use crate::problem::first_line;
 use crate::reservation::{self, Reservation};
 use crate::runtime::Runtime;
 use sockbox_component as component;
+use sockbox_wasi::Grant;
 use sockbox_wasi::tls::TlsConfig;
 use std::ffi::OsString;
 use std::fmt;
@@ -104,6 +105,12 @@ impl Sandbox {
         InstanceBuilder::new(self.clone())
     }
 
+    /// A grant of nothing, which trusts the system's certificate authorities. These are read once for all grants of this
+    /// sandbox, so prefer it to [`Grant::new`].
+    pub fn grant(&self) -> Grant {
+        Grant::new().tls(self.inner.tls.clone())
+    }
+
     /// What the sandbox's own component runs on.
     pub(crate) fn own_runtime(&self) -> &Runtime {
         &self.inner.own
@@ -159,10 +166,6 @@ impl Sandbox {
 
     pub(crate) fn exports(&self) -> &ExportsPre {
         &self.inner.exports
-    }
-
-    pub(crate) fn tls(&self) -> &TlsConfig {
-        &self.inner.tls
     }
 
     pub(crate) fn cache(&self) -> Option<&Cache> {
@@ -328,9 +331,9 @@ impl SandboxBuilder {
                 link(&own.engine, &own.linker, &component).map_err(Error::internal)?
             }
             // The embedded code was compiled for full reservations.
-            Source::Embedded => loader.load(component::source(self.wasi), None)?.pre,
-            Source::Bytes(bytes) => loader.load(bytes, None)?.pre,
-            Source::File(file) => loader.load(&load::read(file)?, Some(file))?.pre,
+            Source::Embedded => loader.load_linked(component::source(self.wasi), None)?.0,
+            Source::Bytes(bytes) => loader.load_linked(bytes, None)?.0,
+            Source::File(file) => loader.load_linked(&load::read(file)?, Some(file))?.0,
         };
         let exports =
             ExportsPre::new(self.wasi, instance_pre).map_err(|error| Error::NotRunnable {

@@ -1,12 +1,13 @@
 //! The grants and limits of a run, for any component and embedder.
 
 use crate::authority::Decider;
+use crate::replacement::{GrantHandle, Replacement};
 use crate::tls::{TlsConfig, TlsError};
 use sockbox_policy::audit::AuditSink;
 use sockbox_policy::limits::LimitError;
 use sockbox_policy::profile::{Profile, ProxyVariableError, StaticHost};
 use sockbox_policy::{
-    AnsweredNames, Limits, Name, Policy, Proxies, SecretHeader, SecretHeaderError,
+    AnsweredNames, Cut, Limits, Name, Policy, Proxies, SecretHeader, SecretHeaderError,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,6 +43,8 @@ pub struct Grant {
     pub(crate) protocols: &'static [&'static [u8]],
     pub(crate) secret_headers: Vec<SecretHeader>,
     pub(crate) proxies: Proxies,
+    /// None: the policy can't be replaced.
+    pub(crate) replacement: Option<Replacement>,
 }
 
 /// Why a profile can't be used.
@@ -164,6 +167,99 @@ impl Grant {
         self
     }
 
+    /// Let the policy be replaced while runs go on: the handle does it, for all runs that are given this grant or a clone of
+    /// it. The limits and everything else in the grant stay as they are.
+    ///
+    /// # Examples
+    /// ```
+    /// use sockbox_wasi::Grant;
+    /// use sockbox_wasi::policy::Policy;
+    ///
+    /// let policy = Policy::new().allow_connect_to("example.com:443")?;
+    /// let (grant, handle) = Grant::new().policy(policy).replaceable();
+    /// // ... while plugins run with `grant`:
+    /// handle.replace(Policy::new());
+    /// # let _ = grant;
+    /// # Ok::<(), sockbox_wasi::policy::RuleError>(())
+    /// ```
+    pub fn replaceable(mut self) -> (Grant, GrantHandle) {
+        let (handle, replacement) = GrantHandle::new();
+        self.replacement = Some(replacement);
+        (self, handle)
+    }
+
+    /// What this grant asks for, as far as `ceiling` allows it, and what that cuts. Nothing is allowed that either of the two
+    /// does not allow.
+    ///
+    /// - Rules: [`Policy::within`] and [`Policy::cuts`].
+    /// - Limits: the stricter one of each two.
+    /// - Static host addresses and secret headers: those that the ceiling has too, with the same addresses, and with the
+    ///   same value below the same prefix. The ceiling's other static addresses are added; its other headers are not.
+    /// - TLS and proxies: those of the ceiling.
+    /// - The audit sink: that of this grant, or else that of the ceiling. The decider: that of this grant. It is asked only
+    ///   about what a rule of the ceiling allows.
+    ///
+    /// # Examples
+    /// ```
+    /// use sockbox_wasi::Grant;
+    /// use sockbox_wasi::policy::{Limits, Policy};
+    ///
+    /// let ceiling = Grant::new()
+    ///     .policy(Policy::new().allow_connect_to("*.example.com:443")?)
+    ///     .limits(Limits::default().sockets(10));
+    /// let asked = Grant::new()
+    ///     .policy(Policy::new().allow_connect_to("api.example.com:443")?.allow_connect_to("10.0.0.1:22")?)
+    ///     .limits(Limits::default().sockets(100));
+    /// let (grant, cuts) = asked.within(&ceiling);
+    /// let cuts: Vec<String> = cuts.iter().map(ToString::to_string).collect();
+    /// assert_eq!(
+    ///     cuts,
+    ///     [
+    ///         "allow-connect 10.0.0.1:22: no rule of the ceiling grants all of it",
+    ///         "max-sockets: the ceiling's limit is lower",
+    ///     ]
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn within(&self, ceiling: &Grant) -> (Grant, Vec<Cut>) {
+        let mut cuts = self.policy.cuts(&ceiling.policy);
+        let limits = self.limits.within(&ceiling.limits);
+        let lower = self.limits.differing(&limits).into_iter();
+        cuts.extend(lower.map(|limit| Cut::Limit { limit }));
+        for (name, addresses) in &self.static_hosts {
+            if ceiling.static_hosts.get(name) != Some(addresses) {
+                cuts.push(Cut::StaticHost { name: name.clone() });
+            }
+        }
+        let is_allowed = |header: &SecretHeader| {
+            let mut allowed = ceiling.secret_headers.iter();
+            allowed.any(|it| {
+                it.name() == header.name()
+                    && it.prefix() == header.prefix()
+                    && it.expose() == header.expose()
+            })
+        };
+        let (secret_headers, refused): (Vec<_>, Vec<_>) =
+            self.secret_headers.iter().cloned().partition(is_allowed);
+        cuts.extend(refused.iter().map(|header| Cut::SecretHeader {
+            name: header.name().to_string(),
+        }));
+        let grant = Grant {
+            policy: self.policy.clone().within(&ceiling.policy),
+            limits,
+            static_hosts: ceiling.static_hosts.clone(),
+            answered: self.answered.clone(),
+            decider: self.decider.clone(),
+            audit: self.audit.clone().or_else(|| ceiling.audit.clone()),
+            tls: ceiling.tls.clone(),
+            protocols: self.protocols,
+            secret_headers,
+            proxies: ceiling.proxies.clone(),
+            replacement: None,
+        };
+        (grant, cuts)
+    }
+
     /// Whether a proxy's URL has credentials.
     pub fn has_proxy_credentials(&self) -> bool {
         let proxies = [&self.proxies.http, &self.proxies.https];
@@ -197,3 +293,6 @@ impl fmt::Debug for Grant {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

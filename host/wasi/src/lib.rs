@@ -8,7 +8,7 @@
 //! # Map
 //! | module | what it has |
 //! |---|---|
-//! | `ctx`, `linker`, `grant` | what an embedder uses: a store's data, the linker, what a run is given |
+//! | `ctx`, `linker`, `grant`, `replacement` | what an embedder uses: a store's data, the linker, what a run is given, and its change |
 //! | `authority` | decisions, resolved names, redirects, quotas, incidents, the record |
 //! | `sockets` | TCP and UDP of WASI 0.2 and 0.3, and a run's private loopback |
 //! | `lookup`, `poll`, `files`, `failed` | resolving names; polling many inputs; open files; error texts. `lookup_0_3` and `files_0_3` are those of WASI 0.3 |
@@ -39,6 +39,7 @@ mod lookup_0_3;
 mod poll;
 mod proxy;
 mod replaced;
+mod replacement;
 mod sockets;
 pub mod tls;
 mod trap_limits;
@@ -60,6 +61,7 @@ pub use limiter::Limiter;
 pub use linker::{add_to_linker_async, add_wasi_0_3_to_linker};
 pub use local_networks::local_networks;
 pub use proxy::ProxyProblem;
+pub use replacement::GrantHandle;
 pub use sockets::{AcceptRate, ProxiedBy};
 pub use trap_limits::trap_limit;
 

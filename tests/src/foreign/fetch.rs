@@ -16,14 +16,20 @@ pub(super) fn build() -> Result<PathBuf, String> {
         language: "fetching-javascript",
         source: SOURCE,
         wasi: Wasi::V0_2,
+        world: None,
     };
     recipe.built(|folder, output| {
-        let packages = tools::installed_from_npm("@bytecodealliance/componentize-js", VERSION)?;
-        let mut command = Command::new(packages.join("node_modules/.bin/componentize-js"));
+        let mut command = Command::new(tool()?);
         command
             .args(["fetch.js", "--wit", "wit", "--world-name", "fetcher", "-o"])
             .arg(output)
             .current_dir(folder);
         tools::run(&mut command).map(drop)
     })
+}
+
+/// The program that makes components of JavaScript with StarlingMonkey.
+pub(super) fn tool() -> Result<PathBuf, String> {
+    let packages = tools::installed_from_npm("@bytecodealliance/componentize-js", VERSION)?;
+    Ok(packages.join("node_modules/.bin/componentize-js"))
 }

@@ -22,6 +22,7 @@ pub(super) fn build() -> Result<PathBuf, String> {
         language: "handling-javascript",
         source: SOURCE,
         wasi: Wasi::V0_2,
+        world: None,
     };
     recipe.built(|folder, output| {
         let packages = tools::installed_from_npm("@bytecodealliance/componentize-js", VERSION)?;

@@ -4,6 +4,7 @@ mod c;
 mod fetch;
 mod handler;
 mod javascript;
+mod plugin;
 mod python;
 mod rust;
 
@@ -53,10 +54,16 @@ pub enum Foreign {
     C,
     /// In C, with `setjmp` and `longjmp`, which are exceptions of WebAssembly's. Its arguments are an address and a port.
     Jumps,
+    /// In Rust: a plugin of the example `plugins`, which `tests/components/plugin` describes.
+    Plugin,
+    /// A plugin of the same world in Python: it asks the peer whose address is in its task.
+    PythonPlugin,
+    /// A plugin of the same world in JavaScript: it fetches a page.
+    JavaScriptPlugin,
 }
 
 impl Foreign {
-    /// All of them.
+    /// Those that `sockbox run` runs: all but the plugins.
     pub const ALL: [Self; 15] = [
         Self::Rust,
         Self::RustOn0_3,
@@ -80,8 +87,8 @@ impl Foreign {
     /// # Panics
     /// When it can't be built: without the network, the first time.
     pub fn component(self) -> &'static Path {
-        static BUILT: [OnceLock<PathBuf>; Foreign::ALL.len()] =
-            [const { OnceLock::new() }; Foreign::ALL.len()];
+        const COUNT: usize = Foreign::JavaScriptPlugin as usize + 1;
+        static BUILT: [OnceLock<PathBuf>; COUNT] = [const { OnceLock::new() }; COUNT];
         BUILT[self as usize].get_or_init(|| {
             self.build().unwrap_or_else(|reason| {
                 panic!("the component in {self:?} can't be built: {reason}")
@@ -106,6 +113,9 @@ impl Foreign {
             Self::JavaScript => javascript::build(),
             Self::C => c::build(),
             Self::Jumps => c::build_with_jumps(),
+            Self::Plugin => rust::build("sockbox-plugin"),
+            Self::PythonPlugin => plugin::build_python(),
+            Self::JavaScriptPlugin => plugin::build_javascript(),
         }
     }
 
@@ -143,6 +153,9 @@ impl Foreign {
             Self::Fetch => fetch::SOURCE,
             Self::C => c::SOURCE,
             Self::Jumps => c::SOURCE_WITH_JUMPS,
+            Self::Plugin => "plugin",
+            Self::PythonPlugin => "python/plugin.py",
+            Self::JavaScriptPlugin => "javascript/plugin.js",
         }
     }
 
@@ -162,10 +175,13 @@ impl Foreign {
                 rust::toolchain_of("sockbox-handler-0-3", "wit-bindgen", workspace)
             }
             Self::WstdClient | Self::WstdHandler => rust::toolchain_of("sockbox-wstd", "wstd", own),
-            Self::Python | Self::PythonOn0_3 => format!("componentize-py {}", python::VERSION),
+            Self::Plugin => rust::toolchain_of("sockbox-plugin", "wit-bindgen", workspace),
+            Self::Python | Self::PythonOn0_3 | Self::PythonPlugin => {
+                format!("componentize-py {}", python::VERSION)
+            }
             Self::JavaScript => format!("componentize-qjs {}", javascript::VERSION),
             Self::JavaScriptHandler => format!("ComponentizeJS {}", handler::VERSION),
-            Self::Fetch => format!("ComponentizeJS {}", fetch::VERSION),
+            Self::Fetch | Self::JavaScriptPlugin => format!("ComponentizeJS {}", fetch::VERSION),
             Self::C | Self::Jumps => format!("Debian's {}", clang::PACKAGE),
         }
     }
@@ -201,11 +217,13 @@ struct Recipe {
     source: &'static str,
     /// The version of WASI that it is for.
     wasi: Wasi,
+    /// A file with another world, inside the workspace.
+    world: Option<&'static str>,
 }
 
 impl Recipe {
     /// Build the component unless it is there and as current as what it is made of. `build` is given a
-    /// folder with the source, and the WIT in `wit`, and writes the component's file there.
+    /// folder with the source, and the WIT in `wit`, and writes the component's file there. Another world is in `world`.
     fn built(
         &self,
         build: impl FnOnce(&Path, &Path) -> Result<(), String>,
@@ -220,7 +238,11 @@ impl Recipe {
             Wasi::V0_3 => ("components/wit/wasi-0.3/world.wit", "../wit/wasi-0.3/deps"),
         };
         let (world, deps) = (tests.join(world), tests.join(deps));
-        let newest_part = written(&source).max(written(&world)).max(newest_in(&deps)?);
+        let other_world = self.world.map(|world| workspace().join(world));
+        let newest_part = written(&source)
+            .max(written(&world))
+            .max(newest_in(&deps)?)
+            .max(other_world.as_deref().and_then(written));
         if written(&component) > newest_part {
             return Ok(component);
         }
@@ -230,6 +252,9 @@ impl Recipe {
         let place = fresh.path();
         copy(&source, &place.join(source.file_name().unwrap_or_default()))?;
         copy(&world, &place.join("wit/world.wit"))?;
+        if let Some(other) = &other_world {
+            copy(other, &place.join("world/world.wit"))?;
+        }
         for file in files_in(&deps)? {
             copy(
                 &file,

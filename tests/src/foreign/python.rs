@@ -18,8 +18,9 @@ pub(super) fn build() -> Result<PathBuf, String> {
         language: "python",
         source: SOURCE,
         wasi: Wasi::V0_2,
+        world: None,
     };
-    built(&recipe, "tries")
+    built(&recipe, "tries", ["wit", "guest"])
 }
 
 /// The one for WASI 0.3.
@@ -28,8 +29,9 @@ pub(super) fn build_on_0_3() -> Result<PathBuf, String> {
         language: "python-0.3",
         source: SOURCE_ON_0_3,
         wasi: Wasi::V0_3,
+        world: None,
     };
-    built(&recipe, "asks")
+    built(&recipe, "asks", ["wit", "guest"])
 }
 
 /// The folder with the compiler, or why it isn't to be had.
@@ -37,13 +39,26 @@ pub(super) fn compiler() -> Result<PathBuf, String> {
     tools::installed_from_pypi("componentize-py", VERSION)
 }
 
-fn built(recipe: &Recipe, module: &str) -> Result<PathBuf, String> {
+/// Build a module for the world of this name in that folder.
+pub(super) fn built(
+    recipe: &Recipe,
+    module: &str,
+    [folder_of_world, world]: [&str; 2],
+) -> Result<PathBuf, String> {
     recipe.built(|folder, output| {
         let packages = compiler()?;
         let mut command = Command::new(python::path());
         command
             .arg(packages.join("bin/componentize-py"))
-            .args(["-d", "wit", "-w", "guest", "componentize", module, "-o"])
+            .args([
+                "-d",
+                folder_of_world,
+                "-w",
+                world,
+                "componentize",
+                module,
+                "-o",
+            ])
             .arg(output)
             .env("PYTHONPATH", packages)
             .current_dir(folder);

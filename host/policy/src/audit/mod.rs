@@ -250,23 +250,24 @@ fn of_reason(verdict: &Verdict) -> usize {
         Verdict::Allowed {
             by: GrantedBy::Decider { reason },
             ..
-        }
-        | Verdict::Denied {
-            reason: DenialReason::Decider { reason },
-            ..
         } => reason.len(),
         Verdict::Allowed {
             by: GrantedBy::Rule(Rule::Http { requests }),
             ..
-        }
-        | Verdict::Denied {
-            reason:
-                DenialReason::Rule {
-                    rule: Deny::Http { requests },
-                },
-            ..
         } => requests.held_bytes(),
-        Verdict::Allowed { .. } | Verdict::Denied { .. } => MAX_NAME_BYTES,
+        Verdict::Allowed { .. } => MAX_NAME_BYTES,
+        Verdict::Denied { reason, .. } => of_denial(reason),
+    }
+}
+
+fn of_denial(reason: &DenialReason) -> usize {
+    match reason {
+        DenialReason::Decider { reason } => reason.len(),
+        DenialReason::Rule {
+            rule: Deny::Http { requests },
+        } => requests.held_bytes(),
+        DenialReason::Ceiling { reason } => size_of::<DenialReason>() + of_denial(reason),
+        _ => MAX_NAME_BYTES,
     }
 }
 

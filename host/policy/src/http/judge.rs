@@ -23,6 +23,21 @@ impl Policy {
         address: IpAddr,
         answers: &ResolvedNames,
     ) -> Result<(), DenialReason> {
+        self.http_reaches_alone(target, address, answers)?;
+        match self.ceiling() {
+            Some(ceiling) => ceiling
+                .http_reaches(target, address, answers)
+                .map_err(DenialReason::of_ceiling),
+            None => Ok(()),
+        }
+    }
+
+    fn http_reaches_alone(
+        &self,
+        target: &HttpTarget,
+        address: IpAddr,
+        answers: &ResolvedNames,
+    ) -> Result<(), DenialReason> {
         let place = SocketAddr::new(address, target.url.port());
         if let Some(rule) = self.denied_by(&Target::Connect(place)) {
             return Err(DenialReason::Rule { rule: rule.clone() });
@@ -35,7 +50,7 @@ impl Policy {
             _ => false,
         };
         if answers.is_static(name)
-            || self.reaches(name, address, answers)
+            || self.reaches_alone(name, address, answers)
             || self.rules.iter().any(by_number)
         {
             return Ok(());

@@ -3,6 +3,7 @@
 use super::readings::{is_plain, readings};
 use super::url::{split, split_authority};
 use super::{Asked, HttpMethod, HttpScheme, HttpUrl, HttpUrlError};
+use crate::contains;
 use crate::embedded::embedded;
 use crate::{Host, Hosts, MAX_NAME_BYTES, RuleError};
 use std::fmt;
@@ -73,6 +74,32 @@ impl HttpRule {
     /// Whether the rule's host is a name or `*.NAME`, and not an address.
     pub(crate) fn is_of_names(&self) -> bool {
         matches!(self.hosts, Hosts::One(Host::Name(_)) | Hosts::Subdomains(_))
+    }
+
+    /// Whether it covers all requests that `rule` covers, as far as the two alone tell.
+    pub(crate) fn contains(&self, rule: &HttpRule) -> bool {
+        let methods = match (&self.methods, &rule.methods) {
+            (Methods::Any, _) => true,
+            (Methods::These(_), Methods::Any) => false,
+            (Methods::These(own), Methods::These(methods)) => {
+                methods.iter().all(|method| own.contains(method))
+            }
+        };
+        let path = match (&self.path, &rule.path) {
+            (Paths::One(own), Paths::One(path)) => own == path,
+            (Paths::One(_), Paths::Below(_)) => false,
+            (Paths::Below(own), Paths::One(path) | Paths::Below(path)) => path.starts_with(own),
+        };
+        let is_same_place = self.scheme == rule.scheme && self.port == rule.port;
+        methods && path && is_same_place && contains::hosts(&self.hosts, &rule.hosts)
+    }
+
+    pub(crate) fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// About how many bytes of memory the methods, the host and the path take.

@@ -209,3 +209,115 @@ fn errors_can_be_read_by_people() {
         assert_eq!(error.to_string(), expected);
     }
 }
+
+#[test]
+fn an_error_says_who_must_act_and_what_stands_behind_it() {
+    let limit = Duration::from_secs(1);
+    let target = Target::Connect("192.0.2.1:80".parse().unwrap());
+    let rule = || {
+        crate::policy::Policy::new()
+            .deny_connect("192.0.2.1")
+            .unwrap()
+    };
+    let reason = DenialReason::Rule {
+        rule: rule().denials()[0].clone(),
+    };
+    let name = Some("a.example".parse::<Name>().unwrap());
+    let denied = Error::Denied {
+        target: target.clone(),
+        name: name.clone(),
+        reason: reason.clone(),
+    };
+    let Some(sockbox_wasi::Incident::Denied(refusal)) = denied.incident() else {
+        panic!("{:?}", denied.incident());
+    };
+    assert_eq!(refusal, Refusal::new(target, name, reason));
+    assert_eq!(denied.hint(), None, "nothing but the denial would help");
+    for (error, kind, is_denied, is_timeout, hint) in [
+        (denied, ErrorKind::Policy, true, false, None),
+        (
+            Error::InsecureRedirect { url: String::new() },
+            ErrorKind::Policy,
+            true,
+            false,
+            Some("allow-downgrade"),
+        ),
+        (
+            Error::WallTime { limit },
+            ErrorKind::Time,
+            false,
+            true,
+            Some("max-wall-time"),
+        ),
+        (
+            Error::CpuTime { limit },
+            ErrorKind::Time,
+            false,
+            true,
+            Some("max-cpu-time"),
+        ),
+        (
+            Error::PoolTimeout {
+                instances: 1,
+                limit,
+            },
+            ErrorKind::Time,
+            false,
+            true,
+            None,
+        ),
+        (
+            Error::MemoryLimit { limit: 1 },
+            ErrorKind::Limit,
+            false,
+            false,
+            Some("max-memory"),
+        ),
+        (Error::Abandoned, ErrorKind::Caller, false, false, None),
+        (Error::EmptyResponse, ErrorKind::Peer, false, false, None),
+        (
+            Error::internal("a"),
+            ErrorKind::Internal,
+            false,
+            false,
+            None,
+        ),
+    ] {
+        assert_eq!(error.kind(), kind, "{error:?}");
+        assert_eq!(error.is_denied(), is_denied, "{error:?}");
+        assert_eq!(error.is_timeout(), is_timeout, "{error:?}");
+        let told = error.hint().map(|hint| hint.to_string());
+        assert_eq!(told.as_deref(), hint, "{error:?}");
+    }
+}
+
+#[test]
+fn the_exports_in_a_text_are_few_and_short() {
+    let error = |exports: Vec<String>| Error::NoSuchFunction {
+        name: "a".to_owned(),
+        exports,
+    };
+    let long = "\u{e4}".repeat(300);
+    let names: Vec<String> = (0..12).map(|number| format!("f{number}")).collect();
+    for (exports, expected) in [
+        (vec![], "the component exports no function".to_owned()),
+        (
+            vec!["b\u{1b}".to_owned(), "c".to_owned()],
+            "the component exports `b?`, `c`".to_owned(),
+        ),
+        (
+            vec![long.clone()],
+            format!("the component exports `{}`", &long[..200]),
+        ),
+        (
+            names.clone(),
+            format!(
+                "the component exports `{}` and 2 more",
+                names[..10].join("`, `")
+            ),
+        ),
+    ] {
+        let start = "`a` is not the name of exactly one exported function: ";
+        assert_eq!(error(exports).to_string(), format!("{start}{expected}"));
+    }
+}

@@ -79,3 +79,30 @@ impl fmt::Display for In<'_> {
         }
     }
 }
+
+/// What a component exports, as a part of a sentence. A component can export any number of names of any length.
+pub(super) struct Exported<'a>(pub(super) &'a [String]);
+
+impl fmt::Display for Exported<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// How many names are shown, and how many bytes of each.
+        const MAX_NAMED: usize = 10;
+        const MAX_NAME: usize = 200;
+        let Exported(names) = self;
+        if names.is_empty() {
+            return f.write_str("the component exports no function");
+        }
+        f.write_str("the component exports ")?;
+        for (index, name) in names.iter().take(MAX_NAMED).enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            let shown = name
+                .get(..name.floor_char_boundary(MAX_NAME))
+                .unwrap_or(name);
+            write!(f, "{comma}`{}`", Line(shown))?;
+        }
+        match names.len().saturating_sub(MAX_NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}

@@ -1,13 +1,13 @@
 //! What a handler is given.
 
-use super::live::Idle;
 use super::{Handler, Inner};
 use crate::error::{Error, Result};
-use crate::output::StdioWriter;
+use crate::idle::Idle;
 use crate::profile::{Dir, Profile};
 use crate::program::Program;
+use crate::setup::Setup;
 use crate::state::State;
-use crate::surroundings::{Surroundings, granted};
+use crate::streams::Output;
 use sockbox_wasi::{Grant, IncomingHandlerPre};
 use std::fmt;
 use std::num::NonZeroU32;
@@ -19,22 +19,16 @@ use std::sync::Arc;
 pub struct HandlerBuilder {
     program: Program,
     pre: IncomingHandlerPre<State>,
-    grant: Grant,
-    surroundings: Surroundings,
-    stdout: Option<StdioWriter>,
-    stderr: Option<StdioWriter>,
+    setup: Setup,
     reuse: NonZeroU32,
 }
 
 impl HandlerBuilder {
     pub(crate) fn new(program: Program, pre: IncomingHandlerPre<State>) -> HandlerBuilder {
         HandlerBuilder {
-            grant: Grant::new().tls(program.sandbox.tls().clone()),
+            setup: Setup::new(&program.sandbox),
             program,
             pre,
-            surroundings: Surroundings::default(),
-            stdout: None,
-            stderr: None,
             reuse: NonZeroU32::MIN,
         }
     }
@@ -56,7 +50,7 @@ impl HandlerBuilder {
     /// # }
     /// ```
     pub fn grant(mut self, change: impl FnOnce(Grant) -> Grant) -> HandlerBuilder {
-        self.grant = change(self.grant);
+        self.setup.grant = change(self.setup.grant);
         self
     }
 
@@ -73,14 +67,14 @@ impl HandlerBuilder {
                     .to_owned(),
             });
         }
-        self.grant = granted(self.grant, profile)?;
-        self.surroundings.add(profile, &self.grant)?;
+        self.setup.profile(profile)?;
         Ok(self)
     }
 
     /// Add arguments. The first one is, by custom, the program's name.
     pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> HandlerBuilder {
-        self.surroundings
+        self.setup
+            .surroundings
             .args
             .extend(args.into_iter().map(Into::into));
         self
@@ -88,25 +82,28 @@ impl HandlerBuilder {
 
     /// Add an environment variable.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> HandlerBuilder {
-        self.surroundings.env.push((name.into(), value.into()));
+        self.setup
+            .surroundings
+            .env
+            .push((name.into(), value.into()));
         self
     }
 
     /// Give each instance access to a directory. [`Command::dir`](crate::Command::dir) says which ones are refused.
     pub fn dir(mut self, dir: Dir) -> HandlerBuilder {
-        self.surroundings.dirs.push(dir);
+        self.setup.surroundings.dirs.push(dir);
         self
     }
 
-    /// Write the standard output of each instance with `writer`.
-    pub fn stdout(mut self, writer: StdioWriter) -> HandlerBuilder {
-        self.stdout = Some(writer);
+    /// Set where the standard output of all instances goes: an [`Output`], or a [`StdioWriter`](crate::StdioWriter).
+    pub fn stdout(mut self, output: impl Into<Output>) -> HandlerBuilder {
+        self.setup.streams.stdout = output.into();
         self
     }
 
-    /// Write the standard error of each instance with `writer`.
-    pub fn stderr(mut self, writer: StdioWriter) -> HandlerBuilder {
-        self.stderr = Some(writer);
+    /// Set where the standard error of all instances goes, as [`HandlerBuilder::stdout`] does.
+    pub fn stderr(mut self, output: impl Into<Output>) -> HandlerBuilder {
+        self.setup.streams.stderr = output.into();
         self
     }
 
@@ -123,16 +120,12 @@ impl HandlerBuilder {
     /// # Errors
     /// [`Error::InvalidOptions`]: a directory can't be given, or the component would be given the value of a secret header.
     pub fn build(self) -> Result<Handler> {
-        let sandbox = &self.program.sandbox;
-        self.surroundings.check(sandbox, &self.grant)?;
+        self.setup.check(&self.program.sandbox)?;
         Ok(Handler {
             inner: Arc::new(Inner {
                 program: self.program,
                 pre: self.pre,
-                grant: self.grant,
-                surroundings: self.surroundings,
-                stdout: self.stdout,
-                stderr: self.stderr,
+                setup: self.setup,
                 reuse: self.reuse,
                 idle: Idle::default(),
             }),
@@ -143,7 +136,7 @@ impl HandlerBuilder {
 impl fmt::Debug for HandlerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HandlerBuilder")
-            .field("grant", &self.grant)
+            .field("grant", &self.setup.grant)
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Instances of a handler, and those that wait for their next request.
+//! Instances of a handler.
 
 use super::Inner;
 use super::outcome::{Outcome, Setter};
@@ -6,20 +6,18 @@ use crate::audit::RunId;
 use crate::error::{Error, Result};
 use crate::failure::failure;
 use crate::instance::Clock;
-use crate::limits::Limit;
 use crate::state::State;
 use bytes::Bytes;
 use http::Request;
 use http_body::Body;
 use sockbox_wasi::{Authority, IncomingHandler, RequestError, SockboxCtx};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use wasmtime::Store;
-use wasmtime_wasi::WasiCtxBuilder;
 
 /// How long an instance waits for its next request: 30 seconds.
-const MAX_IDLE: Duration = Duration::from_secs(30);
+pub(super) const MAX_IDLE: Duration = Duration::from_secs(30);
 
 /// The response's head, or the error code that the component has set in its place.
 pub(super) type Head = Result<http::Response<sockbox_wasi::ResponseBody>, sockbox_wasi::ErrorCode>;
@@ -68,22 +66,17 @@ impl Inner {
         }
         let sandbox = &self.program.sandbox;
         let runtime = sandbox.runtime(self.program.wasi)?;
-        let mut wasi = WasiCtxBuilder::new();
-        self.surroundings.give(&mut wasi)?;
-        if let Some(writer) = &self.stdout {
-            wasi.stdout(writer.clone());
-        }
-        if let Some(writer) = &self.stderr {
-            wasi.stderr(writer.clone());
-        }
+        let (wasi, _) = self.setup.wasi()?;
         let run = sandbox.next_run();
         let sockbox = match server {
-            Some(server) => SockboxCtx::with_authority(server.part(run, &self.grant), &self.grant),
-            None => SockboxCtx::new(run, &self.grant),
+            Some(server) => {
+                SockboxCtx::with_authority(server.part(run, &self.setup.grant), &self.setup.grant)
+            }
+            None => SockboxCtx::new(run, &self.setup.grant),
         };
         Ok(Live {
             run,
-            store: State::store_of(&runtime.engine, sockbox, wasi),
+            store: State::store_of(&runtime.engine, sockbox, wasi, ()),
             instance: None,
             requests: 0,
         })
@@ -133,16 +126,8 @@ impl Live {
         let sockbox = &mut self.store.data_mut().sockbox;
         sockbox.limiter().forget_refusal();
         let authority = sockbox.authority().clone();
-        let limits = inner.grant.granted_limits();
-        if let Err(too_much) = inner.program.cost.check(limits) {
-            authority.reached(too_much.limit, None);
-            return Err(match too_much.limit {
-                Limit::Memory => Error::MemoryLimit {
-                    limit: too_much.allowed,
-                },
-                limit => Error::Exhausted { limit },
-            });
-        }
+        let limits = inner.setup.grant.granted_limits();
+        inner.program.cost.fits(limits, &authority)?;
         let runtime = inner.program.sandbox.runtime(inner.program.wasi)?;
         let clock = Clock::start(runtime, limits, authority, None)?;
         let call = async {
@@ -165,39 +150,5 @@ impl Live {
             Ok(()) => Ok(()),
             Err(error) => Err(failure(&self.store, error)),
         }
-    }
-}
-
-/// Instances that wait for their next request, the one that has waited longest first.
-#[derive(Default)]
-pub(super) struct Idle(Mutex<Vec<(Instant, Live)>>);
-
-impl Idle {
-    /// Take the one that was used last: its memory is the most likely to be in the processor's cache.
-    fn take(&self) -> Option<Live> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.pop().map(|(_, live)| live)
-    }
-
-    fn keep(&self, live: Live) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push((Instant::now(), live));
-    }
-
-    /// Drop those that have waited for too long.
-    pub(super) fn expire(&self, now: Instant) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits_long =
-            |(since, _): &(Instant, Live)| now.saturating_duration_since(*since) >= MAX_IDLE;
-        let expired = idle.iter().take_while(|it| waits_long(it)).count();
-        let expired: Vec<_> = idle.drain(..expired).collect();
-        drop(idle);
-        drop(expired);
-    }
-
-    /// Drop all of them.
-    pub(super) fn clear(&self) {
-        let idle = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        drop(idle);
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `mod` | [`Handler`]: from a request to its response |
 //! | `builder` | what a handler is given |
-//! | `live` | instances, the call of one, and those that wait for their next request |
+//! | `live` | instances, and the call of one |
 //! | `outcome` | how a call has ended |
 //! | `body` | the body of a response |
 
@@ -20,15 +20,15 @@ pub(crate) use outcome::Outcome;
 
 use crate::audit::RunId;
 use crate::error::{Error, ResponseProblem, Result};
-use crate::output::StdioWriter;
+use crate::idle::Idle;
 use crate::program::Program;
+use crate::setup::Setup;
 use crate::state::State;
-use crate::surroundings::Surroundings;
 use body::Call;
 use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body::Body;
-use live::{Head, Idle, Live};
+use live::{Head, Live, MAX_IDLE};
 use sockbox_wasi::{Authority, ErrorCode, Grant, IncomingHandlerPre, RequestError};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -51,12 +51,9 @@ pub struct Handler {
 struct Inner {
     program: Program,
     pre: IncomingHandlerPre<State>,
-    grant: Grant,
-    surroundings: Surroundings,
-    stdout: Option<StdioWriter>,
-    stderr: Option<StdioWriter>,
+    setup: Setup,
     reuse: NonZeroU32,
-    idle: Idle,
+    idle: Idle<Live>,
 }
 
 /// An instance that is about to handle a request.
@@ -140,7 +137,7 @@ impl Handler {
 
     /// The grant of each instance.
     pub(crate) fn grant(&self) -> &Grant {
-        &self.inner.grant
+        &self.inner.setup.grant
     }
 
     pub(crate) fn program(&self) -> &Program {
@@ -162,7 +159,7 @@ impl Handler {
 
     /// Drop instances that have waited for too long.
     pub(crate) fn expire(&self, now: Instant) {
-        self.inner.idle.expire(now);
+        self.inner.idle.expire(now, MAX_IDLE);
     }
 
     /// Drop all instances that wait.
@@ -174,7 +171,7 @@ impl Handler {
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handler")
-            .field("grant", &self.inner.grant)
+            .field("grant", &self.inner.setup.grant)
             .field("reuse", &self.inner.reuse)
             .finish_non_exhaustive()
     }

@@ -8,12 +8,14 @@ mod handler;
 mod limits;
 mod options;
 mod peer;
+mod plugin;
 mod policy;
 mod proxy;
 mod redirect;
 mod run;
 mod serve;
 mod site;
+mod streams;
 mod tls;
 mod wasi_0_3;
 

@@ -1,7 +1,7 @@
 //! The addresses that the policy allows for an HTTP request.
 
+use super::Authority;
 use super::resolved::Granted;
-use super::{Authority, locked};
 use sockbox_policy::audit::EventKind;
 use sockbox_policy::{DenialReason, Host, HttpTarget, Target, Verdict};
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use std::time::Instant;
 impl Authority {
     /// Whether the policy allows sending `request` to this address now.
     pub(crate) fn http_reaches(&self, request: &HttpTarget, address: IpAddr) -> bool {
-        let mut granted = locked(&self.granted);
+        let mut granted = self.granted();
         granted.refresh(Instant::now(), self.has_decider());
         let Granted { policy, names, .. } = &*granted;
         policy.http_reaches(request, address, names).is_ok()
@@ -27,7 +27,7 @@ impl Authority {
         let mut refused: Option<DenialReason> = None;
         let (mut usable, mut withheld) = (Vec::new(), Vec::new());
         {
-            let mut granted = locked(&self.granted);
+            let mut granted = self.granted();
             let now = Instant::now();
             granted.refresh(now, self.has_decider());
             for address in addresses {

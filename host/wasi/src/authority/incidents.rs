@@ -47,6 +47,17 @@ pub struct Refusal {
     pub reason: DenialReason,
 }
 
+impl Refusal {
+    /// The refusal of `target`, whose address `name` resolved to.
+    pub fn new(target: Target, name: Option<Name>, reason: DenialReason) -> Refusal {
+        Refusal {
+            target,
+            name,
+            reason,
+        }
+    }
+}
+
 /// A position in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(u64);

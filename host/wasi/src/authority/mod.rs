@@ -32,12 +32,13 @@ pub use traffic::ConnectionTraffic;
 pub(crate) use traffic::{Account, Open};
 
 use crate::grant::{Grant, StaticHosts};
+use crate::replacement::Replacement;
 use at_proxy::AtProxy;
 use quotas::Quotas;
 use recorder::Recorder;
 use resolved::Granted;
 use sockbox_policy::audit::{AuditSink, EventKind, HandledRequest, RunId};
-use sockbox_policy::{DenialReason, GrantedBy, Name, Policy, Target, Verdict, is_unbound};
+use sockbox_policy::{DenialReason, GrantedBy, Name, Target, Verdict, is_unbound};
 use std::future::{Future, poll_fn, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -49,8 +50,6 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 /// Decides what a run may do with the network, and records what it decided.
 pub struct Authority {
     run: RunId,
-    /// What was granted at the start.
-    policy: Policy,
     granted: Mutex<Granted>,
     static_hosts: StaticHosts,
     decider: Option<Arc<dyn Decider>>,
@@ -97,7 +96,6 @@ impl Authority {
         Authority {
             run,
             granted: Mutex::new(Granted::new(grant)),
-            policy: grant.policy.clone(),
             static_hosts: grant.static_hosts.clone(),
             decider: grant.decider.clone(),
             record,
@@ -106,6 +104,27 @@ impl Authority {
             at_proxy: Mutex::default(),
             quotas: Quotas::new(&grant.limits),
         }
+    }
+
+    /// What is granted now.
+    fn granted(&self) -> MutexGuard<'_, Granted> {
+        let mut granted = locked(&self.granted);
+        granted.update();
+        granted
+    }
+
+    /// How a new policy comes, as if none had come yet. None: the policy can't be replaced.
+    pub(crate) fn replacement(&self) -> Option<Replacement> {
+        let mut replacement = locked(&self.granted).replacement.clone()?;
+        if replacement.borrow().is_some() {
+            replacement.mark_changed();
+        }
+        Some(replacement)
+    }
+
+    /// Whether the policy can be replaced.
+    pub(crate) fn is_replaceable(&self) -> bool {
+        locked(&self.granted).replacement.is_some()
     }
 
     /// The run that this authority belongs to.
@@ -164,7 +183,7 @@ impl Authority {
 
     /// What the decider is asked about `target`, whose address `name` resolved to.
     fn question(&self, target: &Target, name: Option<Name>) -> Question {
-        let granted = locked(&self.granted);
+        let granted = self.granted();
         let address = target.address().map(|address| address.ip());
         let special = address.and_then(|ip| granted.names.special(ip));
         // A name counts only for the addresses that a rule with it would reach.
@@ -188,18 +207,18 @@ impl Authority {
     /// Ask whether something may be done inside the run's own loopback, and record the answer. None: it is not a
     /// matter of that loopback.
     pub(crate) fn allows_private(&self, target: Target) -> Option<bool> {
-        let verdict = locked(&self.granted).policy.judge_private(&target)?;
+        let verdict = self.granted().policy.judge_private(&target)?;
         Some(self.decided(target, verdict))
     }
 
     /// Whether a rule may grant connecting to `address`, which is a loopback address.
     pub(crate) fn may_reach_loopback(&self, address: SocketAddr) -> bool {
-        locked(&self.granted).policy.may_reach_loopback(address)
+        self.granted().policy.may_reach_loopback(address)
     }
 
     /// Whether a rule may grant sending datagrams to `address`, which is a loopback address.
     pub(crate) fn may_send_to_loopback(&self, address: SocketAddr) -> bool {
-        locked(&self.granted).policy.may_send_to_loopback(address)
+        self.granted().policy.may_send_to_loopback(address)
     }
 
     /// Record that no rule grants `target`, which was found out in another way than by asking.
@@ -212,7 +231,7 @@ impl Authority {
     }
 
     fn judge(&self, target: &Target) -> Verdict {
-        let mut granted = locked(&self.granted);
+        let mut granted = self.granted();
         let now = Instant::now();
         granted.names.expire(now);
         if let Target::Connect(_) | Target::UdpSend(_) | Target::UdpReceive(_) | Target::Http(_) =

@@ -1,7 +1,7 @@
 //! The grants for following a redirect, and the protection against names that a server moves (DNS
 //! rebinding).
 
-use super::{Authority, Refusal, locked};
+use super::{Authority, Refusal};
 use sockbox_policy::{DenialReason, Host, Name, Origin, Policy, Target, Verdict};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -15,7 +15,7 @@ impl Authority {
         let Host::Name(name) = &origin.host else {
             return Ok(());
         };
-        if !self.policy.denies_lookup(name) {
+        if !self.granted().base.denies_lookup(name) {
             return Ok(());
         }
         let target = Target::Resolve(name.clone());
@@ -42,7 +42,8 @@ impl Authority {
             self.not_redirected();
             return Ok(());
         };
-        self.replace(self.policy.for_redirect(origin));
+        let policy = self.granted().base.for_redirect(origin);
+        self.replace(policy);
         let address = match &origin.host {
             Host::Name(name) => {
                 self.check_name(origin)?;
@@ -75,8 +76,8 @@ impl Authority {
     /// A server's redirect causes a lookup of `name`. If the user named it, it reaches only public
     /// addresses and addresses that it had before.
     fn hold(&self, name: &Name) {
-        if self.policy.has_named_name(name) {
-            let mut granted = locked(&self.granted);
+        let mut granted = self.granted();
+        if granted.base.has_named_name(name) {
             granted.refresh(Instant::now(), self.has_decider());
             granted.names.hold(name.clone());
         }
@@ -84,21 +85,22 @@ impl Authority {
 
     /// A response has come from the server at `from`, to which a request for `origin` was sent.
     pub fn answered(&self, origin: &Origin, from: IpAddr) {
-        if let Host::Name(name) = &origin.host
-            && self.policy.has_named_name(name)
-        {
-            let mut granted = locked(&self.granted);
-            granted.names.settle(name, from);
+        if let Host::Name(name) = &origin.host {
+            let mut granted = self.granted();
+            if granted.base.has_named_name(name) {
+                granted.names.settle(name, from);
+            }
         }
     }
 
     /// Revoke the grant of a redirect, because it is not being followed any more.
     pub fn not_redirected(&self) {
-        self.replace(self.policy.clone());
+        let policy = self.granted().base.clone();
+        self.replace(policy);
     }
 
     fn replace(&self, policy: Policy) {
-        let mut granted = locked(&self.granted);
+        let mut granted = self.granted();
         granted.names.release();
         if granted.policy != policy {
             let static_hosts = &self.static_hosts;

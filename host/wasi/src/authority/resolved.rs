@@ -1,8 +1,9 @@
 //! The addresses that the names of a run resolved to, and which of them the component may see.
 
-use super::{Authority, locked};
+use super::Authority;
 use crate::grant::Grant;
 use crate::local_networks::{self, local_networks};
+use crate::replacement::Replacement;
 use sockbox_policy::audit::EventKind;
 use sockbox_policy::{Name, Policy, ResolvedNames, Target, Verdict};
 use std::net::IpAddr;
@@ -10,6 +11,10 @@ use std::time::Instant;
 
 /// The current grants.
 pub(super) struct Granted {
+    /// The policy of the run.
+    pub(super) base: Policy,
+    /// How a new policy comes. None: never.
+    pub(super) replacement: Option<Replacement>,
     /// The policy of the run, plus the rule for the redirect that is being followed.
     pub(super) policy: Policy,
     /// The addresses of the resolved names.
@@ -26,10 +31,29 @@ impl Granted {
         for (name, addresses) in &grant.static_hosts {
             names.set_static(name, addresses.iter().copied());
         }
-        Granted {
+        let mut granted = Granted {
+            base: grant.policy.clone(),
+            replacement: grant.replacement.clone(),
             policy: grant.policy.clone(),
             names,
             local_read: None,
+        };
+        granted.update();
+        granted
+    }
+
+    /// Take a new policy, if there is one.
+    pub(super) fn update(&mut self) {
+        let Some(replacement) = &mut self.replacement else {
+            return;
+        };
+        let latest = replacement.borrow_and_update();
+        if latest.has_changed()
+            && let Some(policy) = &*latest
+        {
+            self.base = policy.clone();
+            self.policy = policy.clone();
+            self.names.release();
         }
     }
 
@@ -45,7 +69,7 @@ impl Granted {
 impl Authority {
     /// The name that resolved to an address, the latest one if there are several.
     pub fn name_of(&self, address: IpAddr) -> Option<Name> {
-        locked(&self.granted).names.latest_name_of(address).cloned()
+        self.granted().names.latest_name_of(address).cloned()
     }
 
     /// The addresses that the user said a name resolves to.
@@ -60,13 +84,15 @@ impl Authority {
     pub(crate) fn resolved(&self, name: &Name, addresses: Vec<IpAddr>) -> Option<Vec<IpAddr>> {
         let all = addresses.clone();
         let usable = {
-            let mut granted = locked(&self.granted);
+            let mut granted = self.granted();
             let now = Instant::now();
             granted.refresh(now, self.has_decider());
             // If no rule grants the name, the decider has allowed the lookup itself, as
             // `allow-resolve` does. It is asked again, with the address, when the component connects.
             let usable = match self.has_decider() && !granted.policy.grants_lookup(name) {
-                true => Ok(addresses),
+                true => granted
+                    .policy
+                    .usable_by_ceiling(name, addresses, &granted.names),
                 false => granted.policy.usable(name, addresses, &granted.names),
             };
             if let Ok(usable) = &usable {

@@ -3,7 +3,7 @@ use super::quotas::bit;
 use super::*;
 use crate::testing::{self, origin, refusal};
 use sockbox_policy::audit::AuditEvent;
-use sockbox_policy::{Host, HttpTarget, Limit, Limits, Origin};
+use sockbox_policy::{Host, HttpTarget, Limit, Limits, Origin, Policy};
 use std::net::IpAddr;
 use std::time::Duration;
 

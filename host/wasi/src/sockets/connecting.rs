@@ -37,7 +37,8 @@ pub(super) fn add_to_linker<T: SockboxView>(
                 return Ok((Err(ErrorCode::NewSocketLimit),));
             }
             let started = plain(state.sockets().start_connect(this, network, address))?;
-            if started.is_ok() && state.ctx.authority.keeps_accounts() {
+            let authority = &state.ctx.authority;
+            if started.is_ok() && (authority.keeps_accounts() || authority.is_replaceable()) {
                 state.ctx.sockets.connecting.insert(rep, to);
             }
             Ok((started,))
@@ -63,6 +64,7 @@ pub(super) fn add_to_linker<T: SockboxView>(
                 let to = state.ctx.sockets.connecting.remove(&rep);
                 let account = to.and_then(|to| state.ctx.authority.account(Target::Connect(to)));
                 state.meter(rep, account, input, output)?;
+                state.guard(to.map(Target::Connect), input, output)?;
             }
             Ok((connected,))
         },

@@ -13,6 +13,7 @@ pub(crate) mod count;
 mod datagrams;
 mod dial;
 mod fd_options;
+mod guard;
 mod inherited;
 mod meter;
 mod options;
@@ -43,6 +44,7 @@ use addresses::{Addresses, Ends};
 use adopted::AdoptedSocket;
 use connection::Connection;
 use count::Count;
+use guard::Guard;
 use inherited::{Listening, Stage};
 use meter::{Meter, Unsent};
 use private::{Datagrams, Loopback};
@@ -233,6 +235,11 @@ impl SockboxCtxView<'_> {
         self.ctx.authority.has_room(Limit::AcceptsPerSecond);
         let account = self.account_of_listener(rep)?;
         self.meter(socket, account, input, output)?;
+        if self.ctx.authority.is_replaceable() {
+            let targets = self.targets_of_client(rep, socket)?;
+            // The guard wakes a task only while it waits, so nothing else may keep its waker.
+            return self.guard(targets, input, output);
+        }
         // One that is slowed down isn't ready when its waker is woken, and doesn't keep it.
         if !self.ctx.sockets.meter.is_slow() {
             self.ctx.readiness.watch(self.table, input)?;
@@ -284,6 +291,42 @@ impl SockboxCtxView<'_> {
         if meter.is_slow() {
             self.ctx.sockets.unsent.insert(socket, unsent);
         }
+        *self.table.get_mut(input)? = outer_input;
+        *self.table.get_mut(output)? = outer_output;
+        Ok(())
+    }
+
+    /// What a connection that the listener with this number has accepted is judged as.
+    fn targets_of_client(&mut self, rep: u32, socket: u32) -> wasmtime::Result<Vec<Target>> {
+        let listener = match self.ctx.inherited.get(rep) {
+            Some(listening) => Ok(listening.address.into()),
+            None => plain(self.sockets().local_address(Resource::new_borrow(rep)))?,
+        };
+        let client = Resource::new_borrow(socket);
+        let remote = match connection(self, &client) {
+            Some(connection) => Ok(connection.remote.into()),
+            None => self.remote_address(client)?,
+        };
+        let listener = listener.ok().map(|address| Target::Listen(address.into()));
+        let remote = remote.ok().map(|address| Target::Accept(address.into()));
+        Ok(listener.into_iter().chain(remote).collect())
+    }
+
+    /// Wrap the streams of a new connection, if the policy can be replaced.
+    fn guard(
+        &mut self,
+        targets: impl IntoIterator<Item = Target>,
+        input: &Resource<DynInputStream>,
+        output: &Resource<DynOutputStream>,
+    ) -> wasmtime::Result<()> {
+        let Some(guard) = Guard::new(&self.ctx.authority, targets) else {
+            return Ok(());
+        };
+        let place = self.table.get_mut(input)?;
+        let inner_input = mem::replace(place, Box::new(ClosedInputStream));
+        let place = self.table.get_mut(output)?;
+        let inner_output = mem::replace(place, Box::new(ClosedOutputStream));
+        let (outer_input, outer_output) = guard.around(inner_input, inner_output);
         *self.table.get_mut(input)? = outer_input;
         *self.table.get_mut(output)? = outer_output;
         Ok(())

@@ -9,9 +9,10 @@ use super::{View, Waiting, code, family_of, none_left, poll_event};
 use crate::authority::{Account, Authority};
 use crate::ctx::SockboxView;
 use crate::sockets::count::Open;
+use crate::sockets::guard::Guard;
 use crate::sockets::private::Queue;
 use crate::sockets::{accept_error, no_files_left};
-use sockbox_policy::Limit;
+use sockbox_policy::{Limit, Target};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -194,7 +195,10 @@ impl Machine {
                 let meter = view.0.ctx.sockets.meter.clone();
                 let recorded = &view.0.ctx.sockets.recorded;
                 let traffic = self.account.clone().map(|account| recorded.open(account));
+                let targets = [Target::Listen(self.local), Target::Accept(remote)];
+                let guard = Guard::new(&view.0.ctx.authority, targets);
                 let connection = Connection::new(stream, remote, open, meter, traffic);
+                let connection = connection.guarded(guard);
                 Socket::connected(family, connection)
             }
             Err(error) => {

@@ -3,6 +3,7 @@
 use super::recorded::Recording;
 use super::{Waiting, no_more, poll_event};
 use crate::sockets::count::Open;
+use crate::sockets::guard::Guard;
 use crate::sockets::meter::{Direction, Meter};
 use crate::sockets::private::{Broken, Endpoint};
 use bytes::BytesMut;
@@ -37,6 +38,8 @@ pub(super) struct Connection {
     meter: Option<Arc<Meter>>,
     /// None if traffic is not recorded.
     traffic: Option<Recording>,
+    /// None if the policy can't be replaced.
+    guard: Option<Guard>,
 }
 
 enum Wire {
@@ -64,6 +67,7 @@ impl Connection {
             open,
             meter: Some(meter),
             traffic,
+            guard: None,
         }
     }
 
@@ -81,7 +85,14 @@ impl Connection {
             open,
             meter: None,
             traffic: None,
+            guard: None,
         }
+    }
+
+    /// End it when these are no longer granted.
+    pub(super) fn guarded(mut self, guard: Option<Guard>) -> Connection {
+        self.guard = guard;
+        self
     }
 
     pub(super) fn open(&self) -> &Arc<Open> {
@@ -224,6 +235,8 @@ struct Half {
     event: Option<Waiting<()>>,
     /// What wakes the task when there is bandwidth again.
     pause: Option<Pin<Box<Sleep>>>,
+    /// What wakes the task when the connection is no longer granted.
+    revoked: Option<Waiting<()>>,
 }
 
 impl Half {
@@ -234,8 +247,24 @@ impl Half {
             told: Some(told),
             event: None,
             pause: None,
+            revoked: None,
         };
         (half, outcome)
+    }
+
+    /// Whether the connection is no longer granted. The task is woken when it isn't.
+    fn is_revoked(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(guard) = &self.connection.guard else {
+            return false;
+        };
+        let is_revoked = poll_event(&mut self.revoked, cx, || {
+            let mut guard = guard.clone();
+            async move { guard.revoked().await }
+        });
+        if is_revoked.is_ready() {
+            self.connection.shutdown(Shutdown::Both);
+        }
+        is_revoked.is_ready()
     }
 
     fn end(&mut self, outcome: Outcome) -> Poll<wasmtime::Result<Streamed>> {
@@ -286,6 +315,9 @@ impl<D> StreamProducer<D> for Receiving {
         let half = &mut self.0;
         if half.told.is_none() {
             return Poll::Ready(Ok(Streamed::Dropped));
+        }
+        if half.is_revoked(cx) {
+            return half.end(Err(ErrorCode::ConnectionReset));
         }
         let connection = half.connection.clone();
         if destination.remaining(store.as_context_mut()) == Some(0) {
@@ -377,6 +409,9 @@ impl<D> StreamConsumer<D> for Sending {
         let half = &mut self.0;
         if half.told.is_none() {
             return Poll::Ready(Ok(Streamed::Dropped));
+        }
+        if half.is_revoked(cx) {
+            return half.end(Err(ErrorCode::ConnectionReset));
         }
         let connection = half.connection.clone();
         let mut source = source.as_direct(store);

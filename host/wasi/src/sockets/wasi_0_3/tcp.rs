@@ -6,6 +6,7 @@ use super::socket::{self, Socket, State};
 use super::{HasSockets, View, none_left};
 use crate::ctx::SockboxView;
 use crate::sockets::fd_options as options;
+use crate::sockets::guard::Guard;
 use crate::sockets::no_files_left;
 use rustix::fd::BorrowedFd;
 use sockbox_policy::{Limit, Target, is_unbound};
@@ -103,12 +104,13 @@ impl View<'_> {
         match connected {
             Ok(stream) => {
                 let account = self.0.ctx.authority.account(Target::Connect(to));
+                let guard = Guard::new(&self.0.ctx.authority, [Target::Connect(to)]);
                 let sockets = &self.0.ctx.sockets;
                 let meter = sockets.meter.clone();
                 let traffic = account.map(|account| sockets.recorded.open(account));
                 let socket = self.of(socket)?;
                 let open = socket.open.clone();
-                let connection = Connection::new(stream, to, open, meter, traffic);
+                let connection = Connection::new(stream, to, open, meter, traffic).guarded(guard);
                 socket.state = State::connected(connection);
                 Ok(())
             }
