@@ -9,7 +9,7 @@ use crate::failure::failure;
 use crate::life::Life;
 use crate::limits::{Limit, Limits};
 use crate::policy::{AnsweredNames, Name, Policy, PrivateLoopback, Proxies};
-use crate::profile::{Profile, ProxySettings};
+use crate::profile::Profile;
 use crate::reservation;
 use crate::runtime::Runtime;
 use crate::sandbox::Sandbox;

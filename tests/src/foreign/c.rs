@@ -31,6 +31,7 @@ fn built(language: &'static str, source: &'static str, flags: &[&str]) -> Result
         language,
         source,
         wasi: Wasi::V0_2,
+        world: None,
     };
     recipe.built(|folder, output| {
         let name = source.trim_start_matches("c/");

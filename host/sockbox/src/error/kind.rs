@@ -81,6 +81,7 @@ impl Error {
             Error::Denied { .. } | Error::InsecureRedirect { .. } => ErrorKind::Policy,
             Error::ResolveFailed { .. }
             | Error::ConnectFailed { .. }
+            | Error::Proxy { .. }
             | Error::SendFailed { .. }
             | Error::ReceiveFailed { .. }
             | Error::ListenFailed { .. } => ErrorKind::Network,
