@@ -81,6 +81,8 @@ pub struct ProxiedBy {
 struct Opening {
     /// The address that the component gave.
     to: SocketAddr,
+    /// What connecting to it is judged as.
+    target: Target,
     state: Mutex<State>,
 }
 
@@ -197,8 +199,8 @@ impl SockboxCtxView<'_> {
         }
         let authority = self.ctx.authority.clone();
         let dialer = self.ctx.sockets.dialer.clone();
-        let opening = Opening::begin(to, async move {
-            let target = authority.target_of(to);
+        let target = authority.target_of(to);
+        let opening = Opening::begin(to, target.clone(), async move {
             match authority.ask(target.clone()).await {
                 true => open(&authority, &dialer, &route, &target).await,
                 false => Err(ErrorCode::AccessDenied),
@@ -243,6 +245,7 @@ impl SockboxCtxView<'_> {
         let open = Tunnel::Open(Open { connection, by });
         sockets.tunnels.sockets.insert(rep, open);
         sockets.count.has_streams(rep);
+        self.guard([opening.target.clone()], &input, &output)?;
         Ok(Some(Ok((input, output))))
     }
 
@@ -327,9 +330,14 @@ fn code(problem: &ProxyProblem) -> ErrorCode {
 
 impl Opening {
     /// Begin it, without waiting for the component to ask for the result.
-    fn begin(to: SocketAddr, opened: impl Future<Output = Opened> + Send + 'static) -> Opening {
+    fn begin(
+        to: SocketAddr,
+        target: Target,
+        opened: impl Future<Output = Opened> + Send + 'static,
+    ) -> Opening {
         let opening = Opening {
             to,
+            target,
             state: Mutex::new(State::UnderWay(Box::pin(opened))),
         };
         let _ = opening.poll(&mut Context::from_waker(Waker::noop()));

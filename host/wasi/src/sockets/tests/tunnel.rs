@@ -5,6 +5,7 @@ use sockbox_policy::audit::AuditEvent;
 use sockbox_policy::{HttpScheme, Origin, Proxies};
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
+use wasmtime_wasi::p2::{DynInputStream, StreamError};
 
 /// An address of a documentation range, which nothing has.
 const SERVER: &str = "192.0.2.1:443";
@@ -228,6 +229,52 @@ async fn a_placeholder_stands_for_a_name_and_the_name_is_judged() {
             &format!("proxy: connect to a.example:443 through {at}: 403"),
             "denied: connect to 192.0.0.8:443: no rule grants it",
         ]
+    );
+}
+
+#[tokio::test]
+async fn a_tunnel_ends_when_its_target_is_no_longer_granted() {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxies = Proxies::all(proxy.local_addr().unwrap().to_string().parse().unwrap());
+    let handle = Mutex::new(None);
+    let grant = |policy: Policy| {
+        let policy = policy.allow_connect_to("192.0.2.1").unwrap();
+        let grant = Grant::new().policy(policy).proxies(proxies.clone());
+        let (grant, replacing) = grant.replaceable();
+        *handle.lock().unwrap() = Some(replacing);
+        grant
+    };
+    let mut bench = Bench::granted("127.0.0.1", grant).await;
+    let origin = Origin::new("a.example".parse().unwrap(), 443);
+    let ctx = &mut bench.store.data_mut().sockbox;
+    ctx.lead_connections_to(HttpScheme::Https, &origin, false);
+    let socket = bench.begin(SERVER).await;
+    let (mut stream, _) = proxy.accept().unwrap();
+    bench.asked(socket, &mut stream).await;
+    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+    bench.until_ready(socket).await;
+    let connected = bench.call(socket, "finish-connect", &[]).await;
+    let Val::Result(Ok(Some(streams))) = connected else {
+        panic!("{connected:?}");
+    };
+    let Val::Tuple(streams) = *streams else {
+        panic!("{streams:?}");
+    };
+    let Val::Resource(input) = streams[0] else {
+        panic!("{streams:?}");
+    };
+    let input: Resource<DynInputStream> = input.try_into_resource(&mut bench.store).unwrap();
+    let read = |bench: &mut Bench| {
+        let table = &mut bench.store.data_mut().table;
+        table.get_mut(&input).unwrap().read(1)
+    };
+    assert!(read(&mut bench).unwrap().is_empty());
+    let handle = handle.into_inner().unwrap().unwrap();
+    handle.replace(Policy::new());
+    let ended = read(&mut bench);
+    assert!(
+        matches!(ended, Err(StreamError::LastOperationFailed(_))),
+        "{ended:?}"
     );
 }
 
