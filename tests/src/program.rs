@@ -356,7 +356,7 @@ impl Program {
 }
 
 /// What has `env` reset the signals that ask a program to end.
-const RESET_SIGNALS: &str = "--default-signal=HUP,INT,TERM";
+const RESET_SIGNALS: &str = "--default-signal=HUP,INT,QUIT,TERM";
 
 /// A command for a program that doesn't ignore the signals which ask it to end, even where the tests do.
 fn heeding_signals(path: &Path) -> Command {

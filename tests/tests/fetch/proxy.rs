@@ -37,7 +37,7 @@ pub fn with_env(args: &[&str], env: &[(&str, &str)]) -> Finished {
 
 /// The events of a record, by the name of the event.
 fn events(record: &str, name: &str) -> Vec<Value> {
-    let all = record.lines().map(|line| serde_json::from_str(line));
+    let all = record.lines().map(serde_json::from_str);
     let all = all.map(|event: Result<Value, _>| event.expect("JSON"));
     all.filter(|event| event["event"] == name).collect()
 }

@@ -6,7 +6,7 @@ use super::received::{BodyProblem, ReceivedBody};
 use super::shared::Shared;
 use super::status::{Refusal, STOPPED, text};
 use crate::audit::{HandledRequest, RunId};
-use crate::error::Error;
+use crate::error::{Error, ResponseProblem};
 use crate::handler::{HandlerBody, Slot, authority_of};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
@@ -254,6 +254,14 @@ impl ServerBody {
         }
     }
 
+    /// Whether the component has written less than the response's head says.
+    fn is_short(&self) -> bool {
+        let sent = self.exchange.request.sent;
+        !self.is_unsent
+            && matches!(self.content, Some(Content::Component(_)))
+            && self.length.is_some_and(|length| sent < length)
+    }
+
     fn complete(&mut self) {
         match &mut self.content {
             Some(Content::Component(body)) if !self.exchange.is_complete => {
@@ -284,6 +292,12 @@ impl Body for ServerBody {
                 None => None,
             },
             Some(Content::Component(body)) => ready!(Pin::new(&mut **body).poll_frame(cx)),
+        };
+        let frame = match frame {
+            None if this.is_short() => Some(Err(Arc::new(Error::Response {
+                problem: ResponseProblem::BodyAborted,
+            }))),
+            frame => frame,
         };
         match &frame {
             Some(Ok(frame)) => {

@@ -93,7 +93,7 @@ async fn a_task_gets_the_instance_that_another_gives_back() {
     assert_eq!(count(&mut one).await, 1);
     let waiting = tokio::spawn({
         let pool = pool.clone();
-        async move { count(&mut *pool.get().await.unwrap()).await }
+        async move { count(&mut pool.get().await.unwrap()).await }
     });
     // It waits, on this thread, until it can go on.
     tokio::task::yield_now().await;
@@ -106,20 +106,20 @@ async fn a_task_gets_the_instance_that_another_gives_back() {
 async fn an_instance_that_failed_or_was_abandoned_is_not_lent_again() {
     let options = PoolOptions::new().max_instances(1).reuse(NonZeroU32::MAX);
     let pool = functions().pool(options);
-    assert_eq!(count(&mut *pool.get().await.unwrap()).await, 1);
-    assert_eq!(count(&mut *pool.get().await.unwrap()).await, 2);
+    assert_eq!(count(&mut pool.get().await.unwrap()).await, 1);
+    assert_eq!(count(&mut pool.get().await.unwrap()).await, 2);
     let error = pool.call("trap", &[]).await.unwrap_err();
     assert!(matches!(error, Error::Trapped { .. }), "{error:?}");
     assert_eq!(pool.idle(), 0);
-    assert_eq!(count(&mut *pool.get().await.unwrap()).await, 1);
+    assert_eq!(count(&mut pool.get().await.unwrap()).await, 1);
     // A call that is dropped while the component computes.
     let spin = tokio::time::timeout(MOMENT, pool.call("spin", &[]));
     spin.await.unwrap_err();
     assert_eq!(pool.idle(), 0);
-    assert_eq!(count(&mut *pool.get().await.unwrap()).await, 1);
+    assert_eq!(count(&mut pool.get().await.unwrap()).await, 1);
     // A mistake of the caller's changes nothing.
     pool.call("missing", &[]).await.unwrap_err();
-    assert_eq!(count(&mut *pool.get().await.unwrap()).await, 2);
+    assert_eq!(count(&mut pool.get().await.unwrap()).await, 2);
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn many_tasks_share_a_pool() {
                 match number % 3 {
                     0 => pool.call("trap", &[]).await.is_err(),
                     1 => pool.call("same", &["a".into()]).await.unwrap() == Some("a".into()),
-                    _ => count(&mut *pool.get().await.unwrap()).await <= 5,
+                    _ => count(&mut pool.get().await.unwrap()).await <= 5,
                 }
             })
         })
@@ -192,7 +192,7 @@ fn a_pool_outlives_a_runtime() {
             .build();
         let counted = runtime
             .unwrap()
-            .block_on(async { count(&mut *pool.get().await.unwrap()).await });
+            .block_on(async { count(&mut pool.get().await.unwrap()).await });
         assert_eq!(counted, expected);
         assert_eq!(pool.idle(), 1);
     }
