@@ -5,7 +5,8 @@
 //! sets. As with UDP, a datagram for which there is no room is lost. The limits on bytes do not apply, because no other
 //! process takes part.
 
-use super::{FIRST_PORT, pipe};
+use super::pipe;
+use super::ports::Ports;
 use crate::budget::{Budget, Charge};
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,8 +27,7 @@ pub(in crate::sockets) struct Datagrams {
     sockets: HashMap<u32, Socket>,
     /// Where datagrams arrive, by the address that they are sent to.
     inboxes: HashMap<SocketAddr, Arc<Inbox>>,
-    /// The port that the host tries next for port 0.
-    next_port: u16,
+    ports: Ports,
 }
 
 /// A private UDP socket.
@@ -79,7 +79,7 @@ impl Datagrams {
             memory: memory.clone(),
             sockets: HashMap::new(),
             inboxes: HashMap::new(),
-            next_port: FIRST_PORT,
+            ports: Ports::new(),
         }
     }
 
@@ -114,7 +114,10 @@ impl Datagrams {
     ) -> Result<(), ErrorCode> {
         let wanted = on_loopback(asked);
         let at = match wanted.port() {
-            0 => self.choose(wanted.ip(), avoided)?,
+            0 => {
+                let taken = |address: &SocketAddr| self.inboxes.contains_key(address);
+                self.ports.choose(wanted.ip(), taken, avoided)?
+            }
             _ if self.receives(wanted) => return Err(ErrorCode::AddressInUse),
             _ => wanted,
         };
@@ -133,22 +136,6 @@ impl Datagrams {
         };
         self.sockets.insert(rep, socket);
         Ok(())
-    }
-
-    fn choose(
-        &mut self,
-        ip: IpAddr,
-        avoided: impl Fn(SocketAddr) -> bool,
-    ) -> Result<SocketAddr, ErrorCode> {
-        let ports = (self.next_port..=u16::MAX).chain(FIRST_PORT..self.next_port);
-        let mut free = ports
-            .map(|port| SocketAddr::new(ip, port))
-            .filter(|address| !self.inboxes.contains_key(address));
-        let first = free.clone().next();
-        let chosen = free.find(|address| !avoided(*address)).or(first);
-        let chosen = chosen.ok_or(ErrorCode::AddressInUse)?;
-        self.next_port = chosen.port().checked_add(1).unwrap_or(FIRST_PORT);
-        Ok(chosen)
     }
 
     /// Connect the socket with this number to a peer, or to none. Datagrams of other peers that wait are lost.

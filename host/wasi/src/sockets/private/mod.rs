@@ -17,16 +17,19 @@
 //! | `pipe`, `streams` | a connection, and its streams |
 //! | `datagrams` | private UDP sockets, and the datagrams that wait to be received |
 //! | `datagram_calls` | the component's calls on them |
+//! | `ports` | the port that a component gets for port 0 |
 
 mod calls;
 mod datagram_calls;
 mod datagrams;
 mod pipe;
+mod ports;
 mod streams;
 
 use crate::budget::Budget;
 pub(super) use datagrams::{Datagrams, Inbox};
 pub(super) use pipe::{Broken, Endpoint};
+use ports::Ports;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,9 +37,6 @@ use tokio::sync::Notify;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::Pollable;
 use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode;
-
-/// The first of the ports that the host chooses from for port 0. The last is 65535 (RFC 6335 section 6).
-const FIRST_PORT: u16 = 49_152;
 
 /// How many connections can wait to be accepted on one listener, unless the component sets another number: 128.
 const BACKLOG: u64 = 128;
@@ -54,8 +54,7 @@ pub(super) struct Loopback {
     /// The addresses that private sockets hold.
     in_use: HashSet<SocketAddr>,
     listeners: HashMap<SocketAddr, Arc<Queue>>,
-    /// The port that the host tries next for port 0.
-    next_port: u16,
+    ports: Ports,
 }
 
 /// A private socket.
@@ -122,7 +121,7 @@ impl Loopback {
             backlogs: HashMap::new(),
             in_use: HashSet::new(),
             listeners: HashMap::new(),
-            next_port: FIRST_PORT,
+            ports: Ports::new(),
         }
     }
 
@@ -148,7 +147,10 @@ impl Loopback {
         avoided: impl Fn(SocketAddr) -> bool,
     ) -> Result<(), ErrorCode> {
         let local = match asked.port() {
-            0 => self.choose(asked.ip(), avoided)?,
+            0 => {
+                let taken = |address: &SocketAddr| self.in_use.contains(address);
+                self.ports.choose(asked.ip(), taken, avoided)?
+            }
             _ if self.in_use.contains(&asked) => return Err(ErrorCode::AddressInUse),
             _ => asked,
         };
@@ -161,23 +163,6 @@ impl Loopback {
         };
         self.sockets.insert(rep, socket);
         Ok(())
-    }
-
-    /// The address with a free port.
-    fn choose(
-        &mut self,
-        ip: IpAddr,
-        avoided: impl Fn(SocketAddr) -> bool,
-    ) -> Result<SocketAddr, ErrorCode> {
-        let ports = (self.next_port..=u16::MAX).chain(FIRST_PORT..self.next_port);
-        let mut free = ports
-            .map(|port| SocketAddr::new(ip, port))
-            .filter(|address| !self.in_use.contains(address));
-        let first = free.clone().next();
-        let chosen = free.find(|address| !avoided(*address)).or(first);
-        let chosen = chosen.ok_or(ErrorCode::AddressInUse)?;
-        self.next_port = chosen.port().checked_add(1).unwrap_or(FIRST_PORT);
-        Ok(chosen)
     }
 
     /// Connect the socket with this number to a private listener.
@@ -197,7 +182,8 @@ impl Loopback {
                     IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
                     IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
                 };
-                self.choose(ip, |_| false)?
+                let taken = |address: &SocketAddr| self.in_use.contains(address);
+                self.ports.choose(ip, taken, |_| false)?
             }
         };
         let connection = pipe::connection(&self.memory);
